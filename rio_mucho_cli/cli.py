@@ -1,0 +1,319 @@
+"""`rio mucho`: options become a Job, the Job is run, its end becomes the exit status.
+
+`rio` imports this module at every start, whatever its command: everything
+that is not needed to show an option is imported within the command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from rasterio.rio import options
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.errors import MuchoError
+    from rio_mucho_cli.job import Job, Windows
+    from rio_mucho_cli.progress import Event, Listener
+
+INTERRUPTED = 130
+
+# rasterio's files_inout_arg without its callback, which refuses a missing
+# input as wrong usage, and does not look at the last one after -o. The engine
+# opens all inputs, and says what is wrong with any of them.
+_files_arg = click.argument(
+    "files", nargs=-1, type=click.Path(), required=True, metavar="INPUTS... OUTPUT"
+)
+
+
+class _Failed(click.ClickException):
+    """A run that failed: one line on stderr."""
+
+    exit_code = 1
+
+
+class _WrongUsage(click.ClickException):
+    """A command that makes no sense, found out by the job and not by click."""
+
+    exit_code = 2
+
+
+def _arguments(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        try:
+            pairs[name] = json.loads(value)
+        except ValueError:
+            pairs[name] = value
+    return pairs
+
+
+def _json_object(value: str | None) -> dict[str, Any]:
+    """Read the value of --global-args.
+
+    Raises
+    ------
+    UsageError
+        If it is no JSON, or no object.
+    """
+    from rio_mucho_cli.errors import UsageError
+
+    if value is None:
+        return {}
+    text = value
+    try:
+        if value == "-":
+            text = sys.stdin.read()
+        elif value.startswith("@"):
+            text = Path(value[1:]).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
+    except ValueError as exc:
+        raise UsageError(f"--global-args is no JSON ({exc}): {_shortened(text)}") from None
+    if not isinstance(found, dict):
+        raise UsageError(
+            f'--global-args is no JSON object such as {{"name": 1}}: {_shortened(text)}'
+        )
+    return found
+
+
+@click.command(short_help="Apply a Python function to every window of rasters.")
+@_files_arg
+@options.output_opt
+@click.option(
+    "--func",
+    "func",
+    required=True,
+    metavar="MODULE:FUNCTION",
+    help="The function: MODULE:FUNCTION or path/to/file.py:FUNCTION. A class is made once in "
+    "each worker, with the global args, and its instance called.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["simple_read", "array_read", "manual_read"]),
+    default="simple_read",
+    show_default=True,
+    help="What the function gets: a list with an array for each input, one array with the "
+    "bands of all, or the open datasets.",
+)
+@click.option(
+    "--global-args",
+    "global_args",
+    metavar="JSON|@FILE|-",
+    help="A JSON object that the function gets as its last argument.",
+)
+@click.option(
+    "--arg",
+    "args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_arguments,
+    help="One of the global args; VALUE is JSON or else text. Repeatable; wins over --global-args.",
+)
+@click.option(
+    "--windows",
+    metavar="blocks|SIZE|FILE|-",
+    help="Windows to work on: 'blocks' of the first input, a size in pixels (512 or "
+    "WIDTHxHEIGHT), or GeoJSON features as rio blocks writes them.  [default: about a "
+    "million pixels each, in whole blocks of the output]",
+)
+@options.dtype_opt
+@click.option("--count", type=click.IntRange(min=1), help="Bands that the function returns.")
+@options.nodata_opt
+@options.format_opt
+@options.creation_options
+@options.overwrite_opt
+@click.option(
+    "-j",
+    "--jobs",
+    type=int,
+    help="Windows to work on at once; -1 for all CPUs.  [default: all CPUs that may be used]",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["processes", "threads", "serial"]),
+    default="processes",
+    show_default=True,
+    help="Where windows are worked on.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+@click.pass_context
+def mucho(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    output: str | None,
+    func: str,
+    mode: Any,
+    global_args: str | None,
+    args: dict[str, Any],
+    windows: str | None,
+    dtype: str | None,
+    count: int | None,
+    nodata: float | None,
+    driver: str | None,
+    creation_options: dict[str, str],
+    overwrite: bool,
+    jobs: int | None,
+    executor: Any,
+    quiet: bool,
+) -> None:
+    r"""Apply a Python function to every window of some rasters, in parallel.
+
+    The function is called as func(data, window, ij, global_args) and returns
+    an array (count, rows, cols), or (rows, cols) for one band. What it returns
+    for all windows becomes one raster, on the grid of the first input. Data
+    type and number of bands are those of what it returns; nodata, format and
+    compression are the first input's, unless options say otherwise.
+
+    The output appears when all is done; a run that fails leaves none, and an
+    old one as it was.
+
+    \b
+        $ cat index.py
+        def run(data, window, ij, global_args):
+            nir, red = (band[0].astype("float32") for band in data)
+            return (nir - red) / (nir + red)
+    \b
+        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8
+
+    """
+    from rio_mucho_cli import engine
+    from rio_mucho_cli.errors import MuchoError
+    from rio_mucho_cli.executors import usable_cpus
+    from rio_mucho_cli.job import Job
+    from rio_mucho_cli.work.functions import FunctionRef
+
+    if output is None:
+        *inputs, output = files
+    else:
+        inputs = list(files)
+    if windows == "-" and global_args == "-":
+        raise click.UsageError("--windows and --global-args cannot both be standard input")
+    nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
+    job: Job | None = None
+    try:
+        with ctx.obj["env"]:
+            function = FunctionRef(func, str(Path.cwd()))
+            function.load()
+            job = Job(
+                inputs=inputs,
+                output=output,
+                function=function,
+                mode=mode,
+                windows=_read_windows(windows),
+                global_args={**_json_object(global_args), **args},
+                driver=driver,
+                dtype=dtype,
+                count=count,
+                nodata=nodata,
+                keep_nodata=not nodata_given,
+                creation_options=creation_options,
+                overwrite=overwrite,
+                executor=executor,
+                jobs=usable_cpus() if jobs in (None, -1) else jobs,
+            )
+            with _bar(quiet) as listen:
+                engine.run(job, listen)
+    except MuchoError as exc:
+        raise _failure(exc) from None
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted: {output} was not written.", err=True)
+        _leave(INTERRUPTED)
+
+
+def _read_windows(text: str | None) -> Windows:
+    """Turn the value of --windows into what a Job takes.
+
+    Raises
+    ------
+    WindowsError
+        If it is none of the four.
+    """
+    from rio_mucho_cli.errors import WindowsError
+    from rio_mucho_cli.inputs.windows import from_features, parse_size
+
+    if text is None:
+        return None
+    if text == "blocks":
+        return "blocks"
+    size = parse_size(text)
+    if size is not None:
+        return size
+    if text != "-" and not Path(text).is_file():
+        raise WindowsError(
+            f"--windows {text} is no file: expected 'blocks', a size such as 512 or 1024x512, "
+            "a file of GeoJSON features, or - for standard input"
+        )
+    import cligj
+
+    try:
+        features = list(cligj.normalize_feature_inputs(None, None, [text]))
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise WindowsError(
+            f"--windows {text} is not GeoJSON ({exc}): expected a FeatureCollection, or one "
+            "Feature on each line, as rio blocks --sequence and jq -c write them"
+        ) from None
+    except RuntimeError:  # what cligj makes of a file without a line
+        features = []
+    return from_features(features)
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Listener]:
+    """Show a progress bar on stderr, if that is a terminal."""
+    from rio_mucho_cli.progress import RunStarted, WindowDone, ignore
+
+    if quiet or not sys.stderr.isatty():
+        yield ignore
+        return
+    with click.progressbar(length=0, label="windows", show_pos=True, file=sys.stderr) as bar:
+
+        def listen(event: Event) -> None:
+            match event:
+                case RunStarted(windows=windows):
+                    bar.length = windows
+                    bar.render_progress()
+                case WindowDone():
+                    bar.update(1)
+
+        yield listen
+
+
+def _failure(exc: MuchoError) -> click.ClickException:
+    """Say an error as the command line says it."""
+    from rio_mucho_cli.errors import MuchoChildError, UsageError
+
+    message = str(exc.args[0])
+    if exc.window is not None and "window rows" not in message:
+        from rio_mucho_cli.inputs.windows import describe
+
+        message = f"at {describe(exc.window)} (ij {exc.ij}): {message}"
+    if isinstance(exc, MuchoChildError):
+        click.echo(exc.formatted, err=True, nl=False)
+        message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
+    return _WrongUsage(message) if isinstance(exc, UsageError) else _Failed(message)
+
+
+def _leave(status: int) -> None:
+    """Exit, without waiting for threads that are busy with a window."""
+    if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

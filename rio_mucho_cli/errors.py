@@ -1,0 +1,135 @@
+"""The exception family: one base, one class for each cause.
+
+Every message says what was found, what was expected, and what to do next.
+All of them survive pickling, because most are raised in a worker and read in
+the parent.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rasterio.errors import RasterioIOError
+
+_PACKAGE = str(Path(__file__).parent)
+
+
+class MuchoError(Exception):
+    """Base of everything that this package raises on purpose.
+
+    Attributes
+    ----------
+    window : rasterio.windows.Window or the caller's own window, or None
+        The window that was being worked on, if there was one.
+    ij : tuple of int, or None
+        Its (row, column) in the grid of windows.
+    """
+
+    window: Any = None
+    ij: Any = None
+
+    def at(self, window: Any, ij: Any) -> MuchoError:
+        """Remember the window that was being worked on, and return self."""
+        self.window, self.ij = window, ij
+        return self
+
+
+class UsageError(MuchoError, ValueError):
+    """The job contradicts itself or names something that does not exist."""
+
+
+class FunctionNotFoundError(UsageError):
+    """``module:function`` leads to no function."""
+
+
+class WindowsError(UsageError):
+    """The windows are none, overlap, or leave the raster."""
+
+
+class NodataError(UsageError):
+    """The nodata value does not fit the output's dtype."""
+
+    @classmethod
+    def of(cls, nodata: float, dtype: str) -> NodataError:
+        """Describe a value and the dtype that cannot hold it."""
+        return cls(
+            f"nodata {nodata:g} does not fit {dtype}: "
+            "give one that does with --nodata, or another dtype with --dtype"
+        )
+
+
+class InputError(MuchoError, RasterioIOError):
+    """An input is missing, is no raster, or cannot be read."""
+
+
+class GridError(MuchoError, ValueError):
+    """The inputs differ in size, transform or CRS."""
+
+
+class OutputError(MuchoError, OSError):
+    """The output exists, cannot be made, or cannot be written."""
+
+
+class ResultError(MuchoError, ValueError):
+    """The function returned something that does not fit its window."""
+
+
+class WorkerDiedError(MuchoError):
+    """A worker process ended while it was working on a window."""
+
+
+class MuchoChildError(MuchoError):
+    """The user's function raised.
+
+    Made without arguments, inside an ``except`` block, it wraps the exception
+    that is being handled there.
+
+    Attributes
+    ----------
+    exception : BaseException
+        What was raised; a plain ``RuntimeError`` with the same text where the
+        original cannot travel between processes.
+    formatted : str
+        The traceback as text, from the user's first line on.
+    done : int
+        How many windows had been written when this one failed.
+    """
+
+    def __init__(self, message: str = "", exception: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.exception = exception if exception is not None else sys.exc_info()[1]
+        self.formatted = format_user_traceback(self.exception)
+        self.done = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self.args[0]), self.exception), dict(self.__dict__))
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}\nChild process's traceback:\n{self.formatted}"
+
+
+def format_user_traceback(exception: BaseException | None) -> str:
+    """Return the traceback as text, without the frames of this package.
+
+    Only the leading frames are left out, those between the engine and the
+    user's first line.
+    """
+    if exception is None:
+        return ""
+    tb: TracebackType | None = exception.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        tb = tb.tb_next
+    return "".join(traceback.format_exception(type(exception), exception, tb))
+
+
+def one_line(exception: BaseException) -> str:
+    """Return an exception and the cause that GDAL gave for it, on one line."""
+    text = str(exception)
+    cause = exception.__cause__
+    if cause is not None and "previous exception" in text:
+        text = str(cause)
+    return " ".join(text.split()) or type(exception).__name__

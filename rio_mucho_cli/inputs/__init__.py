@@ -1,0 +1,1 @@
+"""What comes in: grids, windows, and the datasets that are read."""

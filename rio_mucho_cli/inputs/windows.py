@@ -1,0 +1,230 @@
+"""Which windows cover a grid. Arithmetic only: no file is opened here."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import WindowsError
+
+PlannedWindow: TypeAlias = "tuple[Any, Any]"
+"""A window and its ij: (row, column) in the grid of windows."""
+
+TARGET_PIXELS = 1024 * 1024
+"""Pixels of a window when nobody says otherwise.
+
+Large enough that handing a window to a worker costs nothing beside computing
+it, small enough that a few bands of it stay in a worker's memory.
+"""
+
+
+class Size(NamedTuple):
+    """Width and height of a window or a block, in pixels."""
+
+    width: int
+    height: int
+
+
+def parse_size(text: str) -> Size | None:
+    """Read ``512`` or ``1024x512`` (width x height); None if it is neither."""
+    match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
+    if match is None:
+        return None
+    size = Size(int(match[1]), int(match[2] or match[1]))
+    if min(size) < 1:
+        raise WindowsError(f"windows of {text} have no pixels: give at least 1x1")
+    return size
+
+
+def default_size(width: int, height: int, block: Size, *, whole_rows: bool = False) -> Size:
+    """Choose a window of about a million pixels that is a whole number of blocks.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the raster.
+    block : Size
+        Of the output.
+    whole_rows : bool
+        Make windows as wide as the raster: where the blocks of the input or
+        the output are strips, a narrower window would decode or encode every
+        strip several times.
+    """
+    if whole_rows:
+        rows = TARGET_PIXELS // width
+        return Size(width, max(1, rows // block.height) * block.height)
+    side = math.isqrt(TARGET_PIXELS)
+    return Size(
+        max(1, side // block.width) * block.width,
+        max(1, side // block.height) * block.height,
+    )
+
+
+def cover(width: int, height: int, size: Size) -> list[PlannedWindow]:
+    """Cover a raster with windows, row by row; the last ones are cut off."""
+    return [
+        (Window(col, row, min(size.width, width - col), min(size.height, height - row)), (i, j))
+        for i, row in enumerate(range(0, height, size.height))
+        for j, col in enumerate(range(0, width, size.width))
+    ]
+
+
+def from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
+    """Read windows from GeoJSON features as ``rio blocks`` writes them.
+
+    Each feature has a property ``window``, with col_off, row_off, width and
+    height in pixels, and may have a property ``block``, which becomes ij.
+    Either may be JSON text. Without ``block``, ij is the window's place among
+    the row and column offsets that occur.
+
+    Raises
+    ------
+    WindowsError
+        If a feature has no window of whole pixels.
+    """
+    windows = []
+    blocks = []
+    for number, feature in enumerate(features, start=1):
+        properties = feature.get("properties") if isinstance(feature, Mapping) else None
+        properties = properties if isinstance(properties, Mapping) else {}
+        windows.append(_feature_window(_decoded(properties.get("window")), number))
+        blocks.append(_feature_block(_decoded(properties.get("block"))))
+    row_offs = sorted({window.row_off for window in windows})
+    col_offs = sorted({window.col_off for window in windows})
+    return [
+        (
+            window,
+            block or (bisect_left(row_offs, window.row_off), bisect_left(col_offs, window.col_off)),
+        )
+        for window, block in zip(windows, blocks, strict=True)
+    ]
+
+
+def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
+    """Raise WindowsError unless windows are inside the raster and apart.
+
+    Raises
+    ------
+    WindowsError
+        If there is no window, or one leaves the raster, or two overlap.
+    """
+    if not windows:
+        raise WindowsError("the list of windows is empty: give at least one")
+    for window, _ in windows:
+        if (
+            min(window.col_off, window.row_off) < 0
+            or min(window.width, window.height) < 1
+            or window.col_off + window.width > width
+            or window.row_off + window.height > height
+        ):
+            raise WindowsError(
+                f"{describe(window)} is not inside the raster of {width} x {height} pixels: "
+                "take windows from rio blocks of the first input"
+            )
+    pair = _overlapping([window for window, _ in windows])
+    if pair:
+        raise WindowsError(
+            f"{describe(pair[0])} and {describe(pair[1])} overlap: "
+            "every pixel may be in one window only"
+        )
+
+
+def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -> Size:
+    """Find the largest block of which every window is a whole number.
+
+    Blocks at the right and the lower edge of a raster may be cut off, so an
+    edge of a window that is an edge of the raster sets no limit. A side
+    without any limit is 0, and any block fits there.
+    """
+    col_gcd = row_gcd = 0
+    for window, _ in windows:
+        right, bottom = window.col_off + window.width, window.row_off + window.height
+        col_gcd = math.gcd(col_gcd, window.col_off, right if right < width else 0)
+        row_gcd = math.gcd(row_gcd, window.row_off, bottom if bottom < height else 0)
+    return Size(col_gcd, row_gcd)
+
+
+def as_window(window: Any) -> Window:
+    """Return rasterio's Window for a window or a pair of ranges."""
+    if isinstance(window, Window):
+        return window
+    (row_start, row_stop), (col_start, col_stop) = window
+    return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)
+
+
+def describe(window: Any) -> str:
+    """Name a window in a message by its rows and columns (ends excluded)."""
+    try:
+        w = as_window(window)
+    except (TypeError, ValueError):
+        return f"window {window!r}"
+    return (
+        f"window rows {w.row_off}:{w.row_off + w.height}, columns {w.col_off}:{w.col_off + w.width}"
+    )
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return None
+    return value
+
+
+def _feature_window(value: Any, number: int) -> Window:
+    try:
+        parts = [value[name] for name in ("col_off", "row_off", "width", "height")]
+        whole = [int(part) for part in parts]
+        if any(isinstance(part, bool | str) for part in parts) or whole != parts:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise WindowsError(
+            f"feature {number} has no window of whole pixels among its properties: "
+            "expected col_off, row_off, width and height, as rio blocks writes them"
+        ) from None
+    return Window(*whole)
+
+
+def _feature_block(value: Any) -> tuple[int, int] | None:
+    match value:
+        case [int(row), int(col)]:
+            return row, col
+    return None
+
+
+def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
+    """Find two windows that overlap, in one sweep from the top down.
+
+    The columns that are taken at the current row are kept as spans that do
+    not overlap, sorted; a span that ended above makes room when it is met.
+    """
+    taken: list[tuple[int, int, int]] = []  # first column, end column, place in `rows`
+    rows = sorted(windows, key=lambda w: (w.row_off, w.col_off))
+    for place, window in enumerate(rows):
+        end = window.col_off + window.width
+        for span in list(_touching(taken, window.col_off, end)):
+            above = rows[span[2]]
+            if above.row_off + above.height > window.row_off:
+                return above, window
+            taken.remove(span)
+        insort(taken, (window.col_off, end, place))
+    return None
+
+
+def _touching(
+    taken: Sequence[tuple[int, int, int]], start: int, end: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield the spans that share a column with [start, end)."""
+    first = max(0, bisect_left(taken, (start,)) - 1)
+    for span in taken[first:]:
+        if span[0] >= end:
+            break
+        if span[1] > start:
+            yield span

@@ -1,0 +1,121 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.executors import EXECUTORS, ExecutorName
+from rio_mucho_cli.inputs.sources import MODES, Mode
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.outputs.profile import nodata_fits
+from rio_mucho_cli.work.functions import FunctionRef, UserFunction
+
+Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a run is asked to do.
+
+    Attributes
+    ----------
+    inputs : sequence of str
+        Paths or anything else that rasterio opens. The first one gives what
+        is not said otherwise.
+    output : str or open dataset
+        A path, or a dataset that is open for writing and is closed at the end.
+    function : callable or FunctionRef
+        ``function(data, window, ij, global_args)``, or a class whose
+        instances are called like that.
+    mode : {"simple_read", "array_read", "manual_read"}
+        What `data` is: a list with one (count, rows, cols) array for each
+        input, one array with the bands of all, or the open datasets.
+    windows : None, "blocks", Size, or sequence of (window, ij)
+        None: whole numbers of output blocks, about a million pixels. "blocks":
+        the block windows of the first input. Size: width and height.
+    global_args : Mapping
+        Passed to the function as it is.
+    driver : str or None
+        Of the output; None: by the extension of its name, else the first
+        input's.
+    dtype : str or None
+        What results are cast to; None: the dtype of the first result.
+    count : int or None
+        Bands of every result; None: those of the first result.
+    nodata : float or None
+        Of the output, if `keep_nodata` is False.
+    keep_nodata : bool
+        Take the first input's nodata, where the output's dtype can hold it.
+    creation_options : Mapping
+        Of the output's driver.
+    profile : Mapping or None
+        The output's whole profile; it stands for the six above.
+    overwrite : bool
+        Replace an output that exists.
+    strict : bool
+        Refuse inputs on different grids (unless the function reads them
+        itself), and windows that overlap or leave the raster.
+    executor : {"processes", "threads", "serial"}
+    jobs : int
+        How many windows are worked on at once. With one, it is in the calling
+        thread.
+
+    Raises
+    ------
+    UsageError
+        If it contradicts itself.
+    NodataError
+        If nodata does not fit the dtype.
+    """
+
+    inputs: Sequence[str]
+    output: Any
+    function: UserFunction | FunctionRef
+    mode: Mode = "simple_read"
+    windows: Windows = None
+    global_args: Mapping[str, Any] = field(default_factory=dict)
+    driver: str | None = None
+    dtype: str | None = None
+    count: int | None = None
+    nodata: float | None = None
+    keep_nodata: bool = True
+    creation_options: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, Any] | None = None
+    overwrite: bool = False
+    strict: bool = True
+    executor: ExecutorName = "processes"
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise UsageError("there is no input: give at least one, before the output")
+        if self.mode not in MODES:
+            raise UsageError(f"mode is {self.mode!r}: expected one of {', '.join(MODES)}")
+        if self.executor not in EXECUTORS:
+            raise UsageError(
+                f"executor is {self.executor!r}: expected one of {', '.join(EXECUTORS)}"
+            )
+        if self.jobs < 1:
+            raise UsageError(
+                f"jobs is {self.jobs}: expected at least 1, or on the command line -1 for all CPUs"
+            )
+        if self.count is not None and self.count < 1:
+            raise UsageError(f"count is {self.count}: expected at least 1 band")
+        if not isinstance(self.function, FunctionRef) and not callable(self.function):
+            raise UsageError(f"{self.function!r} cannot be called: expected a function")
+        if (
+            self.dtype is not None
+            and not self.keep_nodata
+            and self.nodata is not None
+            and not nodata_fits(self.nodata, self.dtype)
+        ):
+            raise NodataError.of(self.nodata, self.dtype)
+
+    @property
+    def output_path(self) -> str | None:
+        """The output as text, or None for an open dataset."""
+        return str(self.output) if isinstance(self.output, str | Path) else None

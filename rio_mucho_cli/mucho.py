@@ -1,0 +1,145 @@
+"""The class that stands in for rio-mucho's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from rasterio.transform import guard_transform
+
+from rio_mucho_cli import engine, utils
+from rio_mucho_cli.errors import MuchoChildError
+from rio_mucho_cli.executors import ExecutorName, usable_cpus
+from rio_mucho_cli.inputs.sources import MODES, Mode, Source
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.report import Report
+from rio_mucho_cli.work.environment import without_georeferencing_warnings
+from rio_mucho_cli.work.functions import UserFunction
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RioMucho:
+    """Apply a function to every window of some rasters, in parallel.
+
+    Parameters
+    ----------
+    inpaths : sequence of str or Path
+        Inputs. In simple_read and array_read they should have one size.
+    outpath_or_dataset : str, Path or open dataset
+        The output: a path, where an existing file is replaced when all is
+        done; or a dataset open in mode "w" or "r+", which is closed at the
+        end.
+    run_function : callable
+        ``run_function(data, window, ij, global_args)`` returns an array
+        (count, rows, cols), or (rows, cols) for one band. Results are cast to
+        the output's dtype; masked ones are filled with its nodata.
+    mode : {"simple_read", "array_read", "manual_read"}
+        `data` is a list with one (count, rows, cols) array for each input,
+        one array with the bands of all, or a list of open datasets.
+    windows : iterable of (window, ij), optional
+        Windows are rasterio's or pairs of ranges, and reach the function as
+        they are. Default: the block windows of the first input.
+    options : Mapping, optional
+        The output's profile. Default: the first input's.
+    global_args : Mapping, optional
+        Passed to the function.
+    executor : {"processes", "threads", "serial"}
+        Where windows are worked on if `run` is given more than one process.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is another one.
+    RasterioIOError
+        If an input is missing or no raster.
+
+    Examples
+    --------
+    >>> with RioMucho(["b4.tif", "b3.tif"], "index.tif", index) as rm:
+    ...     rm.run(4)
+    """
+
+    def __init__(
+        self,
+        inpaths: Sequence[str | os.PathLike[str]],
+        outpath_or_dataset: Any,
+        run_function: UserFunction,
+        mode: Mode = "simple_read",
+        windows: Iterable[tuple[Any, Any]] | None = None,
+        options: Mapping[str, Any] | None = None,
+        global_args: Mapping[str, Any] | None = None,
+        *,
+        executor: ExecutorName = "processes",
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
+        self.inpaths = inpaths
+        self.outpath_or_dataset = outpath_or_dataset
+        self.run_function = run_function
+        self.mode = mode
+        with without_georeferencing_warnings():
+            for path in inpaths:
+                Source.of(os.fspath(path))
+            self.windows = windows or utils.getWindows(inpaths[0])
+            self.options = options or utils.getOptions(inpaths[0])
+        self.global_args = global_args or {}
+        self.executor = executor
+
+    def __enter__(self) -> RioMucho:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def run(self, processes: int | None = 4) -> Report:
+        """Work on all windows, and write the output.
+
+        Parameters
+        ----------
+        processes : int or None
+            How many windows are worked on at once. 1: in the calling process;
+            None: as many as there are CPUs.
+
+        Raises
+        ------
+        MuchoChildError
+            If the function raises. An existing output is then as it was.
+        MuchoError
+            For every other failure.
+        """
+        profile = dict(self.options)
+        if "transform" in profile:
+            profile["transform"] = guard_transform(profile["transform"])
+        output = self.outpath_or_dataset
+        is_path = isinstance(output, str | os.PathLike)
+        job = Job(
+            inputs=[os.fspath(path) for path in self.inpaths],
+            output=os.fspath(output) if is_path else output,
+            function=self.run_function,
+            mode=self.mode,
+            windows=[(window, ij) for window, ij in self.windows],
+            global_args=self.global_args,
+            profile=profile if is_path else None,
+            overwrite=True,
+            strict=False,
+            executor=self.executor,
+            jobs=usable_cpus() if processes is None else processes,
+        )
+        return engine.run(job)
+
+
+def tb_capture(func: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function: what it raises leaves it as a MuchoChildError."""
+
+    @wraps(func)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return func(*args, **kwargs)
+        except Exception as exc:
+            raise MuchoChildError(f"{func.__name__} raised {type(exc).__name__}: {exc}") from exc
+
+    return wrapper

@@ -1,0 +1,290 @@
+"""The user's function: find it, send it to workers, call it, check its result."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import cloudpickle
+import numpy as np
+
+from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, UsageError
+from rio_mucho_cli.inputs.windows import as_window
+
+UserFunction: TypeAlias = Callable[[Any, Any, Any, dict[str, Any]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """A function by name, as the command line gives it.
+
+    Attributes
+    ----------
+    name : str
+        ``module:function`` or ``path/to/file.py:function``; what follows the
+        colon may have dots.
+    folder : str
+        Where modules are looked for first, and paths start.
+    """
+
+    name: str
+    folder: str
+
+    def load(self) -> UserFunction:
+        """Import the function, or the class.
+
+        Raises
+        ------
+        FunctionNotFoundError
+            If there is no such module or attribute, with the nearest name
+            that exists; or if the module cannot be imported.
+        """
+        module_name, colon, attributes = self.name.rpartition(":")
+        if not colon or not module_name or not attributes:
+            raise FunctionNotFoundError(
+                f"{self.name!r} has no colon between a module and a function: "
+                "expected MODULE:FUNCTION, or path/to/file.py:FUNCTION"
+            )
+        is_path = module_name.endswith(".py") or os.sep in module_name
+        module = self._load_file(module_name) if is_path else self._load_module(module_name)
+        found: Any = module
+        for attribute in attributes.split("."):
+            owner = getattr(found, "__name__", module_name)
+            try:
+                found = getattr(found, attribute)
+            except AttributeError:
+                raise FunctionNotFoundError(
+                    f"{module_name if found is module else owner} has no attribute "
+                    f"{attribute!r}{_nearest(attribute, dir(found))}"
+                ) from None
+        if not callable(found):
+            raise FunctionNotFoundError(
+                f"{self.name} is a {type(found).__name__} and cannot be called: "
+                "give a function, a class, or an object with __call__"
+            )
+        function: UserFunction = found
+        return function
+
+    def _load_module(self, name: str) -> ModuleType:
+        _import_from(self.folder)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as exc:
+            if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
+                raise _broken(name, exc) from None
+            raise FunctionNotFoundError(
+                f"there is no module named {exc.name!r}, neither installed nor in the current "
+                f"folder{_nearest(exc.name, _siblings(exc.name))}"
+            ) from None
+        except BaseException as exc:
+            raise _broken(name, exc) from None
+
+    def _load_file(self, name: str) -> ModuleType:
+        path = Path(self.folder, name).resolve()
+        if not path.is_file():
+            others = [entry.name for entry in path.parent.glob("*.py")]
+            raise FunctionNotFoundError(f"there is no file {name}{_nearest(path.name, others)}")
+        # A name of its own keeps a file called like a module (random.py) from
+        # taking that module's place for everything else.
+        module_name = f"_mucho_{path.stem}"
+        module = sys.modules.get(module_name)
+        if module is not None and getattr(module, "__file__", None) == str(path):
+            return module
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise FunctionNotFoundError(f"{name} is no Python file: its name must end in .py")
+        _import_from(str(path.parent))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException as exc:
+            del sys.modules[module_name]
+            raise _broken(name, exc) from None
+        return module
+
+
+def make_callable(function: UserFunction, global_args: Mapping[str, Any]) -> UserFunction:
+    """Return what is called for every window.
+
+    A class is called once, with the global args as keyword arguments, and its
+    instance is what is called for every window: the place to load a model.
+
+    Raises
+    ------
+    MuchoChildError
+        If making the instance raises.
+    """
+    if not isinstance(function, type):
+        return function
+    try:
+        made: Any = function(**global_args)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        raise child_error(f"{function.__name__} cannot be made: it", exc) from None
+    if not callable(made):
+        raise ResultError(
+            f"{function.__name__} has no __call__: a class needs one, "
+            "with the arguments (data, window, ij, global_args)"
+        )
+    instance: UserFunction = made
+    return instance
+
+
+def child_error(what: str, exception: BaseException) -> MuchoChildError:
+    """Wrap what the user's function raised so that it can leave a worker."""
+    kind = type(exception).__name__
+    text = " ".join(str(exception).split())
+    error = MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
+    try:
+        # Exceptions whose __init__ wants other arguments than their args are
+        # pickled without complaint, and fail when they are unpickled.
+        cloudpickle.loads(cloudpickle.dumps(exception))
+    except Exception:
+        error.exception = RuntimeError(f"{kind}: {text}")
+    return error
+
+
+def check_result(result: Any, window: Any, count: int | None) -> np.ndarray[Any, Any]:
+    """Check what the function returned, and return it as (count, rows, cols).
+
+    Parameters
+    ----------
+    result : object
+        (count, rows, cols), or (rows, cols) for one band. Masked arrays stay
+        masked; booleans become uint8.
+    window : Window or pair of ranges
+        A window that does not lie on whole pixels is allowed to be rounded
+        either way, as rasterio rounds it.
+    count : int or None
+        The number of bands that is expected, if it is known.
+
+    Raises
+    ------
+    ResultError
+        If it is no array, or has another shape.
+    """
+    if not isinstance(result, np.ndarray):
+        raise ResultError(
+            f"the function returned {_kind(result)}, expected a numpy array of shape "
+            "(count, rows, cols) or (rows, cols)"
+        )
+    w = as_window(window)
+    array = result[np.newaxis] if result.ndim == 2 else result
+    wanted = f"({count if count is not None else 'count'}, {w.height}, {w.width})"
+    if (
+        array.ndim != 3
+        or not array.shape[0]
+        or abs(array.shape[1] - w.height) >= 1
+        or abs(array.shape[2] - w.width) >= 1
+        or (count is not None and array.shape[0] != count)
+    ):
+        raise ResultError(
+            f"the function returned an array of shape {result.shape}, expected {wanted}"
+            + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
+        )
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind not in "iufc":
+        raise ResultError(
+            f"the function returned an array of dtype {array.dtype}, expected numbers"
+        )
+    return array
+
+
+def pack(value: Any, what: str) -> bytes:
+    """Pickle a value for other processes.
+
+    Functions and classes travel by name where their module can be imported
+    by that name, and by value where it cannot: in a script, a notebook, a
+    closure, a lambda, a module that was loaded from a file.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be pickled.
+    """
+    module = inspect.getmodule(value if callable(value) else None)
+    by_value = module is not None and not _importable(module)
+    try:
+        if by_value:
+            cloudpickle.register_pickle_by_value(module)
+        data: bytes = cloudpickle.dumps(value)
+    except Exception as exc:
+        raise UsageError(
+            f"{what} cannot be sent to worker processes ({' '.join(str(exc).split())}): "
+            "use the executor threads, or one job"
+        ) from None
+    finally:
+        if by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+    return data
+
+
+def _importable(module: ModuleType) -> bool:
+    """Whether importing a module by its name gives that module.
+
+    importlib.util.find_spec would answer from sys.modules, where modules that
+    were loaded from a file by hand stand as well.
+    """
+    name = module.__name__
+    if name == "__main__":
+        return True  # cloudpickle itself sends what is in it by value
+    package = sys.modules.get(name.rpartition(".")[0])
+    path = getattr(package, "__path__", None)
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec.origin == getattr(module, "__file__", spec.origin)
+    return False
+
+
+def _import_from(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
+    """Say on one line where importing the user's module failed."""
+    if isinstance(exc, SyntaxError) and exc.filename:
+        place, text = f"{exc.filename}, line {exc.lineno}", f"{type(exc).__name__}: {exc.msg}"
+    else:
+        frames = [
+            frame
+            for frame in traceback.extract_tb(exc.__traceback__)
+            if not frame.filename.startswith("<frozen")
+            and frame.filename != __file__
+            and frame.filename != importlib.__file__
+        ]
+        place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
+        text = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
+    return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
+
+
+def _nearest(name: str, others: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, [other for other in others if other != name], n=1)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _siblings(name: str) -> list[str]:
+    """Return the names of the modules beside one that does not exist."""
+    package, _, _ = name.rpartition(".")
+    path = getattr(sys.modules.get(package), "__path__", None) if package else None
+    prefix = f"{package}." if package else ""
+    return [prefix + module.name for module in pkgutil.iter_modules(path)]
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,189 @@
+"""One window from start to end, in a worker: read, call, check.
+
+    begin(key, order) ──▶ the order of a run, once in each process
+    work(key, planned) ─▶ Result, or the MuchoError that ended the window,
+                          by a Worker that each thread makes for itself
+    dismiss(key) ───────▶ the workers' datasets are closed
+
+Errors are returned, not raised: an exception that is raised in a worker
+process is at the mercy of its own pickling.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.inputs.sources import Mode, Sources
+from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.work import environment
+from rio_mucho_cli.work.functions import (
+    FunctionRef,
+    UserFunction,
+    check_result,
+    child_error,
+    make_callable,
+    pack,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every worker of a run has to know.
+
+    Attributes
+    ----------
+    inputs : sequence of str
+    mode : str
+    function : callable or FunctionRef
+    global_args : Mapping
+    count : int or None
+        Bands that the function must return, if that is known beforehand.
+    dtype : str or None
+        What its results are cast to, if that is known beforehand.
+    env : Mapping
+        GDAL options to set, or None to keep those of the calling thread.
+    """
+
+    inputs: Sequence[str]
+    mode: Mode
+    function: UserFunction | FunctionRef
+    global_args: Mapping[str, Any]
+    count: int | None = None
+    dtype: str | None = None
+    env: Mapping[str, Any] | None = None
+
+    def packed(self) -> bytes:
+        """Pickle the order for other processes.
+
+        Raises
+        ------
+        UsageError
+            If the function or its global args cannot be sent.
+        """
+        function = pack(self.function, "the function")
+        global_args = pack(dict(self.global_args), "global_args")
+        bare = replace(self, function=_nothing, global_args={})
+        data: bytes = cloudpickle.dumps((bare, function, global_args))
+        return data
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Order:
+        """Undo `packed`."""
+        bare, function, global_args = cloudpickle.loads(data)
+        order: Order = replace(
+            bare, function=cloudpickle.loads(function), global_args=cloudpickle.loads(global_args)
+        )
+        return order
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one window.
+
+    Attributes
+    ----------
+    array : ndarray
+        (count, rows, cols).
+    read_seconds, call_seconds : float
+        How long reading and the function took.
+    """
+
+    array: np.ndarray[Any, Any]
+    read_seconds: float
+    call_seconds: float
+
+
+class Worker:
+    """Open datasets and a function, in one thread."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        function = order.function
+        if isinstance(function, FunctionRef):
+            function = function.load()
+        self._global_args = dict(order.global_args)
+        self._call = make_callable(function, self._global_args)
+        self._sources = Sources(order.inputs, order.mode)
+
+    def run(self, window: Any, ij: Any) -> Result:
+        """Read a window, call the function, check what it returned."""
+        started = time.perf_counter()
+        data = self._sources.read(window)
+        read = time.perf_counter()
+        try:
+            returned = self._call(data, window, ij, self._global_args)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
+            raise child_error("the function", exc) from None
+        array = check_result(returned, window, self._order.count)
+        if self._order.dtype is not None:
+            array = array.astype(self._order.dtype, copy=False)
+        return Result(array, read - started, time.perf_counter() - read)
+
+    def close(self) -> None:
+        """Close the datasets."""
+        self._sources.close()
+
+
+# Threads of one process have their workers beside each other, and a function
+# may start a run of its own: workers are told apart by run and by thread.
+_orders: dict[str, Order | bytes] = {}
+_workers: dict[tuple[str, int], Worker] = {}
+
+
+def begin(key: str, order: Order | bytes) -> None:
+    """Take the order of a run into this process.
+
+    It is unpacked by the first `work`, where an error can be returned.
+    """
+    _orders[key] = order
+
+
+def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
+    """Work on one window; return the result, or what went wrong."""
+    window, ij = planned
+    try:
+        order = _order(key)
+        with nullcontext() if order.env is None else environment.entered(order.env):
+            place = (key, threading.get_ident())
+            worker = _workers.get(place)
+            if worker is None:
+                worker = _workers[place] = Worker(order)
+            return worker.run(window, ij)
+    except MuchoError as exc:
+        return exc.at(window, ij)
+
+
+def dismiss(key: str) -> None:
+    """Close what the workers of a run, in this process, have open."""
+    _orders.pop(key, None)
+    for place in [place for place in _workers if place[0] == key]:
+        _workers.pop(place).close()
+
+
+def _order(key: str) -> Order:
+    order = _orders[key]
+    if isinstance(order, bytes):
+        try:
+            order = _orders[key] = Order.unpacked(order)
+        except Exception as exc:
+            raise UsageError(
+                "the function or its global args cannot be loaded in a worker process "
+                f"({type(exc).__name__}: {exc}): use the executor threads, or one job"
+            ) from None
+    return order
+
+
+def _nothing(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+    """Stand where the function goes, while that travels on its own."""
+    raise NotImplementedError
