@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rio_mucho_cli.errors import GridError
 
 # Transforms that went through a text format or a reprojection differ in their
@@ -68,16 +70,9 @@ class Grid:
             return math.inf
         # One matrix takes pixels of this grid to pixels of the other: at a
         # corner it is as far from the identity as the two grids are apart.
-        across = ~other.transform * self.transform
-        return max(
-            abs(float(value))
-            for col in (0, self.width)
-            for row in (0, self.height)
-            for value in (
-                across.a * col + across.b * row + across.c - col,
-                across.d * col + across.e * row + across.f - row,
-            )
-        )
+        across = np.linalg.solve(_matrix(other.transform), _matrix(self.transform))
+        corners = np.array([(col, row, 1) for col in (0, self.width) for row in (0, self.height)]).T
+        return float(np.abs(across @ corners - corners).max())
 
 
 def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
@@ -89,6 +84,10 @@ def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
                 f"{path} {differs[0]}, {paths[0]} {differs[1]}: "
                 f"bring it onto that grid first, with rio warp --like {paths[0]}"
             )
+
+
+def _matrix(transform: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array(tuple(transform)).reshape(3, 3)
 
 
 def _crs_name(crs: Any) -> str:

@@ -85,11 +85,11 @@ class FileWriter:
         _check_target(path, self._target, overwrite, inputs)
         try:
             self._folder = Path(tempfile.mkdtemp(prefix=".mucho-", dir=self._target.parent))
-        except FileNotFoundError:
-            raise OutputError(
-                f"the folder of {path} does not exist: make {self._target.parent} first"
-            ) from None
         except OSError as exc:
+            if not self._target.parent.is_dir():
+                raise OutputError(
+                    f"the folder of {path} does not exist: make {self._target.parent} first"
+                ) from None
             raise OutputError(
                 f"{path} cannot be written: the folder {self._target.parent} takes no "
                 f"new file ({exc.strerror})"
@@ -224,14 +224,20 @@ def _check_target(path: str, target: Path, overwrite: bool, inputs: Sequence[str
         raise OutputError(f"{path} is {kind}: give the name of a file to write")
     if overwrite:
         return
-    for source in inputs:
-        with suppress(OSError):
-            if target.samefile(source):
-                raise OutputError(
-                    f"{path} is the input {source}: pass --overwrite to replace it "
-                    "when all is done, or give another output"
-                )
+    same = [source for source in inputs if _is_same_file(source, target)]
+    if same:
+        raise OutputError(
+            f"{path} is the input {same[0]}: pass --overwrite to replace it "
+            "when all is done, or give another output"
+        )
     raise _exists(path)
+
+
+def _is_same_file(source: str, target: Path) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:
+        return False  # an input that is no local file
 
 
 def _create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[str, str]) -> Any:

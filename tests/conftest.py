@@ -1,0 +1,154 @@
+"""Rasters and programs for the tests; everything is made in tmp_path."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from click.testing import CliRunner
+from rasterio.rio.main import main_group
+
+TRANSFORM = Affine(30.0, 0.0, 400000.0, 0.0, -30.0, 5000000.0)
+
+
+def scene(count, height, width, dtype, seed=0):
+    """Return a smooth image with some texture: (count, height, width)."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[0:height, 0:width]
+    bands = [
+        np.sin(rows / (7 + band)) + np.cos(cols / (11 - band)) + rng.normal(0, 0.05, rows.shape)
+        for band in range(count)
+    ]
+    data = np.stack(bands)
+    data = (data - data.min()) / (data.max() - data.min())
+    dtype = np.dtype(dtype)
+    if dtype.kind in "iu":
+        return (1 + data * 250).astype(dtype)
+    return data.astype(dtype)
+
+
+@pytest.fixture
+def make_raster(tmp_path):
+    """Return a function that writes a raster and returns its path."""
+
+    def make(name="in.tif", data=None, **profile):
+        if data is None:
+            shape = (profile.pop("count", 1), profile.pop("height", 70), profile.pop("width", 90))
+            data = scene(*shape, profile.pop("dtype", "uint16"), seed=profile.pop("seed", 0))
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        defaults = {
+            "driver": "GTiff",
+            "crs": "EPSG:32633",
+            "transform": TRANSFORM,
+            "dtype": data.dtype.name,
+        }
+        count, height, width = data.shape
+        with rasterio.open(
+            path, "w", count=count, height=height, width=width, **{**defaults, **profile}
+        ) as dst:
+            dst.write(data)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def read():
+    """Return a function that reads a whole raster: (count, rows, cols)."""
+
+    def read_all(path):
+        with rasterio.open(path) as src:
+            return src.read()
+
+    return read_all
+
+
+@pytest.fixture
+def profile_of():
+    """Return a function that gives a raster's profile."""
+
+    def profile(path):
+        with rasterio.open(path) as src:
+            return dict(src.profile)
+
+    return profile
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that writes a module into the current folder, tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    # What is imported by one test must not be found by the next.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+
+    def write(text, name="user_functions.py"):
+        (tmp_path / name).write_text(text)
+        return name.removesuffix(".py")
+
+    yield write
+    for name in set(sys.modules) - before:
+        path = getattr(sys.modules[name], "__file__", None) or ""
+        if path.startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def rio(tmp_path, monkeypatch):
+    """Return a function that calls `rio` in this process, in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args, **kwargs):
+        return CliRunner().invoke(main_group, [str(arg) for arg in args], **kwargs)
+
+    return call
+
+
+@pytest.fixture
+def rio_program(tmp_path):
+    """Return a function that runs the real `rio` program, in tmp_path."""
+
+    def run(*args, **kwargs):
+        defaults = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120}
+        return subprocess.run([rio_path(), *map(str, args)], check=False, **{**defaults, **kwargs})
+
+    return run
+
+
+def rio_path():
+    """Return the path of the `rio` that belongs to this Python."""
+    return str(Path(sys.executable).with_name("rio"))
+
+
+@pytest.fixture
+def leftovers(tmp_path):
+    """Return a function that names what a run should not have left in tmp_path."""
+
+    def names():
+        return sorted(p.name for p in tmp_path.rglob(".mucho*"))
+
+    return names
+
+
+@pytest.fixture
+def children():
+    """Return a function that gives the process ids of this process's children."""
+
+    def pids(parent=None):
+        parent = parent or os.getpid()
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.append(int(stat.parent.name))
+        return found
+
+    return pids

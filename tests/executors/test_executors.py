@@ -1,0 +1,143 @@
+"""What every executor promises, and what the processes promise besides."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.env
+from rasterio.windows import Window
+
+from rio_mucho_cli.executors import EXECUTORS, open_executor, usable_cpus
+from rio_mucho_cli.work.worker import Order, work
+
+PLANNED = (Window(0, 0, 3, 2), (0, 0))
+every = pytest.mark.parametrize("name", EXECUTORS)
+
+
+@pytest.fixture
+def order(make_raster):
+    def make(function, **global_args):
+        return Order([str(make_raster())], "simple_read", function, global_args)
+
+    return make
+
+
+def value(number):
+    return np.full((2, 3), number, "int64")
+
+
+@every
+def test_windows_are_worked_on(name, order):
+    def total(data, window, ij, global_args):
+        return value(data[0].sum() + global_args["k"])
+
+    made = order(total, k=5)
+    with open_executor(name, 2, "run", made) as executor:
+        sums = {executor.submit(work, "run", PLANNED).result().array.max() for _ in range(5)}
+    with rasterio.open(made.inputs[0]) as src:
+        assert sums == {src.read(window=PLANNED[0]).sum() + 5}
+
+
+@every
+def test_gdal_options_of_the_callers_env_are_there(name, order):
+    def option(data, window, ij, global_args):
+        return value(int(rasterio.env.getenv()["MY_OPTION"]))
+
+    with rasterio.Env(MY_OPTION=5), open_executor(name, 2, "run", order(option)) as executor:
+        assert executor.submit(work, "run", PLANNED).result().array.max() == 5
+
+
+@every
+def test_nothing_is_left_after_an_error(name, order, children):
+    before, threads = children(), threading.active_count()
+
+    def fail_within(executor):
+        executor.submit(work, "run", PLANNED)
+        raise RuntimeError("in the parent")
+
+    with (
+        pytest.raises(RuntimeError, match="in the parent"),
+        open_executor(name, 2, "run", order(lambda *args: value(1))) as executor,
+    ):
+        fail_within(executor)
+    # loky's own helper that cleans up after crashes lives as long as we do.
+    assert len(set(children()) - set(before)) <= (name == "processes")
+    assert threading.active_count() == threads
+
+
+@every
+def test_a_run_within_a_run_does_not_disturb_it(name, order):
+    inner = order(lambda *args: value(2))
+    outer = order(lambda *args: value(1))
+    with open_executor(name, 2, "outer", outer) as first:
+        assert first.submit(work, "outer", PLANNED).result().array.max() == 1
+        with open_executor("serial", 1, "inner", inner) as second:
+            assert second.submit(work, "inner", PLANNED).result().array.max() == 2
+        assert first.submit(work, "outer", PLANNED).result().array.max() == 1
+
+
+def test_processes_are_new_interpreters_with_their_own_limits(order):
+    def look(data, window, ij, global_args):
+        limits = [os.environ["OPENBLAS_NUM_THREADS"], os.environ["GDAL_CACHEMAX"], os.getppid()]
+        return np.resize([int(limit) for limit in limits], (2, 3))
+
+    with open_executor("processes", 1, "run", order(look)) as executor:
+        found = executor.submit(work, "run", PLANNED).result().array[0, 0].tolist()
+    assert found == [1, 64, os.getpid()]
+
+
+SCRIPT = """
+    import os, sys
+    import numpy as np
+    import rio_mucho_cli
+
+    print("started", flush=True)
+
+    def run(data, window, ij, global_args):
+        if len(sys.argv) > 3:
+            print("worker", os.getpid(), flush=True)
+            import time
+            time.sleep(600)
+        return data[0]
+
+    rio_mucho_cli.RioMucho([sys.argv[1]], sys.argv[2], run).run(2)
+"""
+
+
+@pytest.fixture
+def script(tmp_path, make_raster):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT))
+    source = make_raster(width=64, height=64, tiled=True, blockxsize=16, blockysize=16)
+    return [sys.executable, str(path), str(source), str(tmp_path / "out.tif")]
+
+
+def test_a_script_without_a_guard_is_not_started_again(script, tmp_path):
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "started\n", "")
+    assert (tmp_path / "out.tif").exists()
+
+
+def test_workers_end_when_their_parent_is_killed(script):
+    with subprocess.Popen([*script, "wait"], stdout=subprocess.PIPE, text=True) as parent:
+        lines = [parent.stdout.readline() for _ in range(3)]
+        workers = [int(line.split()[1]) for line in lines if line.startswith("worker")]
+        assert len(workers) == 2
+        parent.send_signal(signal.SIGKILL)
+        # Workers hold the pipe's other end: it is at its end when they are gone.
+        assert parent.stdout.read() == ""
+
+
+def test_usable_cpus_counts_affinity():
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert usable_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, before)

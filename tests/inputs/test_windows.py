@@ -1,0 +1,144 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.inputs import windows as w
+from rio_mucho_cli.inputs.windows import Size
+
+LENGTHS = st.integers(1, 400)
+SIZES = st.builds(Size, LENGTHS, LENGTHS)
+
+
+def painted(windows, width, height):
+    """Count for each pixel the windows that it is in."""
+    counts = np.zeros((height, width), int)
+    for window, _ in windows:
+        counts[window.toslices()] += 1
+    return counts
+
+
+@given(LENGTHS, LENGTHS, SIZES)
+def test_cover_puts_every_pixel_in_one_window(width, height, size):
+    windows = w.cover(width, height, size)
+    assert (painted(windows, width, height) == 1).all()
+    w.check(windows, width, height)
+    for window, (i, j) in windows:
+        assert (window.row_off, window.col_off) == (i * size.height, j * size.width)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6), SIZES, st.booleans())
+def test_default_size_is_whole_blocks_and_about_a_million_pixels(width, height, block, whole_rows):
+    size = w.default_size(width, height, block, whole_rows=whole_rows)
+    assert size.height % block.height == 0
+    if whole_rows:
+        assert size.width == width
+        assert size.width * (size.height - block.height) <= w.TARGET_PIXELS
+    else:
+        assert size.width % block.width == 0
+        assert size.width * size.height <= w.TARGET_PIXELS
+        assert size.width * size.height >= w.TARGET_PIXELS / 4
+
+
+def test_one_row_strips_do_not_make_a_window_for_each_row():
+    size = w.default_size(8000, 8000, Size(256, 256), whole_rows=True)
+    assert len(w.cover(8000, 8000, size)) == 32
+
+
+@given(LENGTHS, LENGTHS, SIZES)
+def test_every_window_is_a_whole_number_of_common_blocks(width, height, size):
+    windows = w.cover(width, height, size)
+    common = w.common_multiple(windows, width, height)
+    for side, full, length in zip(common, size, (width, height), strict=True):
+        assert side == (0 if full >= length else full)
+
+
+@st.composite
+def rectangles(draw):
+    col, row = draw(st.integers(0, 30)), draw(st.integers(0, 30))
+    return Window(col, row, draw(st.integers(1, 31 - col)), draw(st.integers(1, 31 - row)))
+
+
+@given(st.lists(rectangles(), min_size=1, max_size=12))
+def test_check_finds_an_overlap_exactly_when_there_is_one(rectangles):
+    windows = [(window, (0, n)) for n, window in enumerate(rectangles)]
+    if painted(windows, 31, 31).max() > 1:
+        with pytest.raises(WindowsError, match="overlap"):
+            w.check(windows, 31, 31)
+    else:
+        w.check(windows, 31, 31)
+
+
+@pytest.mark.parametrize(
+    "window", [Window(-1, 0, 5, 5), Window(0, 0, 0, 5), Window(90, 0, 11, 5), Window(0, 99, 1, 2)]
+)
+def test_check_refuses_what_is_not_inside(window):
+    with pytest.raises(WindowsError, match="not inside the raster of 100 x 100"):
+        w.check([(window, (0, 0))], 100, 100)
+
+
+def test_check_refuses_no_window():
+    with pytest.raises(WindowsError, match="empty"):
+        w.check([], 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512", (512, 512)), ("1024x512", (1024, 512)), ("3X4", (3, 4)), ("x", None), ("5x", None)],
+)
+def test_parse_size(text, size):
+    assert w.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["0", "0x5", "5x0"])
+def test_parse_size_refuses_no_pixels(text):
+    with pytest.raises(WindowsError, match="no pixels"):
+        w.parse_size(text)
+
+
+def feature(window, **properties):
+    return {"type": "Feature", "properties": {"window": window, **properties}, "geometry": None}
+
+
+OK = {"col_off": 2, "row_off": 1, "width": 3, "height": 4}
+
+
+@pytest.mark.parametrize("window", [OK, json.dumps(OK), {**OK, "width": 3.0}])
+@pytest.mark.parametrize("block", [[5, 6], "[5, 6]"])
+def test_features_as_rio_blocks_writes_them(window, block):
+    assert w.from_features([feature(window, block=block)]) == [(Window(2, 1, 3, 4), (5, 6))]
+
+
+def test_features_without_block_get_their_place_among_the_offsets():
+    windows = [{**OK, "col_off": col, "row_off": row} for row in (7, 1) for col in (20, 10)]
+    ijs = [ij for _, ij in w.from_features(map(feature, windows))]
+    assert ijs == [(1, 1), (1, 0), (0, 1), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        feature({**OK, "width": 2.5}),
+        feature({**OK, "width": "3"}),
+        feature({**OK, "width": True}),
+        feature({**OK, "width": float("nan")}),
+        feature({"col_off": 1}),
+        feature("no json"),
+        feature(None),
+        {"type": "Feature"},
+        "text",
+    ],
+)
+def test_features_without_a_window_are_refused(bad):
+    with pytest.raises(WindowsError, match="feature 2 has no window"):
+        w.from_features([feature(OK), bad])
+
+
+def test_pairs_of_ranges_are_windows():
+    assert w.as_window(((1, 5), (2, 5))) == Window(2, 1, 3, 4)
+    assert w.describe(((1, 5), (2, 5))) == "window rows 1:5, columns 2:5"
+    assert w.describe("odd") == "window 'odd'"

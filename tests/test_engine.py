@@ -1,0 +1,229 @@
+import contextlib
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from rio_mucho_cli import (
+    Job,
+    MuchoChildError,
+    NodataError,
+    OutputError,
+    ResultError,
+    UsageError,
+    WorkerDiedError,
+    engine,
+    run,
+)
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.progress import RunStarted, WindowDone
+
+
+def copy(data, window, ij, global_args):
+    return data[0]
+
+
+@pytest.fixture
+def job(make_raster, tmp_path):
+    def make(function=copy, **given):
+        return Job(**{
+            "inputs": [str(make_raster(width=64, height=48, nodata=0))],
+            "output": str(tmp_path / "out.tif"),
+            "function": function,
+            "windows": Size(16, 16),
+            **given,
+        })  # fmt: skip
+
+    return make
+
+
+def test_events_come_in_the_order_of_the_windows(job):
+    events = []
+    report = run(job(executor="threads", jobs=3), events.append)
+    assert events[0] == RunStarted(12)
+    assert [event.ij for event in events[1:]] == [(i, j) for i in range(3) for j in range(4)]
+    assert [event.done for event in events[1:]] == list(range(1, 13))
+    assert isinstance(events[-1], WindowDone)
+    assert (report.windows, report.executor, report.jobs) == (12, "threads", 3)
+    assert min(report.read_seconds, report.call_seconds, report.write_seconds) > 0
+
+
+@pytest.mark.parametrize(("jobs", "windows"), [(1, Size(16, 16)), (5, Size(100, 100))])
+def test_one_job_or_one_window_is_worked_on_in_the_calling_process(job, jobs, windows):
+    report = run(job(jobs=jobs, windows=windows, executor="processes"))
+    assert (report.executor, report.jobs) == ("serial", 1)
+
+
+def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeypatch):
+    in_flight, most = set(), []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, fn, key, planned):
+            future: Future = super().submit(fn, key, planned)
+            in_flight.add(planned[1])
+            most.append(len(in_flight))
+            return future
+
+    open_executor = engine.open_executor
+
+    @contextlib.contextmanager
+    def counting(name, jobs, key, order):
+        with open_executor(name, jobs, key, order) as executor:
+            executor.__class__ = Counting
+            yield executor
+
+    def written(event):
+        if isinstance(event, WindowDone):
+            in_flight.discard(event.ij)
+
+    monkeypatch.setattr(engine, "open_executor", counting)
+    run(job(windows=Size(16, 2), executor="threads", jobs=2), written)
+    assert len(most) == 4 * 24
+    assert max(most) == 4
+
+
+def fail_late(data, window, ij, global_args):
+    if ij == (1, 2):
+        raise ValueError("no good")
+    return data[0]
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_a_function_that_raises(job, tmp_path, executor, leftovers):
+    with pytest.raises(MuchoChildError, match="no good") as caught:
+        run(job(fail_late, executor=executor, jobs=2))
+    assert caught.value.ij == (1, 2)
+    assert caught.value.done == 6
+    assert isinstance(caught.value.exception, ValueError)
+    assert caught.value.formatted.splitlines()[1].endswith("in fail_late")
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def changes(what):
+    def function(data, window, ij, global_args):
+        if ij != (2, 1):
+            return data[0]
+        return data[0].astype("int64") if what == "dtype" else np.concatenate([data[0]] * 2)
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("dtype", "1 bands of int64, for the first window 1 of uint16"),
+        ("count", "2 bands of uint16, for the first window 1 of uint16"),
+    ],
+)
+def test_results_unlike_the_first_one_are_refused(job, what, says):
+    with pytest.raises(ResultError) as caught:
+        run(job(changes(what), executor="threads", jobs=3))
+    assert says in str(caught.value)
+    assert caught.value.ij == (2, 1)
+
+
+def test_a_dtype_that_is_asked_for_evens_results_out(job, read):
+    made = job(changes("dtype"), dtype="float32")
+    run(made)
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]).astype("float32"))
+
+
+def die(data, window, ij, global_args):
+    import os
+    import signal
+
+    if ij == (0, 3):
+        os.kill(os.getpid(), getattr(signal, global_args["signal"]))
+    if ij == (1, 1):
+        os._exit(7)
+    return data[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("SIGKILL", "memory"), ("SIGSEGV", "native code"), ("SIGCHLD", "status 7")]
+)
+def test_a_worker_that_dies_is_noticed_and_its_window_named(job, tmp_path, name, says, leftovers):
+    # SIGCHLD does nothing; that run gets as far as the window that exits.
+    made = job(die, global_args={"signal": name}, executor="processes", jobs=2)
+    with pytest.raises(WorkerDiedError) as caught:
+        run(made)
+    assert says in str(caught.value)
+    window = "rows 16:32, columns 16:32" if name == "SIGCHLD" else "rows 0:16, columns 48:64"
+    assert window in str(caught.value)
+    assert str(caught.value).count("rows") <= 2
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_nodata_is_kept_where_it_fits(job, profile_of, caplog):
+    made = job(lambda *args: args[0][0].astype("float32"))
+    run(made)
+    assert profile_of(made.output)["nodata"] == 0
+    assert not caplog.records
+
+
+def test_nodata_that_does_not_fit_is_dropped_with_a_warning(make_raster, job, profile_of, caplog):
+    source = make_raster("dem.tif", dtype="float32", nodata=-9999)
+    made = job(lambda *args: args[0][0].astype("uint8"), inputs=[str(source)])
+    run(made)
+    assert profile_of(made.output)["nodata"] is None
+    assert "nodata -9999 of the first input does not fit uint8" in caplog.text
+
+
+def test_nodata_that_was_asked_for_must_fit(job, tmp_path, leftovers):
+    with pytest.raises(NodataError, match="nodata 300 does not fit uint8"):
+        job(dtype="uint8", nodata=300, keep_nodata=False)
+    with pytest.raises(NodataError, match="nodata -1 does not fit uint16"):
+        run(job(nodata=-1, keep_nodata=False))
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_nodata_can_be_taken_away(job, profile_of):
+    made = job(nodata=None, keep_nodata=False)
+    run(made)
+    assert profile_of(made.output)["nodata"] is None
+
+
+def test_masked_results_are_filled_with_nodata(job, read):
+    made = job(lambda data, *args: np.ma.masked_greater(data[0], 100), nodata=7, keep_nodata=False)
+    run(made)
+    source = read(made.inputs[0])
+    np.testing.assert_array_equal(read(made.output), np.where(source > 100, 7, source))
+
+
+def test_a_dtype_that_gdal_does_not_have(job):
+    with pytest.raises(OutputError, match=r"longdouble|float128"):
+        run(job(lambda data, *args: data[0].astype("longdouble")))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"inputs": []}, "no input"),
+        ({"mode": "read"}, "mode is 'read'"),
+        ({"executor": "dask"}, "executor is 'dask'"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"count": 0}, "count is 0"),
+        ({"function": 3}, "3 cannot be called"),
+    ],
+)
+def test_jobs_that_make_no_sense(job, given, says):
+    with pytest.raises(UsageError, match=says):
+        job(**given)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "uint64", "float64", "complex64"])
+def test_dtypes_that_the_function_returns_are_the_outputs(job, read, dtype):
+    made = job(lambda data, *args: data[0].astype(dtype))
+    run(made)
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]).astype(dtype))
+
+
+def test_strips_as_input_do_not_make_strips_of_windows(make_raster, job, profile_of):
+    source = make_raster("strips.tif", width=300, height=3000, tiled=False, blockysize=1)
+    made = job(inputs=[str(source)], windows=None)
+    assert run(made).windows == 1
+    profile = profile_of(made.output)
+    assert (profile["tiled"], profile["blockxsize"], profile["blockysize"]) == (True, 256, 256)

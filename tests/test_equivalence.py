@@ -1,0 +1,195 @@
+"""The master property: the output equals the whole-array computation.
+
+For every executor, every number of jobs and every window size, the pixels are
+those of the function applied to the whole arrays; with the same windows, the
+bytes of the file are the same. Every new feature joins in here.
+"""
+
+import hashlib
+from itertools import product
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from rio_mucho_cli import Job, run
+from rio_mucho_cli.inputs.windows import Size, cover
+
+WIDTH, HEIGHT = 300, 210
+WAYS = [("serial", 1), *product(["threads", "processes"], [2, 5])]
+WINDOWS = [None, "blocks", Size(64, 64), Size(100, 37), Size(300, 16), Size(1000, 1000)]
+
+
+def index(data, window, ij, global_args):
+    a, b = (band[0].astype("float32") for band in data)
+    return (a - b) / (a + b + global_args["eps"])
+
+
+def stretch(data, window, ij, global_args):
+    (rgb,) = data
+    return np.clip(rgb.astype("float64") * global_args["gain"], 0, 255).astype("uint8")
+
+
+def total(data, window, ij, global_args):
+    return data.sum(axis=0, dtype="int32")
+
+
+def slope(srcs, window, ij, global_args):
+    """Look at neighbours: what is read depends on the window, the result must not."""
+    (src,) = srcs
+    row, col = window.row_off, window.col_off
+    top, left = max(row - 1, 0), max(col - 1, 0)
+    bottom = min(row + window.height + 1, src.height)
+    right = min(col + window.width + 1, src.width)
+    data = src.read(1, window=Window(left, top, right - left, bottom - top))
+    pad = (
+        (int(top == row), int(bottom == row + window.height)),
+        (int(left == col), int(right == col + window.width)),
+    )
+    data = np.pad(data, pad, mode="edge")
+    return np.hypot(data[2:, 1:-1] - data[:-2, 1:-1], data[1:-1, 2:] - data[1:-1, :-2])
+
+
+class Product:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, data, window, ij, global_args):
+        return data[0] * np.uint16(self.factor)
+
+
+def matmul(data, window, ij, global_args):
+    """Use BLAS, whose last digits depend on its number of threads."""
+    band = data[0][0].astype("float64")
+    return band * (global_args["weights"] @ global_args["weights"]).trace()
+
+
+@pytest.fixture
+def inputs(make_raster):
+    strips = {"tiled": False, "blockysize": 1}
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    size = {"height": HEIGHT, "width": WIDTH}
+    return {
+        "a": make_raster("a.tif", **size, **tiles),
+        "b": make_raster("b.tif", seed=1, **size, **strips),
+        "rgb": make_raster("rgb.tif", count=3, dtype="uint8", interleave="pixel", **size, **strips),
+        "dem": make_raster("dem.tif", dtype="float32", nodata=-9999, **size, **strips),
+    }
+
+
+CASES = {
+    "index": (["a", "b"], index, "simple_read", {"eps": 1}),
+    "stretch": (["rgb"], stretch, "simple_read", {"gain": 1.3}),
+    "total": (["a", "b", "rgb"], total, "array_read", {}),
+    "slope": (["dem"], slope, "manual_read", {}),
+    "class": (["a"], Product, "simple_read", {"factor": 3}),
+    "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
+}
+
+
+def whole(names, function, mode, global_args, inputs):
+    """Apply a function to the whole arrays, without this package's engine."""
+    call = function(**global_args) if isinstance(function, type) else function
+    window = Window(0, 0, WIDTH, HEIGHT)
+    srcs = [rasterio.open(inputs[name]) for name in names]
+    data = {
+        "manual_read": lambda: srcs,
+        "simple_read": lambda: [src.read() for src in srcs],
+        "array_read": lambda: np.concatenate([src.read() for src in srcs]),
+    }[mode]()
+    result = call(data, window, (0, 0), global_args)
+    for src in srcs:
+        src.close()
+    return result if result.ndim == 3 else result[np.newaxis]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, read, leftovers):
+    names, function, mode, global_args = CASES[case]
+    expected = whole(names, function, mode, global_args, inputs)
+    for windows in WINDOWS:
+        digests = set()
+        for executor, jobs in WAYS:
+            if executor == "processes" and (jobs, windows) not in {(2, WINDOWS[2]), (5, None)}:
+                continue  # starting processes takes most of a test's time: see the next test
+            output = tmp_path / "out.tif"
+            job = Job(
+                inputs=[str(inputs[name]) for name in names],
+                output=str(output),
+                function=function,
+                mode=mode,
+                windows=windows,
+                global_args=global_args,
+                executor=executor,
+                jobs=jobs,
+                overwrite=True,
+            )
+            run(job)
+            result = read(output)
+            assert result.dtype == expected.dtype
+            np.testing.assert_array_equal(result, expected, f"{windows} {executor} {jobs}")
+            digests.add(hashlib.sha256(output.read_bytes()).hexdigest())
+        assert len(digests) == 1, f"bytes differ for windows {windows}"
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+@pytest.mark.parametrize("windows", WINDOWS, ids=str)
+def test_processes_give_the_bytes_of_serial(windows, jobs, inputs, tmp_path):
+    outputs = []
+    for executor in ("serial", "processes"):
+        outputs.append(tmp_path / f"{executor}.tif")
+        job = Job(
+            inputs=[str(inputs["a"]), str(inputs["b"])],
+            output=str(outputs[-1]),
+            function=index,
+            windows=windows,
+            global_args={"eps": 1},
+            executor=executor,
+            jobs=jobs,
+        )
+        run(job)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_numeric_libraries_give_the_same_digits_everywhere(inputs, tmp_path):
+    weights = np.random.default_rng(0).random((400, 400))
+    contents = set()
+    for executor, jobs in WAYS:
+        output = tmp_path / "out.tif"
+        job = Job(
+            inputs=[str(inputs["a"])],
+            output=str(output),
+            function=matmul,
+            windows=Size(160, 128),
+            global_args={"weights": weights},
+            executor=executor,
+            jobs=jobs,
+            overwrite=True,
+        )
+        run(job)
+        contents.add(output.read_bytes())
+    assert len(contents) == 1
+
+
+def test_windows_may_be_listed_in_any_order_and_cover_a_part(inputs, tmp_path, read):
+    chosen = [pair for pair in cover(WIDTH, HEIGHT, Size(64, 64)) if sum(pair[1]) % 2][::-1]
+    expected = np.zeros((1, HEIGHT, WIDTH), "uint16")
+    source = read(inputs["a"])
+    for window, _ in chosen:
+        part = (slice(None), *window.toslices())
+        expected[part] = source[part]
+    for executor, jobs in WAYS:
+        output = tmp_path / "out.tif"
+        job = Job(
+            inputs=[str(inputs["a"])],
+            output=str(output),
+            function=lambda data, window, ij, global_args: data[0],
+            windows=chosen,
+            executor=executor,
+            jobs=jobs,
+            overwrite=True,
+        )
+        run(job)
+        np.testing.assert_array_equal(read(output), expected)

@@ -1,0 +1,57 @@
+import pytest
+import rasterio
+from rasterio.session import Session
+from threadpoolctl import threadpool_info
+
+from rio_mucho_cli.work import environment as e
+
+
+@pytest.fixture(autouse=True)
+def unset(monkeypatch):
+    for name in (*e.THREAD_VARIABLES, "GDAL_CACHEMAX"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class FakeSession(Session):
+    """Gives credentials, as AWSSession does when its Env is entered."""
+
+    def get_credential_options(self):
+        return {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+def test_credentials_of_a_session_are_carried():
+    with rasterio.Env(session=FakeSession()):
+        options = e.capture()
+    assert not rasterio.env.hasenv()
+    with e.entered(options):
+        assert rasterio.env.getenv()["AWS_SECRET_ACCESS_KEY"] == "secret"
+
+
+def test_without_an_env_there_is_nothing_to_carry():
+    assert e.capture() == {}
+
+
+def test_workers_get_one_thread_and_a_small_cache():
+    variables = e.process_variables({})
+    assert variables["OPENBLAS_NUM_THREADS"] == "1"
+    assert variables["GDAL_CACHEMAX"] == str(e.CACHE_MB)
+
+
+def test_what_the_user_has_set_stays(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "GDAL_CACHEMAX" not in e.process_variables({"GDAL_CACHEMAX": 512})
+    assert set(e.process_variables({})) == {"GDAL_CACHEMAX"}
+    monkeypatch.setenv("GDAL_CACHEMAX", "100")
+    assert e.process_variables({}) == {}
+
+
+def test_libraries_are_held_to_one_thread_meanwhile(monkeypatch):
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    if max(before, default=1) == 1:
+        pytest.skip("this machine's numpy has one thread anyway")
+    with e.one_thread_each():
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with e.one_thread_each():
+        assert [pool["num_threads"] for pool in threadpool_info()] == before

@@ -1,0 +1,211 @@
+import functools
+import importlib.util
+import subprocess
+import sys
+
+import cloudpickle
+import numpy as np
+import pytest
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, UsageError
+from rio_mucho_cli.work import functions as f
+from rio_mucho_cli.work.functions import FunctionRef
+
+MODULE = """
+import collections
+
+def run(data, window, ij, global_args):
+    return data[0]
+
+class Model:
+    factor = 2
+
+    def __init__(self, factor=1):
+        self.factor = factor
+
+    def __call__(self, data, window, ij, global_args):
+        return data[0] * self.factor
+
+    @staticmethod
+    def method(data, window, ij, global_args):
+        return data[1]
+
+class Plain:
+    pass
+
+obj = Model(3)
+number = 3
+"""
+
+
+def ref(name, folder):
+    return FunctionRef(name, str(folder))
+
+
+@pytest.mark.parametrize("source", ["user_functions", "user_functions.py", "./user_functions.py"])
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("run", 10), ("obj", 30), ("Model.method", 20), ("obj.method", 20)]
+)
+def test_function_is_found_by_module_or_path(module, tmp_path, source, attribute, value):
+    module(MODULE)
+    function = ref(f"{source}:{attribute}", tmp_path).load()
+    assert function([10, 20], None, None, {}) == value
+
+
+def test_a_file_can_import_its_neighbours(module, tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "neighbour_of_it.py").write_text("value = 5")
+    (tmp_path / "deep" / "it.py").write_text(
+        "import neighbour_of_it\ndef run(*args): return neighbour_of_it.value"
+    )
+    module("")
+    assert ref("deep/it.py:run", tmp_path).load()() == 5
+
+
+def test_a_file_does_not_take_the_place_of_a_module(module, tmp_path):
+    module("def run(*args): return 7", "random.py")
+    assert ref("random.py:run", tmp_path).load()() == 7
+    import random
+
+    assert random.random() < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("user_functions", "has no colon"),
+        ("user_functions:", "has no colon"),
+        (":run", "has no colon"),
+        ("user_function:run", "did you mean 'user_functions'?"),
+        ("user_functions:rum", "has no attribute 'rum': did you mean 'run'?"),
+        ("user_functions:Model.methot", "Model has no attribute 'methot': did you mean 'method'?"),
+        ("user_functions:number", "is a int and cannot be called"),
+        ("user_function.py:run", "no file user_function.py: did you mean 'user_functions.py'?"),
+        ("os.pth:join", "no module named 'os.pth'"),
+        ("email.mim.text:f", "no module named 'email.mim', neither installed nor in the current"),
+        ("email.mim:f", "did you mean 'email.mime'?"),
+        ("broken:run", "broken cannot be imported: SyntaxError: "),
+        ("broken.py:run", "broken.py, line 2)"),
+        ("needs:run", "No module named 'not_there_at_all'"),
+        ("raises.py:run", "NameError: name 'x' is not defined"),
+        ("ends:run", "SystemExit: 4"),
+    ],
+)
+def test_what_is_wrong_with_a_name(module, tmp_path, name, says):
+    module(MODULE)
+    module("x = 1\ndef run(data:\n", "broken.py")
+    module("import not_there_at_all", "needs.py")
+    module("x", "raises.py")
+    module("import sys; sys.exit(4)", "ends.py")
+    with pytest.raises(FunctionNotFoundError) as caught:
+        ref(name, tmp_path).load()
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_is_made_with_the_global_args(module, tmp_path):
+    module(MODULE)
+    call = f.make_callable(ref("user_functions:Model", tmp_path).load(), {"factor": 5})
+    assert call([2], None, None, {}) == 10
+
+
+def test_a_class_that_cannot_be_made(module, tmp_path):
+    module(MODULE)
+    with pytest.raises(MuchoChildError, match="Model cannot be made: it raised TypeError"):
+        f.make_callable(ref("user_functions:Model", tmp_path).load(), {"wrong": 1})
+    with pytest.raises(ResultError, match="Plain has no __call__"):
+        f.make_callable(ref("user_functions:Plain", tmp_path).load(), {})
+
+
+WINDOW = Window(0, 0, 4, 3)
+
+
+def test_results_of_two_dimensions_are_one_band():
+    assert f.check_result(np.zeros((3, 4)), WINDOW, None).shape == (1, 3, 4)
+    assert f.check_result(np.zeros((2, 3, 4)), ((0, 3), (0, 4)), 2).shape == (2, 3, 4)
+
+
+def test_booleans_become_bytes_and_masks_stay():
+    assert f.check_result(np.ones((3, 4), bool), WINDOW, 1).dtype == np.uint8
+    assert np.ma.isMaskedArray(f.check_result(np.ma.masked_all((3, 4)), WINDOW, 1))
+
+
+def test_windows_off_the_pixels_may_be_rounded_either_way():
+    window = Window(0.5, 0.5, 4.5, 2.5)
+    assert f.check_result(np.zeros((3, 5)), window, 1).shape == (1, 3, 5)
+    with pytest.raises(ResultError):
+        f.check_result(np.zeros((4, 5)), window, 1)
+
+
+@pytest.mark.parametrize(
+    ("result", "count", "says"),
+    [
+        (None, None, "returned None, expected a numpy array"),
+        ([1, 2], None, "returned a list, expected a numpy array"),
+        (np.zeros((1, 2, 4)), None, r"shape (1, 2, 4), expected (count, 3, 4)"),
+        (np.zeros((4, 3)), 1, r"shape (4, 3), expected (1, 3, 4) or (3, 4)"),
+        (np.zeros((2, 3, 4)), 3, r"shape (2, 3, 4), expected (3, 3, 4)"),
+        (np.zeros((0, 3, 4)), None, r"shape (0, 3, 4), expected"),
+        (np.zeros(4), None, r"shape (4,), expected"),
+        (np.full((3, 4), "a"), None, "dtype <U1, expected numbers"),
+    ],
+)
+def test_results_that_do_not_fit(result, count, says):
+    with pytest.raises(ResultError) as caught:
+        f.check_result(result, WINDOW, count)
+    assert says in str(caught.value)
+
+
+def loaded_elsewhere(data):
+    """Unpickle in a new interpreter, call, and return what it prints."""
+    code = (
+        "import sys, cloudpickle; "
+        "print(cloudpickle.loads(sys.stdin.buffer.read())(1), 'script_of_it' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path):
+    path = tmp_path / "script_of_it.py"
+    path.write_text("step = 2\ndef run(x): return x + step")
+    spec = importlib.util.spec_from_file_location("script_of_it", path)
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["script_of_it"] = script
+    try:
+        spec.loader.exec_module(script)
+        data = f.pack(script.run, "the function")
+    finally:
+        del sys.modules["script_of_it"]
+    assert loaded_elsewhere(data) == [b"3", b"False"]
+
+
+def test_an_importable_function_travels_by_name():
+    assert f.pack(functools.reduce, "the function") == cloudpickle.dumps(functools.reduce)
+    assert len(f.pack(f.check_result, "the function")) < 200
+
+
+def test_closures_and_lambdas_travel_by_value():
+    step = 4
+    assert loaded_elsewhere(f.pack(lambda x: x + step, "the function")) == [b"5", b"False"]
+
+
+def test_what_cannot_travel_is_wrong_usage():
+    with pytest.raises(UsageError, match="global_args cannot be sent to worker processes"):
+        f.pack({"file": sys.stdout}, "global_args")
+
+
+class AwkwardError(Exception):
+    """Pickles, but does not unpickle."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+def test_exceptions_that_cannot_travel_are_replaced():
+    error = f.child_error("the function", AwkwardError(1, 2))
+    assert isinstance(error.exception, RuntimeError)
+    assert str(error.exception) == "AwkwardError: 1 and 2"
+    assert "AwkwardError: 1 and 2" in error.formatted
+    assert str(error).startswith("the function raised AwkwardError: 1 and 2")

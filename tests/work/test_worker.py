@@ -1,0 +1,130 @@
+import threading
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.env
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
+from rio_mucho_cli.work import environment, worker
+from rio_mucho_cli.work.worker import Order
+
+PLANNED = (Window(0, 0, 5, 4), (0, 0))
+
+
+@pytest.fixture
+def order(make_raster):
+    def make(function, **given):
+        return Order(**{
+            "inputs": [str(make_raster())],
+            "mode": "simple_read",
+            "function": function,
+            "global_args": {"k": 2},
+            **given,
+        })  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def work():
+    """Return a function that works on one window of an order."""
+
+    def once(order, planned=PLANNED):
+        worker.begin("a run", order)
+        try:
+            return worker.work("a run", planned)
+        finally:
+            worker.dismiss("a run")
+
+    return once
+
+
+def times(data, window, ij, global_args):
+    return data[0] * global_args["k"]
+
+
+def test_read_call_check(order, work, read):
+    made = order(times)
+    result = work(made)
+    np.testing.assert_array_equal(result.array, read(made.inputs[0])[:, :4, :5] * 2)
+    assert result.read_seconds > 0
+    assert result.call_seconds > 0
+
+
+def test_packed_orders_are_unpacked_in_the_worker(order, work):
+    made = order(lambda data, window, ij, global_args: data[0][:1])
+    assert work(made.packed()).array.shape == (1, 4, 5)
+    assert Order.unpacked(made.packed()).global_args == {"k": 2}
+
+
+def test_dtype_is_cast_in_the_worker(order, work):
+    assert work(order(times, dtype="float32")).array.dtype == np.float32
+
+
+def stop(*args):
+    raise SystemExit(2)
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "kind"),
+    [
+        (stop, {}, MuchoChildError),
+        (lambda *args: None, {}, ResultError),
+        (times, {"count": 2}, ResultError),
+        (times, {"inputs": ["missing.tif"]}, InputError),
+    ],
+)
+def test_errors_are_returned_and_know_their_window(order, work, function, given, kind):
+    error = work(order(function, **given))
+    assert type(error) is kind
+    assert (error.window, error.ij) == PLANNED
+
+
+def test_an_order_that_cannot_be_unpacked_is_an_error_not_a_crash(work):
+    error = work(b"no pickle")
+    assert isinstance(error, UsageError)
+    assert "cannot be loaded in a worker process" in str(error)
+
+
+def test_ctrl_c_is_not_taken_for_the_functions_error(order, work):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(order(interrupted))
+
+
+def test_datasets_are_closed_at_the_end(order):
+    seen = []
+
+    def keep(srcs, window, ij, global_args):
+        seen.extend(srcs)
+        return srcs[0].read(window=window)
+
+    worker.begin("a run", order(keep, mode="manual_read"))
+    worker.work("a run", PLANNED)
+    assert not seen[0].closed
+    worker.dismiss("a run")
+    assert seen[0].closed
+
+
+def test_gdal_options_reach_another_thread_and_leave_it_again(order):
+    def option(data, window, ij, global_args):
+        return np.full((1, 4, 5), int(rasterio.env.getenv()["MY_OPTION"]))
+
+    with rasterio.Env(MY_OPTION=17):
+        worker.begin("a run", order(option, env=environment.capture()))
+    results, has_env = [], []
+
+    def target():
+        results.append(worker.work("a run", PLANNED))
+        has_env.append(rasterio.env.hasenv())
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    worker.dismiss("a run")
+    assert results[0].array.max() == 17
+    assert has_env == [False]
