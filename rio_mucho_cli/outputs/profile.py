@@ -85,22 +85,18 @@ def choose_layout(
     if str(options.get("tiled", "yes")).lower() in {"no", "false", "off", "0"}:
         rows = asked_height or (first.block.height if first.is_striped else _TILE_UNIT)
         return Layout(Size(width, min(rows, height)), tiled=False)
-    preferred = _preferred_tile(first)
-    if asked_width or asked_height or windows is None:
-        return Layout(
-            Size(asked_width or preferred.width, asked_height or preferred.height), tiled=True
-        )
-    common = common_multiple(windows, width, height)
+    tile = _preferred_tile(first)
+    common = common_multiple(windows, width, height) if windows is not None else Size(0, 0)
     fitting = Size(
-        _fitting_side(common.width, preferred.width),
-        _fitting_side(common.height, preferred.height),
+        asked_width or _fitting_side(common.width, tile.width),
+        asked_height or _fitting_side(common.height, tile.height),
     )
     if min(fitting) > 0:
         return Layout(fitting, tiled=True)
-    if common.width == 0:
+    if common.width == 0 and not asked_width:
         # Windows as wide as the raster, with rows that no tile fits: strips.
         return Layout(Size(width, common.height), tiled=False)
-    return Layout(preferred, tiled=True)
+    return Layout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
 
 
 def make_profile(

@@ -1,0 +1,389 @@
+"""`rio mucho` through rasterio's own command group."""
+
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.rio.main import main_group
+
+FUNCTIONS = """
+import numpy as np
+
+def index(data, window, ij, global_args):
+    a, b = (band[0].astype("float32") for band in data)
+    return (a - b) / (a + b + global_args.get("eps", 1))
+
+def copy(data, window, ij, global_args):
+    return data[0]
+
+def args(data, window, ij, global_args):
+    assert global_args == {"a": 1, "b": "text", "c": [1, 2], "d": None}, global_args
+    return data[0]
+
+class Add:
+    def __init__(self, k=1):
+        self.k = k
+    def __call__(self, data, window, ij, global_args):
+        return data[0] + np.uint16(self.k)
+
+def bad(data, window, ij, global_args):
+    if ij == (1, 1):
+        raise ZeroDivisionError("by zero")
+    return data[0]
+
+def leave(data, window, ij, global_args):
+    raise SystemExit(0)
+
+class OddError(Exception):
+    def __init__(self, one, two):
+        super().__init__("odd")
+
+def odd(data, window, ij, global_args):
+    raise OddError(1, 2)
+
+def nothing(data, window, ij, global_args):
+    pass
+
+def listed(data, window, ij, global_args):
+    return data
+
+def short(data, window, ij, global_args):
+    return data[0][:, 1:]
+
+def twice(data, window, ij, global_args):
+    return np.concatenate([data[0], data[0]])
+
+def wavering(data, window, ij, global_args):
+    return data[0].astype("float32" if ij == (1, 0) else "float64")
+
+def die(data, window, ij, global_args):
+    import os
+    os.kill(os.getpid(), 9)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def mucho(rio, module, make_raster):
+    """Return a function that calls `rio mucho` on a.tif and b.tif, 64 x 64, in 16 windows."""
+    module(FUNCTIONS, "mod.py")
+    make_raster("a.tif", width=64, height=64, nodata=0)
+    make_raster("b.tif", width=64, height=64, seed=1, compress="lzw")
+
+    def call(*args, inputs=("a.tif", "b.tif"), output="out.tif", **kwargs):
+        defaults = [] if "--windows" in args else ["--windows", "16"]
+        return rio("mucho", *inputs, output, *defaults, *args, **kwargs)
+
+    return call
+
+
+def succeeded(result):
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_index_of_two_bands(mucho, read):
+    result = succeeded(mucho("--func", "mod:index", "-j", "2"))
+    assert result.stdout == ""
+    assert result.stderr == ""
+    a, b = read("a.tif").astype("float32"), read("b.tif").astype("float32")
+    out = read("out.tif")
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, (a - b) / (a + b + 1))
+
+
+def test_output_option_leaves_all_files_as_inputs(rio, mucho, read):
+    succeeded(rio("mucho", "-o", "out.tif", "a.tif", "b.tif", "--func", "mod:index"))
+    assert read("out.tif").shape == (1, 64, 64)
+
+
+def test_class_is_made_with_the_args(mucho, read):
+    succeeded(mucho("--func", "mod.py:Add", "--arg", "k=7", "-j", "2", "--executor", "threads"))
+    np.testing.assert_array_equal(read("out.tif"), read("a.tif") + 7)
+
+
+@pytest.mark.parametrize("how", ["text", "file", "stdin"])
+def test_global_args(mucho, tmp_path, how):
+    text = json.dumps({"a": 1, "b": "other", "c": [1, 2]})
+    (tmp_path / "args.json").write_text(text)
+    value = {"text": text, "file": "@args.json", "stdin": "-"}[how]
+    args = ["--global-args", value, "--arg", "b=text", "--arg", "d=null"]
+    succeeded(mucho("--func", "mod:args", *args, input=text))
+
+
+def test_profile_options(mucho, profile_of):
+    args = ["-t", "float64", "--nodata", "-1", "--co", "compress=zstd", "--co", "blockxsize=32"]
+    succeeded(mucho("--func", "mod:copy", "--count", "1", *args))
+    profile = profile_of("out.tif")
+    names = ("dtype", "nodata", "compress", "blockxsize", "blockysize", "tiled")
+    assert [profile[name] for name in names] == ["float64", -1, "zstd", 32, 16, True]
+
+
+def test_format_is_asked_for_or_the_extensions(mucho, profile_of):
+    succeeded(mucho("--func", "mod:copy", "-t", "uint8", output="out.png"))
+    assert profile_of("out.png")["driver"] == "PNG"
+    succeeded(mucho("--func", "mod:copy", "-f", "ENVI", output="out.bin"))
+    assert profile_of("out.bin")["driver"] == "ENVI"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:cligj")
+def test_windows_of_rio_blocks(rio, mucho, read):
+    rio("blocks", "a.tif", "-o", "collection.json")
+    sequence = rio("blocks", "--sequence", "a.tif").stdout
+    lines = sequence.splitlines()
+    for windows, stdin in [("collection.json", None), ("-", sequence), ("-", lines[0])]:
+        succeeded(mucho("--func", "mod:copy", "--overwrite", "--windows", windows, input=stdin))
+        rows = 64 if stdin != lines[0] else json.loads(lines[0])["properties"]["window"]["height"]
+        expected = read("a.tif")
+        expected[:, rows:] = 0
+        np.testing.assert_array_equal(read("out.tif"), expected)
+
+
+def test_in_place(mucho, read, leftovers):
+    before = read("a.tif")
+    succeeded(mucho("--func", "mod:Add", "--overwrite", "-j", "2", output="a.tif"))
+    np.testing.assert_array_equal(read("a.tif"), before + 1)
+    assert not leftovers()
+
+
+def test_a_failure_in_place_leaves_the_input(mucho, tmp_path, leftovers):
+    before = (tmp_path / "a.tif").read_bytes()
+    assert mucho("--func", "mod:bad", "--overwrite", output="a.tif").exit_code == 1
+    assert (tmp_path / "a.tif").read_bytes() == before
+    assert not leftovers()
+
+
+def test_options_of_the_group_reach_the_workers(mucho, module, tmp_path):
+    module(
+        "import rasterio.env\n"
+        "def run(data, *args):\n"
+        "    assert rasterio.env.getenv()['MY_OPTION'] == 'yes'\n"
+        "    return data[0]",
+        "env.py",
+    )
+    result = mucho("--func", "env:run", "-j", "2", obj={})
+    assert "MY_OPTION" in result.output  # it is missing where nobody sets it
+    command = main_group.get_command(None, "mucho")
+    args = ["a.tif", "out.tif", "--windows", "16", "--func", "env:run", "-j", "2"]
+    with rasterio.Env():
+        command.main(args, obj={"env": rasterio.Env(MY_OPTION="yes")}, standalone_mode=False)
+
+
+def test_verbose_tells_the_plan(mucho, caplog):
+    caplog.set_level("INFO", "rio_mucho_cli")
+    succeeded(mucho("--func", "mod:copy", "-j", "1"))
+    assert "16 windows, 1 jobs (serial)" in caplog.text
+
+
+# -- bad input: exit status, and what the one line says ----------------------
+
+WRONG_USAGE = {
+    "unknown module": (["--func", "mot:copy"], "no module named 'mot'.*did you mean 'mod'"),
+    "unknown attribute": (["--func", "mod:copi"], "no attribute 'copi': did you mean 'copy'"),
+    "not callable": (["--func", "mod:number"], "is a int and cannot be called"),
+    "no colon": (["--func", "mod"], "has no colon"),
+    "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
+    "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is no JSON"),
+    "no object": (["--func", "mod:copy", "--global-args", "[1]"], "no JSON object"),
+    "no file of JSON": (["--func", "mod:copy", "--global-args", "@no.json"], "cannot be read"),
+    "no jobs": (["--func", "mod:copy", "-j", "0"], "jobs is 0: expected at least 1"),
+    "negative jobs": (["--func", "mod:copy", "-j", "-5"], "jobs is -5: expected at least 1"),
+    "nodata": (["--func", "mod:copy", "--nodata", "-1"], "nodata -1 does not fit uint16"),
+    "nodata and dtype": (
+        ["--func", "mod:copy", "--nodata", "300", "-t", "uint8"],
+        "nodata 300 does not fit uint8",
+    ),
+    "windows outside": (["--func", "mod:copy", "--windows", "outside.json"], "not inside"),
+    "windows overlap": (["--func", "mod:copy", "--windows", "overlap.json"], "overlap"),
+    "no windows": (["--func", "mod:copy", "--windows", "empty.json"], "list of windows is empty"),
+    "empty file": (["--func", "mod:copy", "--windows", "nothing.json"], "list of windows is empty"),
+    "no features": (["--func", "mod:copy", "--windows", "mod.py"], "is not GeoJSON"),
+    "no window": (["--func", "mod:copy", "--windows", "plain.json"], "feature 1 has no window"),
+    "windows of nothing": (["--func", "mod:copy", "--windows", "0"], "no pixels"),
+    "no such windows": (["--func", "mod:copy", "--windows", "block"], "--windows block is no file"),
+    "option of ours": (["--func", "mod:copy", "--co", "nodata=1"], "use --nodata"),
+}
+
+
+def features(*windows):
+    names = ("col_off", "row_off", "width", "height")
+    found = [
+        {
+            "type": "Feature",
+            "properties": {"window": dict(zip(names, window, strict=True))},
+            "geometry": None,
+        }
+        for window in windows
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": found})
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "broken.py").write_text("def run(:")
+    (tmp_path / "outside.json").write_text(features((50, 50, 16, 14)))
+    (tmp_path / "overlap.json").write_text(features((0, 0, 16, 16), (15, 15, 16, 16)))
+    (tmp_path / "empty.json").write_text(features())
+    (tmp_path / "nothing.json").write_text("")
+    (tmp_path / "plain.json").write_text('{"type": "Feature", "properties": {}}')
+    (tmp_path / "text.tif").write_text("no raster")
+
+
+def one_error_line(result, status, says, traceback=False):
+    __tracebackhide__ = True
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[-1].startswith("Error: ")
+    assert len(lines) == 1 or traceback, result.stderr
+    assert says.search(lines[-1]) if hasattr(says, "search") else says in lines[-1], lines[-1]
+    assert "rio_mucho_cli" not in result.stderr
+
+
+@pytest.mark.parametrize("case", WRONG_USAGE)
+def test_wrong_usage(mucho, files, tmp_path, leftovers, case):
+    args, says = WRONG_USAGE[case]
+    one_error_line(mucho(*args), 2, re.compile(says))
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "Missing option '--func'"),
+        (["--func", "mod:copy", "--mode", "read"], "Invalid value for '--mode'"),
+        (["--func", "mod:copy", "--arg", "k"], "'k' is not NAME=VALUE"),
+        (["--func", "mod:copy", "--global-args", "-", "--windows", "-"], "cannot both be standard"),
+        (["--func", "mod:copy", "-j", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_what_click_refuses(mucho, args, says):
+    result = mucho(*args)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_one_file_is_no_input(rio, mucho):
+    one_error_line(rio("mucho", "a.tif", "--func", "mod:copy"), 2, "there is no input")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        (["missing.tif"], "missing.tif: No such file"),
+        (["a.tif", "missing.tif"], "missing.tif: No such file"),
+        (["text.tif"], "'text.tif' not recognized as being in a supported file format"),
+        (["a.tif", "small.tif"], "small.tif is 64 x 63 pixels, a.tif is 64 x 64"),
+        (["a.tif", "moved.tif"], "moved.tif has the transform (30, 0, 5, 0, -30, 0), a.tif has"),
+        (["a.tif", "other.tif"], "other.tif is in EPSG:4326, a.tif is in EPSG:32633"),
+        (["truncated.tif"], "truncated.tif cannot be read at window rows"),
+    ],
+)
+def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers, inputs, says):
+    size = {"width": 64, "height": 64}
+    make_raster("small.tif", width=64, height=63)
+    make_raster("moved.tif", **size, transform=rasterio.Affine(30, 0, 5, 0, -30, 0))
+    make_raster("other.tif", **size, crs="EPSG:4326")
+    truncated = make_raster("truncated.tif", **size)
+    truncated.write_bytes(truncated.read_bytes()[:5000])
+    for jobs in ("1", "2"):
+        result = mucho("--func", "mod:copy", "-j", jobs, inputs=inputs)
+        one_error_line(result, 1, says)
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("old.tif", "old.tif exists: pass --overwrite to replace it"),
+        ("a.tif", "a.tif is the input a.tif: pass --overwrite"),
+        ("./b.tif", "./b.tif is the input b.tif: pass --overwrite"),
+        ("link.tif", "link.tif is the input a.tif: pass --overwrite"),
+        ("nowhere/out.tif", "the folder of nowhere/out.tif does not exist"),
+        ("/proc/out.tif", "takes no new file"),
+    ],
+)
+def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
+    (tmp_path / "old.tif").write_text("old")
+    (tmp_path / "link.tif").symlink_to("a.tif")
+    contents = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    one_error_line(mucho("--func", "mod:copy", output=output), 1, says)
+    assert {path: path.read_bytes() for path in contents} == contents
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["-f", "NOPE"], "there is no driver 'NOPE'"),
+        (["--co", "compress=foo"], "'foo' is an unexpected value for COMPRESS"),
+        (["--co", "blockxsize=100", "--co", "blockysize=100"], "multiples of 16"),
+        (["--co", "colour=red"], "COLOUR"),
+    ],
+)
+def test_drivers_and_their_options(mucho, tmp_path, args, says, leftovers):
+    one_error_line(mucho("--func", "mod:copy", *args), 1, says)
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+WAYS = [["-j", "1"], ["-j", "2", "--executor", "threads"], ["-j", "2"]]
+FUNCTIONS_THAT_FAIL = {
+    "bad": "rows 16:32, columns 16:32 (ij (1, 1)): the function raised ZeroDivisionError: by zero; "
+    "5 windows were done",
+    "leave": "(ij (0, 0)): the function raised SystemExit: 0; 0 windows were done",
+    "odd": "the function raised OddError: odd",
+}
+RESULTS_THAT_DO_NOT_FIT = {
+    "nothing": "returned None, expected a numpy array",
+    "listed": "returned a list, expected a numpy array",
+    "short": "returned an array of shape (1, 15, 16), expected (1, 16, 16)",
+    "twice": "returned an array of shape (2, 16, 16), expected (1, 16, 16)",
+    "wavering": "returned 1 bands of float32, for the first window 1 of float64",
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids="".join)
+@pytest.mark.parametrize("name", FUNCTIONS_THAT_FAIL)
+def test_functions_that_raise(mucho, tmp_path, name, way, leftovers):
+    (tmp_path / "out.tif").write_text("old")
+    result = mucho("--func", f"mod:{name}", "--overwrite", *way)
+    one_error_line(result, 1, FUNCTIONS_THAT_FAIL[name], traceback=True)
+    *_, place, _source, _exception, _error = [
+        line for line in result.stderr.splitlines() if set(line) - set(" ^~")
+    ]
+    assert 'mod.py", line' in place
+    assert place.endswith(f"in {name}")
+    assert (tmp_path / "out.tif").read_text() == "old"
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("way", WAYS, ids="".join)
+@pytest.mark.parametrize("name", RESULTS_THAT_DO_NOT_FIT)
+def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
+    count = [] if name == "wavering" else ["--count", "1"]
+    result = mucho("--func", f"mod:{name}", *count, *way)
+    one_error_line(result, 1, RESULTS_THAT_DO_NOT_FIT[name])
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_a_worker_that_dies(mucho, tmp_path, leftovers):
+    result = mucho("--func", "mod:die", "-j", "2")
+    one_error_line(result, 1, "a worker process was killed by SIGKILL while window rows 0:16")
+    assert "fewer jobs or smaller windows need less" in result.stderr
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_a_folder_that_takes_no_file(mucho, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere; /proc stands in, above")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    one_error_line(mucho("--func", "mod:copy", output="closed/out.tif"), 1, "takes no new file")
