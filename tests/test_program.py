@@ -1,0 +1,119 @@
+"""The real `rio` program: start-up, pipelines, Ctrl-C, terminals."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FUNCTIONS = """
+import os, sys, time
+import numpy as np
+
+def copy(data, window, ij, global_args):
+    return data[0]
+
+def wait(data, window, ij, global_args):
+    print("working", os.getpid(), file=sys.stderr, flush=True)
+    for _ in range(6000):
+        time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def inputs(module, make_raster):
+    module(FUNCTIONS, "mod.py")
+    make_raster("in.tif", width=64, height=64, tiled=True, blockxsize=16, blockysize=16)
+
+
+def test_the_program_finds_the_plugin_and_the_current_folder(inputs, rio_program, read):
+    done = rio_program("mucho", "in.tif", "out.tif", "--func", "mod:copy", "-j", "2",
+                       "--windows", "16")  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
+
+
+def test_a_pipeline_of_rio_blocks(inputs, tmp_path, read):
+    rio = Path(sys.executable).with_name("rio")
+    keep = "import sys; sys.stdout.writelines(line for line in sys.stdin if ', 0]' in line)"
+    command = (
+        f'{rio} blocks --sequence --no-rs in.tif 2>/dev/null | {sys.executable} -c "{keep}" '
+        f"| {rio} mucho in.tif out.tif --windows - --func mod:copy -j 2"
+    )
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, timeout=60)
+    expected = np.zeros((1, 64, 64))
+    expected[:, :, :16] = read("in.tif")[:, :, :16]
+    np.testing.assert_array_equal(read("out.tif"), expected)
+
+
+@pytest.mark.parametrize("way", ["processes", "threads", "serial"])
+def test_ctrl_c_ends_everything(inputs, tmp_path, way, leftovers):
+    """The signal goes to the whole group, as a terminal sends it."""
+    jobs = "1" if way == "serial" else "2"
+    rio = str(Path(sys.executable).with_name("rio"))
+    (tmp_path / "out.tif").write_text("old")
+    command = [rio, "mucho", "in.tif", "out.tif", "--overwrite", "--windows", "16"]
+    command += ["--func", "mod:wait", "-j", jobs, "--executor", way]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        workers = {int(run.stderr.readline().split()[1]) for _ in range(int(jobs))}
+        os.killpg(run.pid, signal.SIGINT)
+        # Workers hold the other end of stderr: it ends when all are gone.
+        rest = run.stderr.read()
+        assert run.wait(30) == 130
+    assert "Interrupted: out.tif was not written." in rest
+    assert "Traceback" not in rest
+    for pid in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert (tmp_path / "out.tif").read_text() == "old"
+    assert not leftovers()
+
+
+def on_a_terminal(command, cwd):
+    """Run a command whose stderr is a terminal; return what it shows."""
+    parent, child = pty.openpty()
+    with subprocess.Popen(command, cwd=cwd, stderr=child, stdout=subprocess.PIPE) as run:
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 1000)
+            except OSError:  # how a terminal says that nobody writes to it any more
+                break
+            if not part:
+                break
+            shown += part
+        assert run.stdout.read() == b""
+    os.close(parent)
+    assert run.returncode == 0
+    return shown.decode()
+
+
+def test_a_bar_on_a_terminal_unless_quiet(inputs, tmp_path):
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16", "-j1"]
+    assert "16/16" in on_a_terminal(command, tmp_path)
+    assert on_a_terminal([*command, "--overwrite", "--quiet"], tmp_path) == ""
+
+
+def test_rio_starts_without_importing_what_only_a_run_needs():
+    """Count modules instead of milliseconds: the command imports nothing heavy."""
+    code = (
+        "import sys; import rasterio.rio.main; before = set(sys.modules); "
+        "import rio_mucho_cli.cli; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    new = set(done.stdout.split())
+    code = (
+        "import sys; import rasterio.rio.main; print(*sorted(m for m in sys.modules "
+        "if m.startswith('rio_mucho_cli')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"rio_mucho_cli", "rio_mucho_cli.cli"}
+    assert not new & {"loky", "cloudpickle", "threadpoolctl", "multiprocessing", "cligj"}
