@@ -169,7 +169,7 @@ def mucho(
     executor: Any,
     quiet: bool,
 ) -> None:
-    r"""Apply a Python function to every window of some rasters, in parallel.
+    """Apply a Python function to every window of some rasters, in parallel.
 
     The function is called as func(data, window, ij, global_args) and returns
     an array (count, rows, cols), or (rows, cols) for one band. What it returns
@@ -187,8 +187,7 @@ def mucho(
             return (nir - red) / (nir + red)
     \b
         $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8
-
-    """
+    """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli import engine
     from rio_mucho_cli.errors import MuchoError
     from rio_mucho_cli.executors import usable_cpus

@@ -130,7 +130,7 @@ def test_format_is_asked_for_or_the_extensions(mucho, profile_of):
     assert profile_of("out.bin")["driver"] == "ENVI"
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore")  # rio blocks uses names that click will drop
 def test_windows_of_rio_blocks(rio, mucho, read):
     rio("blocks", "a.tif", "-o", "collection.json")
     sequence = rio("blocks", "--sequence", "a.tif").stdout

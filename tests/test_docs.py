@@ -1,0 +1,72 @@
+"""README, changelog and help text say what the program does."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from rasterio.rio.main import main_group
+
+import rio_mucho_cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMAND = main_group.get_command(None, "mucho")
+
+
+def test_the_table_of_options_is_that_of_the_command():
+    section = README.partition("## Options")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`-.*?) \|", section, flags=re.MULTILINE)
+    in_readme = {frozenset(re.findall(r"`(-[^`]+)`", row)) for row in rows}
+    in_command = {
+        frozenset(param.opts) for param in COMMAND.params if param.param_type_name == "option"
+    }
+    assert in_readme == in_command
+
+
+def test_help_shows_its_example_as_it_is_written(rio):
+    text = rio("mucho", "--help").stdout
+    assert "\n      def run(data, window, ij, global_args):\n" in text
+    assert "\n      $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_functions_of_the_readme_work(rio, make_raster, tmp_path, read):
+    code = re.search(r"```python\n# index\.py\n(.*?)```", README, flags=re.DOTALL)[1]
+    (tmp_path / "index.py").write_text(code)
+    for name in ("b5.tif", "b4.tif"):
+        make_raster(name, seed=ord(name[1]))
+    command = re.search(r"^    rio (mucho b5\.tif .*)$", README, flags=re.MULTILINE)[1]
+    result = rio(*command.split())
+    assert result.exit_code == 0, result.output
+    nir, red = read("b5.tif").astype("float32"), read("b4.tif").astype("float32")
+    assert (read("ndvi.tif") == (nir - red) / (nir + red)).all()
+
+
+def test_links_lead_somewhere():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_ci_finds_both_commands():
+    section = README.partition("## Two commands")[2].partition("\n## ")[0]
+    first, second = re.findall(r"```sh\n(.*?)\n```", section, flags=re.DOTALL)
+    assert "\n" not in first + second
+    script = (ROOT / ".ci" / "run").read_text()
+    function = re.search(r"^command_of_readme\(\) \{.*?^\}", script, re.DOTALL | re.MULTILINE)[0]
+    for number, command in enumerate((first, second), start=1):
+        done = subprocess.run(
+            ["bash", "-c", f"{function}\ncommand_of_readme {number}"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == command + "\n"
+
+
+@pytest.mark.parametrize("name", ["test", "lint"])
+def test_metadata_is_of_one_piece(name):
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert metadata["project"]["version"] == rio_mucho_cli.__version__
+    groups = metadata["dependency-groups"]
+    assert groups["test"] == metadata["project"]["optional-dependencies"]["test"]
+    assert {"include-group": name} in groups["dev"]
