@@ -186,7 +186,7 @@ def mucho(
             nir, red = (band[0].astype("float32") for band in data)
             return (nir - red) / (nir + red)
     \b
-        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8
+        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli import engine
     from rio_mucho_cli.errors import MuchoError

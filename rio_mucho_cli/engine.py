@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import rasterio
@@ -88,7 +88,7 @@ def run(job: Job, listen: Listener = ignore) -> Report:
 class _Plan:
     """What is known before the first window is read."""
 
-    first: Source
+    first: Source | None
     windows: Sequence[PlannedWindow]
     driver: str
     layout: Layout | None
@@ -120,7 +120,7 @@ class _Run:
                 inputs=job.inputs,
                 options=job.creation_options,
             ) as writer,
-            open_executor(plan.executor, plan.jobs, key, _order(job)) as executor,
+            open_executor(plan.executor, plan.jobs, key, _order(job, plan)) as executor,
         ):
             self.listen(RunStarted(len(plan.windows)))
             for planned, outcome in _in_order(executor, key, plan):
@@ -129,6 +129,8 @@ class _Run:
                         outcome.done = self.done
                     raise outcome
                 self._append(writer, plan, planned, outcome)
+            if self.form is None:
+                writer.begin(profiles.with_defaults(job.profile or {}))
             started = time.perf_counter()
             writer.commit()
             self.write_seconds += time.perf_counter() - started
@@ -165,31 +167,37 @@ class _Run:
 
 
 def _plan(job: Job) -> _Plan:
-    first = Source.of(job.inputs[0])
-    others = [Source.of(path) for path in job.inputs[1:]]
+    sources = [Source.of(path) for path in job.inputs]
+    first = sources[0] if sources else None
     if job.strict and job.mode != "manual_read":
-        require_one_grid(job.inputs, [source.grid for source in (first, *others)])
+        require_one_grid(job.inputs, [source.grid for source in sources])
     driver = "GTiff"
-    if job.profile is None and job.output_path is not None:
+    if job.profile is None and job.output_path is not None and first is not None:
         profiles.check_options(job.creation_options)
         driver = profiles.choose_driver(job.driver, job.output_path, first)
         _check_driver(driver)
     windows, layout = _plan_windows(job, first, driver)
     single = job.jobs == 1 or len(windows) <= 1
+    executor: ExecutorName = "serial" if single else job.executor
+    if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
+        log.info("threads instead of processes: inputs in this process's memory")
+        executor = "threads"
     return _Plan(
         first=first,
         windows=windows,
         driver=driver,
         layout=layout,
-        executor="serial" if single else job.executor,
+        executor=executor,
         jobs=1 if single else min(job.jobs, len(windows)),
     )
 
 
 def _plan_windows(
-    job: Job, first: Source, driver: str
+    job: Job, first: Source | None, driver: str
 ) -> tuple[Sequence[PlannedWindow], Layout | None]:
     """Plan windows and the output's blocks: each is made to suit the other."""
+    if first is None:
+        return cast("Sequence[PlannedWindow]", job.windows), None
     width, height = first.grid.width, first.grid.height
     is_gtiff = driver.upper() == "GTIFF"
     given: Sequence[PlannedWindow] | None
@@ -214,18 +222,26 @@ def _plan_windows(
     return given, layout if is_gtiff else None
 
 
-def _order(job: Job) -> Order:
+def _order(job: Job, plan: _Plan) -> Order:
+    """Say what workers have to know; of the output, as much as is known by now."""
     count, dtype = job.count, job.dtype
+    width = height = 0
+    if plan.first is not None:
+        width, height = plan.first.grid.width, plan.first.grid.height
     if job.profile is not None:
         count, dtype = job.profile.get("count"), job.profile.get("dtype")
+        width, height = job.profile.get("width", width), job.profile.get("height", height)
     elif job.output_path is None:
         count, dtype = job.output.count, job.output.dtypes[0]
+        width, height = job.output.width, job.output.height
     return Order(
         inputs=tuple(job.inputs),
         mode=job.mode,
         function=job.function,
         global_args=job.global_args,
-        count=count,
+        width=int(width),
+        height=int(height),
+        count=None if count is None else int(count),
         dtype=_dtype_name(dtype),
     )
 
@@ -241,22 +257,27 @@ def _dtype_name(dtype: Any) -> str | None:
 def _profile(job: Job, plan: _Plan, count: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     """Return the output's profile, now that a first result is there."""
     if job.profile is not None:
-        return profiles.with_defaults(job.profile, plan.jobs)
+        # GDAL's threads would not survive a fork of the calling program.
+        return profiles.with_defaults(job.profile)
     if not check_dtype(dtype.name):
         raise OutputError(
             f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
             "write: choose another dtype with --dtype"
         )
-    nodata = plan.first.profile["nodata"] if job.keep_nodata else job.nodata
+    first = cast("Source", plan.first)
+    nodata = first.profile["nodata"] if job.keep_nodata else job.nodata
     if nodata is not None and not profiles.nodata_fits(nodata, dtype.name):
         if not job.keep_nodata:
             raise NodataError.of(nodata, dtype.name)
         log.warning(
-            "nodata %g of the first input does not fit %s: the output has none", nodata, dtype.name
+            "nodata %g of the first input does not fit %s: the output has none, unless --nodata "
+            "says otherwise",
+            nodata,
+            dtype.name,
         )
         nodata = None
     profile = profiles.make_profile(
-        plan.first,
+        first,
         driver=plan.driver,
         layout=plan.layout,
         dtype=dtype.name,

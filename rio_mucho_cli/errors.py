@@ -106,10 +106,26 @@ class MuchoChildError(MuchoError):
         self.done = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self), (str(self.args[0]), self.exception), dict(self.__dict__))
+        state = {**self.__dict__, "exception": _portable(self.exception)}
+        return (type(self), (str(self.args[0]), state["exception"]), state)
 
     def __str__(self) -> str:
         return f"{self.args[0]}\nChild process's traceback:\n{self.formatted}"
+
+
+def _portable(exception: BaseException | None) -> BaseException | None:
+    """Return the exception, or a RuntimeError that says the same if it cannot travel.
+
+    Exceptions whose __init__ wants other arguments than their args are pickled
+    without complaint, and fail when they are unpickled.
+    """
+    import cloudpickle
+
+    try:
+        cloudpickle.loads(cloudpickle.dumps(exception))
+    except Exception:
+        return RuntimeError(f"{type(exception).__name__}: {exception}")
+    return exception
 
 
 def format_user_traceback(exception: BaseException | None) -> str:

@@ -25,7 +25,7 @@ class Job:
     ----------
     inputs : sequence of str
         Paths or anything else that rasterio opens. The first one gives what
-        is not said otherwise.
+        is not said otherwise; with a profile and windows there may be none.
     output : str or open dataset
         A path, or a dataset that is open for writing and is closed at the end.
     function : callable or FunctionRef
@@ -37,8 +37,8 @@ class Job:
     windows : None, "blocks", Size, or sequence of (window, ij)
         None: whole numbers of output blocks, about a million pixels. "blocks":
         the block windows of the first input. Size: width and height.
-    global_args : Mapping
-        Passed to the function as it is.
+    global_args : object
+        Passed to the function as it is; for a class, a Mapping.
     driver : str or None
         Of the output; None: by the extension of its name, else the first
         input's.
@@ -77,7 +77,7 @@ class Job:
     function: UserFunction | FunctionRef
     mode: Mode = "simple_read"
     windows: Windows = None
-    global_args: Mapping[str, Any] = field(default_factory=dict)
+    global_args: Any = field(default_factory=dict)
     driver: str | None = None
     dtype: str | None = None
     count: int | None = None
@@ -91,7 +91,7 @@ class Job:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        if not self.inputs:
+        if not self.inputs and (self.profile is None or self.windows is None):
             raise UsageError("there is no input: give at least one, before the output")
         if self.mode not in MODES:
             raise UsageError(f"mode is {self.mode!r}: expected one of {', '.join(MODES)}")

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
-from rio_mucho_cli.errors import MuchoChildError
+from rio_mucho_cli.errors import GridError, InputError, MuchoChildError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
 from rio_mucho_cli.job import Job
@@ -45,8 +45,8 @@ class RioMucho:
         they are. Default: the block windows of the first input.
     options : Mapping, optional
         The output's profile. Default: the first input's.
-    global_args : Mapping, optional
-        Passed to the function.
+    global_args : object, optional
+        Passed to the function, as it is.
     executor : {"processes", "threads", "serial"}
         Where windows are worked on if `run` is given more than one process.
 
@@ -71,7 +71,7 @@ class RioMucho:
         mode: Mode = "simple_read",
         windows: Iterable[tuple[Any, Any]] | None = None,
         options: Mapping[str, Any] | None = None,
-        global_args: Mapping[str, Any] | None = None,
+        global_args: Any = None,
         *,
         executor: ExecutorName = "processes",
     ) -> None:
@@ -84,8 +84,9 @@ class RioMucho:
         with without_georeferencing_warnings():
             for path in inpaths:
                 Source.of(os.fspath(path))
-            self.windows = windows or utils.getWindows(inpaths[0])
+            chosen = windows or utils.getWindows(inpaths[0])
             self.options = options or utils.getOptions(inpaths[0])
+        self.windows = chosen if isinstance(chosen, list) else list(chosen)
         self.global_args = global_args or {}
         self.executor = executor
 
@@ -107,7 +108,8 @@ class RioMucho:
         Raises
         ------
         MuchoChildError
-            If the function raises. An existing output is then as it was.
+            If the function raises, or an input cannot be read. An existing
+            output is then as it was.
         MuchoError
             For every other failure.
         """
@@ -129,7 +131,14 @@ class RioMucho:
             executor=self.executor,
             jobs=usable_cpus() if processes is None else processes,
         )
-        return engine.run(job)
+        try:
+            return engine.run(job)
+        except (InputError, GridError) as exc:
+            if exc.window is None:
+                raise
+            # Reading was part of what rio-mucho's workers wrapped.
+            error = MuchoChildError(str(exc), exc)
+            raise error.at(exc.window, exc.ij) from None
 
 
 def tb_capture(func: Callable[P, T]) -> Callable[P, T]:

@@ -301,7 +301,7 @@ def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("old.tif", "old.tif exists: pass --overwrite to replace it"),
+        ("old.tif", "the output old.tif exists: pass --overwrite to replace it"),
         ("a.tif", "a.tif is the input a.tif: pass --overwrite"),
         ("./b.tif", "./b.tif is the input b.tif: pass --overwrite"),
         ("link.tif", "link.tif is the input a.tif: pass --overwrite"),

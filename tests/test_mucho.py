@@ -95,6 +95,73 @@ def test_windows_reach_the_function_untouched(tif, out, read, processes, kind):
     np.testing.assert_array_equal(read(out), expected)
 
 
+def test_windows_with_open_ends(tif, out, read):
+    windows = [(((0, 20), (0, None)), 0), ((slice(-28, None), slice(None)), 1)]
+    for processes in (1, 2):
+        riomucho.RioMucho([tif], out, double, windows=windows).run(processes)
+        np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
+def test_a_generator_without_windows_makes_an_output_of_nodata(tif, out, read):
+    riomucho.RioMucho([tif], out, double, windows=iter(())).run(2)
+    assert (read(out) == 3).all()
+
+
+@both
+def test_an_output_of_no_inputs(tif, out, read, profile_of, processes):
+    windows = riomucho.utils.getWindows(tif)
+
+    def make(srcs, window, ij, g_args):
+        assert srcs == []
+        return np.full((1, 16, 16), sum(ij))
+
+    args = {"mode": "manual_read", "windows": windows, "options": profile_of(tif)}
+    riomucho.RioMucho([], out, make, **args).run(processes)
+    rows, cols = np.mgrid[0:48, 0:64] // 16
+    np.testing.assert_array_equal(read(out)[0], rows + cols)
+
+
+def test_inputs_in_memory_are_seen_by_all_workers(tif, out, read):
+    with MemoryFile(Path(tif).read_bytes()) as memory:
+        report = riomucho.RioMucho([memory.name], out, double).run(2)
+    assert report.executor == "threads"
+    np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
+class Settings:
+    gain = 2
+
+
+@both
+@pytest.mark.parametrize("g_args", [Settings(), [0, 2], 2])
+def test_global_args_may_be_anything(tif, out, read, processes, g_args):
+    def scale(data, window, ij, given):
+        assert type(given) is type(g_args) or type(given).__name__ == "Settings"
+        return data[0] * 2
+
+    riomucho.RioMucho([tif], out, scale, global_args=g_args).run(processes)
+    np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
+def test_in_the_calling_process_global_args_are_the_callers_own(tif, out):
+    def count(data, window, ij, g_args):
+        g_args["windows"] += 1
+        return data[0]
+
+    g_args = {"windows": 0}
+    riomucho.RioMucho([tif], out, count, global_args=g_args).run(1)
+    assert g_args == {"windows": 12}
+
+
+@both
+def test_an_input_that_cannot_be_read_is_a_child_error(make_raster, out, processes):
+    path = make_raster("cut.tif", width=64, height=64, tiled=True, blockxsize=16, blockysize=16)
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(riomucho.MuchoChildError, match=r"cut\.tif cannot be read") as caught:
+        riomucho.RioMucho([str(path)], out, double).run(processes)
+    assert isinstance(caught.value.exception, RasterioIOError)
+
+
 def test_overlapping_windows_are_written_in_order(tif, out, read):
     windows = [(Window(0, 0, 64, 48), 1), (Window(8, 8, 16, 16), 2)]
     with riomucho.RioMucho(
@@ -256,7 +323,34 @@ def test_every_public_name_is_there_and_no_other():
         _ = package.tub
 
 
+def test_a_program_may_fork_after_a_run(tif, out, read, tmp_path):
+    """Fork, where that is the default, and a run in the child, as rio-mucho did."""
+    program = f"""
+        import multiprocessing
+        import sys
+        import rio_mucho_cli as riomucho
+
+        def double(data, window, ij, global_args):
+            return data[0] * 2
+
+        def run(path):
+            options = dict(riomucho.utils.getOptions({tif!r}), compress="deflate")
+            riomucho.RioMucho([{tif!r}], path, double, options=options).run(2)
+
+        run({out!r})
+        child = multiprocessing.get_context("fork").Process(target=run, args=({out!r},))
+        child.start()
+        child.join(40)
+        sys.exit(child.exitcode)
+    """
+    path = tmp_path / "forks.py"
+    path.write_text(textwrap.dedent(program))
+    subprocess.run([sys.executable, "-W", "ignore", str(path)], check=True, timeout=60)
+    np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
 PROGRAM = """
+    import functools
     import sys
     import numpy as np
     import rasterio
@@ -264,8 +358,12 @@ PROGRAM = """
 
     scale = 3
 
+    @functools.lru_cache
+    def factor():
+        return scale
+
     def scaled(data, window, ij, global_args):
-        return np.array([d[0] // global_args["divide"] * scale for d in data])
+        return np.array([d[0] // global_args["divide"] * factor() for d in data])
 
     with rasterio.open(sys.argv[1]) as src:
         windows = [[window, ij] for ij, window in src.block_windows()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -69,8 +68,7 @@ class Sources:
     def __init__(self, paths: Sequence[str], mode: Mode) -> None:
         self._paths = paths
         self._mode = mode
-        self._stack = ExitStack()
-        self._datasets = [self._stack.enter_context(_open(path)) for path in paths]
+        self._datasets = [_open(path) for path in paths]
 
     def read(self, window: Any) -> Any:
         """Return what the function gets as its first argument.
@@ -99,7 +97,8 @@ class Sources:
 
     def close(self) -> None:
         """Close all datasets."""
-        self._stack.close()
+        for src in self._datasets:
+            src.close()
 
     @staticmethod
     def _read(path: str, src: Any, window: Any) -> np.ndarray[Any, Any]:
@@ -131,14 +130,14 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     GridError
         If rows or columns differ. It is a ValueError, too.
     """
-    shapes = [array.shape[-2:] for array in arrays]
-    for shape in shapes:
-        if shape != shapes[0]:
+    first = arrays[0].shape
+    for array in arrays:
+        if array.ndim != 3 or array.shape[1:] != first[1:]:
             raise GridError(
-                f"one array has {shape[0]} rows and {shape[1]} columns, the first has "
-                f"{shapes[0][0]} and {shapes[0][1]}: arrays of one size can be stacked"
+                f"arrays of shapes {first} and {array.shape} cannot be stacked: expected "
+                "(count, rows, cols) each, with the same rows and columns"
             )
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return np.concatenate(arrays)
 
 
 def _open(path: str) -> Any:

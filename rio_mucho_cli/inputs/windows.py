@@ -150,23 +150,31 @@ def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -
     return Size(col_gcd, row_gcd)
 
 
-def as_window(window: Any) -> Window:
-    """Return rasterio's Window for a window or a pair of ranges."""
+def as_window(window: Any, width: int, height: int) -> Window:
+    """Return rasterio's Window for anything that rasterio takes as one.
+
+    Parameters
+    ----------
+    window : Window, or pair of ranges or slices
+        The latter are (rows, columns); their ends may be open.
+    width, height : int
+        Of the raster, for open ends.
+    """
     if isinstance(window, Window):
         return window
-    (row_start, row_stop), (col_start, col_stop) = window
-    return Window(col_start, row_start, col_stop - col_start, row_stop - row_start)
+    return Window.from_slices(*window, width=width, height=height)
 
 
 def describe(window: Any) -> str:
     """Name a window in a message by its rows and columns (ends excluded)."""
-    try:
-        w = as_window(window)
-    except (TypeError, ValueError):
-        return f"window {window!r}"
-    return (
-        f"window rows {w.row_off}:{w.row_off + w.height}, columns {w.col_off}:{w.col_off + w.width}"
-    )
+    if isinstance(window, Window):
+        (top, bottom), (left, right) = window.toranges()
+    else:
+        try:
+            (top, bottom), (left, right) = window
+        except (TypeError, ValueError):
+            return f"window {window!r}"
+    return f"window rows {top}:{bottom}, columns {left}:{right}"
 
 
 def _decoded(value: Any) -> Any:

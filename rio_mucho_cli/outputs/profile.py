@@ -147,7 +147,7 @@ def make_profile(
     return profile
 
 
-def with_defaults(profile: Mapping[str, Any], jobs: int) -> dict[str, Any]:
+def with_defaults(profile: Mapping[str, Any], jobs: int = 1) -> dict[str, Any]:
     """Add what every GeoTIFF should have, unless the profile says otherwise.
 
     Notes

@@ -111,6 +111,8 @@ class FileWriter:
         made = sorted(self._folder.iterdir(), key=lambda file: file.name == self._target.name)
         stale = [self._target.with_name(self._target.name + end) for end in _SIDECARS]
         try:
+            if self._target.exists():
+                shutil.copymode(self._target, self._folder / self._target.name)
             for file in made:
                 file.replace(self._target.with_name(file.name))
             for file in stale:
@@ -213,7 +215,7 @@ def _is_remote(path: str) -> bool:
 
 
 def _exists(path: str) -> OutputError:
-    return OutputError(f"{path} exists: pass --overwrite to replace it")
+    return OutputError(f"the output {path} exists: pass --overwrite to replace it")
 
 
 def _check_target(path: str, target: Path, overwrite: bool, inputs: Sequence[str]) -> None:
@@ -227,7 +229,7 @@ def _check_target(path: str, target: Path, overwrite: bool, inputs: Sequence[str
     same = [source for source in inputs if _is_same_file(source, target)]
     if same:
         raise OutputError(
-            f"{path} is the input {same[0]}: pass --overwrite to replace it "
+            f"the output {path} is the input {same[0]}: pass --overwrite to replace it "
             "when all is done, or give another output"
         )
     raise _exists(path)

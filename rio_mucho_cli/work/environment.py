@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import rasterio
@@ -65,27 +66,55 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     return variables
 
 
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Hold the numeric libraries of this process to one thread, meanwhile.
+class _Shared:
+    """A change to the whole process that several threads may want at once.
 
-    It is what worker processes get from their variables. A library that adds
-    in another order with another number of threads would otherwise give other
-    digits under another executor.
+    The first one in makes the change, the last one out takes it back; nested
+    and overlapping runs would otherwise restore each other's state.
     """
-    if _user_set_threads():
-        yield
-        return
-    with threadpool_limits(limits=1):
-        yield
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._change = self._make()
+                self._change.__enter__()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._change.__exit__(None, None, None)
+
+
+def _limited() -> AbstractContextManager[Any]:
+    return nullcontext() if _user_set_threads() else threadpool_limits(limits=1)
 
 
 @contextmanager
-def without_georeferencing_warnings() -> Iterator[None]:
-    """Silence rasterio where inputs or outputs are plain images."""
+def _silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
+
+
+one_thread_each = _Shared(_limited)
+"""Hold the numeric libraries of this process to one thread, meanwhile.
+
+It is what worker processes get from their variables. A library that adds in
+another order with another number of threads would otherwise give other digits
+under another executor.
+"""
+
+without_georeferencing_warnings = _Shared(_silenced)
+"""Silence rasterio where inputs or outputs are plain images."""
 
 
 def _user_set_threads() -> bool:

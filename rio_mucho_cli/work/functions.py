@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.util
-import inspect
+import io
 import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeAlias
+from types import FunctionType, ModuleType
+from typing import IO, Any, TypeAlias
 
 import cloudpickle
 import numpy as np
+from rasterio.windows import Window
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, UsageError
-from rio_mucho_cli.inputs.windows import as_window
 
-UserFunction: TypeAlias = Callable[[Any, Any, Any, dict[str, Any]], Any]
+UserFunction: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class FunctionRef:
         return module
 
 
-def make_callable(function: UserFunction, global_args: Mapping[str, Any]) -> UserFunction:
+def make_callable(function: UserFunction, global_args: Any) -> UserFunction:
     """Return what is called for every window.
 
     A class is called once, with the global args as keyword arguments, and its
@@ -147,17 +148,10 @@ def child_error(what: str, exception: BaseException) -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
     text = " ".join(str(exception).split())
-    error = MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
-    try:
-        # Exceptions whose __init__ wants other arguments than their args are
-        # pickled without complaint, and fail when they are unpickled.
-        cloudpickle.loads(cloudpickle.dumps(exception))
-    except Exception:
-        error.exception = RuntimeError(f"{kind}: {text}")
-    return error
+    return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
 
 
-def check_result(result: Any, window: Any, count: int | None) -> np.ndarray[Any, Any]:
+def check_result(result: Any, window: Window, count: int | None) -> np.ndarray[Any, Any]:
     """Check what the function returned, and return it as (count, rows, cols).
 
     Parameters
@@ -165,8 +159,8 @@ def check_result(result: Any, window: Any, count: int | None) -> np.ndarray[Any,
     result : object
         (count, rows, cols), or (rows, cols) for one band. Masked arrays stay
         masked; booleans become uint8.
-    window : Window or pair of ranges
-        A window that does not lie on whole pixels is allowed to be rounded
+    window : Window
+        One that does not lie on whole pixels is allowed to be rounded
         either way, as rasterio rounds it.
     count : int or None
         The number of bands that is expected, if it is known.
@@ -181,14 +175,13 @@ def check_result(result: Any, window: Any, count: int | None) -> np.ndarray[Any,
             f"the function returned {_kind(result)}, expected a numpy array of shape "
             "(count, rows, cols) or (rows, cols)"
         )
-    w = as_window(window)
     array = result[np.newaxis] if result.ndim == 2 else result
-    wanted = f"({count if count is not None else 'count'}, {w.height}, {w.width})"
+    wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
     if (
         array.ndim != 3
         or not array.shape[0]
-        or abs(array.shape[1] - w.height) >= 1
-        or abs(array.shape[2] - w.width) >= 1
+        or abs(array.shape[1] - window.height) >= 1
+        or abs(array.shape[2] - window.width) >= 1
         or (count is not None and array.shape[0] != count)
     ):
         raise ResultError(
@@ -216,21 +209,54 @@ def pack(value: Any, what: str) -> bytes:
     UsageError
         If it cannot be pickled.
     """
-    module = inspect.getmodule(value if callable(value) else None)
-    by_value = module is not None and not _importable(module)
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer)
     try:
-        if by_value:
-            cloudpickle.register_pickle_by_value(module)
-        data: bytes = cloudpickle.dumps(value)
+        pickler.dump(value)
     except Exception as exc:
         raise UsageError(
             f"{what} cannot be sent to worker processes ({' '.join(str(exc).split())}): "
             "use the executor threads, or one job"
         ) from None
     finally:
-        if by_value:
+        for module in pickler.by_value:
             cloudpickle.unregister_pickle_by_value(module)
-    return data
+    return buffer.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Sends by value, besides what cloudpickle does, what workers cannot import."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self.by_value: list[ModuleType] = []
+        self._importable: dict[str, bool] = {}
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type | ModuleType | _CACHE):
+            name = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
+            module = sys.modules.get(name)
+            if module is not None and not self._can_import(module):
+                cloudpickle.register_pickle_by_value(module)
+                self.by_value.append(module)
+                self._importable[name] = True  # it is taken care of
+            if isinstance(obj, _CACHE) and (name == "__main__" or module in self.by_value):
+                return _cached, (obj.__wrapped__, obj.cache_parameters())
+        return super().reducer_override(obj)
+
+    def _can_import(self, module: ModuleType) -> bool:
+        name = module.__name__
+        if name not in self._importable:
+            self._importable[name] = _importable(module)
+        return self._importable[name]
+
+
+# What functools.lru_cache makes; pickle knows it by its name only.
+_CACHE = type(functools.lru_cache(len))
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
 
 
 def _importable(module: ModuleType) -> bool:
@@ -247,7 +273,8 @@ def _importable(module: ModuleType) -> bool:
     for finder in sys.meta_path:
         spec = finder.find_spec(name, path)
         if spec is not None:
-            return spec.origin == getattr(module, "__file__", spec.origin)
+            built_in = spec.origin in {None, "built-in", "frozen"}
+            return built_in or spec.origin == getattr(module, "__file__", None)
     return False
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Mode, Sources
-from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.functions import (
     FunctionRef,
@@ -44,7 +44,10 @@ class Order:
     inputs : sequence of str
     mode : str
     function : callable or FunctionRef
-    global_args : Mapping
+    global_args : object
+        A dict, from the command line.
+    width, height : int
+        Of the output, in pixels.
     count : int or None
         Bands that the function must return, if that is known beforehand.
     dtype : str or None
@@ -56,7 +59,9 @@ class Order:
     inputs: Sequence[str]
     mode: Mode
     function: UserFunction | FunctionRef
-    global_args: Mapping[str, Any]
+    global_args: Any
+    width: int
+    height: int
     count: int | None = None
     dtype: str | None = None
     env: Mapping[str, Any] | None = None
@@ -70,8 +75,8 @@ class Order:
             If the function or its global args cannot be sent.
         """
         function = pack(self.function, "the function")
-        global_args = pack(dict(self.global_args), "global_args")
-        bare = replace(self, function=_nothing, global_args={})
+        global_args = pack(self.global_args, "global_args")
+        bare = replace(self, function=_nothing, global_args=None)
         data: bytes = cloudpickle.dumps((bare, function, global_args))
         return data
 
@@ -110,24 +115,26 @@ class Worker:
         function = order.function
         if isinstance(function, FunctionRef):
             function = function.load()
-        self._global_args = dict(order.global_args)
-        self._call = make_callable(function, self._global_args)
+        self._call = make_callable(function, order.global_args)
         self._sources = Sources(order.inputs, order.mode)
 
     def run(self, window: Any, ij: Any) -> Result:
         """Read a window, call the function, check what it returned."""
+        order = self._order
         started = time.perf_counter()
         data = self._sources.read(window)
         read = time.perf_counter()
         try:
-            returned = self._call(data, window, ij, self._global_args)
+            returned = self._call(data, window, ij, order.global_args)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
             raise child_error("the function", exc) from None
-        array = check_result(returned, window, self._order.count)
-        if self._order.dtype is not None:
-            array = array.astype(self._order.dtype, copy=False)
+        array = check_result(returned, as_window(window, order.width, order.height), order.count)
+        if order.dtype is not None and not np.ma.isMaskedArray(array):
+            with np.errstate(invalid="ignore"):
+                # Like rasterio, which casts masked arrays when they are filled.
+                array = array.astype(order.dtype, copy=False)
         return Result(array, read - started, time.perf_counter() - read)
 
     def close(self) -> None:
@@ -159,9 +166,12 @@ def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
             worker = _workers.get(place)
             if worker is None:
                 worker = _workers[place] = Worker(order)
-            return worker.run(window, ij)
+            try:
+                return worker.run(window, ij)
+            except MuchoError as exc:
+                return exc.at(window, ij)
     except MuchoError as exc:
-        return exc.at(window, ij)
+        return exc
 
 
 def dismiss(key: str) -> None:

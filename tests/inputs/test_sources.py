@@ -73,7 +73,13 @@ def test_source_knows_strips_from_tiles(make_raster):
     assert not one.is_striped
 
 
-def test_stack_wants_one_size():
-    with pytest.raises(GridError) as caught:
-        stack([np.zeros((1, 3, 4)), np.zeros((1, 3, 5))])
+@pytest.mark.parametrize("other", [(1, 3, 5), (1, 2, 4), (3, 4)])
+def test_stack_wants_one_size(other):
+    with pytest.raises(GridError, match="cannot be stacked") as caught:
+        stack([np.zeros((1, 3, 4)), np.zeros(other)])
     assert isinstance(caught.value, ValueError)
+
+
+def test_stack_gives_a_new_array():
+    array = np.zeros((1, 3, 4))
+    assert not np.shares_memory(stack([array]), array)

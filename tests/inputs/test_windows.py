@@ -138,7 +138,21 @@ def test_features_without_a_window_are_refused(bad):
         w.from_features([feature(OK), bad])
 
 
-def test_pairs_of_ranges_are_windows():
-    assert w.as_window(((1, 5), (2, 5))) == Window(2, 1, 3, 4)
-    assert w.describe(((1, 5), (2, 5))) == "window rows 1:5, columns 2:5"
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(2, 1, 3, 4),
+        ((1, 5), (2, 5)),
+        (slice(1, 5), slice(2, 5)),
+        ((1, None), (2, None)),
+        ((-4, None), (-3, 5)),
+    ],
+)
+def test_what_rasterio_takes_is_a_window(window):
+    assert w.as_window(window, 5, 5) == Window(2, 1, 3, 4)
+
+
+def test_windows_are_named_by_rows_and_columns():
+    for window in (Window(2, 1, 3, 4), ((1, 5), (2, 5))):
+        assert w.describe(window) == "window rows 1:5, columns 2:5"
     assert w.describe("odd") == "window 'odd'"

@@ -62,11 +62,13 @@ def test_a_failure_leaves_the_old_file(tmp_path):
 def test_an_existing_file_wants_overwrite(tmp_path, read):
     path = tmp_path / "out.tif"
     path.write_text("old")
-    with pytest.raises(OutputError, match=r"out\.tif exists: pass --overwrite"):
+    with pytest.raises(OutputError, match=r"the output .*out\.tif exists: pass --overwrite"):
         write(str(path))
     assert path.read_text() == "old"
+    path.chmod(0o640)
     write(str(path), overwrite=True)
     assert (read(path) == 1).all()
+    assert path.stat().st_mode & 0o777 == 0o640
 
 
 def test_an_output_that_is_an_input_is_named(tmp_path, monkeypatch):

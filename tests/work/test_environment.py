@@ -1,3 +1,6 @@
+import warnings
+from contextlib import ExitStack
+
 import pytest
 import rasterio
 from rasterio.session import Session
@@ -52,6 +55,25 @@ def test_libraries_are_held_to_one_thread_meanwhile(monkeypatch):
     with e.one_thread_each():
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert [pool["num_threads"] for pool in threadpool_info()] == before
+    with e.one_thread_each():
+        with e.one_thread_each():
+            pass
+        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     with e.one_thread_each():
         assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def test_overlapping_runs_leave_no_trace():
+    """The first in is the first out: neither restores the other's state."""
+    warnings.resetwarnings()  # until the end of the test: pytest keeps its own
+    threads = [pool["num_threads"] for pool in threadpool_info()]
+    first, second = ExitStack(), ExitStack()
+    for stack in (first, second):
+        stack.enter_context(e.one_thread_each())
+        stack.enter_context(e.without_georeferencing_warnings())
+    first.close()
+    assert len(warnings.filters) == 1
+    second.close()
+    assert not warnings.filters
+    assert [pool["num_threads"] for pool in threadpool_info()] == threads

@@ -1,5 +1,6 @@
 import functools
 import importlib.util
+import pickle
 import subprocess
 import sys
 
@@ -123,7 +124,7 @@ WINDOW = Window(0, 0, 4, 3)
 
 def test_results_of_two_dimensions_are_one_band():
     assert f.check_result(np.zeros((3, 4)), WINDOW, None).shape == (1, 3, 4)
-    assert f.check_result(np.zeros((2, 3, 4)), ((0, 3), (0, 4)), 2).shape == (2, 3, 4)
+    assert f.check_result(np.zeros((2, 3, 4)), WINDOW, 2).shape == (2, 3, 4)
 
 
 def test_booleans_become_bytes_and_masks_stay():
@@ -167,15 +168,35 @@ def loaded_elsewhere(data):
     return done.stdout.split()
 
 
-def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path):
+SCRIPT = """
+import functools
+step = 2
+
+@functools.lru_cache(maxsize=3)
+def cached(x): return x + step
+
+def run(x): return cached(x)
+"""
+
+
+@pytest.mark.parametrize("wrapped", ["plain", "cached", "partial", "closure", "module"])
+def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path, wrapped):
     path = tmp_path / "script_of_it.py"
-    path.write_text("step = 2\ndef run(x): return x + step")
+    path.write_text(SCRIPT)
     spec = importlib.util.spec_from_file_location("script_of_it", path)
     script = importlib.util.module_from_spec(spec)
     sys.modules["script_of_it"] = script
     try:
         spec.loader.exec_module(script)
-        data = f.pack(script.run, "the function")
+        function = {
+            "plain": script.run,
+            "cached": script.cached,
+            "partial": functools.partial(script.run),
+            "closure": lambda x, run=script.run: run(x),
+            "module": lambda x: script.run(x),
+        }[wrapped]
+        data = f.pack(function, "the function")
+        assert "script_of_it" not in cloudpickle.list_registry_pickle_by_value()
     finally:
         del sys.modules["script_of_it"]
     assert loaded_elsewhere(data) == [b"3", b"False"]
@@ -203,9 +224,12 @@ class AwkwardError(Exception):
         super().__init__(f"{a} and {b}")
 
 
-def test_exceptions_that_cannot_travel_are_replaced():
+def test_exceptions_that_cannot_travel_are_replaced_when_they_do():
     error = f.child_error("the function", AwkwardError(1, 2))
-    assert isinstance(error.exception, RuntimeError)
-    assert str(error.exception) == "AwkwardError: 1 and 2"
-    assert "AwkwardError: 1 and 2" in error.formatted
-    assert str(error).startswith("the function raised AwkwardError: 1 and 2")
+    assert isinstance(error.exception, AwkwardError)
+    copy = pickle.loads(pickle.dumps(error))
+    assert isinstance(copy.exception, RuntimeError)
+    assert str(copy.exception) == "AwkwardError: 1 and 2"
+    for either in (error, copy):
+        assert "AwkwardError: 1 and 2" in either.formatted
+        assert str(either).startswith("the function raised AwkwardError: 1 and 2")

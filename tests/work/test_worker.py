@@ -21,6 +21,8 @@ def order(make_raster):
             "mode": "simple_read",
             "function": function,
             "global_args": {"k": 2},
+            "width": 90,
+            "height": 70,
             **given,
         })  # fmt: skip
 
@@ -73,13 +75,27 @@ def stop(*args):
         (stop, {}, MuchoChildError),
         (lambda *args: None, {}, ResultError),
         (times, {"count": 2}, ResultError),
-        (times, {"inputs": ["missing.tif"]}, InputError),
     ],
 )
 def test_errors_are_returned_and_know_their_window(order, work, function, given, kind):
     error = work(order(function, **given))
     assert type(error) is kind
     assert (error.window, error.ij) == PLANNED
+
+
+class Unmade:
+    def __init__(self, wrong):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "kind"),
+    [(times, {"inputs": ["missing.tif"]}, InputError), (Unmade, {}, MuchoChildError)],
+)
+def test_errors_in_getting_ready_are_not_blamed_on_a_window(order, work, function, given, kind):
+    error = work(order(function, **given))
+    assert type(error) is kind
+    assert error.window is None
 
 
 def test_an_order_that_cannot_be_unpacked_is_an_error_not_a_crash(work):
