@@ -16,38 +16,26 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.dtypes import check_dtype
 from rasterio.env import env_ctx_if_needed
 
-from rio_mucho_cli.errors import (
-    MuchoChildError,
-    MuchoError,
-    NodataError,
-    OutputError,
-    ResultError,
-    WorkerDiedError,
-)
-from rio_mucho_cli.executors import ExecutorName, open_executor
-from rio_mucho_cli.inputs import windows as windowing
-from rio_mucho_cli.inputs.grid import require_one_grid
-from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
+from rio_mucho_cli.executors import open_executor
+from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs import profile as profiles
-from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.profile import with_defaults
 from rio_mucho_cli.outputs.writers import Writer, open_writer
+from rio_mucho_cli.plan import Plan, make_plan, order_for, profile_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.environment import without_georeferencing_warnings
-from rio_mucho_cli.work.worker import Order, Result, work
+from rio_mucho_cli.work.worker import Result, work
 
 log = logging.getLogger(__name__)
 
@@ -85,18 +73,6 @@ def run(job: Job, listen: Listener = ignore) -> Report:
 
 
 @dataclass
-class _Plan:
-    """What is known before the first window is read."""
-
-    first: Source | None
-    windows: Sequence[PlannedWindow]
-    driver: str
-    layout: Layout | None
-    executor: ExecutorName
-    jobs: int
-
-
-@dataclass
 class _Run:
     job: Job
     listen: Listener
@@ -110,7 +86,7 @@ class _Run:
 
     def run(self) -> Report:
         job = self.job
-        plan = _plan(job)
+        plan = make_plan(job)
         log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, plan.executor)
         key = uuid.uuid4().hex
         with (
@@ -120,7 +96,7 @@ class _Run:
                 inputs=job.inputs,
                 options=job.creation_options,
             ) as writer,
-            open_executor(plan.executor, plan.jobs, key, _order(job, plan)) as executor,
+            open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
         ):
             self.listen(RunStarted(len(plan.windows)))
             for planned, outcome in _in_order(executor, key, plan):
@@ -130,7 +106,7 @@ class _Run:
                     raise outcome
                 self._append(writer, plan, planned, outcome)
             if self.form is None:
-                writer.begin(profiles.with_defaults(job.profile or {}))
+                writer.begin(with_defaults(job.profile or {}))
             started = time.perf_counter()
             writer.commit()
             self.write_seconds += time.perf_counter() - started
@@ -144,14 +120,14 @@ class _Run:
             write_seconds=self.write_seconds,
         )
 
-    def _append(self, writer: Writer, plan: _Plan, planned: PlannedWindow, result: Result) -> None:
+    def _append(self, writer: Writer, plan: Plan, planned: PlannedWindow, result: Result) -> None:
         """Write one result; the first one settles what the output is."""
         window, ij = planned
         array = result.array
         started = time.perf_counter()
         if self.form is None:
             self.form = array.shape[0], array.dtype
-            writer.begin(_profile(self.job, plan, *self.form))
+            writer.begin(profile_for(self.job, plan, *self.form))
         elif self.job.profile is None and (array.shape[0], array.dtype) != self.form:
             raise ResultError(
                 f"the function returned {array.shape[0]} bands of {array.dtype}, "
@@ -166,139 +142,8 @@ class _Run:
         self.listen(WindowDone(window, ij, self.done))
 
 
-def _plan(job: Job) -> _Plan:
-    sources = [Source.of(path) for path in job.inputs]
-    first = sources[0] if sources else None
-    if job.strict and job.mode != "manual_read":
-        require_one_grid(job.inputs, [source.grid for source in sources])
-    driver = "GTiff"
-    if job.profile is None and job.output_path is not None and first is not None:
-        profiles.check_options(job.creation_options)
-        driver = profiles.choose_driver(job.driver, job.output_path, first)
-        _check_driver(driver)
-    windows, layout = _plan_windows(job, first, driver)
-    single = job.jobs == 1 or len(windows) <= 1
-    executor: ExecutorName = "serial" if single else job.executor
-    if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
-        log.info("threads instead of processes: inputs in this process's memory")
-        executor = "threads"
-    return _Plan(
-        first=first,
-        windows=windows,
-        driver=driver,
-        layout=layout,
-        executor=executor,
-        jobs=1 if single else min(job.jobs, len(windows)),
-    )
-
-
-def _plan_windows(
-    job: Job, first: Source | None, driver: str
-) -> tuple[Sequence[PlannedWindow], Layout | None]:
-    """Plan windows and the output's blocks: each is made to suit the other."""
-    if first is None:
-        return cast("Sequence[PlannedWindow]", job.windows), None
-    width, height = first.grid.width, first.grid.height
-    is_gtiff = driver.upper() == "GTIFF"
-    given: Sequence[PlannedWindow] | None
-    match job.windows:
-        case None:
-            given = None
-        case "blocks":
-            given = windowing.cover(width, height, first.block)
-        case Size():
-            given = windowing.cover(width, height, job.windows)
-        case _:
-            given = job.windows
-    if given is not None and job.strict:
-        windowing.check(given, width, height)
-    if given is not None and (not job.strict or not is_gtiff):
-        return given, None
-    layout = profiles.choose_layout(first, job.creation_options, given)
-    if given is None:
-        whole_rows = first.is_striped or not layout.tiled
-        size = windowing.default_size(width, height, layout.block, whole_rows=whole_rows)
-        given = windowing.cover(width, height, size)
-    return given, layout if is_gtiff else None
-
-
-def _order(job: Job, plan: _Plan) -> Order:
-    """Say what workers have to know; of the output, as much as is known by now."""
-    count, dtype = job.count, job.dtype
-    width = height = 0
-    if plan.first is not None:
-        width, height = plan.first.grid.width, plan.first.grid.height
-    if job.profile is not None:
-        count, dtype = job.profile.get("count"), job.profile.get("dtype")
-        width, height = job.profile.get("width", width), job.profile.get("height", height)
-    elif job.output_path is None:
-        count, dtype = job.output.count, job.output.dtypes[0]
-        width, height = job.output.width, job.output.height
-    return Order(
-        inputs=tuple(job.inputs),
-        mode=job.mode,
-        function=job.function,
-        global_args=job.global_args,
-        width=int(width),
-        height=int(height),
-        count=None if count is None else int(count),
-        dtype=_dtype_name(dtype),
-    )
-
-
-def _dtype_name(dtype: Any) -> str | None:
-    """Return numpy's name of a dtype, or None if numpy has none (complex_int16)."""
-    try:
-        return None if dtype is None else str(np.dtype(dtype).name)
-    except TypeError:
-        return None
-
-
-def _profile(job: Job, plan: _Plan, count: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return the output's profile, now that a first result is there."""
-    if job.profile is not None:
-        # GDAL's threads would not survive a fork of the calling program.
-        return profiles.with_defaults(job.profile)
-    if not check_dtype(dtype.name):
-        raise OutputError(
-            f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
-            "write: choose another dtype with --dtype"
-        )
-    first = cast("Source", plan.first)
-    nodata = first.profile["nodata"] if job.keep_nodata else job.nodata
-    if nodata is not None and not profiles.nodata_fits(nodata, dtype.name):
-        if not job.keep_nodata:
-            raise NodataError.of(nodata, dtype.name)
-        log.warning(
-            "nodata %g of the first input does not fit %s: the output has none, unless --nodata "
-            "says otherwise",
-            nodata,
-            dtype.name,
-        )
-        nodata = None
-    profile = profiles.make_profile(
-        first,
-        driver=plan.driver,
-        layout=plan.layout,
-        dtype=dtype.name,
-        count=count,
-        nodata=nodata,
-        options=job.creation_options,
-    )
-    return profiles.with_defaults(profile, plan.jobs)
-
-
-def _check_driver(driver: str) -> None:
-    with rasterio.Env() as env:
-        known = env.drivers()
-    if driver.upper() not in {name.upper() for name in known}:
-        raise OutputError(
-            f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
-        )
-
-
 def _in_order(
-    executor: Executor, key: str, plan: _Plan
+    executor: Executor, key: str, plan: Plan
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
 
@@ -316,33 +161,32 @@ def _in_order(
             yield planned, outcome
             hand_out(islice(rest, 1))
     except BrokenExecutor as exc:
-        raise _worker_died(exc, waiting, plan.jobs) from None
+        raise _worker_died(exc, waiting) from None
 
 
 def _worker_died(
-    exc: BrokenExecutor, waiting: Iterable[tuple[PlannedWindow, Future[Any]]], jobs: int
+    exc: BrokenExecutor, waiting: Iterable[tuple[PlannedWindow, Future[Any]]]
 ) -> WorkerDiedError:
-    """Name the windows that were being worked on, and what the signal means.
+    """Name the windows that were in flight, and what the signal means.
 
-    Windows are taken from the queue in order, so those in work are the first
-    ones without a result.
+    Which of them was being worked on is not known here: a worker may have
+    finished one whose result it could not deliver any more.
     """
-    unfinished = [
+    in_flight = [
         planned
         for planned, future in waiting
         if not future.done() or future.cancelled() or future.exception() is not None
-    ][:jobs]
+    ]
     found = re.search(r"\b(SIG[A-Z0-9]+|EXIT)\((-?\d+)\)", str(exc))
     name = found[1] if found else ""
     how = {"": "died", "EXIT": f"ended with exit status {found[2] if found else ''}"}.get(
         name, f"was killed by {name}"
     )
-    places = "; ".join(f"{windowing.describe(window)} (ij {ij})" for window, ij in unfinished)
+    places = "; ".join(f"{describe(window)} (ij {ij})" for window, ij in in_flight)
     error = WorkerDiedError(
-        f"a worker process {how} while {places} "
-        f"{'was' if len(unfinished) == 1 else 'were'} in work: "
-        f"{_DEATHS.get(name, 'its own messages, above, may say why')}"
+        f"a worker process {how} ({_DEATHS.get(name, 'its own messages, above, may say why')}); "
+        f"in flight: {places}"
     )
-    if unfinished:
-        error.at(*unfinished[0])
+    if len(in_flight) == 1:
+        error.at(*in_flight[0])
     return error

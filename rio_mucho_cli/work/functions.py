@@ -1,12 +1,10 @@
-"""The user's function: find it, send it to workers, call it, check its result."""
+"""The user's function: find it, make it ready, check what it returns."""
 
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib
 import importlib.util
-import io
 import os
 import pkgutil
 import sys
@@ -14,14 +12,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import IO, Any, TypeAlias
+from types import ModuleType
+from typing import Any, TypeAlias
 
-import cloudpickle
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, UsageError
+from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError
 
 UserFunction: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
@@ -195,87 +192,6 @@ def check_result(result: Any, window: Window, count: int | None) -> np.ndarray[A
             f"the function returned an array of dtype {array.dtype}, expected numbers"
         )
     return array
-
-
-def pack(value: Any, what: str) -> bytes:
-    """Pickle a value for other processes.
-
-    Functions and classes travel by name where their module can be imported
-    by that name, and by value where it cannot: in a script, a notebook, a
-    closure, a lambda, a module that was loaded from a file.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be pickled.
-    """
-    buffer = io.BytesIO()
-    pickler = _Pickler(buffer)
-    try:
-        pickler.dump(value)
-    except Exception as exc:
-        raise UsageError(
-            f"{what} cannot be sent to worker processes ({' '.join(str(exc).split())}): "
-            "use the executor threads, or one job"
-        ) from None
-    finally:
-        for module in pickler.by_value:
-            cloudpickle.unregister_pickle_by_value(module)
-    return buffer.getvalue()
-
-
-class _Pickler(cloudpickle.Pickler):
-    """Sends by value, besides what cloudpickle does, what workers cannot import."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        super().__init__(file)
-        self.by_value: list[ModuleType] = []
-        self._importable: dict[str, bool] = {}
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type | ModuleType | _CACHE):
-            name = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
-            module = sys.modules.get(name)
-            if module is not None and not self._can_import(module):
-                cloudpickle.register_pickle_by_value(module)
-                self.by_value.append(module)
-                self._importable[name] = True  # it is taken care of
-            if isinstance(obj, _CACHE) and (name == "__main__" or module in self.by_value):
-                return _cached, (obj.__wrapped__, obj.cache_parameters())
-        return super().reducer_override(obj)
-
-    def _can_import(self, module: ModuleType) -> bool:
-        name = module.__name__
-        if name not in self._importable:
-            self._importable[name] = _importable(module)
-        return self._importable[name]
-
-
-# What functools.lru_cache makes; pickle knows it by its name only.
-_CACHE = type(functools.lru_cache(len))
-
-
-def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(function)
-
-
-def _importable(module: ModuleType) -> bool:
-    """Whether importing a module by its name gives that module.
-
-    importlib.util.find_spec would answer from sys.modules, where modules that
-    were loaded from a file by hand stand as well.
-    """
-    name = module.__name__
-    if name == "__main__":
-        return True  # cloudpickle itself sends what is in it by value
-    package = sys.modules.get(name.rpartition(".")[0])
-    path = getattr(package, "__path__", None)
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, path)
-        if spec is not None:
-            built_in = spec.origin in {None, "built-in", "frozen"}
-            return built_in or spec.origin == getattr(module, "__file__", None)
-    return False
 
 
 def _import_from(folder: str) -> None:

@@ -31,8 +31,8 @@ from rio_mucho_cli.work.functions import (
     check_result,
     child_error,
     make_callable,
-    pack,
 )
+from rio_mucho_cli.work.pickling import pack
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""What a job comes to: its windows, its output's blocks and profile, its workers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import rasterio
+from rasterio.dtypes import check_dtype
+
+from rio_mucho_cli.errors import NodataError, OutputError
+from rio_mucho_cli.executors import ExecutorName
+from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.grid import require_one_grid
+from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs import profile as profiles
+from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.work.worker import Order
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known before the first window is read.
+
+    Attributes
+    ----------
+    first : Source or None
+        The first input, if there is one.
+    windows : sequence of (window, ij)
+    driver : str
+        Of the output.
+    layout : Layout or None
+        The blocks of a GeoTIFF that is made from options.
+    executor : str
+    jobs : int
+        1 if there is one window only.
+    """
+
+    first: Source | None
+    windows: Sequence[PlannedWindow]
+    driver: str
+    layout: Layout | None
+    executor: ExecutorName
+    jobs: int
+
+
+def make_plan(job: Job) -> Plan:
+    """Look at the inputs, and choose windows, blocks and workers.
+
+    Raises
+    ------
+    InputError
+        If an input is missing or no raster.
+    GridError
+        If inputs differ in their grid and the job wants one.
+    WindowsError
+        If windows are none, overlap or leave the raster.
+    OutputError
+        If there is no such driver.
+    """
+    sources = [Source.of(path) for path in job.inputs]
+    first = sources[0] if sources else None
+    if job.strict and job.mode != "manual_read":
+        require_one_grid(job.inputs, [source.grid for source in sources])
+    driver = "GTiff"
+    if job.profile is None and job.output_path is not None and first is not None:
+        profiles.check_options(job.creation_options)
+        driver = profiles.choose_driver(job.driver, job.output_path, first)
+        _check_driver(driver)
+    windows, layout = _plan_windows(job, first, driver)
+    single = job.jobs == 1 or len(windows) <= 1
+    executor: ExecutorName = "serial" if single else job.executor
+    if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
+        log.info("threads instead of processes: inputs in this process's memory")
+        executor = "threads"
+    return Plan(
+        first=first,
+        windows=windows,
+        driver=driver,
+        layout=layout,
+        executor=executor,
+        jobs=1 if single else min(job.jobs, len(windows)),
+    )
+
+
+def _plan_windows(
+    job: Job, first: Source | None, driver: str
+) -> tuple[Sequence[PlannedWindow], Layout | None]:
+    """Plan windows and the output's blocks: each is made to suit the other."""
+    if first is None:
+        return cast("Sequence[PlannedWindow]", job.windows), None
+    width, height = first.grid.width, first.grid.height
+    is_gtiff = driver.upper() == "GTIFF"
+    given: Sequence[PlannedWindow] | None
+    match job.windows:
+        case None:
+            given = None
+        case "blocks":
+            given = windowing.cover(width, height, first.block)
+        case Size():
+            given = windowing.cover(width, height, job.windows)
+        case _:
+            given = job.windows
+    if given is not None and job.strict:
+        windowing.check(given, width, height)
+    if given is not None and (not job.strict or not is_gtiff):
+        return given, None
+    layout = profiles.choose_layout(first, job.creation_options, given)
+    if given is None:
+        whole_rows = first.is_striped or not layout.tiled
+        size = windowing.default_size(width, height, layout.block, whole_rows=whole_rows)
+        given = windowing.cover(width, height, size)
+    return given, layout if is_gtiff else None
+
+
+def order_for(job: Job, plan: Plan) -> Order:
+    """Say what workers have to know; of the output, as much as is known by now."""
+    count, dtype = job.count, job.dtype
+    width = height = 0
+    if plan.first is not None:
+        width, height = plan.first.grid.width, plan.first.grid.height
+    if job.profile is not None:
+        count, dtype = job.profile.get("count"), job.profile.get("dtype")
+        width, height = job.profile.get("width", width), job.profile.get("height", height)
+    elif job.output_path is None:
+        count, dtype = job.output.count, job.output.dtypes[0]
+        width, height = job.output.width, job.output.height
+    return Order(
+        inputs=tuple(job.inputs),
+        mode=job.mode,
+        function=job.function,
+        global_args=job.global_args,
+        width=int(width),
+        height=int(height),
+        count=None if count is None else int(count),
+        dtype=_dtype_name(dtype),
+    )
+
+
+def _dtype_name(dtype: Any) -> str | None:
+    """Return numpy's name of a dtype, or None if numpy has none (complex_int16)."""
+    try:
+        return None if dtype is None else str(np.dtype(dtype).name)
+    except TypeError:
+        return None
+
+
+def profile_for(job: Job, plan: Plan, count: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return the output's profile, now that a first result is there.
+
+    Parameters
+    ----------
+    job : Job
+    plan : Plan
+    count : int
+    dtype : numpy.dtype
+        Of the first result.
+
+    Raises
+    ------
+    OutputError
+        If GDAL has no such dtype.
+    NodataError
+        If the nodata that was asked for does not fit it.
+    """
+    if job.profile is not None:
+        # GDAL's threads would not survive a fork of the calling program.
+        return profiles.with_defaults(job.profile)
+    if not check_dtype(dtype.name):
+        raise OutputError(
+            f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
+            "write: choose another dtype with --dtype"
+        )
+    first = cast("Source", plan.first)
+    nodata = first.profile["nodata"] if job.keep_nodata else job.nodata
+    if nodata is not None and not profiles.nodata_fits(nodata, dtype.name):
+        if not job.keep_nodata:
+            raise NodataError.of(nodata, dtype.name)
+        log.warning(
+            "nodata %g of the first input does not fit %s: the output has none, unless --nodata "
+            "says otherwise",
+            nodata,
+            dtype.name,
+        )
+        nodata = None
+    profile = profiles.make_profile(
+        first,
+        driver=plan.driver,
+        layout=plan.layout,
+        dtype=dtype.name,
+        count=count,
+        nodata=nodata,
+        options=job.creation_options,
+    )
+    return profiles.with_defaults(profile, plan.jobs)
+
+
+def _check_driver(driver: str) -> None:
+    with rasterio.Env() as env:
+        known = env.drivers()
+    if driver.upper() not in {name.upper() for name in known}:
+        raise OutputError(
+            f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
+        )
