@@ -192,6 +192,7 @@ def mucho(
     from rio_mucho_cli.errors import MuchoError
     from rio_mucho_cli.executors import usable_cpus
     from rio_mucho_cli.job import Job
+    from rio_mucho_cli.work.environment import keep_memory
     from rio_mucho_cli.work.functions import FunctionRef
 
     if output is None:
@@ -223,6 +224,7 @@ def mucho(
                 executor=executor,
                 jobs=usable_cpus() if jobs in (None, -1) else jobs,
             )
+            keep_memory()
             with _bar(quiet) as listen:
                 engine.run(job, listen)
     except MuchoError as exc:

@@ -22,16 +22,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import numpy as np
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
 from rio_mucho_cli.executors import open_executor
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.profile import with_defaults
+from rio_mucho_cli.outputs.profile import with_threads
 from rio_mucho_cli.outputs.writers import Writer, open_writer
-from rio_mucho_cli.plan import Plan, make_plan, order_for, profile_for
+from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.environment import without_georeferencing_warnings
@@ -80,9 +79,10 @@ class _Run:
     done: int = 0
     read_seconds: float = 0.0
     call_seconds: float = 0.0
+    encode_seconds: float = 0.0
     write_seconds: float = 0.0
     # The (count, dtype) of the first result: all others must have them, too.
-    form: tuple[int, np.dtype[Any]] | None = None
+    form: tuple[int, str] | None = None
 
     def run(self) -> Report:
         job = self.job
@@ -95,6 +95,7 @@ class _Run:
                 overwrite=job.overwrite,
                 inputs=job.inputs,
                 options=job.creation_options,
+                blocks=plan.blocks,
             ) as writer,
             open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
         ):
@@ -106,7 +107,7 @@ class _Run:
                     raise outcome
                 self._append(writer, plan, planned, outcome)
             if self.form is None:
-                writer.begin(with_defaults(job.profile or {}))
+                writer.begin(plan.recipe.given or {})
             started = time.perf_counter()
             writer.commit()
             self.write_seconds += time.perf_counter() - started
@@ -117,29 +118,45 @@ class _Run:
             seconds=time.perf_counter() - self.started,
             read_seconds=self.read_seconds,
             call_seconds=self.call_seconds,
+            encode_seconds=self.encode_seconds,
             write_seconds=self.write_seconds,
         )
 
     def _append(self, writer: Writer, plan: Plan, planned: PlannedWindow, result: Result) -> None:
         """Write one result; the first one settles what the output is."""
         window, ij = planned
-        array = result.array
         started = time.perf_counter()
         if self.form is None:
-            self.form = array.shape[0], array.dtype
-            writer.begin(profile_for(self.job, plan, *self.form))
-        elif self.job.profile is None and (array.shape[0], array.dtype) != self.form:
+            self.form = result.form
+            self._begin(writer, plan, *result.form)
+        elif self.job.profile is None and result.form != self.form:
             raise ResultError(
-                f"the function returned {array.shape[0]} bands of {array.dtype}, "
+                f"the function returned {result.form[0]} bands of {result.form[1]}, "
                 f"for the first window {self.form[0]} of {self.form[1]}: "
                 "it must return the same for every window, or --dtype settle the dtype"
             ).at(window, ij)
-        writer.append(window, array)
+        writer.append(window, result.data)
         self.write_seconds += time.perf_counter() - started
         self.read_seconds += result.read_seconds
         self.call_seconds += result.call_seconds
+        self.encode_seconds += result.encode_seconds
         self.done += 1
         self.listen(WindowDone(window, ij, self.done))
+
+    def _begin(self, writer: Writer, plan: Plan, count: int, dtype: str) -> None:
+        dropped = plan.recipe.drops_nodata(dtype)
+        if dropped is not None:
+            log.warning(
+                "nodata %g of the first input does not fit %s: the output has none, unless "
+                "--nodata says otherwise",
+                dropped,
+                dtype,
+            )
+        profile = plan.recipe.profile(count, dtype)
+        if plan.blocks is None and self.job.profile is None:
+            # Not for RioMucho: GDAL's threads do not survive a fork of its caller.
+            profile = with_threads(profile, plan.jobs)
+        writer.begin(profile)
 
 
 def _in_order(

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 import rasterio
-from rasterio.dtypes import check_dtype
 
-from rio_mucho_cli.errors import NodataError, OutputError
+from rio_mucho_cli.errors import OutputError, WindowsError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.grid import require_one_grid
@@ -19,7 +18,8 @@ from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs import profile as profiles
-from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
+from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.worker import Order
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ class Plan:
     first : Source or None
         The first input, if there is one.
     windows : sequence of (window, ij)
-    driver : str
-        Of the output.
-    layout : Layout or None
-        The blocks of a GeoTIFF that is made from options.
+    recipe : Recipe
+        For the output's profile.
+    blocks : Layout or None
+        The output's blocks, if workers encode them.
     executor : str
     jobs : int
         1 if there is one window only.
@@ -45,8 +45,8 @@ class Plan:
 
     first: Source | None
     windows: Sequence[PlannedWindow]
-    driver: str
-    layout: Layout | None
+    recipe: Recipe
+    blocks: Layout | None
     executor: ExecutorName
     jobs: int
 
@@ -80,11 +80,20 @@ def make_plan(job: Job) -> Plan:
     if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
         log.info("threads instead of processes: inputs in this process's memory")
         executor = "threads"
+    recipe = Recipe(
+        first=first,
+        driver=driver,
+        layout=layout,
+        nodata=job.nodata,
+        keep_nodata=job.keep_nodata,
+        options=job.creation_options,
+        given=job.profile,
+    )
     return Plan(
         first=first,
         windows=windows,
-        driver=driver,
-        layout=layout,
+        recipe=recipe,
+        blocks=_encodable(job, recipe, windows),
         executor=executor,
         jobs=1 if single else min(job.jobs, len(windows)),
     )
@@ -120,6 +129,53 @@ def _plan_windows(
     return given, layout if is_gtiff else None
 
 
+def _encodable(job: Job, recipe: Recipe, windows: Sequence[PlannedWindow]) -> Layout | None:
+    """Return the output's blocks if workers can encode them, else None, and say why."""
+    profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
+    layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
+    options = {str(key).upper() for key in (*job.creation_options, *profile)}
+    reason = ""
+    if job.output_path is None:
+        reason = "the output is an open dataset"
+    elif is_remote(job.output_path):
+        reason = "the output is no local file"
+    elif str(profile.get("driver", "GTiff")).upper() != "GTIFF":
+        reason = f"the driver is {profile.get('driver')}"
+    elif _dtype_name(profile.get("dtype", "uint8")) is None:
+        reason = f"numpy has no {profile['dtype']}"
+    elif layout is None:
+        reason = "the profile does not say how large the blocks are"
+    elif options & _WHOLE_FILE_ONLY:
+        reason = f"of {min(options & _WHOLE_FILE_ONLY)}"
+    elif not _fit(windows, layout.block, *_size(recipe)):
+        reason = "windows are not whole blocks of the output, or overlap"
+    if reason:
+        log.info("GDAL writes in the calling process, because %s", reason)
+        return None
+    return layout
+
+
+# Creation options that order the blocks of a file in their own way.
+_WHOLE_FILE_ONLY = {"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"}
+
+
+def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int) -> bool:
+    if not windowing.are_whole_blocks(windows, block, width, height):
+        return False
+    try:
+        windowing.check(windows, width, height)
+    except WindowsError:
+        return False
+    return True
+
+
+def _size(recipe: Recipe) -> Size:
+    if recipe.given is not None:
+        return Size(int(recipe.given["width"]), int(recipe.given["height"]))
+    grid = cast("Source", recipe.first).grid
+    return Size(grid.width, grid.height)
+
+
 def order_for(job: Job, plan: Plan) -> Order:
     """Say what workers have to know; of the output, as much as is known by now."""
     count, dtype = job.count, job.dtype
@@ -141,6 +197,7 @@ def order_for(job: Job, plan: Plan) -> Order:
         height=int(height),
         count=None if count is None else int(count),
         dtype=_dtype_name(dtype),
+        recipe=plan.recipe if plan.blocks else None,
     )
 
 
@@ -150,56 +207,6 @@ def _dtype_name(dtype: Any) -> str | None:
         return None if dtype is None else str(np.dtype(dtype).name)
     except TypeError:
         return None
-
-
-def profile_for(job: Job, plan: Plan, count: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """Return the output's profile, now that a first result is there.
-
-    Parameters
-    ----------
-    job : Job
-    plan : Plan
-    count : int
-    dtype : numpy.dtype
-        Of the first result.
-
-    Raises
-    ------
-    OutputError
-        If GDAL has no such dtype.
-    NodataError
-        If the nodata that was asked for does not fit it.
-    """
-    if job.profile is not None:
-        # GDAL's threads would not survive a fork of the calling program.
-        return profiles.with_defaults(job.profile)
-    if not check_dtype(dtype.name):
-        raise OutputError(
-            f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
-            "write: choose another dtype with --dtype"
-        )
-    first = cast("Source", plan.first)
-    nodata = first.profile["nodata"] if job.keep_nodata else job.nodata
-    if nodata is not None and not profiles.nodata_fits(nodata, dtype.name):
-        if not job.keep_nodata:
-            raise NodataError.of(nodata, dtype.name)
-        log.warning(
-            "nodata %g of the first input does not fit %s: the output has none, unless --nodata "
-            "says otherwise",
-            nodata,
-            dtype.name,
-        )
-        nodata = None
-    profile = profiles.make_profile(
-        first,
-        driver=plan.driver,
-        layout=plan.layout,
-        dtype=dtype.name,
-        count=count,
-        nodata=nodata,
-        options=job.creation_options,
-    )
-    return profiles.with_defaults(profile, plan.jobs)
 
 
 def _check_driver(driver: str) -> None:

@@ -19,10 +19,10 @@ class Report:
         How many windows were worked on at once, at most.
     seconds : float
         From start to end.
-    read_seconds, call_seconds : float
-        Reading, and in the function: the sum over all workers.
+    read_seconds, call_seconds, encode_seconds : float
+        Reading, in the function, and encoding: each the sum over all workers.
     write_seconds : float
-        Writing, in the parent.
+        Writing, in the parent; with encoding where workers do not do that.
     """
 
     windows: int
@@ -31,4 +31,5 @@ class Report:
     seconds: float
     read_seconds: float
     call_seconds: float
+    encode_seconds: float
     write_seconds: float

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from rasterio.windows import Window
 
 from rio_mucho_cli import (
     Job,
@@ -229,3 +230,52 @@ def test_strips_as_input_do_not_make_strips_of_windows(make_raster, job, profile
     assert run(made).windows == 1
     profile = profile_of(made.output)
     assert (profile["tiled"], profile["blockxsize"], profile["blockysize"]) == (True, 256, 256)
+
+
+CODED = {"tiled": True, "blockxsize": 16, "blockysize": 16, "driver": "GTiff"}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, None),
+        ({"windows": Size(20, 16)}, "windows are not whole blocks of the output"),
+        ({"output": "/vsimem/engine.tif"}, "the output is no local file"),
+        ({"driver": "ENVI"}, "the driver is ENVI"),
+        ({"creation_options": {"streamable_output": "yes"}}, "of STREAMABLE_OUTPUT"),
+    ],
+)
+def test_workers_encode_where_they_can_and_the_log_says_why_not(job, caplog, given, reason):
+    caplog.set_level("INFO", "rio_mucho_cli")
+    run(job(overwrite=True, **given))
+    assert ("GDAL writes in the calling process" in caplog.text) == bool(reason)
+    if reason:
+        assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("profile", "reason"),
+    [
+        (CODED, None),
+        ({**CODED, "blockxsize": 32}, "windows are not whole blocks of the output"),
+        ({"driver": "GTiff"}, "the profile does not say how large the blocks are"),
+        ({**CODED, "dtype": "complex_int16"}, "numpy has no complex_int16"),
+    ],
+)
+def test_workers_encode_for_a_given_profile(job, read, caplog, profile, reason):
+    caplog.set_level("INFO", "rio_mucho_cli")
+    whole = {"width": 64, "height": 48, "count": 1, "dtype": "uint16", **profile}
+    made = job(profile=whole, strict=False)
+    run(made)
+    assert ("GDAL writes in the calling process" in caplog.text) == bool(reason)
+    if reason:
+        assert reason in caplog.text
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))
+
+
+def test_overlapping_windows_are_left_to_gdal(job, caplog):
+    caplog.set_level("INFO", "rio_mucho_cli")
+    windows = [(Window(0, 0, 32, 16), (0, 0)), (Window(16, 0, 16, 16), (0, 1))]
+    whole = {"width": 64, "height": 48, "count": 1, "dtype": "uint16", **CODED}
+    run(job(windows=windows, profile=whole, strict=False))
+    assert "or overlap" in caplog.text

@@ -150,6 +150,24 @@ def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -
     return Size(col_gcd, row_gcd)
 
 
+def are_whole_blocks(
+    windows: Iterable[PlannedWindow], block: Size, width: int, height: int
+) -> bool:
+    """Whether every window is a Window of whole pixels and a whole number of blocks."""
+    for window, _ in windows:
+        if not isinstance(window, Window):
+            return False
+        left, top = window.col_off, window.row_off
+        right, bottom = left + window.width, top + window.height
+        if any(int(value) != value for value in (left, top, right, bottom)):
+            return False
+        if left % block.width or (right % block.width and right != width):
+            return False
+        if top % block.height or (bottom % block.height and bottom != height):
+            return False
+    return True
+
+
 def as_window(window: Any, width: int, height: int) -> Window:
     """Return rasterio's Window for anything that rasterio takes as one.
 

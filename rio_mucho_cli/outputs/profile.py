@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
+import rasterio
 from rasterio.drivers import driver_from_extension
+from rasterio.dtypes import check_dtype
 
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
 
@@ -99,71 +101,115 @@ def choose_layout(
     return Layout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
 
 
-def make_profile(
-    first: Source,
-    *,
-    driver: str,
-    layout: Layout | None,
-    dtype: str,
-    count: int,
-    nodata: float | None,
-    options: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return the profile with which rasterio opens the output.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the output's profile follows from a first result.
 
-    Parameters
+    Parent and workers each apply it, and come to the same profile.
+
+    Attributes
     ----------
-    first : Source
-        Gives size, CRS, transform, and the compression of a GeoTIFF.
+    first : Source or None
+        Gives size, CRS, transform, and the compression of a GeoTIFF; None
+        only if `given` is there.
     driver : str
     layout : Layout or None
-        Of a GeoTIFF; None for other drivers.
-    dtype : str
-    count : int
-        Bands.
+        Of a GeoTIFF that is made from options.
     nodata : float or None
+        If `keep_nodata` is False.
+    keep_nodata : bool
+        Take the first input's, where the dtype can hold it.
     options : Mapping
         Creation options; they win over everything that was chosen.
+    given : Mapping or None
+        A whole profile, which is taken as it is.
     """
-    profile: dict[str, Any] = {
-        "driver": driver,
-        "width": first.grid.width,
-        "height": first.grid.height,
-        "count": count,
-        "dtype": dtype,
-        "nodata": nodata,
-        "crs": first.grid.crs,
-        "transform": first.grid.transform,
-    }
-    if layout is not None:
-        profile.update(tiled=layout.tiled, blockysize=layout.block.height)
-        if layout.tiled:
-            profile.update(blockxsize=layout.block.width)
-        if count > 1 and first.profile.get("interleave") in {"pixel", "band"}:
-            profile["interleave"] = first.profile["interleave"]
-        if "compress" not in options:
-            profile.update(_compression(first, dtype, count, profile.get("interleave", "band")))
-    profile.update(options)
-    return profile
+
+    first: Source | None
+    driver: str = "GTiff"
+    layout: Layout | None = None
+    nodata: float | None = None
+    keep_nodata: bool = True
+    options: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] | None = None
+
+    def profile(self, count: int, dtype: str) -> dict[str, Any]:
+        """Return the profile with which rasterio opens the output.
+
+        Raises
+        ------
+        OutputError
+            If GDAL has no such dtype.
+        NodataError
+            If the nodata that was asked for does not fit it.
+        """
+        if self.given is not None:
+            return _with_bigtiff(self.given)
+        if not check_dtype(dtype):
+            raise OutputError(
+                f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
+                "write: choose another dtype with --dtype"
+            )
+        first = cast("Source", self.first)
+        nodata = first.profile["nodata"] if self.keep_nodata else self.nodata
+        if nodata is not None and not nodata_fits(nodata, dtype):
+            if not self.keep_nodata:
+                raise NodataError.of(nodata, dtype)
+            nodata = None
+        profile: dict[str, Any] = {
+            "driver": self.driver,
+            "width": first.grid.width,
+            "height": first.grid.height,
+            "count": count,
+            "dtype": dtype,
+            "nodata": nodata,
+            "crs": first.grid.crs,
+            "transform": first.grid.transform,
+        }
+        if self.layout is not None:
+            profile.update(tiled=self.layout.tiled, blockysize=self.layout.block.height)
+            if self.layout.tiled:
+                profile.update(blockxsize=self.layout.block.width)
+            if count > 1 and first.profile.get("interleave") in {"pixel", "band"}:
+                profile["interleave"] = first.profile["interleave"]
+            if "compress" not in self.options:
+                interleave = profile.get("interleave", "band")
+                profile.update(_compression(first, dtype, count, interleave))
+        profile.update(self.options)
+        return _with_bigtiff(profile)
+
+    def drops_nodata(self, dtype: str) -> float | None:
+        """Return the first input's nodata if the output cannot have it, else None."""
+        if self.first is None or self.given is not None or not self.keep_nodata:
+            return None
+        nodata: float | None = self.first.profile["nodata"]
+        return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
 
-def with_defaults(profile: Mapping[str, Any], jobs: int = 1) -> dict[str, Any]:
-    """Add what every GeoTIFF should have, unless the profile says otherwise.
+def layout_of(profile: Mapping[str, Any]) -> Layout | None:
+    """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
+    options = {key.lower(): value for key, value in profile.items()}
+    if str(options.get("driver", "GTiff")).upper() != "GTIFF":
+        return None
+    try:
+        width, height = int(options["width"]), int(options["height"])
+        if str(options.get("tiled", "no")).lower() in {"yes", "true", "on", "1"}:
+            block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
+            return Layout(block, tiled=True)
+        return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
+    except (KeyError, TypeError, ValueError):
+        return None
 
-    Notes
-    -----
-    A classic TIFF ends at 4 GB, and nobody can foresee the size of a
-    compressed one: IF_SAFER takes BigTIFF where it might get there. The
-    number of threads that compress makes no difference to the bytes.
+
+def with_threads(profile: Mapping[str, Any], jobs: int) -> dict[str, Any]:
+    """Let GDAL compress a GeoTIFF with several threads, unless the profile says otherwise.
+
+    Their number makes no difference to the bytes.
     """
-    profile = dict(profile)
-    if str(profile.get("driver", "GTiff")).upper() == "GTIFF":
-        given = {key.upper() for key in profile}
-        if "BIGTIFF" not in given:
-            profile["bigtiff"] = "IF_SAFER"
-        if "NUM_THREADS" not in given and jobs > 1:
-            profile["num_threads"] = jobs
-    return profile
+    is_gtiff = str(profile.get("driver", "GTiff")).upper() == "GTIFF"
+    if jobs < 2 or not is_gtiff or "NUM_THREADS" in {key.upper() for key in profile}:
+        return dict(profile)
+    return {**profile, "num_threads": jobs}
 
 
 def check_options(options: Mapping[str, str]) -> None:
@@ -237,6 +283,18 @@ def _compression(first: Source, dtype: str, count: int, interleave: str) -> dict
     if is_ycbcr and count == 3 and interleave == "pixel":
         compression["photometric"] = "ycbcr"
     return compression
+
+
+def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Take BigTIFF where it might be needed, unless the profile says otherwise.
+
+    A classic TIFF ends at 4 GB, and nobody can foresee the size of a
+    compressed one.
+    """
+    is_gtiff = str(profile.get("driver", "GTiff")).upper() == "GTIFF"
+    if not is_gtiff or "BIGTIFF" in {key.upper() for key in profile}:
+        return dict(profile)
+    return {**profile, "bigtiff": "IF_SAFER"}
 
 
 def _asked(options: Mapping[str, str], name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""One window from start to end, in a worker: read, call, check.
+"""One window from start to end, in a worker: read, call, check, encode.
 
     begin(key, order) ──▶ the order of a run, once in each process
     work(key, planned) ─▶ Result, or the MuchoError that ended the window,
@@ -24,6 +24,8 @@ import numpy as np
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Mode, Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
+from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.functions import (
     FunctionRef,
@@ -52,6 +54,8 @@ class Order:
         Bands that the function must return, if that is known beforehand.
     dtype : str or None
         What its results are cast to, if that is known beforehand.
+    recipe : Recipe or None
+        How results are encoded; None to leave that to the parent.
     env : Mapping
         GDAL options to set, or None to keep those of the calling thread.
     """
@@ -64,6 +68,7 @@ class Order:
     height: int
     count: int | None = None
     dtype: str | None = None
+    recipe: Recipe | None = None
     env: Mapping[str, Any] | None = None
 
     def packed(self) -> bytes:
@@ -96,15 +101,19 @@ class Result:
 
     Attributes
     ----------
-    array : ndarray
-        (count, rows, cols).
-    read_seconds, call_seconds : float
-        How long reading and the function took.
+    form : tuple
+        (count, dtype) of what the function returned.
+    data : ndarray or Encoded
+        (count, rows, cols), or its encoded blocks.
+    read_seconds, call_seconds, encode_seconds : float
+        How long each stage took.
     """
 
-    array: np.ndarray[Any, Any]
+    form: tuple[int, str]
+    data: np.ndarray[Any, Any] | Encoded
     read_seconds: float
     call_seconds: float
+    encode_seconds: float
 
 
 class Worker:
@@ -119,7 +128,7 @@ class Worker:
         self._sources = Sources(order.inputs, order.mode)
 
     def run(self, window: Any, ij: Any) -> Result:
-        """Read a window, call the function, check what it returned."""
+        """Read a window, call the function, check what it returned, encode it."""
         order = self._order
         started = time.perf_counter()
         data = self._sources.read(window)
@@ -135,7 +144,10 @@ class Worker:
             with np.errstate(invalid="ignore"):
                 # Like rasterio, which casts masked arrays when they are filled.
                 array = array.astype(order.dtype, copy=False)
-        return Result(array, read - started, time.perf_counter() - read)
+        called = time.perf_counter()
+        form = array.shape[0], array.dtype.name
+        data = array if order.recipe is None else encode(array, order.recipe.profile(*form))
+        return Result(form, data, read - started, called - read, time.perf_counter() - called)
 
     def close(self) -> None:
         """Close the datasets."""
@@ -168,6 +180,8 @@ def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
                 worker = _workers[place] = Worker(order)
             try:
                 return worker.run(window, ij)
+            except UsageError as exc:
+                return exc  # the window makes no difference
             except MuchoError as exc:
                 return exc.at(window, ij)
     except MuchoError as exc:

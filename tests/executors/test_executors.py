@@ -39,7 +39,7 @@ def test_windows_are_worked_on(name, order):
 
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
-        sums = {executor.submit(work, "run", PLANNED).result().array.max() for _ in range(5)}
+        sums = {executor.submit(work, "run", PLANNED).result().data.max() for _ in range(5)}
     with rasterio.open(made.inputs[0]) as src:
         assert sums == {src.read(window=PLANNED[0]).sum() + 5}
 
@@ -50,7 +50,7 @@ def test_gdal_options_of_the_callers_env_are_there(name, order):
         return value(int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=5), open_executor(name, 2, "run", order(option)) as executor:
-        assert executor.submit(work, "run", PLANNED).result().array.max() == 5
+        assert executor.submit(work, "run", PLANNED).result().data.max() == 5
 
 
 @every
@@ -80,10 +80,10 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
     inner = order(lambda *args: value(2))
     outer = order(lambda *args: value(1))
     with open_executor(name, 2, "outer", outer) as first:
-        assert first.submit(work, "outer", PLANNED).result().array.max() == 1
+        assert first.submit(work, "outer", PLANNED).result().data.max() == 1
         with open_executor("serial", 1, "inner", inner) as second:
-            assert second.submit(work, "inner", PLANNED).result().array.max() == 2
-        assert first.submit(work, "outer", PLANNED).result().array.max() == 1
+            assert second.submit(work, "inner", PLANNED).result().data.max() == 2
+        assert first.submit(work, "outer", PLANNED).result().data.max() == 1
 
 
 def test_processes_are_new_interpreters_with_their_own_limits(order):
@@ -92,7 +92,7 @@ def test_processes_are_new_interpreters_with_their_own_limits(order):
         return np.resize([int(limit) for limit in limits], (2, 3))
 
     with open_executor("processes", 1, "run", order(look)) as executor:
-        found = executor.submit(work, "run", PLANNED).result().array[0, 0].tolist()
+        found = executor.submit(work, "run", PLANNED).result().data[0, 0].tolist()
     assert found == [1, 64, os.getpid()]
 
 

@@ -57,6 +57,26 @@ def test_every_window_is_a_whole_number_of_common_blocks(width, height, size):
         assert side == (0 if full >= length else full)
 
 
+@given(LENGTHS, LENGTHS, SIZES, SIZES)
+def test_whole_blocks_are_what_blocks_tile(width, height, size, block):
+    windows = w.cover(width, height, size)
+    borders = (
+        {0, *range(0, width, block.width), width},
+        {0, *range(0, height, block.height), height},
+    )
+    expected = all(
+        {win.col_off, win.col_off + win.width} <= borders[0]
+        and {win.row_off, win.row_off + win.height} <= borders[1]
+        for win, _ in windows
+    )
+    assert w.are_whole_blocks(windows, block, width, height) == expected
+
+
+@pytest.mark.parametrize("window", [((0, 16), (0, 16)), Window(0, 0, 15.5, 16), "window"])
+def test_what_is_no_window_of_whole_pixels_is_no_whole_block(window):
+    assert not w.are_whole_blocks([(window, (0, 0))], Size(16, 16), 64, 64)
+
+
 @st.composite
 def rectangles(draw):
     col, row = draw(st.integers(0, 30)), draw(st.integers(0, 30))

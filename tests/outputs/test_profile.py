@@ -5,7 +5,7 @@ from affine import Affine
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import Size, cover
@@ -20,10 +20,8 @@ def source(width=1000, height=800, block=(256, 256), **profile):
 
 def made(first, dtype="uint8", count=1, options=None, layout=None, driver="GTiff"):
     layout = layout or p.choose_layout(first, options or {}, None)
-    return p.make_profile(
-        first, driver=driver, layout=layout if driver == "GTiff" else None, dtype=dtype,
-        count=count, nodata=None, options=options or {},
-    )  # fmt: skip
+    layout = layout if driver == "GTiff" else None
+    return p.Recipe(first, driver, layout, options=options or {}).profile(count, dtype)
 
 
 LENGTHS = st.integers(1, 3000)
@@ -141,13 +139,49 @@ def test_nodata_fits(nodata, dtype, fits):
     assert p.nodata_fits(nodata, dtype) is fits
 
 
-def test_defaults_do_not_override():
-    assert p.with_defaults({"driver": "GTiff"}, 4) == {
-        "driver": "GTiff", "bigtiff": "IF_SAFER", "num_threads": 4,
+def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
+    assert p.Recipe(None, given={"driver": "GTiff"}).profile(1, "uint8") == {
+        "driver": "GTiff", "bigtiff": "IF_SAFER",
     }  # fmt: skip
-    given = {"driver": "GTiff", "BIGTIFF": "YES", "NUM_THREADS": 1}
-    assert p.with_defaults(given, 4) == given
-    assert p.with_defaults({"driver": "PNG"}, 4) == {"driver": "PNG"}
+    for whole in ({"driver": "GTiff", "BIGTIFF": "YES"}, {"driver": "PNG"}):
+        assert p.Recipe(None, given=whole).profile(1, "uint8") == whole
+
+
+def test_threads_unless_the_profile_says_otherwise():
+    assert p.with_threads({"driver": "GTiff"}, 4) == {"driver": "GTiff", "num_threads": 4}
+    assert p.with_threads({"driver": "GTiff"}, 1) == {"driver": "GTiff"}
+    for whole in ({"driver": "GTiff", "NUM_THREADS": 1}, {"driver": "PNG"}):
+        assert p.with_threads(whole, 4) == whole
+
+
+def test_nodata_is_kept_dropped_or_refused():
+    first = source(nodata=-9999.0)
+    assert p.Recipe(first).profile(1, "float32")["nodata"] == -9999
+    assert p.Recipe(first).drops_nodata("float32") is None
+    assert p.Recipe(first).profile(1, "uint8")["nodata"] is None
+    assert p.Recipe(first).drops_nodata("uint8") == -9999
+    assert p.Recipe(first, nodata=7, keep_nodata=False).profile(1, "uint8")["nodata"] == 7
+    with pytest.raises(NodataError, match="nodata -1 does not fit uint8"):
+        p.Recipe(first, nodata=-1, keep_nodata=False).profile(1, "uint8")
+
+
+@pytest.mark.parametrize(
+    ("profile", "layout"),
+    [
+        ({"tiled": True}, p.Layout(Size(256, 256), tiled=True)),
+        (
+            {"TILED": "yes", "blockxsize": "64", "BLOCKYSIZE": 32},
+            p.Layout(Size(64, 32), tiled=True),
+        ),
+        ({"tiled": False, "blockysize": 5}, p.Layout(Size(100, 5), tiled=False)),
+        ({"blockysize": 500}, p.Layout(Size(100, 80), tiled=False)),
+        ({}, None),
+        ({"tiled": True, "blockxsize": "many"}, None),
+        ({"tiled": True, "driver": "PNG"}, None),
+    ],
+)
+def test_layout_of_a_profile(profile, layout):
+    assert p.layout_of({"width": 100, "height": 80, **profile}) == layout
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import ctypes
+import subprocess
+import sys
 import warnings
 from contextlib import ExitStack
 
@@ -8,10 +11,12 @@ from threadpoolctl import threadpool_info
 
 from rio_mucho_cli.work import environment as e
 
+MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+
 
 @pytest.fixture(autouse=True)
 def unset(monkeypatch):
-    for name in (*e.THREAD_VARIABLES, "GDAL_CACHEMAX"):
+    for name in (*e.THREAD_VARIABLES, *MALLOC, "GDAL_CACHEMAX"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -43,8 +48,9 @@ def test_workers_get_one_thread_and_a_small_cache():
 def test_what_the_user_has_set_stays(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert "GDAL_CACHEMAX" not in e.process_variables({"GDAL_CACHEMAX": 512})
-    assert set(e.process_variables({})) == {"GDAL_CACHEMAX"}
-    monkeypatch.setenv("GDAL_CACHEMAX", "100")
+    assert set(e.process_variables({})) == {"GDAL_CACHEMAX", *MALLOC}
+    for name in ("GDAL_CACHEMAX", *MALLOC):
+        monkeypatch.setenv(name, "100")
     assert e.process_variables({}) == {}
 
 
@@ -77,3 +83,36 @@ def test_overlapping_runs_leave_no_trace():
     second.close()
     assert not warnings.filters
     assert [pool["num_threads"] for pool in threadpool_info()] == threads
+
+
+PEAKS = """
+import sys
+import numpy as np
+from rio_mucho_cli.work.environment import keep_memory
+
+if sys.argv[1] == "keep":
+    keep_memory()
+
+def faults():
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def work():
+    arrays = [np.ones(1_000_000) for _ in range(10)]
+
+for _ in range(3):
+    work()
+before = faults()
+for _ in range(5):
+    work()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="no glibc here")
+def test_kept_memory_is_not_taken_page_by_page_again():
+    def page_faults(how):
+        command = [sys.executable, "-c", PEAKS, how]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert page_faults("keep") < page_faults("give back") / 10

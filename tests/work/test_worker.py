@@ -50,19 +50,19 @@ def times(data, window, ij, global_args):
 def test_read_call_check(order, work, read):
     made = order(times)
     result = work(made)
-    np.testing.assert_array_equal(result.array, read(made.inputs[0])[:, :4, :5] * 2)
+    np.testing.assert_array_equal(result.data, read(made.inputs[0])[:, :4, :5] * 2)
     assert result.read_seconds > 0
     assert result.call_seconds > 0
 
 
 def test_packed_orders_are_unpacked_in_the_worker(order, work):
     made = order(lambda data, window, ij, global_args: data[0][:1])
-    assert work(made.packed()).array.shape == (1, 4, 5)
+    assert work(made.packed()).data.shape == (1, 4, 5)
     assert Order.unpacked(made.packed()).global_args == {"k": 2}
 
 
 def test_dtype_is_cast_in_the_worker(order, work):
-    assert work(order(times, dtype="float32")).array.dtype == np.float32
+    assert work(order(times, dtype="float32")).data.dtype == np.float32
 
 
 def stop(*args):
@@ -142,5 +142,5 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
     thread.start()
     thread.join()
     worker.dismiss("a run")
-    assert results[0].array.max() == 17
+    assert results[0].data.max() == 17
     assert has_env == [False]

@@ -1,0 +1,153 @@
+"""Write a GeoTIFF from blocks that workers have encoded.
+
+    ┌────────┬──────┬────────┬─────────┬─────────┬───┐
+    │ header │ tags │ tables │ block 0 │ block 7 │ … │    blocks in the order of the windows
+    └────────┴──────┴────────┴─────────┴─────────┴───┘
+     by GDAL, as a sparse        appended; where each of them is
+     file of the full size       goes into the tables at the end
+
+Nothing is decoded, computed or compressed here.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from io import FileIO
+from typing import Any, cast
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.target import Target
+from rio_mucho_cli.outputs.tiff import Directory, block_indexes
+
+
+class BlockWriter:
+    """Appends encoded blocks to a header that GDAL has written.
+
+    Parameters
+    ----------
+    target : Target
+    options : Mapping
+        The creation options that the user gave.
+    layout : Layout
+        The output's blocks.
+    """
+
+    def __init__(self, target: Target, options: Mapping[str, str], layout: Layout) -> None:
+        self._target = target
+        self._options = options
+        self._block = layout.block
+        self._file: FileIO | None = None
+
+    def begin(self, profile: Mapping[str, Any]) -> None:
+        """Have GDAL write the header: a file in which every block is missing."""
+        self._profile = profile
+        self._size = Size(int(profile["width"]), int(profile["height"]))
+        path, name = self._target.temporary, self._target.path
+        sparse = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
+        dst = gdal.create(str(path), name, {**sparse, "sparse_ok": "YES"}, self._options)
+        gdal.close(dst, name)
+        self._file = path.open("r+b", buffering=0)
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
+            self._directory = Directory.read(header)
+            self._decoding = self._directory.decoding(header)
+        total = self._directory.tables[0].count
+        per_plane = len(block_indexes(Window(0, 0, *self._size), self._block, *self._size, 1))
+        self._planes = total // per_plane
+        if total != per_plane * self._planes:
+            raise OutputError(
+                f"{name} has {total} blocks, expected a multiple of {per_plane}: "
+                "give their size with --co blockxsize and --co blockysize"
+            )
+        self._offsets = np.zeros(total, np.int64)
+        self._counts = np.zeros(total, np.int64)
+        self._end = self._file.seek(0, 2)
+
+    def append(self, window: Any, data: Any) -> None:
+        """Append the encoded blocks of a window."""
+        indexes = block_indexes(window, self._block, *self._size, self._planes)
+        self._check(data, len(indexes))
+        self._place(indexes, data.blocks)
+
+    def commit(self) -> None:
+        """Fill in the tables, and move the file into place."""
+        if str(self._sparse_ok()).upper() not in {"YES", "TRUE", "ON", "1"}:
+            self._fill()
+        for field, values in zip(
+            self._directory.tables, (self._offsets, self._counts), strict=True
+        ):
+            self._write(self._directory.packed(field, values), field.offset)
+        cast("FileIO", self._file).close()
+        self._target.publish()
+
+    def discard(self) -> None:
+        """Remove what there is."""
+        if self._file is not None:
+            self._file.close()
+        self._target.discard()
+
+    def _check(self, data: Encoded, expected: int) -> None:
+        """Raise OutputError unless the blocks are those of this file."""
+        if len(data.blocks) != expected:
+            raise OutputError(
+                f"{self._target.path}: GDAL made {len(data.blocks)} blocks of a window, "
+                f"expected {expected}"
+            )
+        for name in self._decoding.keys() | data.decoding.keys():
+            if self._decoding.get(name) != data.decoding.get(name):
+                raise OutputError(
+                    f"{self._target.path}: GDAL chose another {name} for a window than for the "
+                    "whole file, so that its blocks could not be read: use other creation options"
+                )
+
+    def _place(self, indexes: np.ndarray[Any, Any], blocks: list[bytes]) -> None:
+        """Append blocks, and remember where they are; empty ones take no place."""
+        sizes = np.fromiter(map(len, blocks), np.int64, len(blocks))
+        ends = self._end + np.cumsum(sizes)
+        self._write(b"".join(blocks), self._end)
+        self._offsets[indexes] = np.where(sizes > 0, ends - sizes, 0)
+        self._counts[indexes] = sizes
+        self._end = int(ends[-1])
+
+    def _fill(self) -> None:
+        """Put blocks of nodata where no window was, as GDAL does."""
+        missing = np.flatnonzero(self._counts == 0)
+        if not len(missing):
+            return
+        width, height = self._size
+        strips = self._block.width >= width
+        last = height % self._block.height if strips else 0
+        per_plane = len(self._counts) // self._planes
+        empty = self._empty(self._block.height)
+        short = self._empty(last) if last else empty
+        for index in missing.tolist():
+            is_last = index % per_plane == per_plane - 1
+            self._place(np.array([index]), [short if is_last else empty])
+
+    def _empty(self, rows: int) -> bytes:
+        """Encode one block of nothing but nodata."""
+        nodata = self._profile.get("nodata")
+        shape = (int(self._profile["count"]), rows, min(self._block.width, self._size.width))
+        array = np.full(shape, 0 if nodata is None else nodata, self._profile["dtype"])
+        return encode(array, self._profile).blocks[0]
+
+    def _sparse_ok(self) -> Any:
+        return next((v for k, v in self._profile.items() if k.upper() == "SPARSE_OK"), "NO")
+
+    def _write(self, data: bytes, offset: int) -> None:
+        """Write all of it: without a buffer, a write may take a part only."""
+        file = cast("FileIO", self._file)
+        rest = memoryview(data)
+        try:
+            file.seek(offset)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError as exc:
+            raise OutputError(f"{self._target.path} cannot be written: {exc.strerror}") from None

@@ -1,0 +1,77 @@
+"""Turn an array into the encoded blocks of a GeoTIFF: GDAL encodes, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rasterio.io import MemoryFile
+
+from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.tiff import Directory, split
+
+# What concerns the whole file, and not how a block is encoded.
+_WHOLE_FILE = {"CRS", "TRANSFORM", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB", "RPCTXT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The encoded blocks of one window.
+
+    Attributes
+    ----------
+    blocks : list of bytes
+        Band by band if bands are apart, and row by row. Empty ones take no
+        place in the file (SPARSE_OK).
+    decoding : dict
+        What a reader has to know to decode them.
+    """
+
+    blocks: list[bytes]
+    decoding: dict[str, bytes]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(map(len, self.blocks))
+
+
+def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
+    """Encode an array as a file with a profile would have it.
+
+    Parameters
+    ----------
+    array : ndarray
+        (count, rows, cols): a whole number of blocks, or cut off at the
+        raster's right and lower edge.
+    profile : Mapping
+        Of the whole output; size and georeferencing are left aside. Results
+        are cast, and masked ones filled, as ``dst.write`` does it.
+
+    Raises
+    ------
+    OutputError
+        If GDAL cannot encode it.
+
+    Notes
+    -----
+    GDAL gives a part and a whole the same blocks: each is encoded on its own,
+    with the same options, and what lies beyond an edge is filled in the same
+    way.
+    """
+    part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
+    part.update(width=array.shape[2], height=array.shape[1])
+    try:
+        # What GDAL says of the options, the parent has heard when it made the header.
+        with messages(), MemoryFile(ext=".tif") as memory:
+            with memory.open(**part) as dst:
+                dst.write(array)
+            data = memory.getbuffer()
+            return Encoded(split(data), Directory.read(data).decoding(data))
+    except OutputError:
+        raise
+    except Exception as exc:
+        raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None

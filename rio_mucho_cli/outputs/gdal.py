@@ -1,0 +1,129 @@
+"""Make, write and close a dataset through GDAL, and hear what GDAL says of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+
+from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.inputs.windows import describe
+
+# rasterio logs under this name what GDAL only warns of.
+_log = logging.getLogger("rasterio._env")
+
+
+def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[str, str]) -> Any:
+    """Open a new dataset.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        What messages call it.
+    profile : Mapping
+    options : Mapping
+        The creation options that the user gave: if GDAL does not take them it
+        is an error, while of others it is a warning.
+
+    Raises
+    ------
+    OutputError
+        If GDAL does not make it.
+    """
+    with _heard(), messages() as said:
+        try:
+            dst = rasterio.open(path, "w", **profile)
+        except Exception as exc:
+            raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
+    for message in said:
+        if any(option.upper() in message.upper() for option in options):
+            dst.close()
+            raise OutputError(
+                f"{name} cannot be made: {message}; GDAL's page on the driver "
+                f"{profile.get('driver')} lists its creation options"
+            )
+        _log.warning("%s", message)
+    return dst
+
+
+def write(dst: Any, name: str, window: Any, array: np.ndarray[Any, Any]) -> None:
+    """Write one window, or raise OutputError."""
+    try:
+        dst.write(array, window=window)
+    except (RasterioError, OSError, ValueError) as exc:
+        raise OutputError(
+            f"{name} cannot be written at {describe(window)}: {one_line(exc)}"
+        ) from None
+
+
+def close(dst: Any, name: str) -> None:
+    """Close a dataset, or raise OutputError: GDAL's errors are only logged by rasterio."""
+    with _heard(), messages(logging.ERROR) as errors:
+        try:
+            dst.close()
+        except Exception as exc:
+            raise OutputError(f"{name} cannot be finished: {one_line(exc)}") from None
+    if errors:
+        raise OutputError(f"{name} cannot be finished: {errors[0]}; is the disk full?")
+
+
+class _Collector(logging.Filter):
+    """Takes what GDAL says in a thread that collects it; lets pass everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said: list[logging.LogRecord] | None = getattr(self.here, "said", None)
+        if said is None:
+            return True
+        said.append(record)
+        return False
+
+
+_collector = _Collector()
+_log.addFilter(_collector)
+
+
+@contextmanager
+def messages(level: int = logging.WARNING) -> Iterator[list[str]]:
+    """Collect what GDAL says in this thread, instead of showing it.
+
+    Yields
+    ------
+    list of str
+        It is complete when the context ends.
+    """
+    said: list[str] = []
+    before = getattr(_collector.here, "said", None)
+    records: list[logging.LogRecord] = []
+    _collector.here.said = records
+    try:
+        yield said
+    finally:
+        _collector.here.said = before
+        for record in records:
+            if record.levelno >= level:
+                # "CPLE_IllegalArg in COMPRESS=foo value not recognised, ignoring."
+                text = record.getMessage().rstrip(".")
+                said.append(text.partition(" in ")[2] or text)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """See to it that warnings are logged at all, however quiet the program is."""
+    before = _log.level
+    if not _log.isEnabledFor(logging.WARNING):
+        _log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        _log.setLevel(before)

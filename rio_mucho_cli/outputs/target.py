@@ -1,0 +1,118 @@
+"""The file that an output becomes: made aside, put into place at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rio_mucho_cli.errors import OutputError
+
+# What may lie beside a raster and speaks of its pixels.
+_SIDECARS = (".aux.xml", ".ovr", ".msk")
+
+
+class Target:
+    """A place on a file system, and a folder beside it in which its file grows.
+
+    The file has the target's own name there: formats that come as several
+    files refer to each other by name.
+
+    Parameters
+    ----------
+    path : str
+        Symbolic links are followed: the link stays, and what it leads to is
+        replaced.
+    overwrite : bool
+    inputs : sequence of str
+        To say so if the output is one of them.
+
+    Raises
+    ------
+    OutputError
+        If the output exists and may not be replaced, or its folder is missing
+        or not writable.
+    """
+
+    def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
+        self.path = path
+        self._place = Path(os.path.realpath(path))
+        _check(path, self._place, overwrite, inputs)
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix=".mucho-", dir=self._place.parent))
+        except OSError as exc:
+            if not self._place.parent.is_dir():
+                raise OutputError(
+                    f"the folder of {path} does not exist: make {self._place.parent} first"
+                ) from None
+            raise OutputError(
+                f"{path} cannot be written: the folder {self._place.parent} takes no "
+                f"new file ({exc.strerror})"
+            ) from None
+
+    @property
+    def temporary(self) -> Path:
+        """Where the file grows."""
+        return self._folder / self._place.name
+
+    def publish(self) -> None:
+        """Move the file, and what lies beside it, into place.
+
+        Raises
+        ------
+        OutputError
+            If that fails.
+        """
+        made = sorted(self._folder.iterdir(), key=lambda file: file == self.temporary)
+        stale = [self._place.with_name(self._place.name + end) for end in _SIDECARS]
+        try:
+            if self._place.exists():
+                shutil.copymode(self._place, self.temporary)
+            for file in made:
+                file.replace(self._place.with_name(file.name))
+            for file in stale:
+                if file.name not in {new.name for new in made}:
+                    file.unlink(missing_ok=True)
+        except OSError as exc:
+            raise OutputError(f"{self.path} cannot be put into place: {exc}") from None
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what there is beside the target."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is GDAL's or rasterio's, and not the file system's."""
+    return path.startswith("/vsi") or "://" in path
+
+
+def exists_error(path: str) -> OutputError:
+    """Say that an output exists."""
+    return OutputError(f"the output {path} exists: pass --overwrite to replace it")
+
+
+def _check(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+    if not place.exists():
+        return
+    if not place.is_file():
+        kind = "a folder" if place.is_dir() else "no regular file"
+        raise OutputError(f"{path} is {kind}: give the name of a file to write")
+    if overwrite:
+        return
+    same = [source for source in inputs if _is_same_file(source, place)]
+    if same:
+        raise OutputError(
+            f"the output {path} is the input {same[0]}: pass --overwrite to replace it "
+            "when all is done, or give another output"
+        )
+    raise exists_error(path)
+
+
+def _is_same_file(source: str, place: Path) -> bool:
+    try:
+        return place.samefile(source)
+    except OSError:
+        return False  # an input that is no local file

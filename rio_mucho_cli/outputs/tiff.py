@@ -1,0 +1,201 @@
+"""Find and fill the block tables of a TIFF. Arithmetic on bytes only.
+
+A TIFF keeps two numbers for each block (tile or strip): where its bytes are,
+and how many. A block that is not there has 0 for both. Everything else of the
+header is GDAL's affair.
+
+Notes
+-----
+TIFF 6.0, sections 2, 3, 8 and 15; BigTIFF as libtiff writes it: 64-bit counts
+and offsets, magic number 43.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.inputs.windows import Size
+
+Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+STRIP_TABLES = (273, 279)  # StripOffsets, StripByteCounts
+TILE_TABLES = (324, 325)  # TileOffsets, TileByteCounts
+
+# What a reader must know to decode a block. Where two files have the same,
+# a block of the one is a block of the other.
+_DECODING_TAGS = {
+    258: "BitsPerSample",
+    259: "Compression",
+    262: "PhotometricInterpretation",
+    266: "FillOrder",
+    277: "SamplesPerPixel",
+    284: "PlanarConfiguration",
+    317: "Predictor",
+    322: "TileWidth",
+    323: "TileLength",
+    338: "ExtraSamples",
+    339: "SampleFormat",
+    347: "JPEGTables",
+    530: "YCbCrSubSampling",
+    532: "ReferenceBlackWhite",
+    50674: "LercParameters",
+}
+
+# Sizes in bytes, by the number of the type.
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
+               13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
+_UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One entry of a directory: where its values are, and what they are."""
+
+    type: int
+    count: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Bytes that the values take."""
+        return _TYPE_SIZES[self.type] * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The first directory of a TIFF.
+
+    Attributes
+    ----------
+    order : {"<", ">"}
+        Byte order, as struct and numpy write it.
+    fields : Mapping of int to Field
+        By the number of the tag.
+    """
+
+    order: str
+    fields: Mapping[int, Field]
+
+    @classmethod
+    def read(cls, data: Any) -> Directory:
+        """Read the directory of a TIFF.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The whole file, or as much as holds the directory.
+
+        Raises
+        ------
+        ValueError
+            If it is no TIFF.
+        """
+        order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
+        if not order:
+            raise ValueError("no TIFF: it starts with neither II nor MM")
+        (magic,) = struct.unpack(f"{order}H", data[2:4])
+        if magic == 42:
+            number, start, entries, value = "I", 4, "H", 8
+        elif magic == 43:
+            number, start, entries, value = "Q", 8, "Q", 12
+        else:
+            raise ValueError(f"no TIFF: its magic number is {magic}")
+        width = struct.calcsize(number)
+        entry_size = value + width
+        (place,) = struct.unpack(f"{order}{number}", data[start : start + width])
+        step = struct.calcsize(entries)
+        (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
+        fields = {}
+        for at in range(place + step, place + step + length * entry_size, entry_size):
+            tag, kind = struct.unpack(f"{order}HH", data[at : at + 4])
+            (count,) = struct.unpack(f"{order}{number}", data[at + 4 : at + 4 + width])
+            offset = at + value
+            if _TYPE_SIZES.get(kind, 1) * count > width:
+                (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
+            fields[tag] = Field(kind, count, offset)
+        return cls(order, fields)
+
+    @property
+    def tables(self) -> tuple[Field, Field]:
+        """The block tables: offsets, and numbers of bytes."""
+        offsets, counts = TILE_TABLES if TILE_TABLES[0] in self.fields else STRIP_TABLES
+        return self.fields[offsets], self.fields[counts]
+
+    def values(self, data: Any, field: Field) -> np.ndarray[Any, Any]:
+        """Return the values of a field of unsigned integers."""
+        kind = f"{self.order}{_UNSIGNED[field.type]}"
+        return np.frombuffer(data, kind, field.count, field.offset)
+
+    def decoding(self, data: Any) -> dict[str, bytes]:
+        """Return, by name, the values that a reader needs to decode blocks."""
+        found = {}
+        for tag, name in _DECODING_TAGS.items():
+            if tag in self.fields:
+                field = self.fields[tag]
+                found[name] = bytes(data[field.offset : field.offset + field.size])
+        return found
+
+    def packed(self, field: Field, values: np.ndarray[Any, Any]) -> bytes:
+        """Return the bytes of a block table, in the type that the header has for it.
+
+        Raises
+        ------
+        OutputError
+            If a value is too large for that type.
+        """
+        kind = np.dtype(f"{self.order}{_UNSIGNED[field.type]}")
+        if len(values) and int(values.max()) > np.iinfo(kind).max:
+            raise OutputError(
+                f"the file is larger than {np.iinfo(kind).max} bytes, which is all that its "
+                "header can address: pass --co BIGTIFF=YES"
+            )
+        return values.astype(kind).tobytes()
+
+
+def split(data: Any) -> list[bytes]:
+    """Return the encoded blocks of a TIFF, in the order of its tables.
+
+    A block that is not there is empty.
+    """
+    directory = Directory.read(data)
+    offsets, counts = (directory.values(data, field) for field in directory.tables)
+    return [
+        bytes(data[offset : offset + count])
+        for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True)
+    ]
+
+
+def block_indexes(window: Window, block: Size, width: int, height: int, planes: int) -> Indexes:
+    """Return the places of a window's blocks in the whole raster's tables.
+
+    Parameters
+    ----------
+    window : Window
+        A whole number of blocks.
+    block : Size
+    width, height : int
+        Of the raster.
+    planes : int
+        1 if the bands of a pixel lie together, else the number of bands.
+
+    Returns
+    -------
+    ndarray
+        In the order in which a file of the window alone has its blocks: band
+        by band, row by row.
+    """
+    across, down = math.ceil(width / block.width), math.ceil(height / block.height)
+    left, top = window.col_off // block.width, window.row_off // block.height
+    right = math.ceil((window.col_off + window.width) / block.width)
+    bottom = math.ceil((window.row_off + window.height) / block.height)
+    plane, row, col = np.ogrid[0:planes, top:bottom, left:right]
+    indexes: Indexes = ((plane * down + row) * across + col).ravel()
+    return indexes

@@ -1,0 +1,98 @@
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.io import MemoryFile
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.outputs import tiff
+from rio_mucho_cli.outputs.tiff import Directory, Field
+
+SIDES = st.integers(1, 6).map(lambda n: 16 * n)
+
+
+def made(**profile):
+    """Return a TIFF of GDAL's, and the array in it."""
+    count, height, width = profile["count"], profile["height"], profile["width"]
+    array = np.arange(count * height * width).reshape(count, height, width) % 251
+    with MemoryFile(ext=".tif") as memory:
+        with memory.open(driver="GTiff", **{"dtype": "uint8", **profile}) as dst:
+            dst.write(array.astype(profile.get("dtype", "uint8")))
+        return memory.read(), array
+
+
+@st.composite
+def profiles(draw):
+    profile = {
+        "width": draw(st.integers(1, 150)),
+        "height": draw(st.integers(1, 150)),
+        "count": draw(st.integers(1, 3)),
+        "interleave": draw(st.sampled_from(["pixel", "band"])),
+        "bigtiff": draw(st.sampled_from(["YES", "NO"])),
+        "endianness": draw(st.sampled_from(["LITTLE", "BIG"])),
+        "compress": draw(st.sampled_from(["none", "deflate"])),
+        "tiled": draw(st.booleans()),
+        "blockysize": draw(SIDES),
+    }
+    return {**profile, "blockxsize": draw(SIDES)} if profile["tiled"] else profile
+
+
+@given(profiles())
+def test_blocks_are_where_tifffile_finds_them(profile):
+    data, _ = made(**profile)
+    with tifffile.TiffFile(io.BytesIO(data)) as reader:
+        page = reader.pages[0]
+        expected = [
+            data[offset : offset + count]
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+    assert tiff.split(data) == expected
+
+
+@given(profiles())
+def test_tables_that_are_read_are_written_the_same(profile):
+    data, _ = made(**profile)
+    directory = Directory.read(data)
+    for field in directory.tables:
+        values = directory.values(data, field).astype(np.int64)
+        packed = directory.packed(field, values)
+        assert packed == data[field.offset : field.offset + field.size]
+
+
+@given(profiles())
+def test_decoding_tags_are_all_that_tifffile_sees_of_them(profile):
+    data, _ = made(**profile)
+    with tifffile.TiffFile(io.BytesIO(data)) as reader:
+        numbers = {tag.code for tag in reader.pages[0].tags}
+    found = Directory.read(data).decoding(data)
+    assert len(found) == len(numbers & tiff._DECODING_TAGS.keys())
+    assert {"Compression", "PlanarConfiguration", "SampleFormat"} <= found.keys()
+
+
+@given(st.integers(1, 300), st.integers(1, 300), SIDES, SIDES, st.integers(1, 3), SIDES, SIDES)
+def test_windows_share_out_all_blocks(width, height, across, down, planes, wide, high):
+    block = Size(across, down)
+    windows = cover(width, height, Size(across * wide // 16, down * high // 16))
+    indexes = [tiff.block_indexes(w, block, width, height, planes) for w, _ in windows]
+    total = planes * -(-width // across) * -(-height // down)
+    assert sorted(np.concatenate(indexes).tolist()) == list(range(total))
+
+
+@pytest.mark.parametrize("data", [b"PNG no tiff at all", b"II\x00\x00aaaaaaaa", b""])
+def test_what_is_no_tiff(data):
+    with pytest.raises(ValueError, match="no TIFF"):
+        Directory.read(data)
+
+
+@pytest.mark.parametrize(("kind", "limit"), [(3, 2**16 - 1), (4, 2**32 - 1)])
+def test_a_table_that_is_too_narrow_is_an_error(kind, limit):
+    directory = Directory("<", {})
+    field = Field(kind, 1, 0)
+    assert struct.unpack("<" + {3: "H", 4: "I"}[kind], directory.packed(field, np.array([limit])))
+    with pytest.raises(OutputError, match="--co BIGTIFF=YES"):
+        directory.packed(field, np.array([limit + 1]))
