@@ -189,7 +189,7 @@ def mucho(
         $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli import engine
-    from rio_mucho_cli.errors import MuchoError
+    from rio_mucho_cli.errors import MuchoError, OutputError
     from rio_mucho_cli.executors import usable_cpus
     from rio_mucho_cli.job import Job
     from rio_mucho_cli.work.environment import keep_memory
@@ -205,6 +205,8 @@ def mucho(
     job: Job | None = None
     try:
         with ctx.obj["env"]:
+            if output.startswith("/vsimem/"):
+                raise OutputError(f"{output} would be gone when this command ends: give a file")
             function = FunctionRef(func, str(Path.cwd()))
             function.load()
             job = Job(
@@ -257,18 +259,24 @@ def _read_windows(text: str | None) -> Windows:
             f"--windows {text} is no file: expected 'blocks', a size such as 512 or 1024x512, "
             "a file of GeoJSON features, or - for standard input"
         )
-    import cligj
+    from cligj.features import iter_features
 
     try:
-        features = list(cligj.normalize_feature_inputs(None, None, [text]))
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        source = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
+        lines = [line for line in source.splitlines() if line.strip()]
+        if len(lines) > 1 and lines[0].startswith("{") and lines[0].endswith("}"):
+            # cligj would take a line that does not parse for the first one's end.
+            for line in lines:
+                json.loads(line)
+        return from_features(iter_features(iter(lines)) if lines else [])
+    except WindowsError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
         raise WindowsError(
-            f"--windows {text} is not GeoJSON ({exc}): expected a FeatureCollection, or one "
-            "Feature on each line, as rio blocks --sequence and jq -c write them"
+            f"--windows {text} is not GeoJSON ({type(exc).__name__}: {exc}): expected a "
+            "FeatureCollection, or one Feature on each line, as rio blocks --sequence and jq -c "
+            "write them"
         ) from None
-    except RuntimeError:  # what cligj makes of a file without a line
-        features = []
-    return from_features(features)
 
 
 @contextmanager
@@ -276,7 +284,7 @@ def _bar(quiet: bool) -> Iterator[Listener]:
     """Show a progress bar on stderr, if that is a terminal."""
     from rio_mucho_cli.progress import RunStarted, WindowDone, ignore
 
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield ignore
         return
     with click.progressbar(length=0, label="windows", show_pos=True, file=sys.stderr) as bar:

@@ -12,7 +12,7 @@ every number of jobs follow from that.
 from __future__ import annotations
 
 import logging
-import re
+import signal
 import time
 import uuid
 from collections import deque
@@ -20,15 +20,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from rasterio.env import env_ctx_if_needed
 
+from rio_mucho_cli import interrupts
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
 from rio_mucho_cli.executors import open_executor
+from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.profile import with_threads
 from rio_mucho_cli.outputs.writers import Writer, open_writer
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
@@ -44,7 +44,6 @@ _DEATHS = {
     "SIGSEGV": "that is usually native code, in a library that the function calls",
     "SIGABRT": "that is usually native code, in a library that the function calls",
     "SIGBUS": "that is usually an input that shrank, or a full disk behind a memory map",
-    "EXIT": "the function, or a library that it calls, ended the process",
 }
 
 
@@ -67,8 +66,9 @@ def run(job: Job, listen: Listener = ignore) -> Report:
         Of the class that fits the cause. There is no new output then, and an
         old one is as it was.
     """
-    with env_ctx_if_needed(), without_georeferencing_warnings():
+    with interrupts.once(), env_ctx_if_needed(), without_georeferencing_warnings():
         return _Run(job, listen).run()
+    raise AssertionError("the process should have ended by a signal")
 
 
 @dataclass
@@ -81,6 +81,7 @@ class _Run:
     call_seconds: float = 0.0
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
+    committed: bool = False
     # The (count, dtype) of the first result: all others must have them, too.
     form: tuple[int, str] | None = None
 
@@ -88,6 +89,25 @@ class _Run:
         job = self.job
         plan = make_plan(job)
         log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, plan.executor)
+        try:
+            self._run(plan)
+        except KeyboardInterrupt:
+            if not self.committed:
+                raise  # else the output is there: it came too late
+        return Report(
+            windows=self.done,
+            executor=plan.executor,
+            jobs=plan.jobs,
+            seconds=time.perf_counter() - self.started,
+            read_seconds=self.read_seconds,
+            call_seconds=self.call_seconds,
+            encode_seconds=self.encode_seconds,
+            write_seconds=self.write_seconds,
+        )
+
+    def _run(self, plan: Plan) -> None:
+        """Work on all windows, and commit."""
+        job = self.job
         key = uuid.uuid4().hex
         with (
             open_writer(
@@ -110,17 +130,8 @@ class _Run:
                 writer.begin(plan.recipe.given or {})
             started = time.perf_counter()
             writer.commit()
+            self.committed = True
             self.write_seconds += time.perf_counter() - started
-        return Report(
-            windows=self.done,
-            executor=plan.executor,
-            jobs=plan.jobs,
-            seconds=time.perf_counter() - self.started,
-            read_seconds=self.read_seconds,
-            call_seconds=self.call_seconds,
-            encode_seconds=self.encode_seconds,
-            write_seconds=self.write_seconds,
-        )
 
     def _append(self, writer: Writer, plan: Plan, planned: PlannedWindow, result: Result) -> None:
         """Write one result; the first one settles what the output is."""
@@ -144,6 +155,14 @@ class _Run:
         self.listen(WindowDone(window, ij, self.done))
 
     def _begin(self, writer: Writer, plan: Plan, count: int, dtype: str) -> None:
+        """Make the output, and say what a user might not expect of it."""
+        lossy = plan.recipe.inherits_loss(count, dtype)
+        if lossy:
+            log.warning(
+                "the output is compressed like the first input, with %s, which changes values: "
+                "pass --co compress=deflate to keep them",
+                lossy,
+            )
         dropped = plan.recipe.drops_nodata(dtype)
         if dropped is not None:
             log.warning(
@@ -152,11 +171,7 @@ class _Run:
                 dropped,
                 dtype,
             )
-        profile = plan.recipe.profile(count, dtype)
-        if plan.blocks is None and self.job.profile is None:
-            # Not for RioMucho: GDAL's threads do not survive a fork of its caller.
-            profile = with_threads(profile, plan.jobs)
-        writer.begin(profile)
+        writer.begin(plan.recipe.profile(count, dtype))
 
 
 def _in_order(
@@ -170,40 +185,30 @@ def _in_order(
     rest = iter(plan.windows)
     waiting: deque[tuple[PlannedWindow, Future[Result | MuchoError]]] = deque()
     in_flight = 1 if plan.jobs == 1 else 2 * plan.jobs
-    try:
-        hand_out(islice(rest, in_flight))
-        while waiting:
-            outcome = waiting[0][1].result()
-            planned, _ = waiting.popleft()
-            yield planned, outcome
-            hand_out(islice(rest, 1))
-    except BrokenExecutor as exc:
-        raise _worker_died(exc, waiting) from None
+    hand_out(islice(rest, in_flight))
+    while waiting:
+        planned, future = waiting.popleft()
+        try:
+            outcome = future.result()
+        except BrokenExecutor as exc:
+            raise _worker_died(exc, planned) from None
+        yield planned, outcome
+        hand_out(islice(rest, 1))
 
 
-def _worker_died(
-    exc: BrokenExecutor, waiting: Iterable[tuple[PlannedWindow, Future[Any]]]
-) -> WorkerDiedError:
-    """Name the windows that were in flight, and what the signal means.
-
-    Which of them was being worked on is not known here: a worker may have
-    finished one whose result it could not deliver any more.
-    """
-    in_flight = [
-        planned
-        for planned, future in waiting
-        if not future.done() or future.cancelled() or future.exception() is not None
-    ]
-    found = re.search(r"\b(SIG[A-Z0-9]+|EXIT)\((-?\d+)\)", str(exc))
-    name = found[1] if found else ""
-    how = {"": "died", "EXIT": f"ended with exit status {found[2] if found else ''}"}.get(
-        name, f"was killed by {name}"
-    )
-    places = "; ".join(f"{describe(window)} (ij {ij})" for window, ij in in_flight)
+def _worker_died(exc: BrokenExecutor, planned: PlannedWindow) -> WorkerDiedError:
+    """Name the window that was being worked on, and what the signal means."""
+    window, ij = planned
+    how, why = "died", "its own messages, above, may say why"
+    if isinstance(exc, ProcessDiedError):
+        if exc.exitcode < 0:
+            name = signal.Signals(-exc.exitcode).name
+            how, why = f"was killed by {name}", _DEATHS.get(name, why)
+        else:
+            how = f"ended with exit status {exc.exitcode}"
+            why = "the function, or a library that it calls, ended the process"
     error = WorkerDiedError(
-        f"a worker process {how} ({_DEATHS.get(name, 'its own messages, above, may say why')}); "
-        f"in flight: {places}"
+        f"a worker process {how} while it worked on {describe(window)} (ij {ij}): {why}"
     )
-    if len(in_flight) == 1:
-        error.at(*in_flight[0])
+    error.at(window, ij)
     return error

@@ -124,7 +124,7 @@ def _portable(exception: BaseException | None) -> BaseException | None:
     try:
         cloudpickle.loads(cloudpickle.dumps(exception))
     except Exception:
-        return RuntimeError(f"{type(exception).__name__}: {exception}")
+        return RuntimeError(f"{type(exception).__name__}: {text_of(exception)}")
     return exception
 
 
@@ -142,10 +142,18 @@ def format_user_traceback(exception: BaseException | None) -> str:
     return "".join(traceback.format_exception(type(exception), exception, tb))
 
 
+def text_of(exception: BaseException | None) -> str:
+    """Return an exception's text, whatever its __str__ does."""
+    try:
+        return str(exception)
+    except Exception:
+        return "(its text cannot be had)"
+
+
 def one_line(exception: BaseException) -> str:
     """Return an exception and the cause that GDAL gave for it, on one line."""
-    text = str(exception)
+    text = text_of(exception)
     cause = exception.__cause__
     if cause is not None and "previous exception" in text:
-        text = str(cause)
+        text = text_of(cause)
     return " ".join(text.split()) or type(exception).__name__

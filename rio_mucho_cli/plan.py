@@ -197,7 +197,8 @@ def order_for(job: Job, plan: Plan) -> Order:
         height=int(height),
         count=None if count is None else int(count),
         dtype=_dtype_name(dtype),
-        recipe=plan.recipe if plan.blocks else None,
+        recipe=plan.recipe if job.output_path is not None else None,
+        encodes=plan.blocks is not None,
     )
 
 

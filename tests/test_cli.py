@@ -185,7 +185,7 @@ WRONG_USAGE = {
     "unknown module": (["--func", "mot:copy"], "no module named 'mot'.*did you mean 'mod'"),
     "unknown attribute": (["--func", "mod:copi"], "no attribute 'copi': did you mean 'copy'"),
     "not callable": (["--func", "mod:number"], "is a int and cannot be called"),
-    "no colon": (["--func", "mod"], "has no colon"),
+    "no colon": (["--func", "mod"], "is not MODULE:FUNCTION"),
     "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
     "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is no JSON"),
     "no object": (["--func", "mod:copy", "--global-args", "[1]"], "no JSON object"),
@@ -202,6 +202,10 @@ WRONG_USAGE = {
     "no windows": (["--func", "mod:copy", "--windows", "empty.json"], "list of windows is empty"),
     "empty file": (["--func", "mod:copy", "--windows", "nothing.json"], "list of windows is empty"),
     "no features": (["--func", "mod:copy", "--windows", "mod.py"], "is not GeoJSON"),
+    "a line that is none": (
+        ["--func", "mod:copy", "--windows", "half.json"],
+        "is not GeoJSON .*Expecting",
+    ),
     "no window": (["--func", "mod:copy", "--windows", "plain.json"], "feature 1 has no window"),
     "windows of nothing": (["--func", "mod:copy", "--windows", "0"], "no pixels"),
     "no such windows": (["--func", "mod:copy", "--windows", "block"], "--windows block is no file"),
@@ -229,6 +233,8 @@ def files(tmp_path):
     (tmp_path / "overlap.json").write_text(features((0, 0, 16, 16), (15, 15, 16, 16)))
     (tmp_path / "empty.json").write_text(features())
     (tmp_path / "nothing.json").write_text("")
+    line = json.dumps(json.loads(features((0, 0, 16, 16)))["features"][0])
+    (tmp_path / "half.json").write_text(f"{line}\n{{broken")
     (tmp_path / "plain.json").write_text('{"type": "Feature", "properties": {}}')
     (tmp_path / "text.tif").write_text("no raster")
 
@@ -306,7 +312,7 @@ def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers
         ("./b.tif", "./b.tif is the input b.tif: pass --overwrite"),
         ("link.tif", "link.tif is the input a.tif: pass --overwrite"),
         ("nowhere/out.tif", "the folder of nowhere/out.tif does not exist"),
-        ("/proc/out.tif", "takes no new file"),
+        ("/proc/out.tif", "takes no such file"),
     ],
 )
 def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
@@ -376,14 +382,53 @@ def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
 
 def test_a_worker_that_dies(mucho, tmp_path, leftovers):
     result = mucho("--func", "mod:die", "-j", "2")
-    one_error_line(result, 1, "a worker process was killed by SIGKILL (the system")
-    assert "fewer jobs or smaller windows need less); in flight: window rows 0:" in result.stderr
+    one_error_line(
+        result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
+    )
+    assert "fewer jobs or smaller windows need less" in result.stderr
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
+
+
+def test_masked_pixels_without_nodata_are_not_lost_in_silence(mucho, module, tmp_path, leftovers):
+    module(
+        "import numpy as np\ndef run(data, *args): return np.ma.masked_greater(data[0], 100)",
+        "masks.py",
+    )
+    for jobs in ("1", "2"):
+        result = mucho("--func", "masks:run", "-j", jobs, inputs=["b.tif"])
+        one_error_line(result, 1, "masked pixels, and the output has no nodata to mark them")
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+    succeeded(mucho("--func", "masks:run", "-j", "2", "--nodata", "0", inputs=["b.tif"]))
+
+
+def test_an_output_that_would_be_gone(mucho):
+    result = mucho("--func", "mod:copy", output="/vsimem/out.tif")
+    one_error_line(result, 1, "would be gone when this command ends")
+
+
+def test_an_output_in_an_archive(mucho, tmp_path):
+    result = mucho("--func", "mod:copy", output="zip://z.zip!out.tif")
+    one_error_line(result, 1, "is in an archive")
+    assert not [path for path in tmp_path.iterdir() if "zip" in path.name]
+
+
+def test_a_name_that_is_too_long(mucho, leftovers):
+    result = mucho("--func", "mod:copy", output="x" * 300 + ".tif")
+    one_error_line(result, 1, "File name too long")
+    assert len(result.stderr) < 300
+    assert not leftovers()
+
+
+def test_lossy_compression_of_the_input_is_mentioned(mucho, make_raster, caplog):
+    make_raster("jpeg.tif", dtype="uint8", width=64, height=64, compress="jpeg")
+    succeeded(mucho("--func", "mod:copy", inputs=["jpeg.tif"]))
+    assert "with jpeg, which changes values: pass --co compress=deflate" in caplog.text
 
 
 def test_a_folder_that_takes_no_file(mucho, tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere; /proc stands in, above")
     (tmp_path / "closed").mkdir(mode=0o500)
-    one_error_line(mucho("--func", "mod:copy", output="closed/out.tif"), 1, "takes no new file")
+    one_error_line(mucho("--func", "mod:copy", output="closed/out.tif"), 1, "takes no such file")

@@ -75,6 +75,64 @@ def test_ctrl_c_ends_everything(inputs, tmp_path, way, leftovers):
     assert not leftovers()
 
 
+@pytest.mark.parametrize("way", ["processes", "threads", "serial"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_the_program_leaves_nothing(inputs, tmp_path, way, name, leftovers):
+    jobs = "1" if way == "serial" else "2"
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "mucho", "in.tif", "out.tif", "--windows", "16", "--func", "mod:wait"]
+    command += ["-j", jobs, "--executor", way]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+        for _ in range(int(jobs)):
+            run.stderr.readline()
+        run.send_signal(getattr(signal, name))
+        assert run.stderr.read() == ""  # it ends when no worker holds it any more
+        assert run.wait(30) == -getattr(signal, name)
+    assert not leftovers()
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_ctrl_c_while_the_users_module_is_imported(module, inputs, tmp_path):
+    module("import os, time\nos.write(2, b'importing\\n')\ntime.sleep(600)", "slow.py")
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "mucho", "in.tif", "out.tif", "--func", "slow:run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr.readline() == "importing\n"
+        run.send_signal(signal.SIGINT)
+        assert run.stderr.read() == "Interrupted: out.tif was not written.\n"
+        assert run.wait(30) == 130
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+@pytest.mark.parametrize("windows", ["16", "20"])
+def test_a_full_disk_ends_the_run(inputs, make_raster, tmp_path, executor, windows, leftovers):
+    """Windows of 16 are whole blocks, those of 20 are left to GDAL."""
+    noise = np.random.default_rng(0).integers(0, 255, (3, 300, 300), "uint8")
+    make_raster("noise.tif", noise)
+    (tmp_path / "out.tif").write_text("old")
+    rio = Path(sys.executable).with_name("rio")
+    command = (
+        f"ulimit -f 200; exec {rio} mucho noise.tif out.tif --overwrite -j 2 --func mod:copy "
+        f"--executor {executor} --windows {windows} --co compress=deflate"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Error: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out.tif").read_text() == "old"
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams_do_not_matter(inputs, tmp_path, read, closed):
+    rio = Path(sys.executable).with_name("rio")
+    command = f"exec {rio} mucho in.tif out.tif --func mod:copy -j 2 --windows 16 {closed}"
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
+
+
 def on_a_terminal(command, cwd):
     """Run a command whose stderr is a terminal; return what it shows."""
     parent, child = pty.openpty()

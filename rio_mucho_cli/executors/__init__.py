@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from rio_mucho_cli.work.worker import Order
@@ -13,15 +16,23 @@ ExecutorName: TypeAlias = Literal["processes", "threads", "serial"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 
 
-def usable_cpus() -> int:
+def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Return how many CPUs this process may use.
 
-    Affinity and a container's limit (cgroup quota) both count.
-    """
-    from loky import cpu_count
+    Affinity and a container's limit both count.
 
-    # loky's own limit, for machines where its guess is wrong, counts as well.
-    cpus: int = cpu_count()
+    Notes
+    -----
+    A limit is so much CPU time in each period: in ``cpu.max`` of cgroups v2
+    (``max 100000`` where there is none), in two files of v1.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
+            if int(quota) > 0:
+                cpus = min(cpus, math.ceil(int(quota) / int(period)))
     return max(1, cpus)
 
 

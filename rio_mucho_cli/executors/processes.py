@@ -1,35 +1,166 @@
-"""Worker processes, by loky.
+"""Worker processes: each a new interpreter, at the other end of a pipe of its own.
 
-loky starts every worker as a new interpreter: it is not forked from this one,
-whose GDAL has locks and caches that do not survive a fork, and it does not
-import the caller's ``__main__``, so that scripts without a guard do not start
-themselves again.
+    submit ─▶ queue ─▶ thread 1 ◀── pipe ──▶ process 1
+                   └─▶ thread 2 ◀── pipe ──▶ process 2
 
-Measured beside it, the standard library's pool on a forkserver that has
-preloaded numpy and rasterio: two workers ready after 0.28 s against 0.37 s
-(medians). But it imports ``__main__`` again unless its private parts are
-patched, it does not say which signal ended a worker, and its server process
-is one for the whole program, so that preloading only works for who comes
-first.
+A thread takes a call from the queue, sends it to its process, and waits for
+what comes of it. A worker is not forked from this process, whose GDAL has
+locks and caches that do not survive a fork, and it does not import the
+caller's ``__main__``: scripts without a guard do not start themselves again.
+
+Pools that share one pipe, and a lock for it, among all workers (the standard
+library's, loky's) hang for ever when a worker is killed while it sends a
+result. With a pipe each, the worker's end is closed by the system, and the
+window that it was working on is known.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
+import queue
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from loky import ProcessPoolExecutor
+import cloudpickle
 from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.worker import Order, begin
+
+_BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
+
+_Call: TypeAlias = "tuple[Future[Any], bytes]"
+
+
+class ProcessDiedError(BrokenExecutor):
+    """A worker process ended in the middle of a call.
+
+    Attributes
+    ----------
+    exitcode : int
+        Minus the number of the signal that killed it, or its exit status.
+    """
+
+    def __init__(self, exitcode: int) -> None:
+        super().__init__(f"a worker process ended with {exitcode}")
+        self.exitcode = exitcode
+
+
+class ProcessExecutor(Executor):
+    """An executor of new interpreters.
+
+    Parameters
+    ----------
+    jobs : int
+        How many.
+    setup : bytes
+        A pickled call that each makes before anything else.
+    variables : dict
+        Environment variables that they have, besides this process's.
+    """
+
+    def __init__(self, jobs: int, setup: bytes, variables: dict[str, str]) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._died: ProcessDiedError | None = None
+        self._workers = [_start(variables) for _ in range(jobs)]
+        self._threads = [
+            threading.Thread(target=self._drive, args=(*worker, setup), daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Queue a call. Its future ends with ProcessDiedError if a worker has died."""
+        future: Future[Any] = Future()
+        self._calls.put((future, cloudpickle.dumps((fn, args, kwargs))))
+        if self._died is not None:
+            self._fail_queued()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers: when the queue is empty, or, to cancel, at once."""
+        if cancel_futures:
+            for process, _ in self._workers:
+                process.kill()
+        for _ in self._threads:
+            self._calls.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def _drive(
+        self, process: subprocess.Popen[bytes], connection: Connection, setup: bytes
+    ) -> None:
+        """Feed one process, in a thread of its own."""
+        with process, connection:
+            try:
+                connection.send_bytes(pickle.dumps((sys.path, sys.argv)))
+                connection.send_bytes(setup)
+            except OSError:
+                pass  # it is gone: the first call will find that out
+            while (call := self._calls.get()) is not None:
+                future, data = call
+                if not future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    connection.send_bytes(data)
+                    answer = connection.recv_bytes()
+                except (EOFError, OSError):
+                    self._died = ProcessDiedError(process.wait())
+                    future.set_exception(self._died)
+                    self._fail_queued()
+                    return
+                _settle(future, answer)
+            with suppress(OSError):
+                connection.send_bytes(b"")
+
+    def _fail_queued(self) -> None:
+        """End the futures that no worker may be left for."""
+        with suppress(queue.Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is None:
+                    self._calls.put(None)
+                    return
+                if call[0].set_running_or_notify_cancel():
+                    call[0].set_exception(self._died)
+
+
+def _settle(future: Future[Any], answer: bytes) -> None:
+    try:
+        succeeded, value = pickle.loads(answer)
+    except Exception as exc:
+        succeeded, value = False, exc
+    if succeeded:
+        future.set_result(value)
+    else:
+        future.set_exception(value)
+
+
+def _start(variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], Connection]:
+    ours, theirs = Pipe()
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    with theirs, _sigint_held():
+        process = subprocess.Popen(
+            [sys.executable, *flags, "-P", _BOOTSTRAP, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **variables},
+        )
+    return process, ours
 
 
 @contextmanager
@@ -43,25 +174,32 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """
     env = environment.capture()
     packed = replace(order, env=env).packed()
-    executor = ProcessPoolExecutor(
-        jobs,
-        env=environment.process_variables(env),
-        initializer=_start_worker,
-        initargs=(key, packed, os.getpid()),
-    )
+    setup = pickle.dumps((_start_worker, (key, packed, os.getpid()), {}))
+    executor = ProcessExecutor(jobs, setup, environment.process_variables(env))
     try:
-        with _sigint_held():
-            # loky starts all its workers at the first call.
-            executor.submit(os.getpid)
         yield executor
     except BaseException:
-        with warnings.catch_warnings():
-            # Where there is no pgrep, loky says that it kills the workers
-            # but not what they may have started.
-            warnings.simplefilter("ignore", UserWarning)
-            executor.shutdown(kill_workers=True)
+        executor.shutdown(cancel_futures=True)
         raise
     executor.shutdown()
+
+
+def serve(connection: Connection) -> None:
+    """Make calls that the parent sends, in a worker process, until it sends none."""
+    fn, args, kwargs = pickle.loads(connection.recv_bytes())
+    fn(*args, **kwargs)
+    with suppress(EOFError, OSError):  # the parent is gone
+        while data := connection.recv_bytes():
+            connection.send_bytes(_answer(data))
+
+
+def _answer(data: bytes) -> bytes:
+    try:
+        fn, args, kwargs = pickle.loads(data)
+        answer: bytes = cloudpickle.dumps((True, fn(*args, **kwargs)))
+    except BaseException as exc:
+        answer = cloudpickle.dumps((False, exc))
+    return answer
 
 
 def _start_worker(key: str, packed: bytes, parent: int) -> None:
@@ -85,9 +223,6 @@ def _sigint_held() -> Iterator[None]:
     The terminal sends it to all processes of a group. They inherit that it is
     blocked, for good; this process gets it at the end of the block.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

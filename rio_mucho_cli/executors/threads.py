@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
+from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.worker import Order, begin, dismiss
 
@@ -24,7 +25,7 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     try:
         with environment.one_thread_each():
             yield executor
-    except KeyboardInterrupt:
+    except INTERRUPTS:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     except BaseException:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli.errors import GridError, InputError, one_line
@@ -30,12 +31,15 @@ class Source:
         As rasterio gives it.
     block : Size
         Of the first band.
+    has_alpha : bool
+        Whether one of the bands is opacity.
     """
 
     path: str
     grid: Grid
     profile: dict[str, Any]
     block: Size
+    has_alpha: bool = False
 
     @property
     def is_striped(self) -> bool:
@@ -55,7 +59,8 @@ class Source:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
-            return cls(path, Grid.of(src), dict(src.profile), Size(cols, rows))
+            has_alpha = ColorInterp.alpha in src.colorinterp
+            return cls(path, Grid.of(src), dict(src.profile), Size(cols, rows), has_alpha)
 
 
 class Sources:

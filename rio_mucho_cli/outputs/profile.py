@@ -175,8 +175,20 @@ class Recipe:
             if "compress" not in self.options:
                 interleave = profile.get("interleave", "band")
                 profile.update(_compression(first, dtype, count, interleave))
+            if count == 4 and dtype == "uint8" and not {"alpha", "photometric"} & set(self.options):
+                # GDAL takes the fourth of four bytes for alpha, near infrared too.
+                profile["alpha"] = (
+                    "yes" if first.has_alpha and first.profile["count"] == 4 else "no"
+                )
         profile.update(self.options)
         return _with_bigtiff(profile)
+
+    def inherits_loss(self, count: int, dtype: str) -> str | None:
+        """Return the first input's codec if the output has it and it changes values."""
+        if self.given is not None or "compress" in self.options:
+            return None
+        codec = self.profile(count, dtype).get("compress")
+        return codec if codec in {"jpeg", "webp"} else None
 
     def drops_nodata(self, dtype: str) -> float | None:
         """Return the first input's nodata if the output cannot have it, else None."""
@@ -199,17 +211,6 @@ def layout_of(profile: Mapping[str, Any]) -> Layout | None:
         return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def with_threads(profile: Mapping[str, Any], jobs: int) -> dict[str, Any]:
-    """Let GDAL compress a GeoTIFF with several threads, unless the profile says otherwise.
-
-    Their number makes no difference to the bytes.
-    """
-    is_gtiff = str(profile.get("driver", "GTiff")).upper() == "GTIFF"
-    if jobs < 2 or not is_gtiff or "NUM_THREADS" in {key.upper() for key in profile}:
-        return dict(profile)
-    return {**profile, "num_threads": jobs}
 
 
 def check_options(options: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.interrupts import held
 
 # What may lie beside a raster and speaks of its pixels.
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -38,18 +39,20 @@ class Target:
 
     def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
         self.path = path
-        self._place = Path(os.path.realpath(path))
-        _check(path, self._place, overwrite, inputs)
         try:
+            self._place = Path(os.path.realpath(path))
+            _check(path, self._place, overwrite, inputs)
             self._folder = Path(tempfile.mkdtemp(prefix=".mucho-", dir=self._place.parent))
+        except OutputError:
+            raise
         except OSError as exc:
             if not self._place.parent.is_dir():
                 raise OutputError(
                     f"the folder of {path} does not exist: make {self._place.parent} first"
                 ) from None
             raise OutputError(
-                f"{path} cannot be written: the folder {self._place.parent} takes no "
-                f"new file ({exc.strerror})"
+                f"{_shortened(path)} cannot be written: the folder {self._place.parent} takes "
+                f"no such file ({exc.strerror})"
             ) from None
 
     @property
@@ -65,6 +68,11 @@ class Target:
         OutputError
             If that fails.
         """
+        with held():
+            self._publish()
+        self.discard()
+
+    def _publish(self) -> None:
         made = sorted(self._folder.iterdir(), key=lambda file: file == self.temporary)
         stale = [self._place.with_name(self._place.name + end) for end in _SIDECARS]
         try:
@@ -77,11 +85,14 @@ class Target:
                     file.unlink(missing_ok=True)
         except OSError as exc:
             raise OutputError(f"{self.path} cannot be put into place: {exc}") from None
-        self.discard()
 
     def discard(self) -> None:
         """Remove what there is beside the target."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _shortened(path: str) -> str:
+    return path if len(path) <= 100 else f"{path[:97]}..."
 
 
 def is_remote(path: str) -> bool:

@@ -173,6 +173,17 @@ def split(data: Any) -> list[bytes]:
     ]
 
 
+def is_whole(data: Any) -> bool:
+    """Whether the directory of a TIFF, and all blocks that it speaks of, are in the file."""
+    try:
+        directory = Directory.read(data)
+        offsets, counts = (directory.values(data, field) for field in directory.tables)
+    except (ValueError, KeyError, struct.error):
+        return False
+    ends = offsets.astype(np.uint64) + counts.astype(np.uint64)
+    return not len(ends) or int(ends.max()) <= len(data)
+
+
 def block_indexes(window: Window, block: Size, width: int, height: int, planes: int) -> Indexes:
     """Return the places of a window's blocks in the whole raster's tables.
 

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Protocol
 
 import rasterio.shutil
 
+from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.target import Target, exists_error, is_remote
+from rio_mucho_cli.outputs.tiff import is_whole
 
 
 class Writer(Protocol):
@@ -57,7 +60,9 @@ class FileWriter:
 
     def commit(self) -> None:
         """Close the output, and move it and what lies beside it into place."""
+        driver = self._dst.driver
         gdal.close(self._dst, self._target.path)
+        self._check(driver)
         self._target.publish()
 
     def discard(self) -> None:
@@ -67,6 +72,21 @@ class FileWriter:
                 self._dst.close()
         self._target.discard()
 
+    def _check(self, driver: str) -> None:
+        """Raise OutputError unless all that GDAL should have written is there.
+
+        A write that fails while a dataset is closed, on a full disk, is
+        reported by libtiff to the terminal and by nobody to the program.
+        """
+        path = self._target.temporary
+        if not path.is_file() or not path.stat().st_size:
+            raise OutputError(f"{self._target.path} is empty: is the disk full?")
+        if driver == "GTiff":
+            with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+                whole = is_whole(data)
+            if not whole:
+                raise OutputError(f"{self._target.path} was not written whole: is the disk full?")
+
 
 class RemoteWriter:
     """Writes where there is no renaming: GDAL's virtual and remote files."""
@@ -75,7 +95,13 @@ class RemoteWriter:
         self._path = path
         self._options = options
         self._dst: Any = None
-        if not overwrite and rasterio.shutil.exists(path):
+        if path.startswith(_READ_ONLY):
+            raise OutputError(f"{path} is in an archive, where nothing can be written")
+        try:
+            exists = not overwrite and rasterio.shutil.exists(path)
+        except Exception as exc:
+            raise OutputError(f"{path} cannot be reached: {one_line(exc)}") from None
+        if exists:
             raise exists_error(path)
 
     def begin(self, profile: Mapping[str, Any]) -> None:
@@ -97,6 +123,9 @@ class RemoteWriter:
             with suppress(Exception), gdal.messages():
                 self._dst.close()
                 rasterio.shutil.delete(self._path)
+
+
+_READ_ONLY = ("zip://", "zip+", "tar://", "gzip://", "/vsizip", "/vsitar", "/vsigzip", "/vsi7z")
 
 
 class DatasetWriter:

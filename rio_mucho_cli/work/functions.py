@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError
+from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
+from rio_mucho_cli.interrupts import INTERRUPTS
 
 UserFunction: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
@@ -50,9 +51,10 @@ class FunctionRef:
         """
         module_name, colon, attributes = self.name.rpartition(":")
         if not colon or not module_name or not attributes:
+            first, dot, last = self.name.rpartition(".")
+            hint = f": did you mean {first}:{last}?" if dot and ":" not in self.name else ""
             raise FunctionNotFoundError(
-                f"{self.name!r} has no colon between a module and a function: "
-                "expected MODULE:FUNCTION, or path/to/file.py:FUNCTION"
+                f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION{hint}"
             )
         is_path = module_name.endswith(".py") or os.sep in module_name
         module = self._load_file(module_name) if is_path else self._load_module(module_name)
@@ -85,6 +87,8 @@ class FunctionRef:
                 f"there is no module named {exc.name!r}, neither installed nor in the current "
                 f"folder{_nearest(exc.name, _siblings(exc.name))}"
             ) from None
+        except INTERRUPTS:
+            raise
         except BaseException as exc:
             raise _broken(name, exc) from None
 
@@ -107,6 +111,8 @@ class FunctionRef:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
+        except INTERRUPTS:
+            raise
         except BaseException as exc:
             del sys.modules[module_name]
             raise _broken(name, exc) from None
@@ -128,7 +134,7 @@ def make_callable(function: UserFunction, global_args: Any) -> UserFunction:
         return function
     try:
         made: Any = function(**global_args)
-    except KeyboardInterrupt:
+    except INTERRUPTS:
         raise
     except BaseException as exc:
         raise child_error(f"{function.__name__} cannot be made: it", exc) from None
@@ -144,7 +150,7 @@ def make_callable(function: UserFunction, global_args: Any) -> UserFunction:
 def child_error(what: str, exception: BaseException) -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
-    text = " ".join(str(exception).split())
+    text = " ".join(text_of(exception).split())
     return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
 
 

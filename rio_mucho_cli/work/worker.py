@@ -21,9 +21,10 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Mode, Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
+from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.work import environment
@@ -55,7 +56,9 @@ class Order:
     dtype : str or None
         What its results are cast to, if that is known beforehand.
     recipe : Recipe or None
-        How results are encoded; None to leave that to the parent.
+        For the output's profile; None if the output is there already.
+    encodes : bool
+        Encode results; else the parent lets GDAL write them.
     env : Mapping
         GDAL options to set, or None to keep those of the calling thread.
     """
@@ -69,6 +72,7 @@ class Order:
     count: int | None = None
     dtype: str | None = None
     recipe: Recipe | None = None
+    encodes: bool = False
     env: Mapping[str, Any] | None = None
 
     def packed(self) -> bytes:
@@ -131,11 +135,11 @@ class Worker:
         """Read a window, call the function, check what it returned, encode it."""
         order = self._order
         started = time.perf_counter()
-        data = self._sources.read(window)
+        read_data = self._sources.read(window)
         read = time.perf_counter()
         try:
-            returned = self._call(data, window, ij, order.global_args)
-        except KeyboardInterrupt:
+            returned = self._call(read_data, window, ij, order.global_args)
+        except INTERRUPTS:
             raise
         except BaseException as exc:
             raise child_error("the function", exc) from None
@@ -146,12 +150,24 @@ class Worker:
                 array = array.astype(order.dtype, copy=False)
         called = time.perf_counter()
         form = array.shape[0], array.dtype.name
-        data = array if order.recipe is None else encode(array, order.recipe.profile(*form))
+        data: np.ndarray[Any, Any] | Encoded = array
+        if order.recipe is not None:
+            profile = order.recipe.profile(*form)
+            _check_mask(array, profile, order.recipe)
+            data = encode(array, profile) if order.encodes else array
         return Result(form, data, read - started, called - read, time.perf_counter() - called)
 
     def close(self) -> None:
         """Close the datasets."""
         self._sources.close()
+
+
+def _check_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> None:
+    if recipe.given is None and profile["nodata"] is None and np.ma.is_masked(array):
+        raise ResultError(
+            "the function returned masked pixels, and the output has no nodata to mark them: "
+            "give it one with --nodata"
+        )
 
 
 # Threads of one process have their workers beside each other, and a function

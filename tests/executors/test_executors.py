@@ -14,6 +14,7 @@ import rasterio.env
 from rasterio.windows import Window
 
 from rio_mucho_cli.executors import EXECUTORS, open_executor, usable_cpus
+from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.work.worker import Order, work
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
@@ -57,7 +58,6 @@ def test_gdal_options_of_the_callers_env_are_there(name, order):
 def test_nothing_is_left_after_an_error(name, order, children):
     with open_executor(name, 2, "first", order(lambda *args: value(1))) as executor:
         executor.submit(work, "first", PLANNED).result()
-    # The helpers that clean up for loky after crashes live as long as we do.
     before, threads = set(children()), set(threading.enumerate())
 
     def fail_within(executor):
@@ -71,7 +71,6 @@ def test_nothing_is_left_after_an_error(name, order, children):
         fail_within(executor)
     assert set(children()) <= before
     for thread in set(threading.enumerate()) - threads:
-        thread.join(10)  # loky's queue ends by itself, a moment later
         assert not thread.is_alive()
 
 
@@ -128,6 +127,49 @@ def test_a_script_without_a_guard_is_not_started_again(script, tmp_path):
     assert (tmp_path / "out.tif").exists()
 
 
+def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order):
+    def large(data, window, ij, global_args):
+        threading.Timer(0.001 * ij[0], os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return np.zeros((30_000, 2, 3))
+
+    deaths = 0
+    for number in range(12):
+        with (
+            pytest.raises(ProcessDiedError) as caught,
+            open_executor("processes", 2, "run", order(large)) as executor,
+        ):
+            futures = [executor.submit(work, "run", (PLANNED[0], (number, 0))) for _ in range(9)]
+            for future in futures:
+                future.result(timeout=30)
+        deaths += caught.value.exitcode == -signal.SIGKILL
+    assert deaths == 12
+
+
+def test_calls_after_a_death_fail_too(order):
+    executor_of = open_executor("processes", 1, "run", order(lambda *args: value(1)))
+    with pytest.raises(ProcessDiedError), executor_of as executor:
+        dead = executor.submit(os._exit, 5)
+        with pytest.raises(ProcessDiedError):
+            dead.result(timeout=30)
+        executor.submit(work, "run", PLANNED).result(timeout=30)
+
+
+def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
+    with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(divmod, 1, 0).result(timeout=30)
+        with pytest.raises(TypeError, match="pickle"):
+            executor.submit(threading.Lock).result(timeout=30)
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
+
+
+def test_a_module_named_like_a_library_does_not_disturb_workers(order, tmp_path, monkeypatch):
+    (tmp_path / "numpy.py").write_text("raise ImportError('the wrong numpy')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with open_executor("processes", 1, "run", order(lambda *args: value(3))) as executor:
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 3
+
+
 def test_workers_end_when_their_parent_is_killed(script):
     with subprocess.Popen([*script, "wait"], stdout=subprocess.PIPE, text=True) as parent:
         lines = [parent.stdout.readline().split()[0] for _ in range(3)]
@@ -135,6 +177,26 @@ def test_workers_end_when_their_parent_is_killed(script):
         assert lines == ["started", "worker", "worker"]
         # Workers hold the pipe's other end: it is at its end when they are gone.
         assert parent.stdout.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "5000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu.max": "unheard of"}, 64),
+        ({}, 64),
+    ],
+)
+def test_usable_cpus_counts_a_containers_limit(tmp_path, monkeypatch, files, cpus):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(64))
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert usable_cpus(tmp_path) == cpus
 
 
 def test_usable_cpus_counts_affinity():

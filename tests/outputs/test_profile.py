@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from affine import Affine
@@ -147,11 +148,28 @@ def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
         assert p.Recipe(None, given=whole).profile(1, "uint8") == whole
 
 
-def test_threads_unless_the_profile_says_otherwise():
-    assert p.with_threads({"driver": "GTiff"}, 4) == {"driver": "GTiff", "num_threads": 4}
-    assert p.with_threads({"driver": "GTiff"}, 1) == {"driver": "GTiff"}
-    for whole in ({"driver": "GTiff", "NUM_THREADS": 1}, {"driver": "PNG"}):
-        assert p.with_threads(whole, 4) == whole
+@pytest.mark.parametrize(
+    ("compress", "options", "lossy"),
+    [("jpeg", {}, "jpeg"), ("webp", {}, "webp"), ("jpeg", {"compress": "jpeg"}, None),
+     ("lzw", {}, None), (None, {}, None)],
+)  # fmt: skip
+def test_compression_that_changes_values_is_named(compress, options, lossy):
+    first = source(compress=compress, interleave="pixel")
+    layout = p.choose_layout(first, {}, None)
+    recipe = p.Recipe(first, layout=layout, options=options)
+    assert recipe.inherits_loss(3, "uint8") == lossy
+    assert recipe.inherits_loss(3, "float32") is None
+
+
+@pytest.mark.parametrize(
+    ("count", "has_alpha", "options", "alpha"),
+    [(4, True, {}, "yes"), (4, False, {}, "no"), (3, True, {}, "no"),
+     (4, False, {"alpha": "premultiplied"}, "premultiplied")],
+)  # fmt: skip
+def test_a_fourth_band_is_alpha_where_it_was(count, has_alpha, options, alpha):
+    first = replace(source(count=count), has_alpha=has_alpha)
+    assert made(first, count=4, options=options)["alpha"] == alpha
+    assert "alpha" not in made(first, count=3)
 
 
 def test_nodata_is_kept_dropped_or_refused():

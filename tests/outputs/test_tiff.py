@@ -83,6 +83,16 @@ def test_windows_share_out_all_blocks(width, height, across, down, planes, wide,
     assert sorted(np.concatenate(indexes).tolist()) == list(range(total))
 
 
+@given(profiles(), st.data())
+def test_a_file_that_is_cut_off_is_not_whole(profile, data):
+    whole, _ = made(**profile)
+    assert tiff.is_whole(whole)
+    directory = Directory.read(whole)
+    offsets, counts = (directory.values(whole, field) for field in directory.tables)
+    last = int((offsets + counts).max())
+    assert not tiff.is_whole(whole[: data.draw(st.integers(0, last - 1))])
+
+
 @pytest.mark.parametrize("data", [b"PNG no tiff at all", b"II\x00\x00aaaaaaaa", b""])
 def test_what_is_no_tiff(data):
     with pytest.raises(ValueError, match="no TIFF"):

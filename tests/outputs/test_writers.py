@@ -94,7 +94,7 @@ def test_a_link_stays_a_link(tmp_path, read):
     ("path", "says"),
     [
         ("missing/out.tif", "the folder of .* does not exist: make .*missing first"),
-        ("/proc/out.tif", "the folder /proc takes no new file"),
+        ("/proc/out.tif", "the folder /proc takes no such file"),
         (".", "is a folder"),
         ("/dev/null", "no regular file"),
     ],

@@ -70,9 +70,10 @@ def test_a_file_does_not_take_the_place_of_a_module(module, tmp_path):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("user_functions", "has no colon"),
-        ("user_functions:", "has no colon"),
-        (":run", "has no colon"),
+        ("user_functions", "is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION"),
+        ("user_functions:", "is not MODULE:FUNCTION"),
+        ("user_functions.run", "did you mean user_functions:run?"),
+        (":run", "is not MODULE:FUNCTION"),
         ("user_function:run", "did you mean 'user_functions'?"),
         ("user_functions:rum", "has no attribute 'rum': did you mean 'run'?"),
         ("user_functions:Model.methot", "Model has no attribute 'methot': did you mean 'method'?"),

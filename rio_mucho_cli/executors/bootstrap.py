@@ -1,0 +1,27 @@
+"""What a worker process starts as: a script, run by a new interpreter.
+
+It takes the caller's import path, but imports this package, and with it numpy
+and rasterio, while that path stands behind the interpreter's own: a user's
+``numpy.py`` beside a function is no reason for workers to fail.
+"""
+
+import pickle
+import sys
+from multiprocessing.connection import Connection
+
+
+def main() -> None:
+    """Connect to the parent, import, and work until it says that it is enough."""
+    connection = Connection(int(sys.argv[1]))
+    path, argv = pickle.loads(connection.recv_bytes())
+    own = list(sys.path)
+    sys.path.extend(entry for entry in path if entry not in own)
+    from rio_mucho_cli.executors.processes import serve
+
+    sys.path[:] = path
+    sys.argv[:] = argv
+    serve(connection)
+
+
+if __name__ == "__main__":
+    main()
