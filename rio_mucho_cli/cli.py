@@ -6,8 +6,10 @@ that is not needed to show an option is imported within the command.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -195,6 +197,8 @@ def mucho(
     from rio_mucho_cli.work.environment import keep_memory
     from rio_mucho_cli.work.functions import FunctionRef
 
+    # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     if output is None:
         *inputs, output = files
     else:
