@@ -152,3 +152,75 @@ def children():
         return found
 
     return pids
+
+
+FUNCTIONS = """
+import numpy as np
+
+def index(data, window, ij, global_args):
+    a, b = (band[0].astype("float32") for band in data)
+    return (a - b) / (a + b + global_args.get("eps", 1))
+
+def copy(data, window, ij, global_args):
+    return data[0]
+
+def args(data, window, ij, global_args):
+    assert global_args == {"a": 1, "b": "text", "c": [1, 2], "d": None}, global_args
+    return data[0]
+
+class Add:
+    def __init__(self, k=1):
+        self.k = k
+    def __call__(self, data, window, ij, global_args):
+        return data[0] + np.uint16(self.k)
+
+def bad(data, window, ij, global_args):
+    if ij == (1, 1):
+        raise ZeroDivisionError("by zero")
+    return data[0]
+
+def leave(data, window, ij, global_args):
+    raise SystemExit(0)
+
+class OddError(Exception):
+    def __init__(self, one, two):
+        super().__init__("odd")
+
+def odd(data, window, ij, global_args):
+    raise OddError(1, 2)
+
+def nothing(data, window, ij, global_args):
+    pass
+
+def listed(data, window, ij, global_args):
+    return data
+
+def short(data, window, ij, global_args):
+    return data[0][:, 1:]
+
+def twice(data, window, ij, global_args):
+    return np.concatenate([data[0], data[0]])
+
+def wavering(data, window, ij, global_args):
+    return data[0].astype("float32" if ij == (1, 0) else "float64")
+
+def die(data, window, ij, global_args):
+    import os
+    os.kill(os.getpid(), 9)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def mucho(rio, module, make_raster):
+    """Return a function that calls `rio mucho` on a.tif and b.tif, 64 x 64, in 16 windows."""
+    module(FUNCTIONS, "mod.py")
+    make_raster("a.tif", width=64, height=64, nodata=0)
+    make_raster("b.tif", width=64, height=64, seed=1, compress="lzw")
+
+    def call(*args, inputs=("a.tif", "b.tif"), output="out.tif", **kwargs):
+        defaults = [] if "--windows" in args else ["--windows", "16"]
+        return rio("mucho", *inputs, output, *defaults, *args, **kwargs)
+
+    return call

@@ -1,0 +1,261 @@
+"""What bad input gets: an exit status, one clear line, and nothing left behind."""
+
+import json
+import os
+import re
+
+import pytest
+import rasterio
+
+WRONG_USAGE = {
+    "unknown module": (["--func", "mot:copy"], "no module named 'mot'.*did you mean 'mod'"),
+    "unknown attribute": (["--func", "mod:copi"], "no attribute 'copi': did you mean 'copy'"),
+    "not callable": (["--func", "mod:number"], "is a int and cannot be called"),
+    "no colon": (["--func", "mod"], "is not MODULE:FUNCTION"),
+    "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
+    "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is no JSON"),
+    "no object": (["--func", "mod:copy", "--global-args", "[1]"], "no JSON object"),
+    "no file of JSON": (["--func", "mod:copy", "--global-args", "@no.json"], "cannot be read"),
+    "no jobs": (["--func", "mod:copy", "-j", "0"], "jobs is 0: expected at least 1"),
+    "negative jobs": (["--func", "mod:copy", "-j", "-5"], "jobs is -5: expected at least 1"),
+    "nodata": (["--func", "mod:copy", "--nodata", "-1"], "nodata -1 does not fit uint16"),
+    "nodata and dtype": (
+        ["--func", "mod:copy", "--nodata", "300", "-t", "uint8"],
+        "nodata 300 does not fit uint8",
+    ),
+    "windows outside": (["--func", "mod:copy", "--windows", "outside.json"], "not inside"),
+    "windows overlap": (["--func", "mod:copy", "--windows", "overlap.json"], "overlap"),
+    "no windows": (["--func", "mod:copy", "--windows", "empty.json"], "list of windows is empty"),
+    "empty file": (["--func", "mod:copy", "--windows", "nothing.json"], "list of windows is empty"),
+    "no features": (["--func", "mod:copy", "--windows", "mod.py"], "is not GeoJSON"),
+    "a line that is none": (
+        ["--func", "mod:copy", "--windows", "half.json"],
+        "is not GeoJSON .*Expecting",
+    ),
+    "no window": (["--func", "mod:copy", "--windows", "plain.json"], "feature 1 has no window"),
+    "windows of nothing": (["--func", "mod:copy", "--windows", "0"], "no pixels"),
+    "no such windows": (["--func", "mod:copy", "--windows", "block"], "--windows block is no file"),
+    "option of ours": (["--func", "mod:copy", "--co", "nodata=1"], "use --nodata"),
+}
+
+
+def features(*windows):
+    names = ("col_off", "row_off", "width", "height")
+    found = [
+        {
+            "type": "Feature",
+            "properties": {"window": dict(zip(names, window, strict=True))},
+            "geometry": None,
+        }
+        for window in windows
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": found})
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "broken.py").write_text("def run(:")
+    (tmp_path / "outside.json").write_text(features((50, 50, 16, 14)))
+    (tmp_path / "overlap.json").write_text(features((0, 0, 16, 16), (15, 15, 16, 16)))
+    (tmp_path / "empty.json").write_text(features())
+    (tmp_path / "nothing.json").write_text("")
+    line = json.dumps(json.loads(features((0, 0, 16, 16)))["features"][0])
+    (tmp_path / "half.json").write_text(f"{line}\n{{broken")
+    (tmp_path / "plain.json").write_text('{"type": "Feature", "properties": {}}')
+    (tmp_path / "text.tif").write_text("no raster")
+
+
+def one_error_line(result, status, says, traceback=False):
+    __tracebackhide__ = True
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[-1].startswith("Error: ")
+    assert len(lines) == 1 or traceback, result.stderr
+    assert says.search(lines[-1]) if hasattr(says, "search") else says in lines[-1], lines[-1]
+    assert "rio_mucho_cli" not in result.stderr
+
+
+@pytest.mark.parametrize("case", WRONG_USAGE)
+def test_wrong_usage(mucho, files, tmp_path, leftovers, case):
+    args, says = WRONG_USAGE[case]
+    one_error_line(mucho(*args), 2, re.compile(says))
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "Missing option '--func'"),
+        (["--func", "mod:copy", "--mode", "read"], "Invalid value for '--mode'"),
+        (["--func", "mod:copy", "--arg", "k"], "'k' is not NAME=VALUE"),
+        (["--func", "mod:copy", "--global-args", "-", "--windows", "-"], "cannot both be standard"),
+        (["--func", "mod:copy", "-j", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_what_click_refuses(mucho, args, says):
+    result = mucho(*args)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_one_file_is_no_input(rio, mucho):
+    one_error_line(rio("mucho", "a.tif", "--func", "mod:copy"), 2, "there is no input")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        (["missing.tif"], "missing.tif: No such file"),
+        (["a.tif", "missing.tif"], "missing.tif: No such file"),
+        (["text.tif"], "'text.tif' not recognized as being in a supported file format"),
+        (["a.tif", "small.tif"], "small.tif is 64 x 63 pixels, a.tif is 64 x 64"),
+        (["a.tif", "moved.tif"], "moved.tif has the transform (30, 0, 5, 0, -30, 0), a.tif has"),
+        (["a.tif", "other.tif"], "other.tif is in EPSG:4326, a.tif is in EPSG:32633"),
+        (["truncated.tif"], "truncated.tif cannot be read at window rows"),
+    ],
+)
+def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers, inputs, says):
+    size = {"width": 64, "height": 64}
+    make_raster("small.tif", width=64, height=63)
+    make_raster("moved.tif", **size, transform=rasterio.Affine(30, 0, 5, 0, -30, 0))
+    make_raster("other.tif", **size, crs="EPSG:4326")
+    truncated = make_raster("truncated.tif", **size)
+    truncated.write_bytes(truncated.read_bytes()[:5000])
+    for jobs in ("1", "2"):
+        result = mucho("--func", "mod:copy", "-j", jobs, inputs=inputs)
+        one_error_line(result, 1, says)
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("old.tif", "the output old.tif exists: pass --overwrite to replace it"),
+        ("a.tif", "a.tif is the input a.tif: pass --overwrite"),
+        ("./b.tif", "./b.tif is the input b.tif: pass --overwrite"),
+        ("link.tif", "link.tif is the input a.tif: pass --overwrite"),
+        ("nowhere/out.tif", "the folder of nowhere/out.tif does not exist"),
+        ("/proc/out.tif", "takes no such file"),
+    ],
+)
+def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
+    (tmp_path / "old.tif").write_text("old")
+    (tmp_path / "link.tif").symlink_to("a.tif")
+    contents = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    one_error_line(mucho("--func", "mod:copy", output=output), 1, says)
+    assert {path: path.read_bytes() for path in contents} == contents
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["-f", "NOPE"], "there is no driver 'NOPE'"),
+        (["--co", "compress=foo"], "'foo' is an unexpected value for COMPRESS"),
+        (["--co", "blockxsize=100", "--co", "blockysize=100"], "multiples of 16"),
+        (["--co", "colour=red"], "COLOUR"),
+    ],
+)
+def test_drivers_and_their_options(mucho, tmp_path, args, says, leftovers):
+    one_error_line(mucho("--func", "mod:copy", *args), 1, says)
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+WAYS = [["-j", "1"], ["-j", "2", "--executor", "threads"], ["-j", "2"]]
+FUNCTIONS_THAT_FAIL = {
+    "bad": "rows 16:32, columns 16:32 (ij (1, 1)): the function raised ZeroDivisionError: by zero; "
+    "5 windows were done",
+    "leave": "(ij (0, 0)): the function raised SystemExit: 0; 0 windows were done",
+    "odd": "the function raised OddError: odd",
+}
+RESULTS_THAT_DO_NOT_FIT = {
+    "nothing": "returned None, expected a numpy array",
+    "listed": "returned a list, expected a numpy array",
+    "short": "returned an array of shape (1, 15, 16), expected (1, 16, 16)",
+    "twice": "returned an array of shape (2, 16, 16), expected (1, 16, 16)",
+    "wavering": "returned 1 bands of float32, for the first window 1 of float64",
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids="".join)
+@pytest.mark.parametrize("name", FUNCTIONS_THAT_FAIL)
+def test_functions_that_raise(mucho, tmp_path, name, way, leftovers):
+    (tmp_path / "out.tif").write_text("old")
+    result = mucho("--func", f"mod:{name}", "--overwrite", *way)
+    one_error_line(result, 1, FUNCTIONS_THAT_FAIL[name], traceback=True)
+    *_, place, _source, _exception, _error = [
+        line for line in result.stderr.splitlines() if set(line) - set(" ^~")
+    ]
+    assert 'mod.py", line' in place
+    assert place.endswith(f"in {name}")
+    assert (tmp_path / "out.tif").read_text() == "old"
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("way", WAYS, ids="".join)
+@pytest.mark.parametrize("name", RESULTS_THAT_DO_NOT_FIT)
+def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
+    count = [] if name == "wavering" else ["--count", "1"]
+    result = mucho("--func", f"mod:{name}", *count, *way)
+    one_error_line(result, 1, RESULTS_THAT_DO_NOT_FIT[name])
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_a_worker_that_dies(mucho, tmp_path, leftovers):
+    result = mucho("--func", "mod:die", "-j", "2")
+    one_error_line(
+        result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
+    )
+    assert "fewer jobs or smaller windows need less" in result.stderr
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_masked_pixels_without_nodata_are_not_lost_in_silence(mucho, module, tmp_path, leftovers):
+    module(
+        "import numpy as np\ndef run(data, *args): return np.ma.masked_greater(data[0], 100)",
+        "masks.py",
+    )
+    for jobs in ("1", "2"):
+        result = mucho("--func", "masks:run", "-j", jobs, inputs=["b.tif"])
+        one_error_line(result, 1, "masked pixels, and the output has no nodata to mark them")
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+    result = mucho("--func", "masks:run", "-j", "2", "--nodata", "0", inputs=["b.tif"])
+    assert result.exit_code == 0, result.output
+
+
+def test_an_output_that_would_be_gone(mucho):
+    result = mucho("--func", "mod:copy", output="/vsimem/out.tif")
+    one_error_line(result, 1, "would be gone when this command ends")
+
+
+def test_an_output_in_an_archive(mucho, tmp_path):
+    result = mucho("--func", "mod:copy", output="zip://z.zip!out.tif")
+    one_error_line(result, 1, "is in an archive")
+    assert not [path for path in tmp_path.iterdir() if "zip" in path.name]
+
+
+def test_a_name_that_is_too_long(mucho, leftovers):
+    result = mucho("--func", "mod:copy", output="x" * 300 + ".tif")
+    one_error_line(result, 1, "File name too long")
+    assert len(result.stderr) < 300
+    assert not leftovers()
+
+
+def test_lossy_compression_of_the_input_is_mentioned(mucho, make_raster, caplog):
+    make_raster("jpeg.tif", dtype="uint8", width=64, height=64, compress="jpeg")
+    assert mucho("--func", "mod:copy", inputs=["jpeg.tif"]).exit_code == 0
+    assert "with jpeg, which changes values: pass --co compress=deflate" in caplog.text
+
+
+def test_a_folder_that_takes_no_file(mucho, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere; /proc stands in, above")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    one_error_line(mucho("--func", "mod:copy", output="closed/out.tif"), 1, "takes no such file")
