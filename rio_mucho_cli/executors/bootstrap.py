@@ -13,7 +13,10 @@ from multiprocessing.connection import Connection
 def main() -> None:
     """Connect to the parent, import, and work until it says that it is enough."""
     connection = Connection(int(sys.argv[1]))
-    path, argv = pickle.loads(connection.recv_bytes())
+    try:
+        path, argv = pickle.loads(connection.recv_bytes())
+    except (EOFError, OSError):
+        return  # the parent is gone
     own = list(sys.path)
     sys.path.extend(entry for entry in path if entry not in own)
     from rio_mucho_cli.executors.processes import serve

@@ -36,6 +36,7 @@ from typing import Any, TypeAlias
 import cloudpickle
 from rasterio.errors import NotGeoreferencedWarning
 
+from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.worker import Order, begin
 
@@ -69,12 +70,28 @@ class ProcessExecutor(Executor):
         A pickled call that each makes before anything else.
     variables : dict
         Environment variables that they have, besides this process's.
+
+    Raises
+    ------
+    MuchoError
+        If the system does not allow so many.
     """
 
     def __init__(self, jobs: int, setup: bytes, variables: dict[str, str]) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._died: ProcessDiedError | None = None
-        self._workers = [_start(variables) for _ in range(jobs)]
+        self._workers: list[tuple[subprocess.Popen[bytes], Connection]] = []
+        try:
+            for _ in range(jobs):
+                self._workers.append(_start(variables))
+        except OSError as exc:
+            for process, connection in self._workers:
+                with process, connection:
+                    process.kill()
+            raise MuchoError(
+                f"only {len(self._workers)} of {jobs} worker processes could be started "
+                f"({exc.strerror}): use fewer jobs"
+            ) from None
         self._threads = [
             threading.Thread(target=self._drive, args=(*worker, setup), daemon=True)
             for worker in self._workers
@@ -186,9 +203,9 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
 
 def serve(connection: Connection) -> None:
     """Make calls that the parent sends, in a worker process, until it sends none."""
-    fn, args, kwargs = pickle.loads(connection.recv_bytes())
-    fn(*args, **kwargs)
     with suppress(EOFError, OSError):  # the parent is gone
+        fn, args, kwargs = pickle.loads(connection.recv_bytes())
+        fn(*args, **kwargs)
         while data := connection.recv_bytes():
             connection.send_bytes(_answer(data))
 

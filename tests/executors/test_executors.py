@@ -1,5 +1,6 @@
 """What every executor promises, and what the processes promise besides."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import rasterio
 import rasterio.env
 from rasterio.windows import Window
 
+from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors import EXECUTORS, open_executor, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.work.worker import Order, work
@@ -152,6 +154,25 @@ def test_calls_after_a_death_fail_too(order):
         with pytest.raises(ProcessDiedError):
             dead.result(timeout=30)
         executor.submit(work, "run", PLANNED).result(timeout=30)
+
+
+def test_more_workers_than_the_system_allows(order, monkeypatch, children):
+    before, started = set(children()), []
+
+    def few(*args, **kwargs):
+        if len(started) == 2:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(popen(*args, **kwargs))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", few)
+    with (
+        pytest.raises(MuchoError, match="only 2 of 5 worker processes could be started"),
+        open_executor("processes", 5, "run", order(lambda *args: value(1))),
+    ):
+        pass
+    assert set(children()) <= before
 
 
 def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
