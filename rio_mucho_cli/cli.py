@@ -23,7 +23,7 @@ from rasterio.rio import options
 
 if TYPE_CHECKING:
     from rio_mucho_cli.errors import MuchoError
-    from rio_mucho_cli.job import Job, Windows
+    from rio_mucho_cli.job import Windows
     from rio_mucho_cli.progress import Event, Listener
 
 INTERRUPTED = 130
@@ -190,13 +190,6 @@ def mucho(
     \b
         $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
     """  # noqa: D301 (click wants the character itself)
-    from rio_mucho_cli import engine
-    from rio_mucho_cli.errors import MuchoError, OutputError
-    from rio_mucho_cli.executors import usable_cpus
-    from rio_mucho_cli.job import Job
-    from rio_mucho_cli.work.environment import keep_memory
-    from rio_mucho_cli.work.functions import FunctionRef
-
     # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     if output is None:
@@ -206,20 +199,17 @@ def mucho(
     if windows == "-" and global_args == "-":
         raise click.UsageError("--windows and --global-args cannot both be standard input")
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
-    job: Job | None = None
     try:
         with ctx.obj["env"]:
-            if output.startswith("/vsimem/"):
-                raise OutputError(f"{output} would be gone when this command ends: give a file")
-            function = FunctionRef(func, str(Path.cwd()))
-            function.load()
-            job = Job(
+            _run(
+                func,
+                windows,
+                global_args,
+                args,
+                quiet,
                 inputs=inputs,
                 output=output,
-                function=function,
                 mode=mode,
-                windows=_read_windows(windows),
-                global_args={**_json_object(global_args), **args},
                 driver=driver,
                 dtype=dtype,
                 count=count,
@@ -228,16 +218,56 @@ def mucho(
                 creation_options=creation_options,
                 overwrite=overwrite,
                 executor=executor,
-                jobs=usable_cpus() if jobs in (None, -1) else jobs,
+                jobs=jobs,
             )
-            keep_memory()
-            with _bar(quiet) as listen:
-                engine.run(job, listen)
-    except MuchoError as exc:
-        raise _failure(exc) from None
     except KeyboardInterrupt:
         click.echo(f"Interrupted: {output} was not written.", err=True)
         _leave(INTERRUPTED)
+
+
+def _run(
+    func: str,
+    windows: str | None,
+    global_args: str | None,
+    args: dict[str, Any],
+    quiet: bool,
+    *,
+    output: str,
+    jobs: int | None,
+    **given: Any,
+) -> None:
+    """Make a Job of what was given, and run it.
+
+    Raises
+    ------
+    ClickException
+        For every MuchoError, with its message and its exit status.
+    """
+    from rio_mucho_cli import engine
+    from rio_mucho_cli.errors import MuchoError, OutputError
+    from rio_mucho_cli.executors import usable_cpus
+    from rio_mucho_cli.job import Job
+    from rio_mucho_cli.work.environment import keep_memory
+    from rio_mucho_cli.work.functions import FunctionRef
+
+    try:
+        if output.startswith("/vsimem/"):
+            raise OutputError(f"{output} would be gone when this command ends: give a file")
+        function = FunctionRef(func, str(Path.cwd()))
+        function.load()
+        job = Job(
+            function=function,
+            windows=_read_windows(windows),
+            global_args={**_json_object(global_args), **args},
+            output=output,
+            jobs=usable_cpus() if jobs in (None, -1) else jobs,
+            **given,
+        )
+        keep_memory()
+        with _bar(quiet) as listen:
+            engine.run(job, listen)
+    except MuchoError as exc:
+        raise _failure(exc) from None
 
 
 def _read_windows(text: str | None) -> Windows:

@@ -199,14 +199,18 @@ def _in_order(
 def _worker_died(exc: BrokenExecutor, planned: PlannedWindow) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
     window, ij = planned
-    how, why = "died", "its own messages, above, may say why"
+    signals = {int(number): number.name for number in signal.Signals}
+    how, why = "was lost", str(exc)
     if isinstance(exc, ProcessDiedError):
+        how = f"ended with exit status {exc.exitcode}"
+        why = "the function, or a library that it calls, ended the process"
         if exc.exitcode < 0:
-            name = signal.Signals(-exc.exitcode).name
-            how, why = f"was killed by {name}", _DEATHS.get(name, why)
-        else:
-            how = f"ended with exit status {exc.exitcode}"
-            why = "the function, or a library that it calls, ended the process"
+            name = signals.get(-exc.exitcode, f"signal {-exc.exitcode}")
+            how, why = f"was killed by {name}", _DEATHS.get(name, "nobody here knows by whom")
+        if not exc.started:
+            return WorkerDiedError(
+                f"a worker process {how} before it was ready: its own messages, above, may say why"
+            )
     error = WorkerDiedError(
         f"a worker process {how} while it worked on {describe(window)} (ij {ij}): {why}"
     )

@@ -68,9 +68,12 @@ def held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _DEFAULTS}
+    before = {number: signal.getsignal(number) for number in _DEFAULTS}
+    ours = [number for number, handler in before.items() if handler is not None]  # None: C's
+    for number in ours:
+        signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in ours:
+            signal.signal(number, before[number])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
@@ -118,6 +120,11 @@ class RioMucho:
             profile["transform"] = guard_transform(profile["transform"])
         output = self.outpath_or_dataset
         is_path = isinstance(output, str | os.PathLike)
+        if is_path and "driver" not in profile:
+            with suppress(ValueError):
+                profile["driver"] = driver_from_extension(os.fspath(output))
+        if isinstance(profile.get("nodata"), str):
+            profile["nodata"] = float(profile["nodata"])
         job = Job(
             inputs=[os.fspath(path) for path in self.inpaths],
             output=os.fspath(output) if is_path else output,

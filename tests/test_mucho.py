@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioIOError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
@@ -63,6 +64,18 @@ def test_options_by_hand(tif, out, profile_of, processes):
         rm.run(processes)
     profile = profile_of(out)
     assert (profile["dtype"], profile["blockxsize"], profile["nodata"]) == ("float32", 32, -1)
+
+
+@both
+def test_options_that_rasterio_understands_without_more(tif, out, profile_of, processes):
+    gcps = [GroundControlPoint(row, col, col * 2.0, -row) for row in (0, 48) for col in (0, 64)]
+    options = {
+        "width": 64, "height": 48, "count": 1, "dtype": "uint16", "gcps": gcps, "crs": "EPSG:4326",
+        "nodata": "7", "tiled": True, "blockxsize": 16, "blockysize": 16,
+    }  # fmt: skip
+    riomucho.RioMucho([tif], out, double, options=options).run(processes)
+    with rasterio.open(out) as src:
+        assert (src.driver, src.nodata, len(src.gcps[0])) == ("GTiff", 7, 4)
 
 
 def test_meta_without_block_sizes(tif, out, read):

@@ -5,6 +5,7 @@ and rasterio, while that path stands behind the interpreter's own: a user's
 ``numpy.py`` beside a function is no reason for workers to fail.
 """
 
+import os
 import pickle
 import sys
 from multiprocessing.connection import Connection
@@ -13,6 +14,10 @@ from multiprocessing.connection import Connection
 def main() -> None:
     """Connect to the parent, import, and work until it says that it is enough."""
     connection = Connection(int(sys.argv[1]))
+    # What the function starts must not hold the pipe: it would keep the parent
+    # from seeing the end of this process.
+    os.set_inheritable(connection.fileno(), False)
+    os.register_at_fork(after_in_child=connection.close)
     try:
         path, argv = pickle.loads(connection.recv_bytes())
     except (EOFError, OSError):

@@ -20,6 +20,7 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,21 +43,28 @@ from rio_mucho_cli.work.worker import Order, begin
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
+# Seconds for a worker to end by itself, after its last call; a thread that the
+# function has left running would keep it for ever.
+_PATIENCE = 5
+
 _Call: TypeAlias = "tuple[Future[Any], bytes]"
 
 
 class ProcessDiedError(BrokenExecutor):
-    """A worker process ended in the middle of a call.
+    """A worker process ended in the middle of a call, or before any.
 
     Attributes
     ----------
     exitcode : int
         Minus the number of the signal that killed it, or its exit status.
+    started : bool
+        Whether it was ready for calls.
     """
 
-    def __init__(self, exitcode: int) -> None:
+    def __init__(self, exitcode: int, *, started: bool) -> None:
         super().__init__(f"a worker process ended with {exitcode}")
         self.exitcode = exitcode
+        self.started = started
 
 
 class ProcessExecutor(Executor):
@@ -79,21 +87,23 @@ class ProcessExecutor(Executor):
 
     def __init__(self, jobs: int, setup: bytes, variables: dict[str, str]) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._died: ProcessDiedError | None = None
+        self._died: BrokenExecutor | None = None
         self._workers: list[tuple[subprocess.Popen[bytes], Connection]] = []
         try:
             for _ in range(jobs):
                 self._workers.append(_start(variables))
-        except OSError as exc:
+        except (OSError, TypeError) as exc:  # there may be no sys.executable
             for process, connection in self._workers:
                 with process, connection:
                     process.kill()
             raise MuchoError(
-                f"only {len(self._workers)} of {jobs} worker processes could be started "
-                f"({exc.strerror}): use fewer jobs"
+                f"only {len(self._workers)} of {jobs} worker processes could be started ({exc}): "
+                f"use {'fewer jobs' if self._workers else 'the executor threads'}"
             ) from None
+        argv = getattr(sys, "argv", [""])
+        caller = pickle.dumps(([entry for entry in sys.path if isinstance(entry, str)], argv))
         self._threads = [
-            threading.Thread(target=self._drive, args=(*worker, setup), daemon=True)
+            threading.Thread(target=self._drive, args=(*worker, [caller, setup]), daemon=True)
             for worker in self._workers
         ]
         for thread in self._threads:
@@ -110,8 +120,9 @@ class ProcessExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: when the queue is empty, or, to cancel, at once."""
         if cancel_futures:
-            for process, _ in self._workers:
+            for process, connection in self._workers:
                 process.kill()
+                _hang_up(connection)
         for _ in self._threads:
             self._calls.put(None)
         if wait:
@@ -119,30 +130,37 @@ class ProcessExecutor(Executor):
                 thread.join()
 
     def _drive(
-        self, process: subprocess.Popen[bytes], connection: Connection, setup: bytes
+        self, process: subprocess.Popen[bytes], connection: Connection, opening: list[bytes]
     ) -> None:
         """Feed one process, in a thread of its own."""
+        future: Future[Any] | None = None
         with process, connection:
             try:
-                connection.send_bytes(pickle.dumps((sys.path, sys.argv)))
-                connection.send_bytes(setup)
-            except OSError:
-                pass  # it is gone: the first call will find that out
-            while (call := self._calls.get()) is not None:
-                future, data = call
-                if not future.set_running_or_notify_cancel():
-                    continue
-                try:
+                for data in opening:
                     connection.send_bytes(data)
-                    answer = connection.recv_bytes()
-                except (EOFError, OSError):
-                    self._died = ProcessDiedError(process.wait())
-                    future.set_exception(self._died)
-                    self._fail_queued()
-                    return
-                _settle(future, answer)
-            with suppress(OSError):
+                connection.recv_bytes()  # it is ready
+                while (call := self._calls.get()) is not None:
+                    if not call[0].set_running_or_notify_cancel():
+                        continue
+                    future = call[0]
+                    connection.send_bytes(call[1])
+                    _settle(future, connection.recv_bytes())
                 connection.send_bytes(b"")
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+            except (EOFError, OSError):
+                self._fail(ProcessDiedError(process.wait(), started=future is not None), future)
+            except BaseException as exc:  # whatever it is, nobody must wait for ever
+                self._fail(BrokenExecutor(f"{type(exc).__name__}: {exc}"), future)
+            finally:
+                process.kill()
+
+    def _fail(self, error: BrokenExecutor, future: Future[Any] | None) -> None:
+        """End the call that a worker was making, and all that may have none left."""
+        self._died = error
+        if future is not None and not future.done():
+            future.set_exception(error)
+        self._fail_queued()
 
     def _fail_queued(self) -> None:
         """End the futures that no worker may be left for."""
@@ -165,6 +183,12 @@ def _settle(future: Future[Any], answer: bytes) -> None:
         future.set_result(value)
     else:
         future.set_exception(value)
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection for whoever waits on it, even if other processes hold its other end."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as pipe:
+        pipe.shutdown(socket.SHUT_RDWR)
 
 
 def _start(variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], Connection]:
@@ -206,6 +230,7 @@ def serve(connection: Connection) -> None:
     with suppress(EOFError, OSError):  # the parent is gone
         fn, args, kwargs = pickle.loads(connection.recv_bytes())
         fn(*args, **kwargs)
+        connection.send_bytes(b"ready")
         while data := connection.recv_bytes():
             connection.send_bytes(_answer(data))
 

@@ -53,6 +53,7 @@ class BlockWriter:
         path, name = self._target.temporary, self._target.path
         sparse = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         dst = gdal.create(str(path), name, {**sparse, "sparse_ok": "YES"}, self._options)
+        self._nodata = dst.nodata
         gdal.close(dst, name)
         self._file = path.open("r+b", buffering=0)
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
@@ -133,9 +134,8 @@ class BlockWriter:
 
     def _empty(self, rows: int) -> bytes:
         """Encode one block of nothing but nodata."""
-        nodata = self._profile.get("nodata")
         shape = (int(self._profile["count"]), rows, min(self._block.width, self._size.width))
-        array = np.full(shape, 0 if nodata is None else nodata, self._profile["dtype"])
+        array = np.full(shape, 0 if self._nodata is None else self._nodata, self._profile["dtype"])
         return encode(array, self._profile).blocks[0]
 
     def _sparse_ok(self) -> Any:

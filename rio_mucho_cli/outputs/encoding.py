@@ -14,7 +14,10 @@ from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.tiff import Directory, split
 
 # What concerns the whole file, and not how a block is encoded.
-_WHOLE_FILE = {"CRS", "TRANSFORM", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB", "RPCTXT"}
+_WHOLE_FILE = {
+    "CRS", "TRANSFORM", "GCPS", "RPCS", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB",
+    "RPCTXT",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

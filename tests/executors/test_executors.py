@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import BrokenExecutor
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import rasterio.env
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors import EXECUTORS, open_executor, usable_cpus
+from rio_mucho_cli.executors import EXECUTORS, open_executor, processes, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.work.worker import Order, work
 
@@ -154,6 +155,77 @@ def test_calls_after_a_death_fail_too(order):
         with pytest.raises(ProcessDiedError):
             dead.result(timeout=30)
         executor.submit(work, "run", PLANNED).result(timeout=30)
+
+
+def test_a_result_that_the_parent_cannot_take_ends_the_run(order, monkeypatch):
+    def out_of_memory(*args):
+        raise MemoryError("no room for a result")
+
+    monkeypatch.setattr(processes, "_settle", out_of_memory)
+    made = order(lambda *args: value(1))
+    with (
+        pytest.raises(BrokenExecutor, match="no room for a result"),
+        open_executor("processes", 2, "run", made) as executor,
+    ):
+        futures = [executor.submit(work, "run", PLANNED) for _ in range(5)]
+        for future in futures:
+            future.result(timeout=30)
+
+
+def test_workers_that_cannot_start_say_so(order, monkeypatch, tmp_path):
+    (tmp_path / "false").write_text("#!/bin/sh\nexit 4\n")
+    (tmp_path / "false").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "false"))
+    with (
+        pytest.raises(ProcessDiedError) as caught,
+        open_executor("processes", 2, "run", order(lambda *args: value(1))) as executor,
+    ):
+        executor.submit(work, "run", PLANNED).result(timeout=30)
+    assert (caught.value.exitcode, caught.value.started) == (4, False)
+    monkeypatch.setattr(sys, "executable", None)
+    with (
+        pytest.raises(MuchoError, match=r"only 0 of 2 .*use the executor threads"),
+        open_executor("processes", 2, "run", order(lambda *args: value(1))),
+    ):
+        pass
+
+
+def test_a_path_and_arguments_that_are_odd(order, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, threading.Lock()])
+    monkeypatch.delattr(sys, "argv")
+    with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
+
+
+def test_what_a_function_forks_does_not_hide_its_workers_death(order):
+    def fork_and_die(data, window, ij, global_args):
+        if os.fork() == 0:
+            signal.pause()  # it ends when the test kills its group
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def within(executor):
+        executor.submit(os.setpgid, 0, 0).result(timeout=30)
+        group = executor.submit(os.getpgid, 0).result(timeout=30)
+        try:
+            executor.submit(work, "run", PLANNED).result(timeout=30)
+        finally:
+            os.killpg(group, signal.SIGKILL)
+
+    with (
+        pytest.raises(ProcessDiedError),
+        open_executor("processes", 1, "run", order(fork_and_die)) as executor,
+    ):
+        within(executor)
+
+
+def test_a_thread_that_a_function_left_running_does_not_keep_the_run(order, monkeypatch):
+    def leave(data, window, ij, global_args):
+        threading.Thread(target=threading.Event().wait).start()
+        return value(1)
+
+    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    with open_executor("processes", 1, "run", order(leave)) as executor:
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
 
 
 def test_more_workers_than_the_system_allows(order, monkeypatch, children):

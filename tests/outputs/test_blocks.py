@@ -153,6 +153,14 @@ def test_what_no_window_covers_is_nodata(tmp_path, block, nodata, sparse, interl
     assert bool(missing) == (sparse == "YES")
 
 
+def test_nodata_that_gdal_rounds_is_filled_in_as_it_was_rounded(tmp_path):
+    array = image(1, "int64")
+    profile = profile_of(array, TILE, nodata=2**53 + 1)
+    write(tmp_path / "out.tif", array, profile, TILE, cover(WIDTH, HEIGHT, TILE)[:1])
+    with rasterio.open(tmp_path / "out.tif") as src:
+        assert src.read_masks(1)[20:].max() == 0
+
+
 def test_blocks_of_nothing_but_nodata_take_no_bytes_if_that_is_allowed(tmp_path):
     array = image(1, "uint8")
     array[:, :32] = 0
