@@ -31,8 +31,6 @@ class Plan:
 
     Attributes
     ----------
-    first : Source or None
-        The first input, if there is one.
     windows : sequence of (window, ij)
     recipe : Recipe
         For the output's profile.
@@ -43,7 +41,6 @@ class Plan:
         1 if there is one window only.
     """
 
-    first: Source | None
     windows: Sequence[PlannedWindow]
     recipe: Recipe
     blocks: Layout | None
@@ -90,7 +87,6 @@ def make_plan(job: Job) -> Plan:
         given=job.profile,
     )
     return Plan(
-        first=first,
         windows=windows,
         recipe=recipe,
         blocks=_encodable(job, recipe, windows),
@@ -180,8 +176,9 @@ def order_for(job: Job, plan: Plan) -> Order:
     """Say what workers have to know; of the output, as much as is known by now."""
     count, dtype = job.count, job.dtype
     width = height = 0
-    if plan.first is not None:
-        width, height = plan.first.grid.width, plan.first.grid.height
+    first = plan.recipe.first
+    if first is not None:
+        width, height = first.grid.width, first.grid.height
     if job.profile is not None:
         count, dtype = job.profile.get("count"), job.profile.get("dtype")
         width, height = job.profile.get("width", width), job.profile.get("height", height)

@@ -23,7 +23,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.encoding import Encoded, encode
-from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.profile import Layout, is_yes
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.tiff import Directory, block_indexes
 
@@ -51,8 +51,9 @@ class BlockWriter:
         self._profile = profile
         self._size = Size(int(profile["width"]), int(profile["height"]))
         path, name = self._target.temporary, self._target.path
-        sparse = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
-        dst = gdal.create(str(path), name, {**sparse, "sparse_ok": "YES"}, self._options)
+        rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
+        self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
+        dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options)
         self._nodata = dst.nodata
         gdal.close(dst, name)
         self._file = path.open("r+b", buffering=0)
@@ -79,7 +80,7 @@ class BlockWriter:
 
     def commit(self) -> None:
         """Fill in the tables, and move the file into place."""
-        if str(self._sparse_ok()).upper() not in {"YES", "TRUE", "ON", "1"}:
+        if not self._sparse_ok:
             self._fill()
         for field, values in zip(
             self._directory.tables, (self._offsets, self._counts), strict=True
@@ -137,9 +138,6 @@ class BlockWriter:
         shape = (int(self._profile["count"]), rows, min(self._block.width, self._size.width))
         array = np.full(shape, 0 if self._nodata is None else self._nodata, self._profile["dtype"])
         return encode(array, self._profile).blocks[0]
-
-    def _sparse_ok(self) -> Any:
-        return next((v for k, v in self._profile.items() if k.upper() == "SPARSE_OK"), "NO")
 
     def _write(self, data: bytes, offset: int) -> None:
         """Write all of it: without a buffer, a write may take a part only."""

@@ -36,11 +36,6 @@ class Encoded:
     blocks: list[bytes]
     decoding: dict[str, bytes]
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all blocks."""
-        return sum(map(len, self.blocks))
-
 
 def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
     """Encode an array as a file with a profile would have it.

@@ -84,7 +84,7 @@ def choose_layout(
     """
     width, height = first.grid.width, first.grid.height
     asked_width, asked_height = _asked(options, "blockxsize"), _asked(options, "blockysize")
-    if str(options.get("tiled", "yes")).lower() in {"no", "false", "off", "0"}:
+    if is_no(options.get("tiled")):
         rows = asked_height or (first.block.height if first.is_striped else _TILE_UNIT)
         return Layout(Size(width, min(rows, height)), tiled=False)
     tile = _preferred_tile(first)
@@ -205,7 +205,7 @@ def layout_of(profile: Mapping[str, Any]) -> Layout | None:
         return None
     try:
         width, height = int(options["width"]), int(options["height"])
-        if str(options.get("tiled", "no")).lower() in {"yes", "true", "on", "1"}:
+        if is_yes(options.get("tiled")):
             block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
             return Layout(block, tiled=True)
         return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
@@ -284,6 +284,16 @@ def _compression(first: Source, dtype: str, count: int, interleave: str) -> dict
     if is_ycbcr and count == 3 and interleave == "pixel":
         compression["photometric"] = "ycbcr"
     return compression
+
+
+def is_yes(value: Any) -> bool:
+    """Whether an option is switched on, in one of the ways that GDAL understands."""
+    return str(value).lower() in {"yes", "true", "on", "1"}
+
+
+def is_no(value: Any) -> bool:
+    """Whether an option is switched off, in one of the ways that GDAL understands."""
+    return str(value).lower() in {"no", "false", "off", "0"}
 
 
 def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
