@@ -224,3 +224,14 @@ def mucho(rio, module, make_raster):
         return rio("mucho", *inputs, output, *defaults, *args, **kwargs)
 
     return call
+
+
+@pytest.fixture
+def tif(make_raster):
+    """A raster of 12 blocks; its path, as a str."""
+    return str(make_raster(width=64, height=48, tiled=True, blockxsize=16, blockysize=16, nodata=3))
+
+
+@pytest.fixture
+def out(tmp_path):
+    return str(tmp_path / "out.tif")

@@ -1,10 +1,6 @@
 """RioMucho stands in for rio-mucho's class: what programs written for that do."""
 
 import importlib
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +18,6 @@ both = pytest.mark.parametrize("processes", [1, 2])
 
 def double(data, window, ij, g_args):
     return data[0] * 2
-
-
-@pytest.fixture
-def tif(make_raster):
-    """A raster of 12 blocks; its path, as a str."""
-    return str(make_raster(width=64, height=48, tiled=True, blockxsize=16, blockysize=16, nodata=3))
-
-
-@pytest.fixture
-def out(tmp_path):
-    return str(tmp_path / "out.tif")
 
 
 @both
@@ -334,70 +319,3 @@ def test_every_public_name_is_there_and_no_other():
     assert package.__version__.count(".") == 2
     with pytest.raises(AttributeError, match="no attribute 'tub'"):
         _ = package.tub
-
-
-def test_a_program_may_fork_after_a_run(tif, out, read, tmp_path):
-    """Fork, where that is the default, and a run in the child, as rio-mucho did."""
-    program = f"""
-        import multiprocessing
-        import sys
-        import rio_mucho_cli as riomucho
-
-        def double(data, window, ij, global_args):
-            return data[0] * 2
-
-        def run(path):
-            options = dict(riomucho.utils.getOptions({tif!r}), compress="deflate")
-            riomucho.RioMucho([{tif!r}], path, double, options=options).run(2)
-
-        run({out!r})
-        child = multiprocessing.get_context("fork").Process(target=run, args=({out!r},))
-        child.start()
-        child.join(40)
-        sys.exit(child.exitcode)
-    """
-    path = tmp_path / "forks.py"
-    path.write_text(textwrap.dedent(program))
-    subprocess.run([sys.executable, "-W", "ignore", str(path)], check=True, timeout=60)
-    np.testing.assert_array_equal(read(out), read(tif) * 2)
-
-
-PROGRAM = """
-    import functools
-    import sys
-    import numpy as np
-    import rasterio
-    import {package} as riomucho
-
-    scale = 3
-
-    @functools.lru_cache
-    def factor():
-        return scale
-
-    def scaled(data, window, ij, global_args):
-        return np.array([d[0] // global_args["divide"] * factor() for d in data])
-
-    with rasterio.open(sys.argv[1]) as src:
-        windows = [[window, ij] for ij, window in src.block_windows()]
-        options = src.meta
-        options.update(count=2)
-
-    with riomucho.RioMucho([sys.argv[1], sys.argv[1]], sys.argv[2], scaled,
-            windows=windows, global_args={{"divide": 2}}, options=options) as rm:
-        rm.run(4)
-"""
-
-
-@pytest.mark.parametrize("how", ["file", "stdin"])
-def test_a_program_without_a_guard_defining_its_own_function(tmp_path, tif, out, read, how):
-    program = textwrap.dedent(PROGRAM.format(package="rio_mucho_cli"))
-    path = tmp_path / "program.py"
-    path.write_text(program)
-    command, stdin = ([str(path)], None) if how == "file" else (["-"], program)
-    done = subprocess.run(
-        [sys.executable, *command, tif, out],
-        input=stdin, capture_output=True, text=True, timeout=60, check=False, env=dict(os.environ),
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    np.testing.assert_array_equal(read(out), np.repeat(read(tif) // 2 * 3, 2, axis=0))
