@@ -150,6 +150,13 @@ def _json_object(value: str | None) -> dict[str, Any]:
     show_default=True,
     help="Where windows are worked on.",
 )
+@click.option(
+    "--mem-limit",
+    type=click.IntRange(min=1),
+    metavar="MB",
+    help="What all processes may take together, by estimate: windows become smaller, then jobs "
+    "fewer.  [default: what suits the jobs and the machine]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
 def mucho(
@@ -169,6 +176,7 @@ def mucho(
     overwrite: bool,
     jobs: int | None,
     executor: Any,
+    mem_limit: int | None,
     quiet: bool,
 ) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
@@ -219,6 +227,7 @@ def mucho(
                 overwrite=overwrite,
                 executor=executor,
                 jobs=jobs,
+                mem_limit=mem_limit,
             )
     except KeyboardInterrupt:
         click.echo(f"Interrupted: {output} was not written.", err=True)

@@ -1,12 +1,12 @@
 """Run a job: plan, hand windows out, write what comes back in order, commit.
 
-    Job ─▶ plan ─▶ windows ─▶ submit ─▶ ≤ 2 × jobs in flight ─▶ append ─▶ commit ─▶ Report
-                      ▲                                           │
-                      └─────────── one written, one more ◀────────┘
+    Job ─▶ plan ─▶ windows ─▶ batch ─▶ submit ─▶ ≤ 2 × jobs in flight ─▶ append ─▶ commit ─▶ Report
+                                ▲                                          │
+                                └─────────── one written, one more ◀───────┘
 
-Results are taken in the order of the windows, and a window is handed out only
-when an earlier one has been written. Bounded memory and the same bytes for
-every number of jobs follow from that.
+Results are taken in the order of the windows, and a batch of windows is handed
+out only when an earlier one has been written. Bounded memory and the same
+bytes for every number of jobs follow from that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,6 +24,7 @@ from itertools import islice
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import interrupts
+from rio_mucho_cli.batches import Batches
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
 from rio_mucho_cli.executors import open_executor
 from rio_mucho_cli.executors.processes import ProcessDiedError
@@ -33,8 +34,8 @@ from rio_mucho_cli.outputs.writers import Writer, open_writer
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.work.environment import without_georeferencing_warnings
-from rio_mucho_cli.work.worker import Result, work
+from rio_mucho_cli.work.environment import cache_held, without_georeferencing_warnings
+from rio_mucho_cli.work.worker import Result, work_all
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class _Run:
         job = self.job
         key = uuid.uuid4().hex
         with (
+            cache_held(plan.cache),
             open_writer(
                 job.output,
                 overwrite=job.overwrite,
@@ -178,27 +180,31 @@ def _in_order(
     executor: Executor, key: str, plan: Plan
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
-
-    def hand_out(windows: Iterable[PlannedWindow]) -> None:
-        waiting.extend((planned, executor.submit(work, key, planned)) for planned in windows)
-
     rest = iter(plan.windows)
-    waiting: deque[tuple[PlannedWindow, Future[Result | MuchoError]]] = deque()
-    in_flight = 1 if plan.jobs == 1 else 2 * plan.jobs
-    hand_out(islice(rest, in_flight))
-    while waiting:
-        planned, future = waiting.popleft()
+    batches = Batches(len(plan.windows), plan.in_flight)
+    waiting: deque[tuple[list[PlannedWindow], Future[list[Result | MuchoError]]]] = deque()
+    while True:
+        while len(waiting) < plan.in_flight and (batch := list(islice(rest, batches.next_size()))):
+            waiting.append((batch, executor.submit(work_all, key, batch)))
+        if not waiting:
+            return
+        batch, future = waiting.popleft()
         try:
-            outcome = future.result()
+            outcomes = deque(future.result())
         except BrokenExecutor as exc:
-            raise _worker_died(exc, planned) from None
-        yield planned, outcome
-        hand_out(islice(rest, 1))
+            raise _worker_died(exc, batch) from None
+        del future  # nothing keeps a result that has been written
+        for planned in batch[: len(outcomes)]:
+            outcome = outcomes.popleft()
+            if isinstance(outcome, Result):
+                batches.measure(outcome.seconds, outcome.data.nbytes)
+            yield planned, outcome
+            del outcome
 
 
-def _worker_died(exc: BrokenExecutor, planned: PlannedWindow) -> WorkerDiedError:
+def _worker_died(exc: BrokenExecutor, batch: Sequence[PlannedWindow]) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
-    window, ij = planned
+    window, ij = batch[min(getattr(exc, "progress", 0), len(batch) - 1)]
     signals = {int(number): number.name for number in signal.Signals}
     how, why = "was lost", str(exc)
     if isinstance(exc, ProcessDiedError):

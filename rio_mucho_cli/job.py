@@ -63,6 +63,10 @@ class Job:
     jobs : int
         How many windows are worked on at once. With one, it is in the calling
         thread.
+    mem_limit : int or None
+        MB that all processes of the run may take together, by estimate: it
+        makes windows smaller, and then jobs fewer. None: what suits the jobs
+        and the machine.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class Job:
     strict: bool = True
     executor: ExecutorName = "processes"
     jobs: int = 1
+    mem_limit: int | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs and (self.profile is None or self.windows is None):
@@ -103,6 +108,8 @@ class Job:
             raise UsageError(
                 f"jobs is {self.jobs}: expected at least 1, or on the command line -1 for all CPUs"
             )
+        if self.mem_limit is not None and self.mem_limit < 1:
+            raise UsageError(f"the memory limit is {self.mem_limit}: expected a number of MB")
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
         if not isinstance(self.function, FunctionRef) and not callable(self.function):

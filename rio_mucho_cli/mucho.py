@@ -51,6 +51,8 @@ class RioMucho:
         Passed to the function, as it is.
     executor : {"processes", "threads", "serial"}
         Where windows are worked on if `run` is given more than one process.
+    mem_limit : int, optional
+        MB that all processes may take together, by estimate.
 
     Raises
     ------
@@ -76,6 +78,7 @@ class RioMucho:
         global_args: Any = None,
         *,
         executor: ExecutorName = "processes",
+        mem_limit: int | None = None,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
@@ -91,6 +94,7 @@ class RioMucho:
         self.windows = chosen if isinstance(chosen, list) else list(chosen)
         self.global_args = global_args or {}
         self.executor = executor
+        self.mem_limit = mem_limit
 
     def __enter__(self) -> RioMucho:
         return self
@@ -137,6 +141,7 @@ class RioMucho:
             strict=False,
             executor=self.executor,
             jobs=usable_cpus() if processes is None else processes,
+            mem_limit=self.mem_limit,
         )
         try:
             return engine.run(job)

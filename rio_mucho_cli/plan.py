@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import rasterio
+from rasterio.errors import WindowError
 
 from rio_mucho_cli.errors import OutputError, WindowsError
 from rio_mucho_cli.executors import ExecutorName
@@ -17,6 +20,7 @@ from rio_mucho_cli.inputs.grid import require_one_grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.memory import CACHE, Budget
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.target import is_remote
@@ -39,6 +43,10 @@ class Plan:
     executor : str
     jobs : int
         1 if there is one window only.
+    in_flight : int
+        How many tasks are handed out at once.
+    cache : int
+        What GDAL's block cache may take in the calling process, in bytes.
     """
 
     windows: Sequence[PlannedWindow]
@@ -46,6 +54,8 @@ class Plan:
     blocks: Layout | None
     executor: ExecutorName
     jobs: int
+    in_flight: int
+    cache: int
 
 
 def make_plan(job: Job) -> Plan:
@@ -71,12 +81,12 @@ def make_plan(job: Job) -> Plan:
         profiles.check_options(job.creation_options)
         driver = profiles.choose_driver(job.driver, job.output_path, first)
         _check_driver(driver)
-    windows, layout = _plan_windows(job, first, driver)
-    single = job.jobs == 1 or len(windows) <= 1
-    executor: ExecutorName = "serial" if single else job.executor
+    executor = job.executor if job.jobs > 1 else "serial"
     if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
         log.info("threads instead of processes: inputs in this process's memory")
         executor = "threads"
+    budget = _budget(job, sources, executor)
+    windows, layout = _plan_windows(job, first, driver, budget.window_pixels())
     recipe = Recipe(
         first=first,
         driver=driver,
@@ -86,17 +96,52 @@ def make_plan(job: Job) -> Plan:
         options=job.creation_options,
         given=job.profile,
     )
-    return Plan(
-        windows=windows,
-        recipe=recipe,
-        blocks=_encodable(job, recipe, windows),
-        executor=executor,
-        jobs=1 if single else min(job.jobs, len(windows)),
+    blocks = _encodable(job, recipe, windows)
+    size = _largest(windows, *_size(recipe))
+    jobs, in_flight = budget.fitted(size.width * size.height)
+    if jobs < job.jobs:
+        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
+    if min(jobs, len(windows)) <= 1:
+        executor, jobs, in_flight = "serial", 1, 1
+    jobs = min(jobs, len(windows))
+    cache = CACHE * (1 if executor == "processes" else jobs)
+    if blocks is None:
+        # Blocks that several windows write to must stay until they are full.
+        cache = max(4 * CACHE, 2 * budget.result_bytes * _size(recipe).width * size.height)
+    return Plan(windows, recipe, blocks, executor, jobs, min(in_flight, 2 * jobs), cache)
+
+
+def _budget(job: Job, sources: Sequence[Source], executor: ExecutorName) -> Budget:
+    """Estimate what a pixel takes, and say what there is room for."""
+    profiles_ = [source.profile for source in sources]
+    read = sum(int(p["count"]) * _itemsize(p["dtype"]) for p in profiles_)
+    output = job.profile or {}
+    count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
+    dtype = job.dtype or output.get("dtype")
+    result = int(count) * (_itemsize(dtype) if dtype is not None else 4)
+    return Budget.of(
+        job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
     )
 
 
+def _itemsize(dtype: Any) -> int:
+    name = _dtype_name(dtype)
+    return 4 if name is None else np.dtype(name).itemsize
+
+
+def _largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
+    """Return the size of the window that has most pixels."""
+    largest = Size(1, 1)
+    for window, _ in windows:
+        with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
+            whole = windowing.as_window(window, width, height)
+            if whole.width * whole.height > largest.width * largest.height:
+                largest = Size(math.ceil(whole.width), math.ceil(whole.height))
+    return largest
+
+
 def _plan_windows(
-    job: Job, first: Source | None, driver: str
+    job: Job, first: Source | None, driver: str, most_pixels: int
 ) -> tuple[Sequence[PlannedWindow], Layout | None]:
     """Plan windows and the output's blocks: each is made to suit the other."""
     if first is None:
@@ -120,7 +165,9 @@ def _plan_windows(
     layout = profiles.choose_layout(first, job.creation_options, given)
     if given is None:
         whole_rows = first.is_striped or not layout.tiled
-        size = windowing.default_size(width, height, layout.block, whole_rows=whole_rows)
+        size = windowing.default_size(
+            width, height, layout.block, whole_rows=whole_rows, most=most_pixels
+        )
         given = windowing.cover(width, height, size)
     return given, layout if is_gtiff else None
 

@@ -10,7 +10,12 @@ import pytest
 import rasterio
 from affine import Affine
 from click.testing import CliRunner
+from hypothesis import settings
 from rasterio.rio.main import main_group
+
+# How long a test takes is the machine's affair.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 TRANSFORM = Affine(30.0, 0.0, 400000.0, 0.0, -30.0, 5000000.0)
 

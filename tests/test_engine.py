@@ -5,6 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio._env import get_gdal_config, set_gdal_config
 from rasterio.windows import Window
 
 from rio_mucho_cli import (
@@ -61,10 +63,10 @@ def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeyp
     in_flight, most = set(), []
 
     class Counting(ThreadPoolExecutor):
-        def submit(self, fn, key, planned):
-            future: Future = super().submit(fn, key, planned)
-            in_flight.add(planned[1])
-            most.append(len(in_flight))
+        def submit(self, fn, key, batch):
+            future: Future = super().submit(fn, key, batch)
+            in_flight.add(batch[-1][1])
+            most.append((len(in_flight), len(batch)))
             return future
 
     open_executor = engine.open_executor
@@ -81,8 +83,59 @@ def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeyp
 
     monkeypatch.setattr(engine, "open_executor", counting)
     run(job(windows=Size(16, 2), executor="threads", jobs=2), written)
-    assert len(most) == 4 * 24
-    assert max(most) == 4
+    assert sum(size for _, size in most) == 4 * 24
+    assert max(most)[0] == 4
+    assert [size for _, size in most[:4]] == [1] * 4  # nothing is known of them yet
+    assert most[5][1] > 1
+
+
+def end_late(data, window, ij, global_args):
+    if ij == (20, 1):
+        os._exit(7)
+    return data[0]
+
+
+def test_the_window_that_ended_its_worker_is_named_within_a_batch(job):
+    with pytest.raises(WorkerDiedError, match="exit status 7 while it worked on") as caught:
+        run(job(end_late, windows=Size(32, 2), executor="processes", jobs=2))
+    assert caught.value.ij == (20, 1)
+
+
+def test_a_memory_limit_makes_windows_smaller(make_raster, tmp_path, caplog):
+    caplog.set_level("INFO", "rio_mucho_cli")
+    source = make_raster("large.tif", width=2100, height=2100, tiled=True)
+    sizes = {}
+    for limit in (None, 205, 150):
+        seen = sizes[limit] = []
+        given = {"executor": "threads", "jobs": 4, "mem_limit": limit, "overwrite": True}
+        output = str(tmp_path / "out.tif")
+        run(Job(inputs=[str(source)], output=output, function=copy, **given), seen.append)
+    windows = {limit: len(seen) - 1 for limit, seen in sizes.items()}
+    assert windows[None] == 9
+    assert (windows[205], windows[150]) == (25, 81)
+    assert "jobs instead of 4, because of the memory limit" in caplog.text
+
+
+def test_a_memory_limit_that_is_too_small_leaves_nothing(job, tmp_path, leftovers):
+    with pytest.raises(UsageError, match="the memory limit is 50 MB, and one job needs about"):
+        run(job(mem_limit=50))
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("asked", [None, 12345678])
+def test_gdals_cache_is_held_during_a_run_and_then_as_it_was(job, asked):
+    seen = []
+
+    def look(data, window, ij, global_args):
+        seen.append(get_gdal_config("GDAL_CACHEMAX"))
+        return data[0]
+
+    before = get_gdal_config("GDAL_CACHEMAX")
+    with rasterio.Env(**{} if asked is None else {"GDAL_CACHEMAX": asked}):
+        run(job(look, executor="threads", jobs=3))
+    assert set(seen) == {3 * 16 * 1024**2 if asked is None else asked}
+    set_gdal_config("GDAL_CACHEMAX", before)
 
 
 def fail_late(data, window, ij, global_args):

@@ -1,7 +1,7 @@
-"""Worker processes: each a new interpreter, at the other end of a pipe of its own.
+"""Worker processes: each a new interpreter, at the other end of a channel of its own.
 
-    submit ─▶ queue ─▶ thread 1 ◀── pipe ──▶ process 1
-                   └─▶ thread 2 ◀── pipe ──▶ process 2
+    submit ─▶ queue ─▶ thread 1 ◀── channel ──▶ process 1
+                   └─▶ thread 2 ◀── channel ──▶ process 2
 
 A thread takes a call from the queue, sends it to its process, and waits for
 what comes of it. A worker is not forked from this process, whose GDAL has
@@ -10,8 +10,9 @@ caller's ``__main__``: scripts without a guard do not start themselves again.
 
 Pools that share one pipe, and a lock for it, among all workers (the standard
 library's, loky's) hang for ever when a worker is killed while it sends a
-result. With a pipe each, the worker's end is closed by the system, and the
-window that it was working on is known.
+result. With a channel each, the worker's end is closed by the system, and the
+window that it was working on is known: workers note in a small file, which
+the parent reads after a death, how far they have come with a call.
 """
 
 from __future__ import annotations
@@ -29,17 +30,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from multiprocessing.connection import Connection, Pipe
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import cloudpickle
 from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.executors.channel import Channel, Packed, pack, unnamed_file
 from rio_mucho_cli.work import environment
-from rio_mucho_cli.work.worker import Order, begin
+from rio_mucho_cli.work.worker import Order, begin, note_progress_with
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -47,7 +47,7 @@ _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 # function has left running would keep it for ever.
 _PATIENCE = 5
 
-_Call: TypeAlias = "tuple[Future[Any], bytes]"
+_Call: TypeAlias = "tuple[Future[Any], Packed]"
 
 
 class ProcessDiedError(BrokenExecutor):
@@ -59,12 +59,34 @@ class ProcessDiedError(BrokenExecutor):
         Minus the number of the signal that killed it, or its exit status.
     started : bool
         Whether it was ready for calls.
+    progress : int
+        How far the call had come, as it noted itself.
     """
 
-    def __init__(self, exitcode: int, *, started: bool) -> None:
+    def __init__(self, exitcode: int, *, started: bool, progress: int = 0) -> None:
         super().__init__(f"a worker process ended with {exitcode}")
         self.exitcode = exitcode
         self.started = started
+        self.progress = progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process, this end of its channel, and the file in which it notes its progress."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    progress: int
+
+    def noted(self) -> int:
+        return int.from_bytes(os.pread(self.progress, 8, 0), "little")
+
+    def close(self) -> None:
+        """Kill the process if it runs, and close what belongs to it."""
+        self.process.kill()
+        self.process.wait()
+        self.channel.close()
+        os.close(self.progress)
 
 
 class ProcessExecutor(Executor):
@@ -74,8 +96,8 @@ class ProcessExecutor(Executor):
     ----------
     jobs : int
         How many.
-    setup : bytes
-        A pickled call that each makes before anything else.
+    setup : Packed
+        A call that each makes before anything else.
     variables : dict
         Environment variables that they have, besides this process's.
 
@@ -85,17 +107,16 @@ class ProcessExecutor(Executor):
         If the system does not allow so many.
     """
 
-    def __init__(self, jobs: int, setup: bytes, variables: dict[str, str]) -> None:
+    def __init__(self, jobs: int, setup: Packed, variables: dict[str, str]) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._died: BrokenExecutor | None = None
-        self._workers: list[tuple[subprocess.Popen[bytes], Connection]] = []
+        self._workers: list[_Worker] = []
         try:
             for _ in range(jobs):
                 self._workers.append(_start(variables))
         except (OSError, TypeError) as exc:  # there may be no sys.executable
-            for process, connection in self._workers:
-                with process, connection:
-                    process.kill()
+            for worker in self._workers:
+                worker.close()
             raise MuchoError(
                 f"only {len(self._workers)} of {jobs} worker processes could be started ({exc}): "
                 f"use {'fewer jobs' if self._workers else 'the executor threads'}"
@@ -103,7 +124,7 @@ class ProcessExecutor(Executor):
         argv = getattr(sys, "argv", [""])
         caller = pickle.dumps(([entry for entry in sys.path if isinstance(entry, str)], argv))
         self._threads = [
-            threading.Thread(target=self._drive, args=(*worker, [caller, setup]), daemon=True)
+            threading.Thread(target=self._drive, args=(worker, caller, setup), daemon=True)
             for worker in self._workers
         ]
         for thread in self._threads:
@@ -112,7 +133,7 @@ class ProcessExecutor(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queue a call. Its future ends with ProcessDiedError if a worker has died."""
         future: Future[Any] = Future()
-        self._calls.put((future, cloudpickle.dumps((fn, args, kwargs))))
+        self._calls.put((future, pack((fn, args, kwargs))))
         if self._died is not None:
             self._fail_queued()
         return future
@@ -120,40 +141,41 @@ class ProcessExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: when the queue is empty, or, to cancel, at once."""
         if cancel_futures:
-            for process, connection in self._workers:
-                process.kill()
-                _hang_up(connection)
+            for worker in self._workers:
+                worker.process.kill()
+                worker.channel.hang_up()
         for _ in self._threads:
             self._calls.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
 
-    def _drive(
-        self, process: subprocess.Popen[bytes], connection: Connection, opening: list[bytes]
-    ) -> None:
+    def _drive(self, worker: _Worker, caller: bytes, setup: Packed) -> None:
         """Feed one process, in a thread of its own."""
         future: Future[Any] | None = None
-        with process, connection:
-            try:
-                for data in opening:
-                    connection.send_bytes(data)
-                connection.recv_bytes()  # it is ready
-                while (call := self._calls.get()) is not None:
-                    if not call[0].set_running_or_notify_cancel():
-                        continue
-                    future = call[0]
-                    connection.send_bytes(call[1])
-                    _settle(future, connection.recv_bytes())
-                connection.send_bytes(b"")
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_PATIENCE)
-            except (EOFError, OSError):
-                self._fail(ProcessDiedError(process.wait(), started=future is not None), future)
-            except BaseException as exc:  # whatever it is, nobody must wait for ever
-                self._fail(BrokenExecutor(f"{type(exc).__name__}: {exc}"), future)
-            finally:
-                process.kill()
+        started = False
+        try:
+            worker.channel.send_bytes(caller)
+            worker.channel.send(setup)
+            worker.channel.receive()
+            started = True
+            while (call := self._calls.get()) is not None:
+                future, packed = call
+                del call
+                if future.set_running_or_notify_cancel():
+                    worker.channel.send(packed)
+                    _settle(future, worker.channel.receive())
+                future = None  # nothing of a result may stay here until the next one
+            worker.channel.send(_ENOUGH)
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(_PATIENCE)
+        except (EOFError, OSError):
+            exitcode, progress = worker.process.wait(), worker.noted()
+            self._fail(ProcessDiedError(exitcode, started=started, progress=progress), future)
+        except BaseException as exc:  # whatever it is, nobody must wait for ever
+            self._fail(BrokenExecutor(f"{type(exc).__name__}: {exc}"), future)
+        finally:
+            worker.close()
 
     def _fail(self, error: BrokenExecutor, future: Future[Any] | None) -> None:
         """End the call that a worker was making, and all that may have none left."""
@@ -174,9 +196,9 @@ class ProcessExecutor(Executor):
                     call[0].set_exception(self._died)
 
 
-def _settle(future: Future[Any], answer: bytes) -> None:
+def _settle(future: Future[Any], answer: Packed) -> None:
     try:
-        succeeded, value = pickle.loads(answer)
+        succeeded, value = answer.load()
     except Exception as exc:
         succeeded, value = False, exc
     if succeeded:
@@ -185,23 +207,24 @@ def _settle(future: Future[Any], answer: bytes) -> None:
         future.set_exception(value)
 
 
-def _hang_up(connection: Connection) -> None:
-    """End a connection for whoever waits on it, even if other processes hold its other end."""
-    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as pipe:
-        pipe.shutdown(socket.SHUT_RDWR)
-
-
-def _start(variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], Connection]:
-    ours, theirs = Pipe()
+def _start(variables: dict[str, str]) -> _Worker:
+    ours, theirs = socket.socketpair()
+    progress = unnamed_file(8)
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    with theirs, _sigint_held():
-        process = subprocess.Popen(
-            [sys.executable, *flags, "-P", _BOOTSTRAP, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env={**os.environ, **variables},
-        )
-    return process, ours
+    files = theirs.fileno(), progress
+    try:
+        with theirs, _sigint_held():
+            process = subprocess.Popen(
+                [sys.executable, *flags, "-P", _BOOTSTRAP, *map(str, files)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=files,
+                env={**os.environ, **variables},
+            )
+    except BaseException:
+        ours.close()
+        os.close(progress)
+        raise
+    return _Worker(process, Channel(ours), progress)
 
 
 @contextmanager
@@ -215,7 +238,7 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """
     env = environment.capture()
     packed = replace(order, env=env).packed()
-    setup = pickle.dumps((_start_worker, (key, packed, os.getpid()), {}))
+    setup = pack((_start_worker, (key, packed, os.getpid()), {}))
     executor = ProcessExecutor(jobs, setup, environment.process_variables(env))
     try:
         yield executor
@@ -225,23 +248,24 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     executor.shutdown()
 
 
-def serve(connection: Connection) -> None:
+_ENOUGH = Packed(b"")
+
+
+def serve(sock: socket.socket, progress: int) -> None:
     """Make calls that the parent sends, in a worker process, until it sends none."""
+    note_progress_with(lambda done: os.pwrite(progress, done.to_bytes(8, "little"), 0))
+    channel = Channel(sock)
     with suppress(EOFError, OSError):  # the parent is gone
-        fn, args, kwargs = pickle.loads(connection.recv_bytes())
-        fn(*args, **kwargs)
-        connection.send_bytes(b"ready")
-        while data := connection.recv_bytes():
-            connection.send_bytes(_answer(data))
+        while (call := channel.receive()).data:
+            channel.send(_answer(call))
 
 
-def _answer(data: bytes) -> bytes:
+def _answer(call: Packed) -> Packed:
     try:
-        fn, args, kwargs = pickle.loads(data)
-        answer: bytes = cloudpickle.dumps((True, fn(*args, **kwargs)))
+        fn, args, kwargs = call.load()
+        return pack((True, fn(*args, **kwargs)))
     except BaseException as exc:
-        answer = cloudpickle.dumps((False, exc))
-    return answer
+        return pack((False, exc))
 
 
 def _start_worker(key: str, packed: bytes, parent: int) -> None:

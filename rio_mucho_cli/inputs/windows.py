@@ -42,7 +42,9 @@ def parse_size(text: str) -> Size | None:
     return size
 
 
-def default_size(width: int, height: int, block: Size, *, whole_rows: bool = False) -> Size:
+def default_size(
+    width: int, height: int, block: Size, *, whole_rows: bool = False, most: int | None = None
+) -> Size:
     """Choose a window of about a million pixels that is a whole number of blocks.
 
     Parameters
@@ -55,15 +57,16 @@ def default_size(width: int, height: int, block: Size, *, whole_rows: bool = Fal
         Make windows as wide as the raster: where the blocks of the input or
         the output are strips, a narrower window would decode or encode every
         strip several times.
+    most : int
+        How many pixels there is memory for. One block is the least there is,
+        and whole rows are not taken if there is no room for a row of blocks.
     """
-    if whole_rows:
-        rows = TARGET_PIXELS // width
-        return Size(width, max(1, rows // block.height) * block.height)
-    side = math.isqrt(TARGET_PIXELS)
-    return Size(
-        max(1, side // block.width) * block.width,
-        max(1, side // block.height) * block.height,
-    )
+    pixels = TARGET_PIXELS if most is None else min(TARGET_PIXELS, most)
+    if whole_rows and (most is None or width * block.height <= most or block.width >= width):
+        return Size(width, max(1, pixels // width // block.height) * block.height)
+    across = min(math.isqrt(pixels), pixels // block.height) // block.width
+    columns = max(1, across) * block.width
+    return Size(columns, max(1, pixels // columns // block.height) * block.height)
 
 
 def cover(width: int, height: int, size: Size) -> list[PlannedWindow]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
+from dataclasses import replace
 from io import FileIO
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ class BlockWriter:
         """Append the encoded blocks of a window."""
         indexes = block_indexes(window, self._block, *self._size, self._planes)
         self._check(data, len(indexes))
-        self._place(indexes, data.blocks)
+        self._place(indexes, data)
 
     def commit(self) -> None:
         """Fill in the tables, and move the file into place."""
@@ -97,9 +98,9 @@ class BlockWriter:
 
     def _check(self, data: Encoded, expected: int) -> None:
         """Raise OutputError unless the blocks are those of this file."""
-        if len(data.blocks) != expected:
+        if len(data.sizes) != expected:
             raise OutputError(
-                f"{self._target.path}: GDAL made {len(data.blocks)} blocks of a window, "
+                f"{self._target.path}: GDAL made {len(data.sizes)} blocks of a window, "
                 f"expected {expected}"
             )
         for name in self._decoding.keys() | data.decoding.keys():
@@ -109,11 +110,11 @@ class BlockWriter:
                     "whole file, so that its blocks could not be read: use other creation options"
                 )
 
-    def _place(self, indexes: np.ndarray[Any, Any], blocks: list[bytes]) -> None:
+    def _place(self, indexes: np.ndarray[Any, Any], data: Encoded) -> None:
         """Append blocks, and remember where they are; empty ones take no place."""
-        sizes = np.fromiter(map(len, blocks), np.int64, len(blocks))
+        sizes = data.sizes
         ends = self._end + np.cumsum(sizes)
-        self._write(b"".join(blocks), self._end)
+        self._write(data.content, self._end)
         self._offsets[indexes] = np.where(sizes > 0, ends - sizes, 0)
         self._counts[indexes] = sizes
         self._end = int(ends[-1])
@@ -131,15 +132,17 @@ class BlockWriter:
         short = self._empty(last) if last else empty
         for index in missing.tolist():
             is_last = index % per_plane == per_plane - 1
-            self._place(np.array([index]), [short if is_last else empty])
+            self._place(np.array([index]), short if is_last else empty)
 
-    def _empty(self, rows: int) -> bytes:
+    def _empty(self, rows: int) -> Encoded:
         """Encode one block of nothing but nodata."""
         shape = (int(self._profile["count"]), rows, min(self._block.width, self._size.width))
         array = np.full(shape, 0 if self._nodata is None else self._nodata, self._profile["dtype"])
-        return encode(array, self._profile).blocks[0]
+        encoded = encode(array, self._profile)
+        size = encoded.sizes[:1]
+        return replace(encoded, content=encoded.content[: size[0]], sizes=size)
 
-    def _write(self, data: bytes, offset: int) -> None:
+    def _write(self, data: Any, offset: int) -> None:
         """Write all of it: without a buffer, a write may take a part only."""
         file = cast("FileIO", self._file)
         rest = memoryview(data)

@@ -26,15 +26,24 @@ class Encoded:
 
     Attributes
     ----------
-    blocks : list of bytes
-        Band by band if bands are apart, and row by row. Empty ones take no
-        place in the file (SPARSE_OK).
+    content : ndarray of uint8
+        One block after the other: band by band if bands are apart, and row by
+        row.
+    sizes : ndarray of int64
+        Their numbers of bytes. Empty ones take no place in the file
+        (SPARSE_OK).
     decoding : dict
         What a reader has to know to decode them.
     """
 
-    blocks: list[bytes]
+    content: np.ndarray[Any, Any]
+    sizes: np.ndarray[Any, Any]
     decoding: dict[str, bytes]
+
+    @property
+    def nbytes(self) -> int:
+        """How large the blocks are together."""
+        return self.content.nbytes
 
 
 def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
@@ -68,7 +77,7 @@ def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
             with memory.open(**part) as dst:
                 dst.write(array)
             data = memory.getbuffer()
-            return Encoded(split(data), Directory.read(data).decoding(data))
+            return Encoded(*split(data), Directory.read(data).decoding(data))
     except OutputError:
         raise
     except Exception as exc:

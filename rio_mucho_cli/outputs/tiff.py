@@ -160,17 +160,31 @@ class Directory:
         return values.astype(kind).tobytes()
 
 
-def split(data: Any) -> list[bytes]:
+def split(data: Any) -> tuple[np.ndarray[Any, Any], Indexes]:
     """Return the encoded blocks of a TIFF, in the order of its tables.
 
-    A block that is not there is empty.
+    Returns
+    -------
+    content : ndarray of uint8
+        One block after the other.
+    sizes : ndarray of int64
+        Their numbers of bytes; 0 for a block that is not there.
     """
     directory = Directory.read(data)
-    offsets, counts = (directory.values(data, field) for field in directory.tables)
-    return [
-        bytes(data[offset : offset + count])
-        for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True)
+    offsets, sizes = (directory.values(data, field).astype(np.int64) for field in directory.tables)
+    there = np.flatnonzero(sizes)
+    starts, ends = offsets[there], offsets[there] + sizes[there]
+    # Blocks that follow each other in the file are taken in one piece.
+    breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
+    content = np.frombuffer(data, np.uint8)
+    pieces = [
+        content[run_starts[0] : run_ends[-1]]
+        for run_starts, run_ends in zip(
+            np.split(starts, breaks), np.split(ends, breaks), strict=True
+        )
+        if len(run_starts)
     ]
+    return np.concatenate([*pieces, content[:0]]), sizes
 
 
 def is_whole(data: Any) -> bool:

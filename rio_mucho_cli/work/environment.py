@@ -12,9 +12,12 @@ from typing import Any
 
 import rasterio
 import rasterio.env
+from rasterio._env import get_gdal_config, set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
+
+from rio_mucho_cli.memory import CACHE, MB
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -30,11 +33,6 @@ THREAD_VARIABLES = (
 # page: a tenth of the time of a cheap function.
 _MMAP_THRESHOLD = 32 * 1024 * 1024  # the most that glibc takes on 64-bit systems
 _TRIM_THRESHOLD = 1024 * 1024 * 1024
-
-# GDAL takes 5 % of the memory for its block cache in every process. A worker
-# reads a window once: what it needs is room for the blocks that two windows
-# share.
-CACHE_MB = 64
 
 
 def capture() -> dict[str, Any]:
@@ -73,7 +71,7 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     if not _user_set_threads():
         variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if "GDAL_CACHEMAX" not in os.environ and "GDAL_CACHEMAX" not in options:
-        variables["GDAL_CACHEMAX"] = str(CACHE_MB)
+        variables["GDAL_CACHEMAX"] = str(CACHE // MB)
     return variables
 
 
@@ -136,6 +134,25 @@ It is what worker processes get from their variables. A library that adds in
 another order with another number of threads would otherwise give other digits
 under another executor.
 """
+
+
+@contextmanager
+def cache_held(size: int) -> Iterator[None]:
+    """Hold GDAL's block cache to so many bytes, unless the user has set it.
+
+    GDAL takes 5 % of the memory for it in every process, and fills it with
+    blocks that are read once.
+    """
+    before = get_gdal_config("GDAL_CACHEMAX")
+    if "GDAL_CACHEMAX" in os.environ or "GDAL_CACHEMAX" in capture() or size >= before:
+        yield
+        return
+    set_gdal_config("GDAL_CACHEMAX", size)
+    try:
+        yield
+    finally:
+        set_gdal_config("GDAL_CACHEMAX", before)
+
 
 without_georeferencing_warnings = _Shared(_silenced)
 """Silence rasterio where inputs or outputs are plain images."""

@@ -1,9 +1,10 @@
 """One window from start to end, in a worker: read, call, check, encode.
 
-    begin(key, order) ──▶ the order of a run, once in each process
-    work(key, planned) ─▶ Result, or the MuchoError that ended the window,
-                          by a Worker that each thread makes for itself
-    dismiss(key) ───────▶ the workers' datasets are closed
+    begin(key, order) ────▶ the order of a run, once in each process
+    work(key, planned) ───▶ Result, or the MuchoError that ended the window,
+                            by a Worker that each thread makes for itself
+    work_all(key, batch) ─▶ the same for several windows, one after the other
+    dismiss(key) ─────────▶ the workers' datasets are closed
 
 Errors are returned, not raised: an exception that is raised in a worker
 process is at the mercy of its own pickling.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -119,6 +120,11 @@ class Result:
     call_seconds: float
     encode_seconds: float
 
+    @property
+    def seconds(self) -> float:
+        """What the window took, from start to end."""
+        return self.read_seconds + self.call_seconds + self.encode_seconds
+
 
 class Worker:
     """Open datasets and a function, in one thread."""
@@ -175,6 +181,9 @@ def _check_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> None:
 _orders: dict[str, Order | bytes] = {}
 _workers: dict[tuple[str, int], Worker] = {}
 
+# In the calling process nobody asks.
+_note_progress: Callable[[int], Any] = bool
+
 
 def begin(key: str, order: Order | bytes) -> None:
     """Take the order of a run into this process.
@@ -202,6 +211,27 @@ def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
                 return exc.at(window, ij)
     except MuchoError as exc:
         return exc
+
+
+def work_all(key: str, batch: Sequence[PlannedWindow]) -> list[Result | MuchoError]:
+    """Work on windows one after the other, up to the first error.
+
+    Small windows travel together, because sending a task takes as long as
+    working on one of them.
+    """
+    outcomes = []
+    for done, planned in enumerate(batch):
+        _note_progress(done)
+        outcomes.append(work(key, planned))
+        if isinstance(outcomes[-1], MuchoError):
+            break
+    return outcomes
+
+
+def note_progress_with(note: Callable[[int], Any]) -> None:
+    """Have `work_all` say how many windows of a batch are done, before each of them."""
+    global _note_progress
+    _note_progress = note
 
 
 def dismiss(key: str) -> None:

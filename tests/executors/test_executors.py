@@ -16,7 +16,7 @@ import rasterio.env
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors import EXECUTORS, open_executor, processes, usable_cpus
+from rio_mucho_cli.executors import EXECUTORS, channel, open_executor, processes, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.work.worker import Order, work
 
@@ -95,7 +95,7 @@ def test_processes_are_new_interpreters_with_their_own_limits(order):
 
     with open_executor("processes", 1, "run", order(look)) as executor:
         found = executor.submit(work, "run", PLANNED).result().data[0, 0].tolist()
-    assert found == [1, 64, os.getpid()]
+    assert found == [1, 16, os.getpid()]
 
 
 SCRIPT = """
@@ -130,8 +130,10 @@ def test_a_script_without_a_guard_is_not_started_again(script, tmp_path):
     assert (tmp_path / "out.tif").exists()
 
 
-def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order):
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order, shared):
     def large(data, window, ij, global_args):
+        channel._SMALLEST_SHARED = 0 if shared else 10**9
         threading.Timer(0.001 * ij[0], os.kill, (os.getpid(), signal.SIGKILL)).start()
         return np.zeros((30_000, 2, 3))
 
@@ -141,7 +143,7 @@ def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order):
             pytest.raises(ProcessDiedError) as caught,
             open_executor("processes", 2, "run", order(large)) as executor,
         ):
-            futures = [executor.submit(work, "run", (PLANNED[0], (number, 0))) for _ in range(9)]
+            futures = [executor.submit(work, "run", (PLANNED[0], (number, 0))) for _ in range(99)]
             for future in futures:
                 future.result(timeout=30)
         deaths += caught.value.exitcode == -signal.SIGKILL

@@ -44,6 +44,17 @@ def test_default_size_is_whole_blocks_and_about_a_million_pixels(width, height, 
         assert size.width * size.height >= w.TARGET_PIXELS / 4
 
 
+@given(st.integers(1, 10**6), st.integers(1, 10**6), SIZES, st.booleans(), st.integers(0, 10**9))
+def test_default_size_is_one_block_or_within_what_there_is_room_for(
+    width, height, block, whole_rows, most
+):
+    size = w.default_size(width, height, block, whole_rows=whole_rows, most=most)
+    assert size.width * size.height <= max(
+        most, block.width * block.height, width * block.height * (block.width >= width)
+    )
+    assert size.width % block.width == 0 or size.width == width
+
+
 def test_one_row_strips_do_not_make_a_window_for_each_row():
     size = w.default_size(8000, 8000, Size(256, 256), whole_rows=True)
     assert len(w.cover(8000, 8000, size)) == 32

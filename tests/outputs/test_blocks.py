@@ -111,7 +111,7 @@ def test_every_codec_equals_one_whole_write(
 SIDES, TIMES = st.integers(1, 5).map(lambda n: 16 * n), st.integers(1, 4)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     width=st.integers(1, 200), height=st.integers(1, 200), count=st.integers(1, 3),
     block=st.builds(Size, SIDES, SIDES), times=st.builds(Size, TIMES, TIMES),

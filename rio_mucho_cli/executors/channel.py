@@ -1,0 +1,272 @@
+"""Objects between two processes: pickles through a socket, large buffers in shared memory.
+
+    send(pack(value)) ─▶ head, pickle ──── socket ────▶ receive() ─▶ .load()
+                         └ arrays ─▶ segment ═ mapped by both ═▶ ┘
+
+The sender writes a buffer into a segment once, and the receiver looks at it
+there. A segment is used again when nothing in the receiver looks at it any
+more. Through a socket, a buffer takes five times the CPU time: it is copied
+in and out of the kernel, into memory that is new each time.
+
+Segments have no names: they are gone with the last process that has them,
+however that ends. Their memory is allocated and not only sized, so that a
+system without room for one says so, and the buffers go through the socket.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import socket
+import struct
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import cloudpickle
+
+# Smaller buffers stay in the pickle.
+_SMALLEST_BUFFER = 4096
+# Less than this goes through the socket.
+_SMALLEST_SHARED = 64 * 1024
+# Buffers start at multiples of this, as numpy's own arrays do.
+_ALIGNMENT = 64
+
+# Bytes of the pickle, number of buffers, number of segments given back, and
+# the segment that the buffers are in, or -1. Then follow the sizes of the
+# buffers, the numbers of the segments, the pickle, and buffers without segment.
+_HEAD = struct.Struct("<QIIq")
+
+# All pages at once: one by one, when they are looked at, takes twice the time.
+_MAPPING: dict[str, Any] = (
+    {"flags": mmap.MAP_SHARED | mmap.MAP_POPULATE} if hasattr(mmap, "MAP_POPULATE") else {}
+)
+
+Buffer: TypeAlias = "memoryview | bytearray"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A pickled object, with its large buffers beside the pickle."""
+
+    data: bytes
+    buffers: Sequence[Buffer] = ()
+
+    def load(self) -> Any:
+        """Make the object; its arrays look at the buffers where they are."""
+        return pickle.loads(self.data, buffers=self.buffers)
+
+
+def pack(value: Any) -> Packed:
+    """Pickle an object, functions without an importable name by value."""
+    buffers: list[memoryview] = []
+
+    def beside(buffer: pickle.PickleBuffer) -> bool:
+        """Take a large buffer out of the pickle; true if it stays there."""
+        with suppress(BufferError):  # not contiguous
+            raw = buffer.raw()
+            if raw.nbytes >= _SMALLEST_BUFFER:
+                buffers.append(raw)
+                return False
+        return True
+
+    data = cloudpickle.dumps(value, protocol=5, buffer_callback=beside)
+    return Packed(data, buffers)
+
+
+class Channel:
+    """One end of a connection. Each way is used by one thread at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._segments = _Segments()
+        self._theirs: dict[int, int] = {}  # the other end's segments: their files
+        self._unused: deque[int] = deque()  # those of them that can be given back
+
+    def send(self, packed: Packed) -> None:
+        """Send an object.
+
+        Raises
+        ------
+        OSError
+            If the other end is gone.
+        """
+        sizes = [memoryview(buffer).nbytes for buffer in packed.buffers]
+        back = [self._unused.popleft() for _ in range(len(self._unused))]
+        segment = None
+        if sum(sizes) >= _SMALLEST_SHARED:
+            segment = self._segments.take(sum(map(_aligned, sizes)))
+        number = -1 if segment is None else segment.number
+        head = _HEAD.pack(len(packed.data), len(sizes), len(back), number)
+        if segment is not None:
+            start = 0
+            for buffer, size in zip(packed.buffers, sizes, strict=True):
+                segment.mapped[start : start + size] = buffer
+                start += _aligned(size)
+        if segment is not None and segment.file is not None:
+            socket.send_fds(self._socket, [head], [segment.file])
+            segment.close_file()
+        else:
+            self._socket.sendall(head)
+        numbers = struct.pack(f"<{len(sizes) + len(back)}Q", *sizes, *back)
+        self._socket.sendall(numbers + packed.data)
+        if segment is None:
+            for buffer in packed.buffers:
+                self._socket.sendall(buffer)
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes, after their number in 8 bytes, to where nothing is imported yet."""
+        self._socket.sendall(len(data).to_bytes(8, "little") + data)
+
+    def receive(self) -> Packed:
+        """Wait for an object.
+
+        Raises
+        ------
+        EOFError, OSError
+            If the other end is gone.
+        MemoryError
+            If there is no room for its buffers.
+        """
+        head, files, _, _ = socket.recv_fds(self._socket, _HEAD.size, 1)
+        if 0 < len(head) < _HEAD.size:
+            head += self._receive(_HEAD.size - len(head))
+        if not head:
+            raise EOFError
+        length, buffers, back, number = _HEAD.unpack(head)
+        for file in files:
+            os.set_inheritable(file, False)
+            if number in self._theirs:
+                os.close(self._theirs[number])
+            self._theirs[number] = file
+        numbers = struct.unpack(f"<{buffers + back}Q", self._receive(8 * (buffers + back)))
+        sizes, given_back = numbers[:buffers], numbers[buffers:]
+        self._segments.put_back(given_back)
+        data = bytes(self._receive(length))
+        if number < 0:
+            return Packed(data, [self._receive(size) for size in sizes])
+        return Packed(data, self._look_at(number, sizes))
+
+    def hang_up(self) -> None:
+        """End the connection for whoever waits on it, even if other processes hold its end."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close this end. What has been received stays readable."""
+        self._socket.close()
+        for file in self._theirs.values():
+            os.close(file)
+        self._theirs.clear()
+
+    def _receive(self, size: int) -> bytearray:
+        data = bytearray(size)
+        rest = memoryview(data)
+        while rest:
+            count = self._socket.recv_into(rest)
+            if not count:
+                raise EOFError
+            rest = rest[count:]
+        return data
+
+    def _look_at(self, number: int, sizes: Sequence[int]) -> list[memoryview]:
+        """Map a segment; the mapping tells, when it goes, that nothing looks at it."""
+        try:
+            mapped = mmap.mmap(self._theirs[number], sum(map(_aligned, sizes)), **_MAPPING)
+        except OSError as exc:
+            raise MemoryError(f"no room for a result of {sum(sizes)} bytes ({exc})") from None
+        weakref.finalize(mapped, self._unused.append, number).atexit = False
+        whole, start, views = memoryview(mapped), 0, []
+        for size in sizes:
+            views.append(whole[start : start + size])
+            start += _aligned(size)
+        return views
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Shared memory; its file is open until the other end has it."""
+
+    number: int
+    mapped: mmap.mmap
+    file: int | None
+
+    def close_file(self) -> None:
+        if self.file is not None:
+            os.close(self.file)
+            self.file = None
+
+
+@dataclass(slots=True)
+class _Segments:
+    """The segments that one end writes to."""
+
+    free: dict[int, _Segment] = field(default_factory=dict)
+    lent: dict[int, _Segment] = field(default_factory=dict)
+
+    def take(self, size: int) -> _Segment | None:
+        """Return a segment for so many bytes, or None if there is no room."""
+        fitting = [segment for segment in self.free.values() if len(segment.mapped) >= size]
+        segment: _Segment | None
+        if fitting:
+            segment = min(fitting, key=lambda each: len(each.mapped))
+        else:
+            # The other end forgets a segment that is too small when another
+            # one comes by its number.
+            number = min(self.free, default=len(self.lent))
+            segment = _new_segment(number, size + size // 4)  # blocks differ in size
+        if segment is not None:
+            small = self.free.pop(segment.number, None)
+            if small is not None and small is not segment:
+                small.mapped.close()
+            self.lent[segment.number] = segment
+        return segment
+
+    def put_back(self, numbers: Sequence[int]) -> None:
+        """Take back what the other end does not look at any more."""
+        for number in numbers:
+            self.free[number] = self.lent.pop(number)
+
+
+def _new_segment(number: int, size: int) -> _Segment | None:
+    if not hasattr(os, "memfd_create"):
+        return None  # a file on a disk would gain nothing
+    try:
+        file = unnamed_file(size)
+    except OSError:
+        return None
+    try:
+        return _Segment(number, mmap.mmap(file, size), file)
+    except OSError:
+        os.close(file)
+        return None
+
+
+def unnamed_file(size: int) -> int:
+    """Make a file that no folder has, in memory where the system can, and allocate it.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+    if not hasattr(os, "memfd_create"):  # Linux has it
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(bytes(size))
+            return os.dup(file.fileno())
+    number = os.memfd_create("mucho")
+    try:
+        os.posix_fallocate(number, 0, size)
+    except OSError:
+        os.close(number)
+        raise
+    return number
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,125 @@
+"""What a run may take of the memory, and what that means for windows and jobs.
+
+    base + jobs × (worker + cache + window × copies) + tasks in flight × result
+
+is held below a limit: first by the size of the windows, then by the number of
+tasks in flight, then, if somebody has set the limit, by the number of jobs.
+It is an estimate, because nobody knows what the function takes for itself.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rio_mucho_cli.batches import BATCH_BYTES
+from rio_mucho_cli.errors import UsageError
+
+MB = 1024 * 1024
+
+CACHE = 16 * MB
+"""GDAL's block cache, for each job.
+
+A worker reads a window once. What it needs the cache for are the blocks of
+an input that two of its windows share.
+"""
+
+# The program with numpy, rasterio and GDAL, and each worker process.
+_BASE = 100 * MB
+_WORKER = 80 * MB
+# A function that works on whole arrays has some of its window's size at once,
+# and encoding takes two of the result's.
+_COPIES = 4
+# Nobody has to think of memory with so much for a job, or half of what there is.
+_DEFAULT_JOB = 256 * MB
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What windows and tasks may be like within a limit.
+
+    Attributes
+    ----------
+    limit : int
+        In bytes.
+    is_strict : bool
+        Whether somebody set it; else jobs are not reduced for it.
+    jobs : int
+    in_processes : bool
+        Whether each job has a process of its own.
+    read_bytes, result_bytes : int
+        For one pixel: of all inputs, and of what the function returns.
+    """
+
+    limit: int
+    is_strict: bool
+    jobs: int
+    in_processes: bool
+    read_bytes: int
+    result_bytes: int
+
+    @classmethod
+    def of(
+        cls, mem_limit: int | None, jobs: int, *, in_processes: bool, read: int, result: int
+    ) -> Budget:
+        """Make the budget of a run; `mem_limit` is in MB, None for the default."""
+        limit = min(_BASE + jobs * _DEFAULT_JOB, usable_memory() // 2)
+        if mem_limit is not None:
+            limit = mem_limit * MB
+        return cls(limit, mem_limit is not None, jobs, in_processes, read, result)
+
+    def window_pixels(self) -> int:
+        """Return how many pixels a window may have; it may be less than one."""
+        rest = self.limit - _BASE - self.jobs * self._fixed
+        each = self.jobs * _COPIES * (self.read_bytes + self.result_bytes)
+        return max(0, rest // (each + self._most_in_flight * self.result_bytes))
+
+    def fitted(self, pixels: int) -> tuple[int, int]:
+        """Return jobs and tasks in flight for windows of so many pixels.
+
+        Raises
+        ------
+        UsageError
+            If not even one job is within a limit that somebody set.
+        """
+        for jobs in range(self.jobs, 0, -1):
+            fewer = replace(self, jobs=jobs)
+            for in_flight in range(fewer._most_in_flight, jobs - 1, -1):
+                if fewer._total(pixels, in_flight) <= self.limit:
+                    return jobs, in_flight
+            if not self.is_strict:
+                return jobs, jobs
+        least = replace(self, jobs=1)._total(pixels, 1)
+        raise UsageError(
+            f"the memory limit is {self.limit // MB} MB, and one job needs about "
+            f"{-(-least // MB)} MB with windows of {pixels} pixels: "
+            "give that much, or smaller windows"
+        )
+
+    @property
+    def _fixed(self) -> int:
+        return CACHE + (_WORKER if self.in_processes else 0)
+
+    @property
+    def _most_in_flight(self) -> int:
+        return 1 if self.jobs == 1 else 2 * self.jobs
+
+    def _total(self, pixels: int, in_flight: int) -> int:
+        window = pixels * _COPIES * (self.read_bytes + self.result_bytes)
+        waiting = in_flight * max(pixels * self.result_bytes, BATCH_BYTES)
+        return _BASE + self.jobs * (self._fixed + window) + waiting
+
+
+def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how much memory this process may use, in bytes.
+
+    The machine's, or a container's limit: ``memory.max`` of cgroups v2
+    (``max`` where there is none), or ``memory.limit_in_bytes`` of v1.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            memory = min(memory, int((cgroup / name).read_text()))
+    return memory
