@@ -253,10 +253,10 @@ def _run(
         For every MuchoError, with its message and its exit status.
     """
     from rio_mucho_cli import engine
+    from rio_mucho_cli.environment import keep_memory
     from rio_mucho_cli.errors import MuchoError, OutputError
     from rio_mucho_cli.executors import usable_cpus
     from rio_mucho_cli.job import Job
-    from rio_mucho_cli.work.environment import keep_memory
     from rio_mucho_cli.work.functions import FunctionRef
 
     try:

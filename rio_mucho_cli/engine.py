@@ -25,6 +25,7 @@ from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import interrupts
 from rio_mucho_cli.batches import Batches
+from rio_mucho_cli.environment import cache_held, without_georeferencing_warnings
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
 from rio_mucho_cli.executors import open_executor
 from rio_mucho_cli.executors.processes import ProcessDiedError
@@ -34,7 +35,6 @@ from rio_mucho_cli.outputs.writers import Writer, open_writer
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.work.environment import cache_held, without_georeferencing_warnings
 from rio_mucho_cli.work.worker import Result, work_all
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ class _Run:
                 inputs=job.inputs,
                 options=job.creation_options,
                 blocks=plan.blocks,
+                conversion=plan.conversion,
             ) as writer,
             open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
         ):

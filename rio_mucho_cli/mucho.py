@@ -12,12 +12,12 @@ from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
+from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.work.environment import without_georeferencing_warnings
 from rio_mucho_cli.work.functions import UserFunction
 
 P = ParamSpec("P")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,7 +22,8 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import CACHE, Budget
 from rio_mucho_cli.outputs import profile as profiles
-from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
+from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.profile import PROFILE_KEYS, Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.worker import Order
 
@@ -37,9 +38,11 @@ class Plan:
     ----------
     windows : sequence of (window, ij)
     recipe : Recipe
-        For the output's profile.
+        For the profile of the output, or of the GeoTIFF that it is made from.
     blocks : Layout or None
-        The output's blocks, if workers encode them.
+        Its blocks, if workers encode them.
+    conversion : Conversion or None
+        What the GeoTIFF is converted to.
     executor : str
     jobs : int
         1 if there is one window only.
@@ -52,6 +55,7 @@ class Plan:
     windows: Sequence[PlannedWindow]
     recipe: Recipe
     blocks: Layout | None
+    conversion: Conversion | None
     executor: ExecutorName
     jobs: int
     in_flight: int
@@ -76,25 +80,29 @@ def make_plan(job: Job) -> Plan:
     first = sources[0] if sources else None
     if job.strict and job.mode != "manual_read":
         require_one_grid(job.inputs, [source.grid for source in sources])
-    driver = "GTiff"
-    if job.profile is None and job.output_path is not None and first is not None:
-        profiles.check_options(job.creation_options)
-        driver = profiles.choose_driver(job.driver, job.output_path, first)
-        _check_driver(driver)
+    driver = _choose_driver(job, first)
+    conversion = _conversion(job, driver)
     executor = job.executor if job.jobs > 1 else "serial"
     if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
         log.info("threads instead of processes: inputs in this process's memory")
         executor = "threads"
     budget = _budget(job, sources, executor)
-    windows, layout = _plan_windows(job, first, driver, budget.window_pixels())
+    options, given = job.creation_options, job.profile
+    if conversion is not None:
+        driver, options = "GTiff", INTERMEDIATE
+        if given is not None:
+            given = {name: given[name] for name in PROFILE_KEYS & given.keys()}
+            given.update(options, driver=driver, tiled=True, blockxsize=256, blockysize=256)
+    most = budget.window_pixels()
+    windows, layout = _plan_windows(job, first, options, most, is_gtiff=driver == "GTiff")
     recipe = Recipe(
         first=first,
         driver=driver,
         layout=layout,
         nodata=job.nodata,
         keep_nodata=job.keep_nodata,
-        options=job.creation_options,
-        given=job.profile,
+        options=options,
+        given=given,
     )
     blocks = _encodable(job, recipe, windows)
     size = _largest(windows, *_size(recipe))
@@ -108,7 +116,29 @@ def make_plan(job: Job) -> Plan:
     if blocks is None:
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * _size(recipe).width * size.height)
-    return Plan(windows, recipe, blocks, executor, jobs, min(in_flight, 2 * jobs), cache)
+    in_flight = min(in_flight, 2 * jobs)
+    return Plan(windows, recipe, blocks, conversion, executor, jobs, in_flight, cache)
+
+
+def _choose_driver(job: Job, first: Source | None) -> str:
+    driver = "GTiff"
+    if job.profile is not None:
+        driver = str(job.profile.get("driver", driver))
+    elif job.output_path is not None:
+        profiles.check_options(job.creation_options)
+        driver = profiles.choose_driver(job.driver, job.output_path, cast("Source", first))
+        _check_driver(driver)
+    return "GTiff" if driver.upper() == "GTIFF" else driver
+
+
+def _conversion(job: Job, driver: str) -> Conversion | None:
+    """Say what a GeoTIFF is to be converted to, or None."""
+    if driver == "GTiff" or job.output_path is None or is_remote(job.output_path):
+        return None
+    log.info("a GeoTIFF first, which GDAL converts to %s at the end", driver)
+    if job.profile is not None:
+        return Conversion.of_profile(job.profile)
+    return Conversion(driver, job.creation_options)
 
 
 def _budget(job: Job, sources: Sequence[Source], executor: ExecutorName) -> Budget:
@@ -141,13 +171,17 @@ def _largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
 
 
 def _plan_windows(
-    job: Job, first: Source | None, driver: str, most_pixels: int
+    job: Job,
+    first: Source | None,
+    options: Mapping[str, str],
+    most_pixels: int,
+    *,
+    is_gtiff: bool,
 ) -> tuple[Sequence[PlannedWindow], Layout | None]:
     """Plan windows and the output's blocks: each is made to suit the other."""
     if first is None:
         return cast("Sequence[PlannedWindow]", job.windows), None
     width, height = first.grid.width, first.grid.height
-    is_gtiff = driver.upper() == "GTIFF"
     given: Sequence[PlannedWindow] | None
     match job.windows:
         case None:
@@ -162,7 +196,7 @@ def _plan_windows(
         windowing.check(given, width, height)
     if given is not None and (not job.strict or not is_gtiff):
         return given, None
-    layout = profiles.choose_layout(first, job.creation_options, given)
+    layout = profiles.choose_layout(first, options, given)
     if given is None:
         whole_rows = first.is_striped or not layout.tiled
         size = windowing.default_size(
@@ -176,7 +210,7 @@ def _encodable(job: Job, recipe: Recipe, windows: Sequence[PlannedWindow]) -> La
     """Return the output's blocks if workers can encode them, else None, and say why."""
     profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
-    options = {str(key).upper() for key in (*job.creation_options, *profile)}
+    options = {str(key).upper() for key in (*recipe.options, *profile)}
     reason = ""
     if job.output_path is None:
         reason = "the output is an open dataset"

@@ -294,7 +294,8 @@ CODED = {"tiled": True, "blockxsize": 16, "blockysize": 16, "driver": "GTiff"}
         ({}, None),
         ({"windows": Size(20, 16)}, "windows are not whole blocks of the output"),
         ({"output": "/vsimem/engine.tif"}, "the output is no local file"),
-        ({"driver": "ENVI"}, "the driver is ENVI"),
+        ({"driver": "ENVI"}, None),
+        ({"driver": "PNG", "output": "/vsimem/engine.png"}, "the output is no local file"),
         ({"creation_options": {"streamable_output": "yes"}}, "of STREAMABLE_OUTPUT"),
     ],
 )

@@ -36,9 +36,9 @@ from typing import Any, TypeAlias
 
 from rasterio.errors import NotGeoreferencedWarning
 
+from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors.channel import Channel, Packed, pack, unnamed_file
-from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.worker import Order, begin, note_progress_with
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
-from rio_mucho_cli.work.environment import one_thread_each
+from rio_mucho_cli.environment import one_thread_each
 from rio_mucho_cli.work.worker import Order, begin, dismiss
 
 

@@ -7,8 +7,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
+from rio_mucho_cli import environment
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.worker import Order, begin, dismiss
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,20 +37,28 @@ def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[st
     OutputError
         If GDAL does not make it.
     """
-    with _heard(), messages() as said:
+    with heard() as said:
         try:
             dst = rasterio.open(path, "w", **profile)
         except Exception as exc:
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
+    try:
+        judge(said, name, str(profile.get("driver")), options)
+    except OutputError:
+        dst.close()
+        raise
+    return dst
+
+
+def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
+    """Raise OutputError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
         if any(option.upper() in message.upper() for option in options):
-            dst.close()
             raise OutputError(
                 f"{name} cannot be made: {message}; GDAL's page on the driver "
-                f"{profile.get('driver')} lists its creation options"
+                f"{driver} lists its creation options"
             )
         _log.warning("%s", message)
-    return dst
 
 
 def write(dst: Any, name: str, window: Any, array: np.ndarray[Any, Any]) -> None:
@@ -65,7 +73,7 @@ def write(dst: Any, name: str, window: Any, array: np.ndarray[Any, Any]) -> None
 
 def close(dst: Any, name: str) -> None:
     """Close a dataset, or raise OutputError: GDAL's errors are only logged by rasterio."""
-    with _heard(), messages(logging.ERROR) as errors:
+    with heard(logging.ERROR) as errors:
         try:
             dst.close()
         except Exception as exc:
@@ -118,12 +126,19 @@ def messages(level: int = logging.WARNING) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _heard() -> Iterator[None]:
-    """See to it that warnings are logged at all, however quiet the program is."""
+def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
+    """Collect what GDAL says, however quiet the program is: it must be logged for that.
+
+    Yields
+    ------
+    list of str
+        It is complete when the context ends.
+    """
     before = _log.level
     if not _log.isEnabledFor(logging.WARNING):
         _log.setLevel(logging.WARNING)
     try:
-        yield
+        with messages(level) as said:
+            yield said
     finally:
         _log.setLevel(before)

@@ -24,8 +24,8 @@ _LARGEST_BLOCK = 2048
 # TIFF tiles: both sides are multiples of 16 (TIFF 6.0, section 15).
 _TILE_UNIT = 16
 
-# What --co cannot set, because it is not the driver's.
-_PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
+PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
+"""What --co cannot set, because it is not the driver's."""
 
 _CODECS = {
     "deflate", "lzw", "zstd", "packbits", "lzma", "jpeg", "webp", "lerc", "lerc_deflate",
@@ -215,7 +215,7 @@ def layout_of(profile: Mapping[str, Any]) -> Layout | None:
 
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for creation options that are no driver's."""
-    wrong = sorted(_PROFILE_KEYS.intersection(options))
+    wrong = sorted(PROFILE_KEYS.intersection(options))
     if wrong:
         raise UsageError(
             f"{wrong[0]} is no creation option: use "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import rasterio.shutil
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
+from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.target import Target, exists_error, is_remote
 from rio_mucho_cli.outputs.tiff import is_whole
@@ -60,9 +62,8 @@ class FileWriter:
 
     def commit(self) -> None:
         """Close the output, and move it and what lies beside it into place."""
-        driver = self._dst.driver
         gdal.close(self._dst, self._target.path)
-        self._check(driver)
+        self._check()
         self._target.publish()
 
     def discard(self) -> None:
@@ -72,20 +73,19 @@ class FileWriter:
                 self._dst.close()
         self._target.discard()
 
-    def _check(self, driver: str) -> None:
+    def _check(self) -> None:
         """Raise OutputError unless all that GDAL should have written is there.
 
         A write that fails while a dataset is closed, on a full disk, is
         reported by libtiff to the terminal and by nobody to the program.
         """
         path = self._target.temporary
-        if not path.is_file() or not path.stat().st_size:
-            raise OutputError(f"{self._target.path} is empty: is the disk full?")
-        if driver == "GTiff":
+        whole = False
+        if path.stat().st_size:
             with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 whole = is_whole(data)
-            if not whole:
-                raise OutputError(f"{self._target.path} was not written whole: is the disk full?")
+        if not whole:
+            raise OutputError(f"{self._target.path} was not written whole: is the disk full?")
 
 
 class RemoteWriter:
@@ -163,6 +163,7 @@ def open_writer(
     inputs: Sequence[str],
     options: Mapping[str, str],
     blocks: Layout | None = None,
+    conversion: Conversion | None = None,
 ) -> Iterator[Writer]:
     """Choose the writer for an output; discard what is not committed.
 
@@ -175,6 +176,8 @@ def open_writer(
         The creation options that the user gave.
     blocks : Layout or None
         The output's blocks, if results come encoded.
+    conversion : Conversion or None
+        To what the GeoTIFF is converted that is made first.
 
     Raises
     ------
@@ -188,7 +191,15 @@ def open_writer(
         writer = RemoteWriter(str(output), overwrite=overwrite, options=options)
     else:
         target = Target(str(output), overwrite=overwrite, inputs=inputs)
-        writer = BlockWriter(target, options, blocks) if blocks else FileWriter(target, options)
+
+        def make_writer(target: Target, options: Mapping[str, str]) -> Writer:
+            return BlockWriter(target, options, blocks) if blocks else FileWriter(target, options)
+
+        if conversion is None:
+            writer = make_writer(target, options)
+        else:
+            geotiff = partial(make_writer, options={})
+            writer = ConvertingWriter(target, conversion, options, geotiff)
     try:
         yield writer
     except BaseException:

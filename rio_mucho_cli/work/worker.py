@@ -22,13 +22,13 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Mode, Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.profile import Recipe
-from rio_mucho_cli.work import environment
 from rio_mucho_cli.work.functions import (
     FunctionRef,
     UserFunction,

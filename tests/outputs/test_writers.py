@@ -106,16 +106,6 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch, path, says):
     assert not names(tmp_path)
 
 
-def test_sidecars_come_along_and_stale_ones_go(tmp_path):
-    path = tmp_path / "out.img"
-    profile = {**PROFILE, "driver": "ENVI"}
-    (tmp_path / "out.img.ovr").write_text("old overviews")
-    write(str(path), profile)
-    assert names(tmp_path) == ["out.hdr", "out.img"]
-    with rasterio.open(path) as src:
-        assert (src.read() == 1).all()
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -6,8 +6,9 @@ import rasterio
 import rasterio.env
 from rasterio.windows import Window
 
+from rio_mucho_cli import environment
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
-from rio_mucho_cli.work import environment, worker
+from rio_mucho_cli.work import worker
 from rio_mucho_cli.work.worker import Order
 
 PLANNED = (Window(0, 0, 5, 4), (0, 0))

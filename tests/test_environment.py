@@ -9,7 +9,7 @@ import rasterio
 from rasterio.session import Session
 from threadpoolctl import threadpool_info
 
-from rio_mucho_cli.work import environment as e
+from rio_mucho_cli import environment as e
 
 MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
@@ -88,7 +88,7 @@ def test_overlapping_runs_leave_no_trace():
 PEAKS = """
 import sys
 import numpy as np
-from rio_mucho_cli.work.environment import keep_memory
+from rio_mucho_cli.environment import keep_memory
 
 if sys.argv[1] == "keep":
     keep_memory()

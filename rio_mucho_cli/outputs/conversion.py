@@ -1,0 +1,128 @@
+"""Outputs that are no GeoTIFF: a GeoTIFF first, which GDAL converts at the end.
+
+Most other formats cannot be written window by window, and none by several
+workers. The GeoTIFF lies in the folder in which the output grows, and is
+compressed quickly: it is read once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+
+from rio_mucho_cli import environment
+from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.interrupts import INTERRUPTS
+from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.profile import PROFILE_KEYS
+from rio_mucho_cli.outputs.target import Target
+
+INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
+"""Creation options of the GeoTIFF that is converted."""
+
+_NAME = "intermediate.tif"
+_SAMPLE_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What the output is converted to.
+
+    Attributes
+    ----------
+    driver : str
+    options : Mapping
+        Its creation options.
+    """
+
+    driver: str
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of_profile(cls, profile: Mapping[str, Any]) -> Conversion:
+        """Take driver and creation options out of a whole profile."""
+        options = {name: value for name, value in profile.items() if name not in PROFILE_KEYS}
+        return cls(str(profile["driver"]), options)
+
+
+class ConvertingWriter:
+    """Has another writer make a GeoTIFF, and converts it.
+
+    Parameters
+    ----------
+    target : Target
+        Of the output.
+    conversion : Conversion
+    asked : Mapping
+        The creation options that the user gave.
+    make_writer : callable
+        Makes the writer for the GeoTIFF, from its Target.
+    """
+
+    def __init__(
+        self, target: Target, conversion: Conversion, asked: Mapping[str, str], make_writer: Any
+    ) -> None:
+        self._target = target
+        self._conversion = conversion
+        self._asked = asked
+        self._place = target.temporary.with_name(_NAME)
+        self._writer = make_writer(Target(str(self._place), overwrite=False, inputs=[]))
+
+    def begin(self, profile: Mapping[str, Any]) -> None:
+        """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
+        self._writer.begin(profile)
+        folder = self._place.with_name("sample")
+        folder.mkdir()
+        sample = folder / _NAME
+        side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
+        kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
+        with rasterio.open(sample, "w", **{**kept, **side}) as dst:
+            dst.write(np.zeros((dst.count, dst.height, dst.width), dst.dtypes[0]))
+        self._convert(sample, folder / self._target.temporary.name)
+        shutil.rmtree(folder)
+
+    def append(self, window: Any, data: Any) -> None:
+        """Write one window."""
+        self._writer.append(window, data)
+
+    def commit(self) -> None:
+        """Finish the GeoTIFF, convert it, and move what came of it into place."""
+        self._writer.commit()
+        output = self._target.temporary
+        convert = partial(self._convert, self._place, output, environment.capture())
+        # In a thread of its own, because GDAL does not look for Ctrl-C.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-conversion")
+        try:
+            pool.submit(convert).result()
+        except INTERRUPTS:
+            pool.shutdown(wait=False)
+            raise
+        pool.shutdown()
+        if not output.exists() or (output.is_file() and not output.stat().st_size):
+            raise OutputError(f"{self._target.path} is empty: is the disk full?")
+        self._place.unlink()
+        self._target.publish()
+
+    def discard(self) -> None:
+        """Remove what there is."""
+        self._writer.discard()
+        self._target.discard()
+
+    def _convert(self, source: Path, path: Path, env: Mapping[str, Any] | None = None) -> None:
+        """Convert a GeoTIFF, or raise OutputError."""
+        name, driver = self._target.path, self._conversion.driver
+        with environment.entered(env or environment.capture()), gdal.heard() as said:
+            try:
+                rasterio.shutil.copy(source, path, driver=driver, **self._conversion.options)
+            except Exception as exc:
+                raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
+        gdal.judge(said, name, driver, self._asked)

@@ -1,0 +1,135 @@
+"""Outputs that are no GeoTIFF: whole, with what lies beside them, or not there at all."""
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+
+from rio_mucho_cli import Job, OutputError, RioMucho, run
+from rio_mucho_cli.inputs.windows import Size
+
+
+def copy(data, window, ij, global_args):
+    return data[0]
+
+
+@pytest.fixture
+def job(make_raster, tmp_path):
+    source = str(make_raster(width=150, height=90, count=3, dtype="uint8", interleave="pixel"))
+
+    def make(output, **given):
+        return Job(**{
+            "inputs": [source],
+            "output": str(tmp_path / output),
+            "function": copy,
+            "windows": Size(64, 64),
+            **given,
+        })  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    before = set(tmp_path.iterdir())
+    return lambda: sorted(path.name for path in tmp_path.iterdir() if path not in before)
+
+
+@pytest.mark.parametrize(
+    ("output", "driver", "options", "names"),
+    [
+        ("out.png", "PNG", {"zlevel": "9"}, ["out.png", "out.png.aux.xml"]),
+        ("out.img", "HFA", {"compressed": "yes"}, ["out.img", "out.img.aux.xml"]),
+        ("out.bin", "ENVI", {"interleave": "bip"}, ["out.bin", "out.bin.aux.xml", "out.hdr"]),
+        ("out.tif", "COG", {"blocksize": "128", "overviews": "none"}, ["out.tif"]),
+    ],
+)
+@pytest.mark.parametrize("windows", [None, Size(64, 64), Size(37, 20)], ids=str)
+def test_pixels_and_place_are_the_first_inputs(
+    job, read, folder, profile_of, windows, output, driver, options, names
+):
+    made = job(output, driver=driver, creation_options=options, windows=windows, jobs=2,
+               executor="threads")  # fmt: skip
+    run(made)
+    assert [name for name in folder() if name.startswith("out")] == names
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))
+    ours, first = profile_of(made.output), profile_of(made.inputs[0])
+    assert [ours[name] for name in ("crs", "transform", "dtype")] == [
+        first[name] for name in ("crs", "transform", "dtype")
+    ]
+
+
+def test_a_lossy_format_is_encoded_once(job, read, tmp_path):
+    made = job("out.jpg", creation_options={"quality": "60"})
+    run(made)
+    rasterio.shutil.copy(made.inputs[0], tmp_path / "gdal.jpg", driver="JPEG", quality="60")
+    np.testing.assert_array_equal(read(made.output), read(tmp_path / "gdal.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"dtype": "float32"}, "out.png cannot be made: .*PNG driver doesn't support data type"),
+        ({"creation_options": {"colour": "red"}}, "COLOUR.*GDAL's page on the driver PNG"),
+        ({"creation_options": {"zlevel": "99"}}, "ZLEVEL"),
+    ],
+)
+def test_what_the_format_cannot_hold_is_known_after_the_first_window(
+    job, folder, leftovers, given, says
+):
+    seen = []
+
+    def count(data, window, ij, global_args):
+        seen.append(ij)
+        return data[0]
+
+    with pytest.raises(OutputError, match=says):
+        run(job("out.png", function=count, **given))
+    assert len(seen) == 1
+    assert "out.png" not in folder()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_conversion_that_is_cut_short_leaves_the_old_output(
+    job, monkeypatch, tmp_path, leftovers, error
+):
+    (tmp_path / "out.png").write_text("old")
+    convert = rasterio.shutil.copy
+
+    def cut_short(source, path, **options):
+        if "sample" in str(path):
+            return convert(source, path, **options)
+        path.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(rasterio.shutil, "copy", cut_short)
+    with pytest.raises((KeyboardInterrupt, OutputError)):
+        run(job("out.png", overwrite=True))
+    assert (tmp_path / "out.png").read_text() == "old"
+    assert not leftovers()
+
+
+def test_an_empty_file_is_not_taken_for_an_output(job, monkeypatch, folder):
+    monkeypatch.setattr(rasterio.shutil, "copy", lambda source, path, **options: path.touch())
+    with pytest.raises(OutputError, match=r"out.png is empty: is the disk full\?"):
+        run(job("out.png"))
+    assert "out.png" not in folder()
+
+
+def test_a_profile_by_hand(make_raster, tmp_path, read):
+    source = make_raster(width=50, height=40, dtype="uint8")
+    options = {"driver": "PNG", "width": 50, "height": 40, "count": 1, "dtype": "uint8"}
+    with RioMucho([source], tmp_path / "out.png", copy, options=options) as rm:
+        rm.run(1)
+    np.testing.assert_array_equal(read(tmp_path / "out.png"), read(source))
+
+
+def test_sidecars_that_are_stale_go(job, tmp_path, folder):
+    (tmp_path / "out.bin.ovr").write_text("old overviews")
+    run(job("out.bin", driver="ENVI"))
+    assert [name for name in folder() if name.startswith("out")] == [
+        "out.bin",
+        "out.bin.aux.xml",
+        "out.hdr",
+    ]
