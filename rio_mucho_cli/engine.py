@@ -83,8 +83,8 @@ class _Run:
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
     committed: bool = False
-    # The (count, dtype) of the first result: all others must have them, too.
-    form: tuple[int, str] | None = None
+    # The form of the first result: all others must have it, too.
+    form: tuple[int, str, bool] | None = None
 
     def run(self) -> Report:
         job = self.job
@@ -143,11 +143,16 @@ class _Run:
         if self.form is None:
             self.form = result.form
             self._begin(writer, plan, *result.form)
-        elif self.job.profile is None and result.form != self.form:
+        elif self.job.profile is None and result.form[:2] != self.form[:2]:
             raise ResultError(
                 f"the function returned {result.form[0]} bands of {result.form[1]}, "
                 f"for the first window {self.form[0]} of {self.form[1]}: "
                 "it must return the same for every window, or --dtype settle the dtype"
+            ).at(window, ij)
+        elif result.form[2] and not self.form[2]:
+            raise ResultError(
+                "the function returned a masked array, for the first window a plain one: "
+                "it must mask from the first window on, or --nodata give the output a nodata value"
             ).at(window, ij)
         writer.append(window, result.data)
         self.write_seconds += time.perf_counter() - started
@@ -157,7 +162,7 @@ class _Run:
         self.done += 1
         self.listen(WindowDone(window, ij, self.done))
 
-    def _begin(self, writer: Writer, plan: Plan, count: int, dtype: str) -> None:
+    def _begin(self, writer: Writer, plan: Plan, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
         lossy = plan.recipe.inherits_loss(count, dtype)
         if lossy:
@@ -174,7 +179,7 @@ class _Run:
                 dropped,
                 dtype,
             )
-        writer.begin(plan.recipe.profile(count, dtype))
+        writer.begin(plan.recipe.profile(count, dtype), masked=masked)
 
 
 def _in_order(

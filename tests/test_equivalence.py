@@ -51,6 +51,11 @@ def slope(srcs, window, ij, global_args):
     return np.hypot(data[2:, 1:-1] - data[:-2, 1:-1], data[1:-1, 2:] - data[1:-1, :-2])
 
 
+def shade(data, window, ij, global_args):
+    """Mask pixels, for which the output has no nodata."""
+    return np.ma.masked_less(data[0], global_args["least"])
+
+
 class Product:
     def __init__(self, factor):
         self.factor = factor
@@ -83,6 +88,7 @@ CASES = {
     "stretch": (["rgb"], stretch, "simple_read", {"gain": 1.3}),
     "total": (["a", "b", "rgb"], total, "array_read", {}),
     "slope": (["dem"], slope, "manual_read", {}),
+    "mask": (["b"], shade, "simple_read", {"least": 100}),
     "class": (["a"], Product, "simple_read", {"factor": 3}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
@@ -128,7 +134,12 @@ def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, read, 
             run(job)
             result = read(output)
             assert result.dtype == expected.dtype
-            np.testing.assert_array_equal(result, expected, f"{windows} {executor} {jobs}")
+            filled = np.ma.filled(expected, 0)
+            np.testing.assert_array_equal(result, filled, f"{windows} {executor} {jobs}")
+            with rasterio.open(output) as src:
+                np.testing.assert_array_equal(
+                    src.read_masks(1) == 0, np.ma.getmaskarray(expected)[0]
+                )
             digests.add(hashlib.sha256(output.read_bytes()).hexdigest())
         assert len(digests) == 1, f"bytes differ for windows {windows}"
     assert not leftovers()

@@ -77,9 +77,9 @@ class ConvertingWriter:
         self._place = target.temporary.with_name(_NAME)
         self._writer = make_writer(Target(str(self._place), overwrite=False, inputs=[]))
 
-    def begin(self, profile: Mapping[str, Any]) -> None:
+    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
         """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
-        self._writer.begin(profile)
+        self._writer.begin(profile, masked=masked)
         folder = self._place.with_name("sample")
         folder.mkdir()
         sample = folder / _NAME

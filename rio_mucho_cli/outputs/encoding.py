@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
 from rio_mucho_cli.outputs.tiff import Directory, split
 
 # What concerns the whole file, and not how a block is encoded.
@@ -34,19 +34,24 @@ class Encoded:
         (SPARSE_OK).
     decoding : dict
         What a reader has to know to decode them.
+    mask : Encoded or None
+        The blocks of the internal mask.
     """
 
     content: np.ndarray[Any, Any]
     sizes: np.ndarray[Any, Any]
     decoding: dict[str, bytes]
+    mask: Encoded | None = None
 
     @property
     def nbytes(self) -> int:
         """How large the blocks are together."""
-        return self.content.nbytes
+        return self.content.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
-def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
+def encode(
+    array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
+) -> Encoded:
     """Encode an array as a file with a profile would have it.
 
     Parameters
@@ -57,6 +62,8 @@ def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
     profile : Mapping
         Of the whole output; size and georeferencing are left aside. Results
         are cast, and masked ones filled, as ``dst.write`` does it.
+    masked : bool
+        Encode the mask as well, for a file with an internal mask.
 
     Raises
     ------
@@ -73,11 +80,15 @@ def encode(array: np.ndarray[Any, Any], profile: Mapping[str, Any]) -> Encoded:
     part.update(width=array.shape[2], height=array.shape[1])
     try:
         # What GDAL says of the options, the parent has heard when it made the header.
-        with messages(), MemoryFile(ext=".tif") as memory:
+        with messages(), internal_masks(masked), MemoryFile(ext=".tif") as memory:
             with memory.open(**part) as dst:
-                dst.write(array)
+                write_array(dst, array, masked=masked)
             data = memory.getbuffer()
-            return Encoded(*split(data), Directory.read(data).decoding(data))
+            parts = [
+                Encoded(*split(data, directory), directory.decoding(data))
+                for directory in Directory.read_all(data)
+            ]
+            return replace(parts[0], mask=parts[1]) if masked else parts[0]
     except OutputError:
         raise
     except Exception as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -61,14 +61,38 @@ def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str
         _log.warning("%s", message)
 
 
-def write(dst: Any, name: str, window: Any, array: np.ndarray[Any, Any]) -> None:
-    """Write one window, or raise OutputError."""
+def write(
+    dst: Any, name: str, window: Any, array: np.ndarray[Any, Any], *, masked: bool = False
+) -> None:
+    """Write one window, or raise OutputError; see `write_array`."""
     try:
-        dst.write(array, window=window)
+        with internal_masks(masked):
+            write_array(dst, array, window, masked=masked)
     except (RasterioError, OSError, ValueError) as exc:
         raise OutputError(
             f"{name} cannot be written at {describe(window)}: {one_line(exc)}"
         ) from None
+
+
+def write_array(
+    dst: Any, array: np.ndarray[Any, Any], window: Any = None, *, masked: bool = False
+) -> None:
+    """Write an array, and its mask if the file has an internal one.
+
+    Such a mask is one for all bands. What is under it is 0.
+    """
+    if masked:
+        dst.write(np.ma.filled(array, 0), window=window)
+        dst.write_mask(~np.ma.getmaskarray(array[0]), window=window)
+    else:
+        dst.write(array, window=window)
+
+
+@contextmanager
+def internal_masks(wanted: bool) -> Iterator[None]:
+    """Have GDAL put masks into the file, and not beside it."""
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True) if wanted else nullcontext():
+        yield
 
 
 def close(dst: Any, name: str) -> None:

@@ -52,6 +52,7 @@ _DECODING_TAGS = {
 # Sizes in bytes, by the number of the type.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
+_MOST_DIRECTORIES = 64
 _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
 
 
@@ -71,7 +72,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The first directory of a TIFF.
+    """A directory of a TIFF: the image's, or that of its mask.
 
     Attributes
     ----------
@@ -86,12 +87,17 @@ class Directory:
 
     @classmethod
     def read(cls, data: Any) -> Directory:
-        """Read the directory of a TIFF.
+        """Read the first directory of a TIFF; see `read_all`."""
+        return cls.read_all(data)[0]
+
+    @classmethod
+    def read_all(cls, data: Any) -> list[Directory]:
+        """Read the directories of a TIFF.
 
         Parameters
         ----------
         data : bytes-like
-            The whole file, or as much as holds the directory.
+            The whole file, or as much as holds the directories.
 
         Raises
         ------
@@ -108,20 +114,24 @@ class Directory:
             number, start, entries, value = "Q", 8, "Q", 12
         else:
             raise ValueError(f"no TIFF: its magic number is {magic}")
-        width = struct.calcsize(number)
+        width, step = struct.calcsize(number), struct.calcsize(entries)
         entry_size = value + width
         (place,) = struct.unpack(f"{order}{number}", data[start : start + width])
-        step = struct.calcsize(entries)
-        (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
-        fields = {}
-        for at in range(place + step, place + step + length * entry_size, entry_size):
-            tag, kind = struct.unpack(f"{order}HH", data[at : at + 4])
-            (count,) = struct.unpack(f"{order}{number}", data[at + 4 : at + 4 + width])
-            offset = at + value
-            if _TYPE_SIZES.get(kind, 1) * count > width:
-                (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
-            fields[tag] = Field(kind, count, offset)
-        return cls(order, fields)
+        directories: list[Directory] = []
+        while place and len(directories) < _MOST_DIRECTORIES:
+            (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
+            fields = {}
+            end = place + step + length * entry_size
+            for at in range(place + step, end, entry_size):
+                tag, kind = struct.unpack(f"{order}HH", data[at : at + 4])
+                (count,) = struct.unpack(f"{order}{number}", data[at + 4 : at + 4 + width])
+                offset = at + value
+                if _TYPE_SIZES.get(kind, 1) * count > width:
+                    (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
+                fields[tag] = Field(kind, count, offset)
+            directories.append(cls(order, fields))
+            (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
+        return directories
 
     @property
     def tables(self) -> tuple[Field, Field]:
@@ -160,8 +170,8 @@ class Directory:
         return values.astype(kind).tobytes()
 
 
-def split(data: Any) -> tuple[np.ndarray[Any, Any], Indexes]:
-    """Return the encoded blocks of a TIFF, in the order of its tables.
+def split(data: Any, directory: Directory) -> tuple[np.ndarray[Any, Any], Indexes]:
+    """Return the encoded blocks that a directory speaks of, in the order of its tables.
 
     Returns
     -------
@@ -170,7 +180,6 @@ def split(data: Any) -> tuple[np.ndarray[Any, Any], Indexes]:
     sizes : ndarray of int64
         Their numbers of bytes; 0 for a block that is not there.
     """
-    directory = Directory.read(data)
     offsets, sizes = (directory.values(data, field).astype(np.int64) for field in directory.tables)
     there = np.flatnonzero(sizes)
     starts, ends = offsets[there], offsets[there] + sizes[there]

@@ -30,8 +30,8 @@ from rio_mucho_cli.outputs.tiff import is_whole
 class Writer(Protocol):
     """What the engine needs of an output."""
 
-    def begin(self, profile: Mapping[str, Any]) -> None:
-        """Make the output; called once, before the first window."""
+    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+        """Make the output, with an internal mask if it is masked; called once, at first."""
 
     def append(self, window: Any, data: Any) -> None:
         """Write a window: a (count, rows, cols) array, or its encoded blocks."""
@@ -51,14 +51,15 @@ class FileWriter:
         self._options = options
         self._dst: Any = None
 
-    def begin(self, profile: Mapping[str, Any]) -> None:
+    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
         """Make the output in its temporary place."""
+        self._masked = masked
         target = self._target
         self._dst = gdal.create(str(target.temporary), target.path, profile, self._options)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
-        gdal.write(self._dst, self._target.path, window, data)
+        gdal.write(self._dst, self._target.path, window, data, masked=self._masked)
 
     def commit(self) -> None:
         """Close the output, and move it and what lies beside it into place."""
@@ -104,13 +105,14 @@ class RemoteWriter:
         if exists:
             raise exists_error(path)
 
-    def begin(self, profile: Mapping[str, Any]) -> None:
+    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
         """Make the output under its own name."""
+        self._masked = masked
         self._dst = gdal.create(self._path, self._path, profile, self._options)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
-        gdal.write(self._dst, self._path, window, data)
+        gdal.write(self._dst, self._path, window, data, masked=self._masked)
 
     def commit(self) -> None:
         """Close the output."""
@@ -138,7 +140,7 @@ class DatasetWriter:
     def __init__(self, dst: Any) -> None:
         self._dst = dst
 
-    def begin(self, profile: Mapping[str, Any]) -> None:
+    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
         """Do nothing: the dataset is made."""
 
     def append(self, window: Any, data: Any) -> None:

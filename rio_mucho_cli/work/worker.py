@@ -107,14 +107,15 @@ class Result:
     Attributes
     ----------
     form : tuple
-        (count, dtype) of what the function returned.
+        (count, dtype, whether it needs an internal mask) of what the function
+        returned.
     data : ndarray or Encoded
         (count, rows, cols), or its encoded blocks.
     read_seconds, call_seconds, encode_seconds : float
         How long each stage took.
     """
 
-    form: tuple[int, str]
+    form: tuple[int, str, bool]
     data: np.ndarray[Any, Any] | Encoded
     read_seconds: float
     call_seconds: float
@@ -155,12 +156,14 @@ class Worker:
                 # Like rasterio, which casts masked arrays when they are filled.
                 array = array.astype(order.dtype, copy=False)
         called = time.perf_counter()
-        form = array.shape[0], array.dtype.name
+        count, dtype = array.shape[0], array.dtype.name
+        masked = False
         data: np.ndarray[Any, Any] | Encoded = array
         if order.recipe is not None:
-            profile = order.recipe.profile(*form)
-            _check_mask(array, profile, order.recipe)
-            data = encode(array, profile) if order.encodes else array
+            profile = order.recipe.profile(count, dtype)
+            masked = _needs_mask(array, profile, order.recipe)
+            data = encode(array, profile, masked=masked) if order.encodes else array
+        form = count, dtype, masked
         return Result(form, data, read - started, called - read, time.perf_counter() - called)
 
     def close(self) -> None:
@@ -168,12 +171,17 @@ class Worker:
         self._sources.close()
 
 
-def _check_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> None:
-    if recipe.given is None and profile["nodata"] is None and np.ma.is_masked(array):
+def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Whether masked pixels go into an internal mask, because there is no nodata."""
+    if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
+        return False
+    mask = np.ma.getmaskarray(array)
+    if (mask != mask[0]).any():
         raise ResultError(
-            "the function returned masked pixels, and the output has no nodata to mark them: "
-            "give it one with --nodata"
+            "the function masked other pixels in one band than in another, and the output has no "
+            "nodata to mark them: give it one with --nodata, or mask the same in all bands"
         )
+    return True
 
 
 # Threads of one process have their workers beside each other, and a function

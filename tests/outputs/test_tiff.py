@@ -51,7 +51,7 @@ def test_blocks_are_where_tifffile_finds_them(profile):
             data[offset : offset + count]
             for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
         ]
-    content, sizes = tiff.split(data)
+    content, sizes = tiff.split(data, Directory.read(data))
     assert content.tobytes() == b"".join(expected)
     assert sizes.tolist() == [len(block) for block in expected]
 
