@@ -202,6 +202,36 @@ def test_blocks_of_another_number_are_refused(tmp_path):
         writer.discard()
 
 
+@pytest.mark.parametrize(
+    ("bigtiff", "whole"), [("YES", True), ("NO", False)], ids=["BigTIFF", "classic TIFF"]
+)
+def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
+    array = image(2, "uint16")
+    profile = profile_of(array, TILE, bigtiff=bigtiff, compress="deflate")
+    windows = cover(WIDTH, HEIGHT, Size(32, 32))
+
+    def write_with_a_hole():
+        with opened(tmp_path / "out.tif", TILE) as writer:
+            writer.begin(profile)
+            for number, (window, _) in enumerate(windows):
+                if number == 5:
+                    writer._end = 2**32 + 7  # nobody writes in between: the disk stays empty
+                writer.append(window, encode(array[(slice(None), *window.toslices())], profile))
+            writer.commit()
+
+    if not whole:
+        with pytest.raises(OutputError, match="pass --co BIGTIFF=YES"):
+            write_with_a_hole()
+        assert not list(tmp_path.iterdir())
+        return
+    write_with_a_hole()
+    assert (tmp_path / "out.tif").stat().st_size > 2**32
+    with rasterio.open(tmp_path / "out.tif") as src:
+        np.testing.assert_array_equal(src.read(), array)
+    found = tifffile.imread(tmp_path / "out.tif")
+    np.testing.assert_array_equal(np.moveaxis(found, -1, 0), array)
+
+
 def test_a_disk_that_is_full_is_an_error(tmp_path):
     array = np.random.default_rng(0).integers(0, 255, (1, 800, 800), "uint8")
     profile = profile_of(array, Size(80, 80))
