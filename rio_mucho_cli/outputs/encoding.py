@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import rasterio
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
@@ -49,47 +51,70 @@ class Encoded:
         return self.content.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
+class Encoder:
+    """Encodes arrays, one after the other, in one thread.
+
+    It writes to the same file in memory again and again, because that keeps
+    its buffer: a new one grows with every block that is written to it, and is
+    copied each time.
+    """
+
+    def __init__(self) -> None:
+        self._memory = MemoryFile(ext=".tif")
+
+    def encode(
+        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
+    ) -> Encoded:
+        """Encode an array as a file with a profile would have it.
+
+        Parameters
+        ----------
+        array : ndarray
+            (count, rows, cols): a whole number of blocks, or cut off at the
+            raster's right and lower edge.
+        profile : Mapping
+            Of the whole output; size and georeferencing are left aside.
+            Results are cast, and masked ones filled, as ``dst.write`` does it.
+        masked : bool
+            Encode the mask as well, for a file with an internal mask.
+
+        Raises
+        ------
+        OutputError
+            If GDAL cannot encode it.
+
+        Notes
+        -----
+        GDAL gives a part and a whole the same blocks: each is encoded on its
+        own, with the same options, and what lies beyond an edge is filled in
+        the same way.
+        """
+        part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
+        part.update(width=array.shape[2], height=array.shape[1])
+        try:
+            # What GDAL says of the options, the parent has heard when it made the header.
+            with messages(), internal_masks(masked):
+                with rasterio.open(self._memory.name, "w", **part) as dst:
+                    write_array(dst, array, masked=masked)
+                data = self._memory.getbuffer()
+                parts = [
+                    Encoded(*split(data, directory), directory.decoding(data))
+                    for directory in Directory.read_all(data)
+                ]
+                return replace(parts[0], mask=parts[1]) if masked else parts[0]
+        except OutputError:
+            raise
+        except Exception as exc:
+            raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()
+
+
 def encode(
     array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
 ) -> Encoded:
-    """Encode an array as a file with a profile would have it.
-
-    Parameters
-    ----------
-    array : ndarray
-        (count, rows, cols): a whole number of blocks, or cut off at the
-        raster's right and lower edge.
-    profile : Mapping
-        Of the whole output; size and georeferencing are left aside. Results
-        are cast, and masked ones filled, as ``dst.write`` does it.
-    masked : bool
-        Encode the mask as well, for a file with an internal mask.
-
-    Raises
-    ------
-    OutputError
-        If GDAL cannot encode it.
-
-    Notes
-    -----
-    GDAL gives a part and a whole the same blocks: each is encoded on its own,
-    with the same options, and what lies beyond an edge is filled in the same
-    way.
-    """
-    part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
-    part.update(width=array.shape[2], height=array.shape[1])
-    try:
-        # What GDAL says of the options, the parent has heard when it made the header.
-        with messages(), internal_masks(masked), MemoryFile(ext=".tif") as memory:
-            with memory.open(**part) as dst:
-                write_array(dst, array, masked=masked)
-            data = memory.getbuffer()
-            parts = [
-                Encoded(*split(data, directory), directory.decoding(data))
-                for directory in Directory.read_all(data)
-            ]
-            return replace(parts[0], mask=parts[1]) if masked else parts[0]
-    except OutputError:
-        raise
-    except Exception as exc:
-        raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None
+    """Encode one array; see `Encoder.encode`."""
+    with closing(Encoder()) as encoder:
+        return encoder.encode(array, profile, masked=masked)

@@ -27,7 +27,7 @@ from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Mode, Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.work.functions import (
     FunctionRef,
@@ -137,6 +137,7 @@ class Worker:
             function = function.load()
         self._call = make_callable(function, order.global_args)
         self._sources = Sources(order.inputs, order.mode)
+        self._encoder = Encoder()
 
     def run(self, window: Any, ij: Any) -> Result:
         """Read a window, call the function, check what it returned, encode it."""
@@ -162,13 +163,15 @@ class Worker:
         if order.recipe is not None:
             profile = order.recipe.profile(count, dtype)
             masked = _needs_mask(array, profile, order.recipe)
-            data = encode(array, profile, masked=masked) if order.encodes else array
+            if order.encodes:
+                data = self._encoder.encode(array, profile, masked=masked)
         form = count, dtype, masked
         return Result(form, data, read - started, called - read, time.perf_counter() - called)
 
     def close(self) -> None:
         """Close the datasets."""
         self._sources.close()
+        self._encoder.close()
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:
