@@ -1,0 +1,1 @@
+"""Compare `rio mucho` with its peers: ``python -m benchmarks``."""

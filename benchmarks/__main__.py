@@ -1,0 +1,71 @@
+"""Compare `rio mucho` with its peers, and print tables of markdown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import machine, modes, report
+from benchmarks.contenders import CONTENDERS, LIMIT
+from benchmarks.folders import Folders, folders
+from benchmarks.rounds import compete
+from benchmarks.workloads import WORKLOADS
+
+
+def _arguments() -> argparse.Namespace:
+    peers = [name for name in CONTENDERS if name != LIMIT]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--size", type=int, nargs="+", default=[8192], help="rows and columns (default: 8192)")
+    add("--jobs", type=int, default=2, help="windows at once (default: 2)")
+    add("--rounds", type=int, default=5, help="runs of every contender (default: 5)")
+    add("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="WORKLOAD",
+        help=f"of {', '.join(WORKLOADS)} (default: all)")  # fmt: skip
+    add("--only", nargs="+", choices=peers, default=peers, metavar="CONTENDER",
+        help=f"of {', '.join(peers)} (default: all)")  # fmt: skip
+    add("--folder", type=Path, help="for the rasters, which stay there; the outputs do not "
+        "(default: a temporary folder)")  # fmt: skip
+    add("--memory", action="store_true", help="only: peak memory of `rio mucho` at each size")
+    add("--parent", action="store_true", help="only: CPU time of the calling process")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do what the command line says; return the exit status.
+
+    It is 1 if a contender failed, or has other pixels than it must have.
+    """
+    args = _arguments()
+    with folders(args.folder) as made:
+        _show(machine.describe())
+        if args.memory or args.parent:
+            return _answer(args, made)
+        _show(report.LEGEND)
+        is_wrong = False
+        for size in args.size:
+            for name in args.workloads:
+                found = compete(WORKLOADS[name], size, args.jobs, args.rounds, args.only, made)
+                _show(report.competition(found))
+                is_wrong |= any(result.is_wrong for result in found.results.values())
+        return int(is_wrong)
+
+
+def _answer(args: argparse.Namespace, made: Folders) -> int:
+    try:
+        if args.memory:
+            _show(modes.memory(args.size, args.jobs, made))
+        if args.parent:
+            _show(modes.parent(args.size, args.jobs, args.rounds, made))
+    except modes.FailedError as exc:
+        print(f"ERROR: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show(text: str) -> None:
+    print(f"{text}\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""The user functions of the workloads, for every contender that takes one.
+
+Each is called as func(data, window, ij, global_args), with a list of arrays
+(count, rows, cols), and returns one such array, as rio-mucho wants it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEP = 8
+"""`collatz` looks at every eighth row and column. Windows start at multiples of it."""
+
+Arrays = list[NDArray[Any]]
+
+
+def index(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
+    """Return the normalised difference of two bands, as float32."""
+    nir, red = (array.astype("float32") for array in data)
+    difference: NDArray[Any] = (nir - red) / (nir + red)
+    return difference
+
+
+def copy(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
+    """Return the first input as it is."""
+    return data[0]
+
+
+def heavy(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
+    """Iterate some transcendental functions in float64; return float32."""
+    x, y = (array.astype("float64") / 10000 for array in data)
+    for _ in range(4):
+        x, y = np.sin(x) * np.exp(-y) + np.log1p(x * x), np.arctan2(x, 1 + y * y)
+    return np.hypot(x, y).astype("float32")
+
+
+def collatz(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
+    """Count the steps of 3n + 1 from some pixels' squares to 1, in plain Python.
+
+    It never lets go of the GIL. Every pixel that is looked at stands for a
+    square of STEP x STEP.
+    """
+    band = data[0][0]
+    some = band[::STEP, ::STEP]
+    counts = [_steps(int(value) ** 2) for value in some.ravel()]
+    spots = np.array(counts, dtype="uint16").reshape(some.shape)
+    whole = spots.repeat(STEP, axis=0).repeat(STEP, axis=1)
+    return whole[np.newaxis, : band.shape[0], : band.shape[1]]
+
+
+def _steps(number: int) -> int:
+    steps = 0
+    while number > 1:
+        number = 3 * number + 1 if number % 2 else number // 2
+        steps += 1
+    return steps

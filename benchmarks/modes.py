@@ -1,0 +1,81 @@
+"""Two questions beside the competition: memory at many sizes, and the caller's share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from benchmarks.contenders import CONTENDERS, OURS
+from benchmarks.folders import Folders
+from benchmarks.measure import Command, measure
+from benchmarks.report import failure, number, table
+from benchmarks.task import Task
+from benchmarks.workloads import WORKLOADS
+
+
+class FailedError(Exception):
+    """A run that should have been measured has failed."""
+
+
+def memory(sizes: Sequence[int], jobs: int, folders: Folders) -> str:
+    """Return a table of `rio mucho`'s peak memory, for the index at several sizes."""
+    rows = []
+    for size in sizes:
+        task = _task("index", size, jobs, folders)
+        command = CONTENDERS[OURS].command(task)
+        assert isinstance(command, Command)
+        found = measure(command)
+        Path(task.output).unlink(missing_ok=True)
+        if found.status != 0:
+            raise FailedError(f"{OURS} at {size} {failure(found)}")
+        inputs = len(task.inputs) * size * size * 2 / 1024**2
+        rows.append(
+            [
+                f"{size} x {size}",
+                number(inputs, 0),
+                number(found.wall),
+                number(found.rss, 0),
+                number(found.pss, 0),
+            ]
+        )
+    head = ["raster", "inputs in memory would be, MB", "seconds", "peak RSS, MB", "peak PSS, MB"]
+    return f"## Memory of `rio mucho`, `index`, {jobs} jobs\n\n{table(head, rows)}"
+
+
+def parent(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> str:
+    """Return a table of the CPU time that the calling process itself takes."""
+    rows = []
+    for size in sizes:
+        for name in ("index", "small"):
+            task = _task(name, size, jobs, folders)
+            argv = [sys.executable, "-m", "benchmarks.programs.parent", *task.arguments()]
+            shares, costs = [], []
+            for _ in range(rounds):
+                Path(task.output).unlink(missing_ok=True)
+                run = measure(Command(argv))
+                if run.status != 0:
+                    raise FailedError(f"the program at {size} {failure(run)}")
+                found = json.loads(run.output)
+                shares.append(100 * found["own"] / (found["own"] + found["workers"]))
+                costs.append(1000 * found["own"] / found["windows"])
+            Path(task.output).unlink(missing_ok=True)
+            side = task.workload.side
+            rows.append(
+                [
+                    f"{size} x {size}",
+                    f"{side} x {side}",
+                    str(found["windows"]),
+                    number(median(shares), 1),
+                    number(median(costs), 3),
+                ]
+            )
+    head = ["raster", "window", "windows", "share of all CPU time, %", "ms for each window"]
+    return f"## The calling process after start-up, `index`, {jobs} jobs\n\n{table(head, rows)}"
+
+
+def _task(name: str, size: int, jobs: int, folders: Folders) -> Task:
+    workload = WORKLOADS[name]
+    return Task(workload, jobs, str(folders.output(OURS)), folders.inputs(workload, size))

@@ -1,0 +1,33 @@
+"""The benchmarks run, compare pixels, and name what is missing."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def benchmarks(*args):
+    command = [sys.executable, "-m", "benchmarks", "--size", "300", *args]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_competition():
+    done = benchmarks("--rounds", "1", "--workloads", "index", "--only", "mucho", "rio-calc", "otb")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Limit: [0-9.]+ s of CPU time / 2 jobs", done.stdout, re.MULTILINE)
+    for name in ("`rio mucho`", "`rio calc`"):
+        assert re.search(rf"^\| {name} \|.*\| identical \|$", done.stdout, re.MULTILINE), (
+            done.stdout
+        )
+    assert "`otbcli_BandMath`" in done.stdout
+
+
+@pytest.mark.parametrize("mode", ["--memory", "--parent"])
+def test_questions_beside_it(mode):
+    done = benchmarks(mode, "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "| 300 x 300 |" in done.stdout
