@@ -28,6 +28,7 @@ def _arguments() -> argparse.Namespace:
         "(default: a temporary folder)")  # fmt: skip
     add("--memory", action="store_true", help="only: peak memory of `rio mucho` at each size")
     add("--parent", action="store_true", help="only: CPU time of the calling process")
+    add("--overlap", action="store_true", help="only: what overlap costs")
     return parser.parse_args()
 
 
@@ -39,7 +40,7 @@ def main() -> int:
     args = _arguments()
     with folders(args.folder) as made:
         _show(machine.describe())
-        if args.memory or args.parent:
+        if args.memory or args.parent or args.overlap:
             return _answer(args, made)
         _show(report.LEGEND)
         is_wrong = False
@@ -57,6 +58,8 @@ def _answer(args: argparse.Namespace, made: Folders) -> int:
             _show(modes.memory(args.size, args.jobs, made))
         if args.parent:
             _show(modes.parent(args.size, args.jobs, args.rounds, made))
+        if args.overlap:
+            _show(modes.overlap(args.size, args.jobs, args.rounds, made))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1

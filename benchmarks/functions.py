@@ -37,6 +37,16 @@ def heavy(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
     return np.hypot(x, y).astype("float32")
 
 
+def focal_mean(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
+    """Return the mean of 3 x 3 pixels; without overlap, windows' edges are repeated."""
+    (array,) = data
+    if array.shape[1] == window.height:
+        array = np.pad(array, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = array[:, :-2] + array[:, 1:-1] + array[:, 2:]
+    mean: NDArray[Any] = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / np.float32(9)
+    return mean
+
+
 def collatz(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
     """Count the steps of 3n + 1 from some pixels' squares to 1, in plain Python.
 

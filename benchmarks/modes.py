@@ -1,4 +1,4 @@
-"""Two questions beside the competition: memory at many sizes, and the caller's share."""
+"""Questions beside the competition: memory at many sizes, the caller's share, overlap."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from statistics import median
 from benchmarks.contenders import CONTENDERS, OURS
 from benchmarks.folders import Folders
 from benchmarks.measure import Command, measure
+from benchmarks.peers import rio
+from benchmarks.rasters import raster
 from benchmarks.report import failure, number, table
 from benchmarks.task import Task
 from benchmarks.workloads import WORKLOADS
@@ -74,6 +76,30 @@ def parent(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> st
             )
     head = ["raster", "window", "windows", "share of all CPU time, %", "ms for each window"]
     return f"## The calling process after start-up, `index`, {jobs} jobs\n\n{table(head, rows)}"
+
+
+def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> str:
+    """Return a table of what one more pixel on each side costs a 3 x 3 focal mean."""
+    rows = []
+    for size in sizes:
+        dem = str(raster(folders.rasters, "dem", size))
+        output = folders.output(OURS)
+        argv = [rio(), "mucho", dem, str(output), "-q", "--jobs", str(jobs)]
+        argv += ["--func", "benchmarks/functions.py:focal_mean"]
+        seconds: dict[int, list[float]] = {0: [], 1: []}
+        for _ in range(rounds):
+            for pixels, walls in seconds.items():
+                output.unlink(missing_ok=True)
+                run = measure(Command([*argv, "--overlap", str(pixels)]))
+                if run.status != 0:
+                    raise FailedError(f"{OURS} at {size} {failure(run)}")
+                walls.append(run.wall)
+        output.unlink(missing_ok=True)
+        ratios = [one / none for none, one in zip(*seconds.values(), strict=True)]
+        medians = [number(median(walls)) for walls in seconds.values()]
+        rows.append([f"{size} x {size}", *medians, number(median(ratios))])
+    head = ["raster", "seconds without overlap", "with overlap 1", "ratio"]
+    return f"## A 3 x 3 focal mean of an elevation model, {jobs} jobs\n\n{table(head, rows)}"
 
 
 def _task(name: str, size: int, jobs: int, folders: Folders) -> Task:

@@ -45,6 +45,7 @@ KINDS = {
     "red": Kind((1,)),
     "nir_strips": Kind((0,), strips=True),
     "red_strips": Kind((1,), strips=True),
+    "dem": Kind((5,), dtype="float32"),
     "rgb": Kind((2, 3, 4), dtype="uint8"),
 }
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 from rasterio.rio import options
+
+from rio_mucho_cli import texts
 
 if TYPE_CHECKING:
     from rio_mucho_cli.errors import MuchoError
@@ -48,47 +50,16 @@ class _WrongUsage(click.ClickException):
     exit_code = 2
 
 
-def _arguments(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Make a callback of a function that raises ValueError."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            pairs[name] = value
-    return pairs
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
 
-
-def _json_object(value: str | None) -> dict[str, Any]:
-    """Read the value of --global-args.
-
-    Raises
-    ------
-    UsageError
-        If it is no JSON, or no object.
-    """
-    from rio_mucho_cli.errors import UsageError
-
-    if value is None:
-        return {}
-    text = value
-    try:
-        if value == "-":
-            text = sys.stdin.read()
-        elif value.startswith("@"):
-            text = Path(value[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
-    except ValueError as exc:
-        raise UsageError(f"--global-args is no JSON ({exc}): {_shortened(text)}") from None
-    if not isinstance(found, dict):
-        raise UsageError(
-            f'--global-args is no JSON object such as {{"name": 1}}: {_shortened(text)}'
-        )
-    return found
+    return callback
 
 
 @click.command(short_help="Apply a Python function to every window of rasters.")
@@ -121,8 +92,55 @@ def _json_object(value: str | None) -> dict[str, Any]:
     "args",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_arguments,
+    callback=_parsed(texts.named_values),
     help="One of the global args; VALUE is JSON or else text. Repeatable; wins over --global-args.",
+)
+@click.option("--like", metavar="FILE", help="Read all inputs on this raster's grid.")
+@click.option(
+    "--extent",
+    type=click.Choice(["first", "intersection", "union"]),
+    help="How far the output reaches where inputs differ, in the first one's pixels.  "
+    "[default: they must not differ]",
+)
+@click.option(
+    "--bounds",
+    metavar="'LEFT BOTTOM RIGHT TOP'",
+    callback=_parsed(texts.bounds),
+    help="Make an output of the pixels that these bounds touch.",
+)
+@click.option(
+    "--resampling",
+    multiple=True,
+    metavar="[N=]NAME",
+    callback=_parsed(texts.by_input),
+    help="For inputs on other grids, or for the Nth input.  [default: nearest]",
+)
+@click.option(
+    "-b",
+    "--bidx",
+    multiple=True,
+    metavar="[N=]BANDS",
+    callback=_parsed(texts.by_input),
+    help="Bands to read, of all inputs or of the Nth: 1,3 or 1..3.  [default: all]",
+)
+@click.option(
+    "--overlap",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Give the function N more pixels on each side; they are cut off what it returns.",
+)
+@click.option(
+    "--boundary",
+    metavar="nodata|edge|reflect|constant=VALUE",
+    help="What these pixels are beyond the raster.  [default: nodata if the input has one, "
+    "else edge]",
+)
+@click.option("--masked", is_flag=True, help="Give the function masked arrays.")
+@click.option(
+    "--skip-masked",
+    is_flag=True,
+    help="Do not compute windows in which every input pixel is masked: they are nodata.",
 )
 @click.option(
     "--windows",
@@ -167,6 +185,15 @@ def mucho(
     mode: Any,
     global_args: str | None,
     args: dict[str, Any],
+    like: str | None,
+    extent: Any,
+    bounds: Any,
+    resampling: dict[int, str] | None,
+    bidx: dict[int, str] | None,
+    overlap: int,
+    boundary: str | None,
+    masked: bool,
+    skip_masked: bool,
     windows: str | None,
     dtype: str | None,
     count: int | None,
@@ -218,6 +245,15 @@ def mucho(
                 inputs=inputs,
                 output=output,
                 mode=mode,
+                like=like,
+                extent=extent,
+                bounds=bounds,
+                resampling=resampling or "nearest",
+                bidx=bidx,
+                overlap=overlap,
+                boundary=boundary,
+                masked=masked,
+                skip_masked=skip_masked,
                 driver=driver,
                 dtype=dtype,
                 count=count,
@@ -267,7 +303,7 @@ def _run(
         job = Job(
             function=function,
             windows=_read_windows(windows),
-            global_args={**_json_object(global_args), **args},
+            global_args={**texts.json_object(global_args), **args},
             output=output,
             jobs=usable_cpus() if jobs in (None, -1) else jobs,
             **given,
@@ -365,7 +401,3 @@ def _leave(status: int) -> None:
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -32,7 +32,7 @@ from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.writers import Writer, open_writer
-from rio_mucho_cli.plan import Plan, make_plan, order_for
+from rio_mucho_cli.plan import Plan, form_of_nothing, make_plan, order_for
 from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.worker import Result, work_all
@@ -85,6 +85,7 @@ class _Run:
     committed: bool = False
     # The form of the first result: all others must have it, too.
     form: tuple[int, str, bool] | None = None
+    has_mask: bool = False
 
     def run(self) -> Report:
         job = self.job
@@ -130,7 +131,7 @@ class _Run:
                     raise outcome
                 self._append(writer, plan, planned, outcome)
             if self.form is None:
-                writer.begin(plan.recipe.given or {})
+                self._begin(writer, plan, *form_of_nothing(job, plan))
             started = time.perf_counter()
             writer.commit()
             self.committed = True
@@ -140,7 +141,9 @@ class _Run:
         """Write one result; the first one settles what the output is."""
         window, ij = planned
         started = time.perf_counter()
-        if self.form is None:
+        if result.form is None:
+            pass  # it was skipped, and what nobody writes is nodata
+        elif self.form is None:
             self.form = result.form
             self._begin(writer, plan, *result.form)
         elif self.job.profile is None and result.form[:2] != self.form[:2]:
@@ -149,12 +152,13 @@ class _Run:
                 f"for the first window {self.form[0]} of {self.form[1]}: "
                 "it must return the same for every window, or --dtype settle the dtype"
             ).at(window, ij)
-        elif result.form[2] and not self.form[2]:
+        elif result.form[2] and not self.has_mask:
             raise ResultError(
                 "the function returned a masked array, for the first window a plain one: "
                 "it must mask from the first window on, or --nodata give the output a nodata value"
             ).at(window, ij)
-        writer.append(window, result.data)
+        if result.data is not None:
+            writer.append(window, result.data)
         self.write_seconds += time.perf_counter() - started
         self.read_seconds += result.read_seconds
         self.call_seconds += result.call_seconds
@@ -179,7 +183,10 @@ class _Run:
                 dropped,
                 dtype,
             )
-        writer.begin(plan.recipe.profile(count, dtype), masked=masked)
+        profile = plan.recipe.profile(count, dtype)
+        # What is skipped must not look like pixels.
+        self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
+        writer.begin(profile, masked=self.has_mask)
 
 
 def _in_order(
@@ -202,7 +209,7 @@ def _in_order(
         del future  # nothing keeps a result that has been written
         for planned in batch[: len(outcomes)]:
             outcome = outcomes.popleft()
-            if isinstance(outcome, Result):
+            if isinstance(outcome, Result) and outcome.data is not None:
                 batches.measure(outcome.seconds, outcome.data.nbytes)
             yield planned, outcome
             del outcome

@@ -9,11 +9,14 @@ from typing import Any, Literal, TypeAlias
 
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName
+from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
+from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.outputs.profile import nodata_fits
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
+Bidx: TypeAlias = "int | str | Sequence[int]"
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 
@@ -34,6 +37,30 @@ class Job:
     mode : {"simple_read", "array_read", "manual_read"}
         What `data` is: a list with one (count, rows, cols) array for each
         input, one array with the bands of all, or the open datasets.
+    like : str or None
+        A dataset on whose grid all inputs are read, and the output lies.
+    extent : {"first", "intersection", "union"} or None
+        How far the output reaches if inputs differ, in pixels of the first
+        one. With neither `like` nor this, inputs must not differ.
+    bounds : tuple of float or None
+        Left, bottom, right and top, in the grid's CRS: the output is made of
+        the pixels that they touch, and nothing outside is read.
+    resampling : str or Mapping of int to str
+        rasterio's name of it, for inputs that are not on the grid; by the
+        number of the input, from 1, with 0 for all others.
+    bidx : int, str, sequence of int, or Mapping of int to these, or None
+        Bands that are read, from 1; text may have ranges, ``1..3``. By the
+        number of the input, as `resampling`. None: all.
+    overlap : int
+        How many more pixels the function gets on each side of the window.
+    boundary : str or None
+        What they are beyond the raster: nodata, edge, reflect, or
+        constant=VALUE. None: nodata if the input has one, else edge.
+    masked : bool
+        The function gets masked arrays.
+    skip_masked : bool
+        Windows in which every pixel of every input is masked are not computed
+        and come out as nodata.
     windows : None, "blocks", Size, or sequence of (window, ij)
         None: whole numbers of output blocks, about a million pixels. "blocks":
         the block windows of the first input. Size: width and height.
@@ -80,6 +107,15 @@ class Job:
     output: Any
     function: UserFunction | FunctionRef
     mode: Mode = "simple_read"
+    like: str | None = None
+    extent: Extent | None = None
+    bounds: Bounds | None = None
+    resampling: str | Mapping[int, str] = "nearest"
+    bidx: Bidx | Mapping[int, Bidx] | None = None
+    overlap: int = 0
+    boundary: str | None = None
+    masked: bool = False
+    skip_masked: bool = False
     windows: Windows = None
     global_args: Any = field(default_factory=dict)
     driver: str | None = None
@@ -100,6 +136,7 @@ class Job:
             raise UsageError("there is no input: give at least one, before the output")
         if self.mode not in MODES:
             raise UsageError(f"mode is {self.mode!r}: expected one of {', '.join(MODES)}")
+        self._check_reading()
         if self.executor not in EXECUTORS:
             raise UsageError(
                 f"executor is {self.executor!r}: expected one of {', '.join(EXECUTORS)}"
@@ -121,6 +158,29 @@ class Job:
             and not nodata_fits(self.nodata, self.dtype)
         ):
             raise NodataError.of(self.nodata, self.dtype)
+
+    def _check_reading(self) -> None:
+        """Raise UsageError for what contradicts itself in how inputs are read."""
+        if self.like is not None and self.extent is not None:
+            raise UsageError("like and extent both say what the output's grid is: give one of them")
+        if self.extent is not None and self.extent not in EXTENTS:
+            raise UsageError(f"extent is {self.extent!r}: expected one of {', '.join(EXTENTS)}")
+        if self.overlap < 0:
+            raise UsageError(f"overlap is {self.overlap}: expected 0 or more pixels")
+        if self.boundary is not None:
+            Boundary.parse(self.boundary)
+        if self.mode != "manual_read":
+            return
+        for name, given in (
+            ("overlap", self.overlap),
+            ("bidx", self.bidx is not None),
+            ("masked", self.masked),
+            ("skip_masked", self.skip_masked),
+        ):
+            if given:
+                raise UsageError(
+                    f"{name} cannot be used in manual_read, where the function reads for itself"
+                )
 
     @property
     def output_path(self) -> str | None:

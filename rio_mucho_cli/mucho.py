@@ -15,8 +15,9 @@ from rio_mucho_cli import engine, utils
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
+from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
-from rio_mucho_cli.job import Job
+from rio_mucho_cli.job import Bidx, Job, Windows
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.functions import UserFunction
 
@@ -49,6 +50,10 @@ class RioMucho:
         The output's profile. Default: the first input's.
     global_args : object, optional
         Passed to the function, as it is.
+    like, extent, bounds, resampling, bidx, overlap, boundary, masked, skip_masked : optional
+        How inputs are read, as for a `Job`. The first three say on which grid
+        the output lies: its size, CRS and transform are that grid's then, and
+        windows, if not given, are made on it.
     executor : {"processes", "threads", "serial"}
         Where windows are worked on if `run` is given more than one process.
     mem_limit : int, optional
@@ -77,6 +82,15 @@ class RioMucho:
         options: Mapping[str, Any] | None = None,
         global_args: Any = None,
         *,
+        like: str | os.PathLike[str] | None = None,
+        extent: Extent | None = None,
+        bounds: Bounds | None = None,
+        resampling: str | Mapping[int, str] = "nearest",
+        bidx: Bidx | Mapping[int, Bidx] | None = None,
+        overlap: int = 0,
+        boundary: str | None = None,
+        masked: bool = False,
+        skip_masked: bool = False,
         executor: ExecutorName = "processes",
         mem_limit: int | None = None,
     ) -> None:
@@ -93,6 +107,19 @@ class RioMucho:
             self.options = options or utils.getOptions(inpaths[0])
         self.windows = chosen if isinstance(chosen, list) else list(chosen)
         self.global_args = global_args or {}
+        has_other_grid = any(value is not None for value in (like, extent, bounds))
+        self._makes_windows = has_other_grid and not windows
+        self._reading: dict[str, Any] = {
+            "like": None if like is None else os.fspath(like),
+            "extent": extent,
+            "bounds": bounds,
+            "resampling": resampling,
+            "bidx": bidx,
+            "overlap": overlap,
+            "boundary": boundary,
+            "masked": masked,
+            "skip_masked": skip_masked,
+        }
         self.executor = executor
         self.mem_limit = mem_limit
 
@@ -129,12 +156,16 @@ class RioMucho:
                 profile["driver"] = driver_from_extension(os.fspath(output))
         if isinstance(profile.get("nodata"), str):
             profile["nodata"] = float(profile["nodata"])
+        windows: Windows = [(window, ij) for window, ij in self.windows]
+        if self._makes_windows:
+            windows = "blocks"
         job = Job(
             inputs=[os.fspath(path) for path in self.inpaths],
             output=os.fspath(output) if is_path else output,
             function=self.run_function,
             mode=self.mode,
-            windows=[(window, ij) for window, ij in self.windows],
+            **self._reading,
+            windows=windows,
             global_args=self.global_args,
             profile=profile if is_path else None,
             overwrite=True,

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -16,8 +16,7 @@ from rasterio.errors import WindowError
 from rio_mucho_cli.errors import OutputError, WindowsError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
-from rio_mucho_cli.inputs.grid import require_one_grid
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.sources import Reading, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import CACHE, Budget
@@ -25,6 +24,7 @@ from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS, Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.work.worker import Order
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Plan:
     Attributes
     ----------
     windows : sequence of (window, ij)
+    reading : Reading
     recipe : Recipe
         For the profile of the output, or of the GeoTIFF that it is made from.
     blocks : Layout or None
@@ -53,6 +54,7 @@ class Plan:
     """
 
     windows: Sequence[PlannedWindow]
+    reading: Reading
     recipe: Recipe
     blocks: Layout | None
     conversion: Conversion | None
@@ -78,21 +80,20 @@ def make_plan(job: Job) -> Plan:
     """
     sources = [Source.of(path) for path in job.inputs]
     first = sources[0] if sources else None
-    if job.strict and job.mode != "manual_read":
-        require_one_grid(job.inputs, [source.grid for source in sources])
+    reading = make_reading(job, sources)
+    grid = reading.grid
+    if first is not None and grid is not None:
+        first = replace(first, grid=grid)
     driver = _choose_driver(job, first)
     conversion = _conversion(job, driver)
     executor = job.executor if job.jobs > 1 else "serial"
     if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
         log.info("threads instead of processes: inputs in this process's memory")
         executor = "threads"
-    budget = _budget(job, sources, executor)
-    options, given = job.creation_options, job.profile
+    budget = _budget(job, reading, sources, executor)
+    options, given = job.creation_options, _given_profile(job, reading, conversion)
     if conversion is not None:
         driver, options = "GTiff", INTERMEDIATE
-        if given is not None:
-            given = {name: given[name] for name in PROFILE_KEYS & given.keys()}
-            given.update(options, driver=driver, tiled=True, blockxsize=256, blockysize=256)
     most = budget.window_pixels()
     windows, layout = _plan_windows(job, first, options, most, is_gtiff=driver == "GTiff")
     recipe = Recipe(
@@ -106,9 +107,7 @@ def make_plan(job: Job) -> Plan:
     )
     blocks = _encodable(job, recipe, windows)
     size = _largest(windows, *_size(recipe))
-    jobs, in_flight = budget.fitted(size.width * size.height)
-    if jobs < job.jobs:
-        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
+    jobs, in_flight = _fitted(job, budget, size)
     if min(jobs, len(windows)) <= 1:
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, len(windows))
@@ -117,7 +116,38 @@ def make_plan(job: Job) -> Plan:
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * _size(recipe).width * size.height)
     in_flight = min(in_flight, 2 * jobs)
-    return Plan(windows, recipe, blocks, conversion, executor, jobs, in_flight, cache)
+    return Plan(windows, reading, recipe, blocks, conversion, executor, jobs, in_flight, cache)
+
+
+def _given_profile(
+    job: Job, reading: Reading, conversion: Conversion | None
+) -> Mapping[str, Any] | None:
+    """Return the profile by hand, on the output's grid, and of the GeoTIFF that comes first."""
+    given, grid = job.profile, reading.grid
+    if given is None:
+        return None
+    if grid is not None:
+        place = {"crs": grid.crs, "transform": grid.transform}
+        given = {**given, "width": grid.width, "height": grid.height, **place}
+    if conversion is not None:
+        kept = {name: given[name] for name in PROFILE_KEYS & given.keys()}
+        tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
+        given = {**kept, **INTERMEDIATE, **tiles}
+    return given
+
+
+def _fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
+    """Return jobs and tasks in flight for windows of a size, and say what it costs."""
+    padded = (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
+    if job.overlap:
+        log.info(
+            "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
+            *(*size, job.overlap, padded / (size.width * size.height)),
+        )
+    jobs, in_flight = budget.fitted(padded)
+    if jobs < job.jobs:
+        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
+    return jobs, in_flight
 
 
 def _choose_driver(job: Job, first: Source | None) -> str:
@@ -141,10 +171,15 @@ def _conversion(job: Job, driver: str) -> Conversion | None:
     return Conversion(driver, job.creation_options)
 
 
-def _budget(job: Job, sources: Sequence[Source], executor: ExecutorName) -> Budget:
+def _budget(
+    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName
+) -> Budget:
     """Estimate what a pixel takes, and say what there is room for."""
     profiles_ = [source.profile for source in sources]
-    read = sum(int(p["count"]) * _itemsize(p["dtype"]) for p in profiles_)
+    read = sum(
+        (len(each.indexes) or int(p["count"])) * _itemsize(p["dtype"])
+        for each, p in zip(reading.inputs, profiles_, strict=True)
+    )
     output = job.profile or {}
     count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
     dtype = job.dtype or output.get("dtype")
@@ -253,22 +288,29 @@ def _size(recipe: Recipe) -> Size:
     return Size(grid.width, grid.height)
 
 
+def form_of_nothing(job: Job, plan: Plan) -> tuple[int, str, bool]:
+    """Return the form of a result where no window has one."""
+    count, dtype = job.count or 1, _dtype_name(job.dtype)
+    if dtype is None and plan.recipe.first is not None:
+        dtype = _dtype_name(plan.recipe.first.profile["dtype"])
+    return count, dtype or "uint8", False
+
+
 def order_for(job: Job, plan: Plan) -> Order:
     """Say what workers have to know; of the output, as much as is known by now."""
     count, dtype = job.count, job.dtype
     width = height = 0
-    first = plan.recipe.first
+    first, given = plan.recipe.first, plan.recipe.given
     if first is not None:
         width, height = first.grid.width, first.grid.height
-    if job.profile is not None:
-        count, dtype = job.profile.get("count"), job.profile.get("dtype")
-        width, height = job.profile.get("width", width), job.profile.get("height", height)
+    if given is not None:
+        count, dtype = given.get("count"), given.get("dtype")
+        width, height = given.get("width", width), given.get("height", height)
     elif job.output_path is None:
         count, dtype = job.output.count, job.output.dtypes[0]
         width, height = job.output.width, job.output.height
     return Order(
-        inputs=tuple(job.inputs),
-        mode=job.mode,
+        reading=plan.reading,
         function=job.function,
         global_args=job.global_args,
         width=int(width),

@@ -11,12 +11,14 @@ from itertools import product
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, run
 from rio_mucho_cli.inputs.windows import Size, cover
 
 WIDTH, HEIGHT = 300, 210
+MOVED = Affine(30, 0, 400000 - 20 * 30, 0, -30, 5000000 - 13 * 30)
 WAYS = [("serial", 1), *product(["threads", "processes"], [2, 5])]
 WINDOWS = [None, "blocks", Size(64, 64), Size(100, 37), Size(300, 16), Size(1000, 1000)]
 
@@ -78,9 +80,18 @@ def inputs(make_raster):
     return {
         "a": make_raster("a.tif", **size, **tiles),
         "b": make_raster("b.tif", seed=1, **size, **strips),
+        "moved": make_raster("m.tif", seed=2, **size, **tiles, transform=MOVED),
         "rgb": make_raster("rgb.tif", count=3, dtype="uint8", interleave="pixel", **size, **strips),
         "dem": make_raster("dem.tif", dtype="float32", nodata=-9999, **size, **strips),
     }
+
+
+def mean(data, window, ij, global_args):
+    """Look at neighbours that come with the data; the padded size is returned."""
+    total = data.astype("int64")
+    for axis in (1, 2):
+        total = np.roll(total, 1, axis) + total + np.roll(total, -1, axis)
+    return total
 
 
 CASES = {
@@ -89,31 +100,80 @@ CASES = {
     "total": (["a", "b", "rgb"], total, "array_read", {}),
     "slope": (["dem"], slope, "manual_read", {}),
     "mask": (["b"], shade, "simple_read", {"least": 100}),
+    "overlap": (["a", "b"], mean, "array_read", {}),
+    "masks": (["dem"], shade, "simple_read", {"least": 100}),
+    "bands": (["a", "rgb"], total, "array_read", {}),
+    "bounds": (["a", "b"], index, "simple_read", {"eps": 1}),
+    "union": (["a", "moved"], index, "simple_read", {"eps": 1}),
     "class": (["a"], Product, "simple_read", {"factor": 3}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
 
 
-def whole(names, function, mode, global_args, inputs):
+# How inputs are read, where it is not as they are.
+READING = {
+    "overlap": {"overlap": 2, "boundary": "reflect"},
+    "masks": {"overlap": 40, "boundary": "constant=7", "masked": True},
+    "bands": {"bidx": {2: "3,1"}},
+    "bounds": {"bounds": (400290, 4996100, 406001, 4999330)},
+    "union": {"extent": "union"},
+}
+
+
+def read_whole(names, inputs, case):
+    """Read whole arrays as a case's options have them, with numpy alone."""
+    arrays = []
+    for name in names:
+        with rasterio.open(inputs[name]) as src:
+            arrays.append(src.read(masked=case == "masks"))
+    if case == "overlap":
+        return [np.pad(array, ((0, 0), (2, 2), (2, 2)), mode="reflect") for array in arrays]
+    if case == "masks":
+        pad = ((0, 0), (40, 40), (40, 40))
+        return [
+            np.ma.array(
+                np.pad(array.data, pad, constant_values=7),
+                mask=np.pad(np.ma.getmaskarray(array), pad),
+            )
+            for array in arrays
+        ]
+    if case == "bands":
+        return [arrays[0], arrays[1][[2, 0]]]
+    if case == "bounds":
+        return [array[:, 22:130, 9:201] for array in arrays]
+    if case == "union":  # "moved" begins 20 columns before and 13 rows below the others
+        return [
+            np.pad(array, ((0, 0), (13, 0), (0, 20)))
+            if name == "moved"
+            else np.pad(array, ((0, 0), (0, 13), (20, 0)))
+            for name, array in zip(names, arrays, strict=True)
+        ]
+    return arrays
+
+
+def whole(names, function, mode, global_args, inputs, case):
     """Apply a function to the whole arrays, without this package's engine."""
     call = function(**global_args) if isinstance(function, type) else function
     window = Window(0, 0, WIDTH, HEIGHT)
     srcs = [rasterio.open(inputs[name]) for name in names]
-    data = {
-        "manual_read": lambda: srcs,
-        "simple_read": lambda: [src.read() for src in srcs],
-        "array_read": lambda: np.concatenate([src.read() for src in srcs]),
-    }[mode]()
+    arrays = read_whole(names, inputs, case)
+    data = {"manual_read": srcs, "simple_read": arrays}.get(mode)
+    if data is None:
+        data = np.ma.concatenate(arrays) if case == "masks" else np.concatenate(arrays)
     result = call(data, window, (0, 0), global_args)
     for src in srcs:
         src.close()
-    return result if result.ndim == 3 else result[np.newaxis]
+    result = result if result.ndim == 3 else result[np.newaxis]
+    n = READING.get(case, {}).get("overlap", 0)
+    return result[:, n:-n, n:-n] if n else result
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, read, leftovers):
+def test_pixels_equal_the_whole_array_computation(
+    case, inputs, tmp_path, read, profile_of, leftovers
+):
     names, function, mode, global_args = CASES[case]
-    expected = whole(names, function, mode, global_args, inputs)
+    expected = whole(names, function, mode, global_args, inputs, case)
     for windows in WINDOWS:
         digests = set()
         for executor, jobs in WAYS:
@@ -130,11 +190,13 @@ def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, read, 
                 executor=executor,
                 jobs=jobs,
                 overwrite=True,
+                **READING.get(case, {}),
             )
             run(job)
             result = read(output)
             assert result.dtype == expected.dtype
-            filled = np.ma.filled(expected, 0)
+            nodata = profile_of(output)["nodata"]
+            filled = np.ma.filled(expected, 0 if nodata is None else nodata)
             np.testing.assert_array_equal(result, filled, f"{windows} {executor} {jobs}")
             with rasterio.open(output) as src:
                 np.testing.assert_array_equal(

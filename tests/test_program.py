@@ -173,5 +173,9 @@ def test_rio_starts_without_importing_what_only_a_run_needs():
         "if m.startswith('rio_mucho_cli')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"rio_mucho_cli", "rio_mucho_cli.cli"}
+    assert set(done.stdout.split()) == {
+        "rio_mucho_cli",
+        "rio_mucho_cli.cli",
+        "rio_mucho_cli.texts",
+    }
     assert not new & {"loky", "cloudpickle", "threadpoolctl", "multiprocessing", "cligj"}

@@ -1,15 +1,24 @@
-"""The grid of pixels that a dataset lies on."""
+"""Grids of pixels: what a dataset lies on, and one that is made out of many. Arithmetic only."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+from affine import Affine
+from rasterio.errors import RasterioError
+from rasterio.warp import transform, transform_bounds
 
-from rio_mucho_cli.errors import GridError
+from rio_mucho_cli.errors import GridError, one_line
+
+Bounds: TypeAlias = "tuple[float, float, float, float]"
+"""Left, bottom, right and top, in units of a CRS."""
+
+Extent: TypeAlias = Literal["first", "intersection", "union"]
+EXTENTS: tuple[Extent, ...] = get_args(Extent)
 
 # Transforms that went through a text format or a reprojection differ in their
 # last digits; a hundredth of a pixel moves no pixel.
@@ -62,6 +71,98 @@ class Grid:
             )
         return None
 
+    def offset_on(self, target: Grid) -> tuple[int, int] | None:
+        """Return the column and row of another grid at which this one's first pixel lies.
+
+        Returns
+        -------
+        tuple of int, or None
+            None if pixels of the two do not coincide.
+        """
+        if self.crs != target.crs:
+            return None
+        if target.transform.is_degenerate or self.transform.is_degenerate:
+            return None
+        across = np.linalg.solve(_matrix(target.transform), _matrix(self.transform))
+        corners = _corners(self.width, self.height)
+        shifts = (across @ corners - corners)[:2]
+        offset = np.round(shifts[:, 0])
+        if np.abs(shifts - offset[:, np.newaxis]).max() > _TOLERANCE:
+            return None
+        return int(offset[0]), int(offset[1])
+
+    def bounds(self) -> Bounds:
+        """Return the bounds; of a rotated grid, those of its corners."""
+        return _box(_matrix(self.transform) @ _corners(self.width, self.height))
+
+    def cut(self, columns: tuple[int, int], rows: tuple[int, int]) -> Grid:
+        """Return the grid of some columns and rows, which may lie outside of this one."""
+        a, b, _, d, e, _ = tuple(self.transform)[:6]
+        c, f, _ = _matrix(self.transform) @ (columns[0], rows[0], 1)
+        moved = Affine(a, b, float(c), d, e, float(f))
+        return Grid(self.crs, moved, columns[1] - columns[0], rows[1] - rows[0])
+
+    def within(self, bounds: Bounds) -> Grid:
+        """Return the grid of all pixels that bounds touch.
+
+        Raises
+        ------
+        GridError
+            If they touch none, or are not left, bottom, right, top.
+        """
+        left, bottom, right, top = bounds
+        text = " ".join(f"{value:.10g}" for value in bounds)
+        if not all(map(math.isfinite, bounds)) or left >= right or bottom >= top:
+            raise GridError(
+                f"bounds {text} are empty: expected left bottom right top, in units of the CRS"
+            )
+        if self.transform.b or self.transform.d:
+            raise GridError("bounds cannot be used with a rotated grid: give a file of --windows")
+        columns, rows = self._span(bounds, outward=True)
+        columns = max(columns[0], 0), min(columns[1], self.width)
+        rows = max(rows[0], 0), min(rows[1], self.height)
+        if columns[0] >= columns[1] or rows[0] >= rows[1]:
+            own = " ".join(f"{value:.10g}" for value in self.bounds())
+            raise GridError(
+                f"bounds {text} miss the raster, which is at {own} in {_crs_name(self.crs)}"
+                f"{self._hint(bounds)}"
+            )
+        return self.cut(columns, rows)
+
+    def source_pixels(self, source: Grid) -> tuple[float, float]:
+        """Return how many pixels of a source one pixel is wide and high, in the middle."""
+        col, row = self.width / 2, self.height / 2
+        points = np.array([(col, row, 1), (col + 1, row, 1), (col, row + 1, 1)]).T
+        xs, ys, ones = _matrix(self.transform) @ points
+        if source.crs != self.crs:
+            xs, ys = map(np.array, transform(self.crs, source.crs, xs, ys))
+        pixels = np.linalg.solve(_matrix(source.transform), np.array([xs, ys, ones]))[:2]
+        across, down = np.linalg.norm(pixels[:, 1:] - pixels[:, :1], axis=0)
+        return float(across), float(down)
+
+    def _span(self, bounds: Bounds, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the columns and the rows between bounds, in whole pixels."""
+        left, bottom, right, top = bounds
+        corners = np.array([(x, y, 1) for x in (left, right) for y in (bottom, top)]).T
+        found = np.linalg.inv(_matrix(self.transform)) @ corners
+        first, last = found[:2].min(axis=1), found[:2].max(axis=1)
+        if outward:
+            first, last = np.floor(first + _TOLERANCE), np.ceil(last - _TOLERANCE)
+        else:
+            first, last = np.ceil(first - _TOLERANCE), np.floor(last + _TOLERANCE)
+        (left_col, top_row), (right_col, bottom_row) = first.astype(int), last.astype(int)
+        return (int(left_col), int(right_col)), (int(top_row), int(bottom_row))
+
+    def _hint(self, bounds: Bounds) -> str:
+        """Say that bounds look like degrees, where the grid's are none."""
+        left, bottom, right, top = bounds
+        are_degrees = left >= -180 and right <= 180 and bottom >= -90 and top <= 90
+        if are_degrees and self.crs and not self.crs.is_geographic:
+            return ": they look like degrees, which rio transform brings into that CRS"
+        if not are_degrees and self.crs and self.crs.is_geographic:
+            return ": they look like metres, and degrees are expected"
+        return ": give bounds in that CRS"
+
     def _apart(self, other: Grid) -> float:
         """Return the largest distance between two corners, in pixels."""
         if self.transform == other.transform:
@@ -71,7 +172,7 @@ class Grid:
         # One matrix takes pixels of this grid to pixels of the other: at a
         # corner it is as far from the identity as the two grids are apart.
         across = np.linalg.solve(_matrix(other.transform), _matrix(self.transform))
-        corners = np.array([(col, row, 1) for col in (0, self.width) for row in (0, self.height)]).T
+        corners = _corners(self.width, self.height)
         return float(np.abs(across @ corners - corners).max())
 
 
@@ -82,8 +183,71 @@ def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
         if differs:
             raise GridError(
                 f"{path} {differs[0]}, {paths[0]} {differs[1]}: "
-                f"bring it onto that grid first, with rio warp --like {paths[0]}"
+                f"pass --like {paths[0]} to read all on that grid, or --extent union or "
+                "intersection"
             )
+
+
+def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> Grid:
+    """Return a grid with the first one's pixels that reaches as far as asked.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    grids : sequence of Grid
+    extent : {"first", "intersection", "union"}
+        The last two are of the bounds, in the first grid's CRS.
+
+    Raises
+    ------
+    GridError
+        If the intersection is empty, or a CRS is missing.
+    """
+    first = grids[0]
+    spans = [((0, first.width), (0, first.height))]
+    if extent == "first":
+        return first
+    for path, grid in zip(paths[1:], grids[1:], strict=True):
+        bounds = grid.bounds()
+        if grid.crs != first.crs:
+            require_crs(path, grid, paths[0], first)
+            try:
+                bounds = transform_bounds(grid.crs, first.crs, *bounds)
+            except RasterioError as exc:
+                raise GridError(
+                    f"{path} has no place in the CRS of {paths[0]}: {one_line(exc)}"
+                ) from None
+        spans.append(first._span(bounds, outward=extent == "union"))
+    low, high = (min, max) if extent == "union" else (max, min)
+    columns, rows = (
+        (low(span[side][0] for span in spans), high(span[side][1] for span in spans))
+        for side in (0, 1)
+    )
+    if columns[0] >= columns[1] or rows[0] >= rows[1]:
+        raise GridError(
+            f"the intersection of {', '.join(paths)} is empty: "
+            "pass --extent union, or inputs that overlap"
+        )
+    return first.cut(columns, rows)
+
+
+def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
+    """Raise GridError if one of two grids that are to be matched has no CRS."""
+    for missing, has, of_missing in ((path, other_path, grid), (other_path, path, other)):
+        if not of_missing.crs:
+            raise GridError(
+                f"{missing} has no CRS, and without one it cannot be matched with {has}: "
+                f"give it one with rio edit-info --crs"
+            )
+
+
+def _corners(width: int, height: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([(col, row, 1) for col in (0, width) for row in (0, height)]).T
+
+
+def _box(points: np.ndarray[Any, Any]) -> Bounds:
+    (left, bottom), (right, top) = points[:2].min(axis=1), points[:2].max(axis=1)
+    return float(left), float(bottom), float(right), float(top)
 
 
 def _matrix(transform: Any) -> np.ndarray[Any, np.dtype[np.float64]]:

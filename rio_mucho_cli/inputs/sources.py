@@ -13,7 +13,9 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli.errors import GridError, InputError, one_line
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.windows import Size, describe
+from rio_mucho_cli.inputs.overlap import Boundary
+from rio_mucho_cli.inputs.readers import open_reader, read_padded
+from rio_mucho_cli.inputs.windows import Size, as_window, describe
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -33,6 +35,8 @@ class Source:
         Of the first band.
     has_alpha : bool
         Whether one of the bands is opacity.
+    has_points : bool
+        Whether GCPs or RPCs say where its pixels are, and no transform.
     """
 
     path: str
@@ -40,6 +44,7 @@ class Source:
     profile: dict[str, Any]
     block: Size
     has_alpha: bool = False
+    has_points: bool = False
 
     @property
     def is_striped(self) -> bool:
@@ -55,12 +60,62 @@ class Source:
         InputError
             If it is missing or is no raster.
         """
-        with _open(path) as src:
+        with open_dataset(path) as src:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
             has_alpha = ColorInterp.alpha in src.colorinterp
-            return cls(path, Grid.of(src), dict(src.profile), Size(cols, rows), has_alpha)
+            has_points = src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
+            block = Size(cols, rows)
+            return cls(path, Grid.of(src), dict(src.profile), block, has_alpha, has_points)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input, and what is read of it.
+
+    Attributes
+    ----------
+    path : str
+    indexes : sequence of int
+        Bands, from 1; empty for all.
+    resampling : str
+        rasterio's name of it, where pixels are not those of the output's grid.
+    boundary : Boundary or None
+        What pixels beyond the raster are; None: nodata if it has one, else
+        the nearest pixels.
+    """
+
+    path: str
+    indexes: tuple[int, ...] = ()
+    resampling: str = "nearest"
+    boundary: Boundary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How windows are read.
+
+    Attributes
+    ----------
+    inputs : sequence of Input
+    mode : str
+    grid : Grid or None
+        The output's; None if inputs are taken as they are.
+    overlap : int
+        How many more pixels are read on each side.
+    masked : bool
+        The function gets masked arrays.
+    skips_masked : bool
+        Windows in which all pixels are masked are of no interest.
+    """
+
+    inputs: Sequence[Input]
+    mode: Mode = "simple_read"
+    grid: Grid | None = None
+    overlap: int = 0
+    masked: bool = False
+    skips_masked: bool = False
 
 
 class Sources:
@@ -70,20 +125,30 @@ class Sources:
     so every worker opens its own, and shares none of them.
     """
 
-    def __init__(self, paths: Sequence[str], mode: Mode) -> None:
-        self._paths = paths
-        self._mode = mode
-        self._datasets = [_open(path) for path in paths]
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._datasets = [open_dataset(each.path) for each in reading.inputs]
+        self._readers = [
+            open_reader(
+                src,
+                each.indexes or src.indexes,
+                reading.grid,
+                each.resampling,
+                as_dataset=reading.mode == "manual_read",
+            )
+            for each, src in zip(reading.inputs, self._datasets, strict=True)
+        ]
 
     def read(self, window: Any) -> Any:
         """Return what the function gets as its first argument.
 
         Returns
         -------
-        list of ndarray, ndarray, or list of datasets
+        list of ndarray, ndarray, list of datasets, or None
             simple_read: one (count, rows, cols) array for each input.
             array_read: one (sum of counts, rows, cols) array.
             manual_read: the open datasets.
+            None if all is masked and such windows are to be skipped.
 
         Raises
         ------
@@ -92,29 +157,40 @@ class Sources:
         GridError
             If in array_read the arrays differ in rows or columns.
         """
-        if self._mode == "manual_read":
-            return list(self._datasets)
-        arrays = [
-            self._read(path, src, window)
-            for path, src in zip(self._paths, self._datasets, strict=True)
-        ]
-        return stack(arrays) if self._mode == "array_read" else arrays
+        reading = self._reading
+        if reading.mode == "manual_read":
+            return [reader.dataset for reader in self._readers]
+        arrays = [self._read(number, window) for number in range(len(self._readers))]
+        if reading.skips_masked:
+            if all(np.ma.getmaskarray(array).all() for array in arrays):
+                return None
+            if not reading.masked:
+                arrays = [array.data for array in arrays]
+        return stack(arrays) if reading.mode == "array_read" else arrays
 
     def close(self) -> None:
         """Close all datasets."""
-        for src in self._datasets:
+        for reader, src in zip(self._readers, self._datasets, strict=True):
+            reader.dataset.close()
             src.close()
 
-    @staticmethod
-    def _read(path: str, src: Any, window: Any) -> np.ndarray[Any, Any]:
+    def _read(self, number: int, window: Any) -> Any:
+        reading, reader = self._reading, self._readers[number]
+        masked = reading.masked or reading.skips_masked
         try:
-            data: np.ndarray[Any, Any] = src.read(window=window)
+            if not reading.overlap:
+                return reader.read(window, masked=masked)
+            src, given = self._datasets[number], reading.inputs[number].boundary
+            grid = reading.grid or Grid.of(src)
+            boundary = given or Boundary("edge" if reader.dataset.nodata is None else "nodata")
+            whole = as_window(window, grid.width, grid.height)
+            return read_padded(reader, whole, grid, reading.overlap, boundary, masked=masked)
         except Exception as exc:
             raise InputError(
-                f"{path} cannot be read at {describe(window)}: {one_line(exc).rstrip('.')}; "
+                f"{reading.inputs[number].path} cannot be read at {describe(window)}: "
+                f"{one_line(exc).rstrip('.')}; "
                 "the file may be truncated or damaged, which gdalinfo -checksum finds out"
             ) from None
-        return data
 
 
 def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
@@ -128,7 +204,8 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     Returns
     -------
     ndarray
-        (sum of counts, rows, cols), in the smallest dtype that holds all.
+        (sum of counts, rows, cols), in the smallest dtype that holds all;
+        masked if one of them is.
 
     Raises
     ------
@@ -142,10 +219,13 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
                 f"arrays of shapes {first} and {array.shape} cannot be stacked: expected "
                 "(count, rows, cols) each, with the same rows and columns"
             )
-    return np.concatenate(arrays)
+    concatenate = np.ma.concatenate if any(map(np.ma.isMaskedArray, arrays)) else np.concatenate
+    stacked: np.ndarray[Any, Any] = concatenate(arrays)
+    return stacked
 
 
-def _open(path: str) -> Any:
+def open_dataset(path: str) -> Any:
+    """Open an input, shared with nobody, or raise InputError."""
     try:
         return rasterio.open(path, sharing=False)
     except RasterioIOError as exc:

@@ -154,7 +154,9 @@ def child_error(what: str, exception: BaseException) -> MuchoChildError:
     return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
 
 
-def check_result(result: Any, window: Window, count: int | None) -> np.ndarray[Any, Any]:
+def check_result(
+    result: Any, window: Window, count: int | None, overlap: int = 0
+) -> np.ndarray[Any, Any]:
     """Check what the function returned, and return it as (count, rows, cols).
 
     Parameters
@@ -167,6 +169,9 @@ def check_result(result: Any, window: Window, count: int | None) -> np.ndarray[A
         either way, as rasterio rounds it.
     count : int or None
         The number of bands that is expected, if it is known.
+    overlap : int
+        The result may have so many more pixels on each side, which are cut
+        off.
 
     Raises
     ------
@@ -180,6 +185,8 @@ def check_result(result: Any, window: Window, count: int | None) -> np.ndarray[A
         )
     array = result[np.newaxis] if result.ndim == 2 else result
     wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
+    if overlap and array.shape[1:] == (window.height + 2 * overlap, window.width + 2 * overlap):
+        array = array[:, overlap:-overlap, overlap:-overlap]
     if (
         array.ndim != 3
         or not array.shape[0]

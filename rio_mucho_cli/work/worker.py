@@ -24,7 +24,7 @@ import numpy as np
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
-from rio_mucho_cli.inputs.sources import Mode, Sources
+from rio_mucho_cli.inputs.sources import Reading, Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
@@ -45,8 +45,7 @@ class Order:
 
     Attributes
     ----------
-    inputs : sequence of str
-    mode : str
+    reading : Reading
     function : callable or FunctionRef
     global_args : object
         A dict, from the command line.
@@ -64,8 +63,7 @@ class Order:
         GDAL options to set, or None to keep those of the calling thread.
     """
 
-    inputs: Sequence[str]
-    mode: Mode
+    reading: Reading
     function: UserFunction | FunctionRef
     global_args: Any
     width: int
@@ -106,17 +104,17 @@ class Result:
 
     Attributes
     ----------
-    form : tuple
+    form : tuple or None
         (count, dtype, whether it needs an internal mask) of what the function
-        returned.
-    data : ndarray or Encoded
+        returned; None if the window was skipped.
+    data : ndarray, Encoded or None
         (count, rows, cols), or its encoded blocks.
     read_seconds, call_seconds, encode_seconds : float
         How long each stage took.
     """
 
-    form: tuple[int, str, bool]
-    data: np.ndarray[Any, Any] | Encoded
+    form: tuple[int, str, bool] | None
+    data: np.ndarray[Any, Any] | Encoded | None
     read_seconds: float
     call_seconds: float
     encode_seconds: float
@@ -136,7 +134,7 @@ class Worker:
         if isinstance(function, FunctionRef):
             function = function.load()
         self._call = make_callable(function, order.global_args)
-        self._sources = Sources(order.inputs, order.mode)
+        self._sources = Sources(order.reading)
         self._encoder = Encoder()
 
     def run(self, window: Any, ij: Any) -> Result:
@@ -145,13 +143,16 @@ class Worker:
         started = time.perf_counter()
         read_data = self._sources.read(window)
         read = time.perf_counter()
+        if read_data is None:
+            return Result(None, None, read - started, 0.0, 0.0)
         try:
             returned = self._call(read_data, window, ij, order.global_args)
         except INTERRUPTS:
             raise
         except BaseException as exc:
             raise child_error("the function", exc) from None
-        array = check_result(returned, as_window(window, order.width, order.height), order.count)
+        whole = as_window(window, order.width, order.height)
+        array = check_result(returned, whole, order.count, order.reading.overlap)
         if order.dtype is not None and not np.ma.isMaskedArray(array):
             with np.errstate(invalid="ignore"):
                 # Like rasterio, which casts masked arrays when they are filled.

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors import EXECUTORS, channel, open_executor, processes, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
+from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work.worker import Order, work
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
@@ -27,7 +28,7 @@ every = pytest.mark.parametrize("name", EXECUTORS)
 @pytest.fixture
 def order(make_raster):
     def make(function, **global_args):
-        return Order([str(make_raster())], "simple_read", function, global_args, 90, 70)
+        return Order(Reading([Input(str(make_raster()))]), function, global_args, 90, 70)
 
     return make
 
@@ -44,7 +45,7 @@ def test_windows_are_worked_on(name, order):
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
         sums = {executor.submit(work, "run", PLANNED).result().data.max() for _ in range(5)}
-    with rasterio.open(made.inputs[0]) as src:
+    with rasterio.open(made.reading.inputs[0].path) as src:
         assert sums == {src.read(window=PLANNED[0]).sum() + 5}
 
 

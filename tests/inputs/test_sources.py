@@ -4,7 +4,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, InputError
-from rio_mucho_cli.inputs.sources import Source, Sources, stack
+from rio_mucho_cli.inputs.sources import Input, Reading, Source, Sources, stack
 from rio_mucho_cli.inputs.windows import Size
 
 WINDOW = Window(3, 4, 5, 6)
@@ -16,20 +16,20 @@ def paths(make_raster):
 
 
 def test_simple_read_gives_an_array_for_each_input(paths, read):
-    data = Sources(paths, "simple_read").read(WINDOW)
+    data = Sources(Reading([Input(path) for path in paths], "simple_read")).read(WINDOW)
     for array, path in zip(data, paths, strict=True):
         np.testing.assert_array_equal(array, read(path)[:, 4:10, 3:8])
 
 
 def test_array_read_gives_the_bands_of_all(paths, read):
-    data = Sources(paths, "array_read").read(((4, 10), (3, 8)))
+    data = Sources(Reading([Input(path) for path in paths], "array_read")).read(((4, 10), (3, 8)))
     assert data.shape == (3, 6, 5)
     assert data.dtype == np.float32
     np.testing.assert_array_equal(data[2], read(paths[1])[0, 4:10, 3:8])
 
 
 def test_manual_read_gives_open_datasets_until_they_are_closed(paths):
-    sources = Sources(paths, "manual_read")
+    sources = Sources(Reading([Input(path) for path in paths], "manual_read"))
     srcs = sources.read(WINDOW)
     assert [src.name for src in srcs] == paths
     assert not any(src.closed for src in srcs)
@@ -38,7 +38,7 @@ def test_manual_read_gives_open_datasets_until_they_are_closed(paths):
 
 
 def test_arrays_are_the_functions_own(paths):
-    sources = Sources(paths, "simple_read")
+    sources = Sources(Reading([Input(path) for path in paths], "simple_read"))
     first = sources.read(WINDOW)[0]
     first[:] = 0
     assert sources.read(WINDOW)[0].any()
@@ -56,7 +56,7 @@ def test_what_is_no_raster_is_an_input_error_and_rasterios(tmp_path, name):
 def test_a_truncated_raster_is_named_with_the_window(make_raster):
     path = make_raster(height=300, width=300, tiled=True, blockxsize=64, blockysize=64)
     path.write_bytes(path.read_bytes()[:60000])
-    sources = Sources([str(path)], "simple_read")
+    sources = Sources(Reading([Input(path) for path in [str(path)]], "simple_read"))
     assert sources.read(Window(0, 0, 64, 64))[0].any()
     with pytest.raises(InputError, match=r"in\.tif cannot be read at window rows 256:300"):
         sources.read(Window(256, 256, 44, 44))

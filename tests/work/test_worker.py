@@ -8,6 +8,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
+from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work import worker
 from rio_mucho_cli.work.worker import Order
 
@@ -18,8 +19,7 @@ PLANNED = (Window(0, 0, 5, 4), (0, 0))
 def order(make_raster):
     def make(function, **given):
         return Order(**{
-            "inputs": [str(make_raster())],
-            "mode": "simple_read",
+            "reading": Reading([Input(str(make_raster()))]),
             "function": function,
             "global_args": {"k": 2},
             "width": 90,
@@ -51,7 +51,7 @@ def times(data, window, ij, global_args):
 def test_read_call_check(order, work, read):
     made = order(times)
     result = work(made)
-    np.testing.assert_array_equal(result.data, read(made.inputs[0])[:, :4, :5] * 2)
+    np.testing.assert_array_equal(result.data, read(made.reading.inputs[0].path)[:, :4, :5] * 2)
     assert result.read_seconds > 0
     assert result.call_seconds > 0
 

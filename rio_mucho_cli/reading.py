@@ -1,0 +1,94 @@
+"""What a job reads: the output's grid, and of each input bands, resampling and boundary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from rio_mucho_cli.errors import GridError, NodataError, UsageError
+from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
+from rio_mucho_cli.inputs.overlap import Boundary
+from rio_mucho_cli.inputs.readers import check_resampling
+from rio_mucho_cli.inputs.selection import for_each, parse_bidx
+from rio_mucho_cli.inputs.sources import Input, Reading, Source
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.profile import nodata_fits
+
+log = logging.getLogger(__name__)
+
+
+def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
+    """Settle how inputs are read.
+
+    Raises
+    ------
+    GridError
+        If inputs differ in their grid, and nothing says what to do about it;
+        or if there is no way from one to the other.
+    InputError
+        If there is no such band.
+    UsageError
+        If a resampling, a band or a boundary makes no sense.
+    """
+    count = len(sources)
+    resamplings = for_each(job.resampling, "nearest", count, "resampling")
+    for name in resamplings:
+        check_resampling(name)
+    bidx = for_each(job.bidx, None, count, "bidx")
+    grid = _choose_grid(job, sources)
+    inputs = []
+    for source, resampling, value in zip(sources, resamplings, bidx, strict=True):
+        if grid is not None:
+            _check_way(source, grid, job)
+        indexes = () if value is None else parse_bidx(value, source)
+        inputs.append(Input(source.path, indexes, resampling, _boundary(job, source)))
+    return Reading(inputs, job.mode, grid, job.overlap, job.masked, job.skip_masked)
+
+
+def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
+    """Return the output's grid, or None if it is the first input's and nobody asked."""
+    grids = [source.grid for source in sources]
+    if job.like is not None:
+        like = Source.of(job.like)
+        if like.has_points:
+            raise GridError(
+                f"{job.like} has GCPs or RPCs instead of a grid: give a raster with a transform"
+            )
+        grid = like.grid
+    elif job.extent is not None:
+        for source in sources:
+            if source.has_points:
+                raise GridError(
+                    f"{source.path} is placed by GCPs or RPCs: give the output's grid with --like"
+                )
+        grid = common_grid(job.inputs, grids, job.extent)
+    else:
+        if job.strict and job.mode != "manual_read":
+            require_one_grid(job.inputs, grids)
+        if job.bounds is None:
+            return None
+        grid = grids[0]
+    return grid if job.bounds is None else grid.within(job.bounds)
+
+
+def _check_way(source: Source, grid: Grid, job: Job) -> None:
+    """Raise GridError if an input cannot be brought onto the grid."""
+    if source.has_points or source.grid.offset_on(grid) is not None:
+        return
+    if source.grid.crs != grid.crs:
+        require_crs(source.path, source.grid, job.like or job.inputs[0], grid)
+    log.info("%s is warped onto the output's grid", source.path)
+
+
+def _boundary(job: Job, source: Source) -> Boundary | None:
+    if job.boundary is None:
+        return None
+    boundary = Boundary.parse(job.boundary)
+    if boundary.kind == "nodata" and source.profile["nodata"] is None:
+        raise UsageError(
+            f"boundary is nodata, and {source.path} has none: take edge, reflect, or constant=VALUE"
+        )
+    dtype = str(source.profile["dtype"])
+    if boundary.kind == "constant" and not nodata_fits(boundary.value, dtype):
+        raise NodataError(f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold")
+    return boundary
