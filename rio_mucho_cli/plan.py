@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy as np
 import rasterio
-from rasterio.errors import WindowError
 
 from rio_mucho_cli.errors import OutputError, WindowsError
 from rio_mucho_cli.executors import ExecutorName
@@ -19,12 +15,13 @@ from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Reading, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.memory import CACHE, Budget
+from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS, Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.reading import make_reading
+from rio_mucho_cli.tasks import dtype_name, fitted, largest, make_budget
 from rio_mucho_cli.work.worker import Order
 
 log = logging.getLogger(__name__)
@@ -90,7 +87,7 @@ def make_plan(job: Job) -> Plan:
     if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
         log.info("threads instead of processes: inputs in this process's memory")
         executor = "threads"
-    budget = _budget(job, reading, sources, executor)
+    budget = make_budget(job, reading, sources, executor)
     options, given = job.creation_options, _given_profile(job, reading, conversion)
     if conversion is not None:
         driver, options = "GTiff", INTERMEDIATE
@@ -106,8 +103,8 @@ def make_plan(job: Job) -> Plan:
         given=given,
     )
     blocks = _encodable(job, recipe, windows)
-    size = _largest(windows, *_size(recipe))
-    jobs, in_flight = _fitted(job, budget, size)
+    size = largest(windows, *_size(recipe))
+    jobs, in_flight = fitted(job, budget, size)
     if min(jobs, len(windows)) <= 1:
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, len(windows))
@@ -136,20 +133,6 @@ def _given_profile(
     return given
 
 
-def _fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
-    """Return jobs and tasks in flight for windows of a size, and say what it costs."""
-    padded = (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
-    if job.overlap:
-        log.info(
-            "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
-            *(*size, job.overlap, padded / (size.width * size.height)),
-        )
-    jobs, in_flight = budget.fitted(padded)
-    if jobs < job.jobs:
-        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
-    return jobs, in_flight
-
-
 def _choose_driver(job: Job, first: Source | None) -> str:
     driver = "GTiff"
     if job.profile is not None:
@@ -169,40 +152,6 @@ def _conversion(job: Job, driver: str) -> Conversion | None:
     if job.profile is not None:
         return Conversion.of_profile(job.profile)
     return Conversion(driver, job.creation_options)
-
-
-def _budget(
-    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName
-) -> Budget:
-    """Estimate what a pixel takes, and say what there is room for."""
-    profiles_ = [source.profile for source in sources]
-    read = sum(
-        (len(each.indexes) or int(p["count"])) * _itemsize(p["dtype"])
-        for each, p in zip(reading.inputs, profiles_, strict=True)
-    )
-    output = job.profile or {}
-    count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
-    dtype = job.dtype or output.get("dtype")
-    result = int(count) * (_itemsize(dtype) if dtype is not None else 4)
-    return Budget.of(
-        job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
-    )
-
-
-def _itemsize(dtype: Any) -> int:
-    name = _dtype_name(dtype)
-    return 4 if name is None else np.dtype(name).itemsize
-
-
-def _largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
-    """Return the size of the window that has most pixels."""
-    largest = Size(1, 1)
-    for window, _ in windows:
-        with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
-            whole = windowing.as_window(window, width, height)
-            if whole.width * whole.height > largest.width * largest.height:
-                largest = Size(math.ceil(whole.width), math.ceil(whole.height))
-    return largest
 
 
 def _plan_windows(
@@ -253,7 +202,7 @@ def _encodable(job: Job, recipe: Recipe, windows: Sequence[PlannedWindow]) -> La
         reason = "the output is no local file"
     elif str(profile.get("driver", "GTiff")).upper() != "GTIFF":
         reason = f"the driver is {profile.get('driver')}"
-    elif _dtype_name(profile.get("dtype", "uint8")) is None:
+    elif dtype_name(profile.get("dtype", "uint8")) is None:
         reason = f"numpy has no {profile['dtype']}"
     elif layout is None:
         reason = "the profile does not say how large the blocks are"
@@ -290,9 +239,9 @@ def _size(recipe: Recipe) -> Size:
 
 def form_of_nothing(job: Job, plan: Plan) -> tuple[int, str, bool]:
     """Return the form of a result where no window has one."""
-    count, dtype = job.count or 1, _dtype_name(job.dtype)
+    count, dtype = job.count or 1, dtype_name(job.dtype)
     if dtype is None and plan.recipe.first is not None:
-        dtype = _dtype_name(plan.recipe.first.profile["dtype"])
+        dtype = dtype_name(plan.recipe.first.profile["dtype"])
     return count, dtype or "uint8", False
 
 
@@ -316,18 +265,10 @@ def order_for(job: Job, plan: Plan) -> Order:
         width=int(width),
         height=int(height),
         count=None if count is None else int(count),
-        dtype=_dtype_name(dtype),
+        dtype=dtype_name(dtype),
         recipe=plan.recipe if job.output_path is not None else None,
         encodes=plan.blocks is not None,
     )
-
-
-def _dtype_name(dtype: Any) -> str | None:
-    """Return numpy's name of a dtype, or None if numpy has none (complex_int16)."""
-    try:
-        return None if dtype is None else str(np.dtype(dtype).name)
-    except TypeError:
-        return None
 
 
 def _check_driver(driver: str) -> None:

@@ -13,6 +13,9 @@ from click.testing import CliRunner
 from hypothesis import settings
 from rasterio.rio.main import main_group
 
+from rio_mucho_cli import Job
+from rio_mucho_cli.inputs.windows import Size
+
 # How long a test takes is the machine's affair.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
@@ -240,3 +243,37 @@ def tif(make_raster):
 @pytest.fixture
 def out(tmp_path):
     return str(tmp_path / "out.tif")
+
+
+def first_input(data, window, ij, global_args):
+    """Return the first input as it is."""
+    return data[0]
+
+
+@pytest.fixture
+def job_on(tmp_path):
+    """Return a function that makes a Job of some rasters."""
+
+    def make(inputs, function=first_input, **given):
+        return Job(**{
+            "inputs": [str(path) for path in inputs],
+            "output": str(tmp_path / "out.tif"),
+            "function": function,
+            "windows": Size(64, 48),
+            "overwrite": True,
+            **given,
+        })  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def tiled(make_raster):
+    """Return a function that writes a raster of 150 x 110 pixels in tiles of 16, somewhere."""
+    size = {"width": 150, "height": 110, "tiled": True, "blockxsize": 16, "blockysize": 16}
+
+    def make(name="a.tif", col=0, row=0, pixel=30.0, **given):
+        transform = Affine(pixel, 0, 4e5 + col * 30, 0, -pixel, 5e6 - row * 30)
+        return make_raster(name, **{**size, "transform": transform, **given})
+
+    return make

@@ -1,0 +1,77 @@
+"""How much is worked on at once: what a job's windows take, and what there is room for."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from rasterio.errors import WindowError
+
+from rio_mucho_cli.executors import ExecutorName
+from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.sources import Reading, Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.memory import Budget
+
+log = logging.getLogger(__name__)
+
+
+def make_budget(
+    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName
+) -> Budget:
+    """Estimate what a pixel takes, and say what there is room for."""
+    profiles_ = [source.profile for source in sources]
+    read = sum(
+        (len(each.indexes) or int(p["count"])) * _itemsize(p["dtype"])
+        for each, p in zip(reading.inputs, profiles_, strict=True)
+    )
+    output = job.profile or {}
+    count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
+    dtype = job.dtype or output.get("dtype")
+    result = int(count) * (_itemsize(dtype) if dtype is not None else 4)
+    return Budget.of(
+        job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
+    )
+
+
+def _itemsize(dtype: Any) -> int:
+    name = dtype_name(dtype)
+    return 4 if name is None else np.dtype(name).itemsize
+
+
+def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
+    """Return jobs and tasks in flight for windows of a size, and say what it costs."""
+    padded = (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
+    if job.overlap:
+        log.info(
+            "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
+            *(*size, job.overlap, padded / (size.width * size.height)),
+        )
+    jobs, in_flight = budget.fitted(padded)
+    if jobs < job.jobs:
+        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
+    return jobs, in_flight
+
+
+def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
+    """Return the size of the window that has most pixels."""
+    largest = Size(1, 1)
+    for window, _ in windows:
+        with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
+            whole = windowing.as_window(window, width, height)
+            if whole.width * whole.height > largest.width * largest.height:
+                largest = Size(math.ceil(whole.width), math.ceil(whole.height))
+    return largest
+
+
+def dtype_name(dtype: Any) -> str | None:
+    """Return numpy's name of a dtype, or None if numpy has none (complex_int16)."""
+    try:
+        return None if dtype is None else str(np.dtype(dtype).name)
+    except TypeError:
+        return None
