@@ -17,9 +17,9 @@ PLANNED = (Window(0, 0, 5, 4), (0, 0))
 
 @pytest.fixture
 def order(make_raster):
-    def make(function, **given):
+    def make(function, mode="simple_read", **given):
         return Order(**{
-            "reading": Reading([Input(str(make_raster()))]),
+            "reading": Reading([Input(str(make_raster()))], mode),
             "function": function,
             "global_args": {"k": 2},
             "width": 90,
@@ -91,7 +91,10 @@ class Unmade:
 
 @pytest.mark.parametrize(
     ("function", "given", "kind"),
-    [(times, {"inputs": ["missing.tif"]}, InputError), (Unmade, {}, MuchoChildError)],
+    [
+        (times, {"reading": Reading([Input("missing.tif")])}, InputError),
+        (Unmade, {}, MuchoChildError),
+    ],
 )
 def test_errors_in_getting_ready_are_not_blamed_on_a_window(order, work, function, given, kind):
     error = work(order(function, **given))
@@ -120,7 +123,7 @@ def test_datasets_are_closed_at_the_end(order):
         seen.extend(srcs)
         return srcs[0].read(window=window)
 
-    worker.begin("a run", order(keep, mode="manual_read"))
+    worker.begin("a run", order(keep, "manual_read"))
     worker.work("a run", PLANNED)
     assert not seen[0].closed
     worker.dismiss("a run")
