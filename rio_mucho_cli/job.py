@@ -165,10 +165,12 @@ class Job:
             raise UsageError("like and extent both say what the output's grid is: give one of them")
         if self.extent is not None and self.extent not in EXTENTS:
             raise UsageError(f"extent is {self.extent!r}: expected one of {', '.join(EXTENTS)}")
-        if self.overlap < 0:
-            raise UsageError(f"overlap is {self.overlap}: expected 0 or more pixels")
+        if self.bounds is not None and not _are_numbers(self.bounds, 4):
+            raise UsageError(f"bounds are {self.bounds!r}: expected left, bottom, right and top")
+        if not isinstance(self.overlap, int) or self.overlap < 0:
+            raise UsageError(f"overlap is {self.overlap!r}: expected 0 or more pixels")
         if self.boundary is not None:
-            Boundary.parse(self.boundary)
+            Boundary.parse(str(self.boundary))
         if self.mode != "manual_read":
             return
         for name, given in (
@@ -186,3 +188,10 @@ class Job:
     def output_path(self) -> str | None:
         """The output as text, or None for an open dataset."""
         return str(self.output) if isinstance(self.output, str | Path) else None
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    try:
+        return len(values) == count and all(isinstance(float(value), float) for value in values)
+    except (TypeError, ValueError):
+        return False

@@ -239,9 +239,12 @@ def _size(recipe: Recipe) -> Size:
 
 def form_of_nothing(job: Job, plan: Plan) -> tuple[int, str, bool]:
     """Return the form of a result where no window has one."""
-    count, dtype = job.count or 1, dtype_name(job.dtype)
-    if dtype is None and plan.recipe.first is not None:
-        dtype = dtype_name(plan.recipe.first.profile["dtype"])
+    bands = [len(each.indexes) for each in plan.reading.inputs[:1]]
+    first = plan.recipe.first
+    count = job.count or sum(bands) or (int(first.profile["count"]) if first is not None else 1)
+    dtype = dtype_name(job.dtype)
+    if dtype is None and first is not None:
+        dtype = dtype_name(first.profile["dtype"])
     return count, dtype or "uint8", False
 
 

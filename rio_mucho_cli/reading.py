@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rio_mucho_cli.errors import GridError, NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import check_resampling
+from rio_mucho_cli.inputs.readers import check_resampling, numpy_dtype
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
 from rio_mucho_cli.inputs.sources import Input, Reading, Source
 from rio_mucho_cli.job import Job
@@ -41,7 +41,8 @@ def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
         if grid is not None:
             _check_way(source, grid, job)
         indexes = () if value is None else parse_bidx(value, source)
-        inputs.append(Input(source.path, indexes, resampling, _boundary(job, source)))
+        boundary = _boundary(job, source, indexes)
+        inputs.append(Input(source.path, indexes, resampling, boundary))
     return Reading(inputs, job.mode, grid, job.overlap, job.masked, job.skip_masked)
 
 
@@ -80,7 +81,7 @@ def _check_way(source: Source, grid: Grid, job: Job) -> None:
     log.info("%s is warped onto the output's grid", source.path)
 
 
-def _boundary(job: Job, source: Source) -> Boundary | None:
+def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | None:
     if job.boundary is None:
         return None
     boundary = Boundary.parse(job.boundary)
@@ -88,7 +89,10 @@ def _boundary(job: Job, source: Source) -> Boundary | None:
         raise UsageError(
             f"boundary is nodata, and {source.path} has none: take edge, reflect, or constant=VALUE"
         )
-    dtype = str(source.profile["dtype"])
-    if boundary.kind == "constant" and not nodata_fits(boundary.value, dtype):
-        raise NodataError(f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold")
+    dtypes = source.dtypes if not indexes else [source.dtypes[index - 1] for index in indexes]
+    for dtype in dtypes:
+        if boundary.kind == "constant" and not nodata_fits(boundary.value, numpy_dtype(dtype)):
+            raise NodataError(
+                f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold"
+            )
     return boundary

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from rasterio.errors import WindowError
 
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Reading, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.memory import Budget
+from rio_mucho_cli.memory import MB, Budget, usable_memory
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,12 @@ def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
         log.info(
             "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
             *(*size, job.overlap, padded / (size.width * size.height)),
+        )
+    least = padded * (budget.read_bytes + budget.result_bytes)
+    if job.overlap and least > usable_memory():
+        raise UsageError(
+            f"overlap {job.overlap} makes windows of {least // MB} MB, and there are "
+            f"{usable_memory() // MB} MB of memory: give a smaller overlap"
         )
     jobs, in_flight = budget.fitted(padded)
     if jobs < job.jobs:

@@ -11,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import reproject
 from rasterio.windows import Window
 
-from rio_mucho_cli import RioMucho, run
+from rio_mucho_cli import RioMucho, UsageError, run
 from rio_mucho_cli.inputs.windows import Size
 
 HEIGHT, WIDTH = 110, 150
@@ -172,6 +172,49 @@ def test_other_grids_are_warped_the_same_for_every_window(
 def profile_place(path):
     with rasterio.open(path) as src:
         return src.crs, src.transform, src.width, src.height
+
+
+@pytest.mark.parametrize("resampling", ["bilinear", "cubic", "average"])
+def test_a_part_of_a_grid_has_the_pixels_of_the_whole(job_on, tiled, read, resampling):
+    world = Affine(0.05, 0, 5, 0, -0.05, 75)
+    like = tiled("like.tif", crs="EPSG:4326", transform=world, width=300, height=700)
+    north = tiled("north.tif", dtype="float32", transform=Affine(500, 0, 4e5, 0, -500, 7.8e6))
+    made = job_on([north], like=str(like), resampling=resampling)
+    run(made)
+    whole = read(made.output)[:, 80:110, 140:200]
+    made = job_on([north], like=str(like), resampling=resampling, bounds=(12, 69.5, 15, 71))
+    run(made)
+    np.testing.assert_array_equal(read(made.output), whole)
+    assert whole.any()
+
+
+def test_complex_integers(job_on, make_raster, tiled, read):
+    array = np.ones((1, HEIGHT, WIDTH), "complex64")
+    path = make_raster(
+        "c.tif", array, dtype="complex_int16", transform=Affine(30, 0, 4e5, 0, -30, 5e6)
+    )
+    like = tiled("like.tif", col=5)
+    for given in ({"like": str(like)}, {"overlap": 1, "boundary": "constant=3"}):
+        made = job_on([path], **given)
+        run(made)
+        assert (read(made.output)[:, :, 5:145] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bounds": (1, 2, 3)},
+        {"bounds": (None, 1, 2, 3)},
+        {"overlap": 1.5},
+        {"overlap": "3"},
+        {"boundary": 5},
+        {"resampling": {"1": "nearest"}},
+    ],
+    ids=str,
+)
+def test_values_of_another_type(job_on, tiled, given):
+    with pytest.raises(UsageError):
+        run(job_on([tiled()], **given))
 
 
 def test_each_input_has_its_resampling(job_on, tiled, read):

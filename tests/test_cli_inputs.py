@@ -26,6 +26,8 @@ def typed(rio, make_raster, module, tmp_path):
     make_raster("moved.tif", transform=moved, seed=1, count=3)
     make_raster("far.tif", transform=Affine(30, 0, 7e5, 0, -30, 5e6))
     make_raster("degrees.tif", crs="EPSG:4326", transform=Affine(0.001, 0, 13.7, 0, -0.001, 45.1))
+    make_raster("pole.tif", crs="EPSG:4326", transform=Affine(1, 0, 100, 0, -1, 90))
+    make_raster("mercator.tif", crs="EPSG:3857", transform=PLACE)
     make_raster("nowhere.tif", crs=None, transform=moved)
     make_raster("rotated.tif", transform=Affine(30, 5, 4e5, 5, -30, 5e6))
     path = make_raster("points.tif", crs=None, transform=None)
@@ -94,11 +96,17 @@ BAD = {
     "bounds and rotated": (["rotated.tif", "--bounds", "1 2 3 4"], 1, "with a rotated grid"),
     "no such band": (["a.tif", "-b", "2"], 1, "a.tif has 1 band: there is no band 2"),
     "bands of nothing": (["a.tif", "-b", "x"], 2, "expected bands such as 1, 3,1 or 1..3"),
-    "bands of no input": (["a.tif", "-b", "3=1"], 2, "given for input 3: there are 1 input"),
+    "bands of no input": (["a.tif", "-b", "3=1"], 2, "given for input 3: there is 1 input"),
     "bands of input 0": (["a.tif", "-b", "0=1"], 2, "with N the number of an input, from 1"),
     "resampling": (["a.tif", "--resampling", "best"], 2, "resampling is 'best': expected one of"),
     "resampling that cannot warp": (["a.tif", "--resampling", "gauss"], 2, "resampling is 'gauss'"),
     "extent": (["a.tif", "--extent", "all"], 2, "extent"),
+    "a union of everything": (
+        ["mercator.tif", "pole.tif", "--extent", "union"], 1, "have less than a millionth of that",
+    ),
+    "overlap beyond memory": (
+        ["a.tif", "--overlap", "1000000000"], 2, "makes windows of .* MB of memory: give a smaller",
+    ),
     "overlap": (["a.tif", "--overlap", "-1"], 2, "overlap is -1: expected 0 or more"),
     "overlap in manual_read": (
         ["a.tif", "--overlap", "1", "--mode", "manual_read"], 2, "the function reads for itself",
@@ -124,6 +132,24 @@ def test_bad_input_is_one_clear_line(typed, tmp_path, leftovers, what):
     assert "Traceback" not in result.output
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
+
+
+def test_bounds_larger_than_the_raster_are_the_raster(typed, read, tmp_path):
+    assert typed("a.tif", "--bounds", "-1e300 -1e300 1e300 1e300").exit_code == 0
+    np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(tmp_path / "a.tif"))
+
+
+def test_an_input_that_has_no_place_on_the_grid_is_nodata_or_an_error(typed, tmp_path):
+    result = typed("a.tif", "--like", "pole.tif")
+    assert "Traceback" not in result.output
+    if result.exit_code == 0:
+        with rasterio.open(tmp_path / "out.tif") as dst:
+            assert not dst.read().any()
+
+
+def test_a_union_of_what_is_far_apart_is_warned_of(typed, caplog):
+    assert typed("a.tif", "far.tif", "--extent", "union").exit_code == 0
+    assert "the union is 10090 x 70 pixels, and inputs have 1.8 % of that" in caplog.text
 
 
 def test_what_a_large_overlap_costs_is_said(rio, typed, caplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
-from rio_mucho_cli.errors import GridError, one_line
+from rio_mucho_cli.errors import GridError
+
+log = logging.getLogger(__name__)
 
 Bounds: TypeAlias = "tuple[float, float, float, float]"
 """Left, bottom, right and top, in units of a CRS."""
@@ -23,6 +27,10 @@ EXTENTS: tuple[Extent, ...] = get_args(Extent)
 # Transforms that went through a text format or a reprojection differ in their
 # last digits; a hundredth of a pixel moves no pixel.
 _TOLERANCE = 0.01
+
+# Less of a union than this is probably, or certainly, a mistake.
+_SPARSE = 0.05
+_ABSURD = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +138,24 @@ class Grid:
         return self.cut(columns, rows)
 
     def source_pixels(self, source: Grid) -> tuple[float, float]:
-        """Return how many pixels of a source one pixel is wide and high, in the middle."""
-        col, row = self.width / 2, self.height / 2
-        points = np.array([(col, row, 1), (col + 1, row, 1), (col, row + 1, 1)]).T
-        xs, ys, ones = _matrix(self.transform) @ points
-        if source.crs != self.crs:
-            xs, ys = map(np.array, transform(self.crs, source.crs, xs, ys))
-        pixels = np.linalg.solve(_matrix(source.transform), np.array([xs, ys, ones]))[:2]
-        across, down = np.linalg.norm(pixels[:, 1:] - pixels[:, :1], axis=0)
-        return float(across), float(down)
+        """Return how many pixels of a source one pixel is wide and high.
+
+        It is looked at in the source's middle, wherever this grid begins and
+        ends: parts of a grid must have the pixels of the whole. NaN where the
+        source's middle has no place in this grid's CRS.
+        """
+        middle = _matrix(source.transform) @ (source.width / 2, source.height / 2, 1)
+        across, down = _matrix(self.transform)[:2, :2].T
+        try:
+            (x,), (y,) = _moved(source.crs, self.crs, middle[:1], middle[1:2])
+            points = np.array([(x, y), (x + across[0], y + across[1]), (x + down[0], y + down[1])])
+            xs, ys = _moved(self.crs, source.crs, *points.T)
+        except (RasterioError, CPLE_BaseError):
+            return math.nan, math.nan
+        there = np.array([xs, ys, np.ones(3)])
+        pixels = np.linalg.solve(_matrix(source.transform), there)[:2]
+        wide, high = np.linalg.norm(pixels[:, 1:] - pixels[:, :1], axis=0)
+        return float(wide), float(high)
 
     def _span(self, bounds: Bounds, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the columns and the rows between bounds, in whole pixels."""
@@ -146,6 +163,8 @@ class Grid:
         corners = np.array([(x, y, 1) for x in (left, right) for y in (bottom, top)]).T
         found = np.linalg.inv(_matrix(self.transform)) @ corners
         first, last = found[:2].min(axis=1), found[:2].max(axis=1)
+        # Beyond this, floating point has no whole numbers of its own.
+        first, last = first.clip(-(2.0**53), 2.0**53), last.clip(-(2.0**53), 2.0**53)
         if outward:
             first, last = np.floor(first + _TOLERANCE), np.ceil(last - _TOLERANCE)
         else:
@@ -211,12 +230,13 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
         bounds = grid.bounds()
         if grid.crs != first.crs:
             require_crs(path, grid, paths[0], first)
-            try:
-                bounds = transform_bounds(grid.crs, first.crs, *bounds)
-            except RasterioError as exc:
+            moved = _bounds_in(grid.crs, first.crs, bounds)
+            if moved is None:
                 raise GridError(
-                    f"{path} has no place in the CRS of {paths[0]}: {one_line(exc)}"
-                ) from None
+                    f"{path} has no place in {_crs_name(first.crs)}, the CRS of {paths[0]}: "
+                    "give a grid that all have a place on, with --like"
+                )
+            bounds = moved
         spans.append(first._span(bounds, outward=extent == "union"))
     low, high = (min, max) if extent == "union" else (max, min)
     columns, rows = (
@@ -228,7 +248,19 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
             f"the intersection of {', '.join(paths)} is empty: "
             "pass --extent union, or inputs that overlap"
         )
-    return first.cut(columns, rows)
+    found = first.cut(columns, rows)
+    covered = sum(grid.width * grid.height for grid in grids) / (found.width * found.height)
+    if covered < _ABSURD:
+        raise GridError(
+            f"the union of {', '.join(paths)} is {found.width} x {found.height} pixels, and they "
+            "have less than a millionth of that number: give the output's grid with --like"
+        )
+    if covered < _SPARSE:
+        log.warning(
+            "the union is %d x %d pixels, and inputs have %.2g %% of that number",
+            *(found.width, found.height, 100 * covered),
+        )
+    return found
 
 
 def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
@@ -239,6 +271,22 @@ def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
                 f"{missing} has no CRS, and without one it cannot be matched with {has}: "
                 f"give it one with rio edit-info --crs"
             )
+
+
+def _moved(crs: Any, to: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
+    if crs == to:
+        return xs, ys
+    found: tuple[Any, Any] = transform(crs, to, xs, ys)
+    return found
+
+
+def _bounds_in(crs: Any, to: Any, bounds: Bounds) -> Bounds | None:
+    """Return bounds in another CRS, or None if they have no place there."""
+    try:
+        found: Bounds = transform_bounds(crs, to, *bounds)
+    except (RasterioError, CPLE_BaseError):
+        return None
+    return found if all(map(math.isfinite, found)) else None
 
 
 def _corners(width: int, height: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
@@ -78,7 +79,7 @@ class Moved:
             return src.read(self._indexes, window=part, masked=masked)
         fill = 0 if src.nodata is None else src.nodata
         shape = len(self._indexes), int(window.height), int(window.width)
-        data = np.full(shape, fill, src.dtypes[self._indexes[0] - 1])
+        data = np.full(shape, fill, numpy_dtype(src.dtypes[self._indexes[0] - 1]))
         whole: Any = np.ma.array(data, mask=True, fill_value=fill) if masked else data
         if part is not None:
             inside = src.read(self._indexes, window=part, masked=masked)
@@ -101,7 +102,7 @@ class Warped:
     def __init__(self, src: Any, indexes: Sequence[int], grid: Grid, resampling: str) -> None:
         self._indexes = list(indexes)
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
-        # Where the middle has no place in the source's CRS there is no scale.
+        # Where the source's middle has no place in the output's CRS there is no scale.
         options = {name: repr(1 / size) for name, size in scales if math.isfinite(size) and size}
         needs_alpha = src.nodata is None and ColorInterp.alpha not in src.colorinterp
         self.dataset = WarpedVRT(
@@ -155,7 +156,7 @@ def open_reader(
         if offset is not None and not as_dataset:
             return Moved(src, indexes, offset)
         return Warped(src, indexes, grid, resampling)
-    except (RasterioError, ValueError, np.linalg.LinAlgError) as exc:
+    except (RasterioError, CPLE_BaseError, ValueError, np.linalg.LinAlgError) as exc:
         raise GridError(
             f"{src.name} cannot be read on the output's grid: {one_line(exc)}"
         ) from None
@@ -196,6 +197,11 @@ def read_padded(
         padded = np.ma.array(padded, mask=is_nodata, fill_value=data.fill_value)
     padded[:, above : above + data.shape[1], before : before + data.shape[2]] = data
     return padded
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return the dtype as which rasterio reads one of GDAL's."""
+    return np.dtype("complex64" if name == "complex_int16" else name)
 
 
 def _laid_out(src: Any, grid: Grid) -> Any:

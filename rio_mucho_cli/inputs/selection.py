@@ -34,7 +34,11 @@ def parse_bidx(value: str | int | Sequence[int], source: Source) -> tuple[int, .
             for part in value.split(","):
                 first, dots, last = part.strip().partition("..")
                 start, stop = int(first or 1 if dots else first), int(last or count)
-                indexes += range(start, (stop if dots else start) + 1)
+                stop = stop if dots else start
+                # One band that is not there is enough to say so.
+                indexes += range(
+                    start, min(stop, max(start, count + 1)) + 1 if stop >= start else 0
+                )
         else:
             indexes = [value] if isinstance(value, int) else [int(index) for index in value]
     except (TypeError, ValueError):
@@ -71,8 +75,8 @@ def for_each(value: T | Mapping[int, T] | None, default: T, inputs: int, name: s
     if not isinstance(value, Mapping):
         return [value] * inputs
     for number in value:
-        if not 0 <= number <= inputs:
-            given = "1 input" if inputs == 1 else f"{inputs} inputs"
-            raise UsageError(f"{name} is given for input {number}: there are {given}")
+        if not isinstance(number, int) or not 0 <= number <= inputs:
+            given = "is 1 input" if inputs == 1 else f"are {inputs} inputs"
+            raise UsageError(f"{name} is given for input {number!r}: there {given}")
     others = value.get(0, default)
     return [value.get(number, others) for number in range(1, inputs + 1)]

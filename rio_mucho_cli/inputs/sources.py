@@ -37,6 +37,8 @@ class Source:
         Whether one of the bands is opacity.
     has_points : bool
         Whether GCPs or RPCs say where its pixels are, and no transform.
+    dtypes : tuple of str
+        Of all bands.
     """
 
     path: str
@@ -45,6 +47,7 @@ class Source:
     block: Size
     has_alpha: bool = False
     has_points: bool = False
+    dtypes: tuple[str, ...] = ()
 
     @property
     def is_striped(self) -> bool:
@@ -66,8 +69,8 @@ class Source:
             rows, cols = src.block_shapes[0]
             has_alpha = ColorInterp.alpha in src.colorinterp
             has_points = src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
-            block = Size(cols, rows)
-            return cls(path, Grid.of(src), dict(src.profile), block, has_alpha, has_points)
+            grid, block, dtypes = Grid.of(src), Size(cols, rows), tuple(src.dtypes)
+            return cls(path, grid, dict(src.profile), block, has_alpha, has_points, dtypes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,11 @@ class Sources:
             boundary = given or Boundary("edge" if reader.dataset.nodata is None else "nodata")
             whole = as_window(window, grid.width, grid.height)
             return read_padded(reader, whole, grid, reading.overlap, boundary, masked=masked)
+        except MemoryError as exc:
+            raise InputError(
+                f"there is no memory for {reading.inputs[number].path} at {describe(window)} "
+                f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
+            ) from None
         except Exception as exc:
             raise InputError(
                 f"{reading.inputs[number].path} cannot be read at {describe(window)}: "

@@ -228,7 +228,7 @@ def check_options(options: Mapping[str, str]) -> None:
         )
 
 
-def nodata_fits(nodata: float, dtype: str) -> bool:
+def nodata_fits(nodata: float, dtype: str | np.dtype[Any]) -> bool:
     """Whether a dtype can hold a nodata value.
 
     Integers want a whole number in their range; floating point takes NaN and
