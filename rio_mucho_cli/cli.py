@@ -154,6 +154,11 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
 @options.nodata_opt
 @options.format_opt
 @options.creation_options
+@click.option(
+    "--no-metadata",
+    is_flag=True,
+    help="Do not carry over the first input's tags, names of bands, colours, scales and points.",
+)
 @options.overwrite_opt
 @click.option(
     "-j",
@@ -200,6 +205,7 @@ def mucho(
     nodata: float | None,
     driver: str | None,
     creation_options: dict[str, str],
+    no_metadata: bool,
     overwrite: bool,
     jobs: int | None,
     executor: Any,
@@ -260,6 +266,7 @@ def mucho(
                 nodata=nodata,
                 keep_nodata=not nodata_given,
                 creation_options=creation_options,
+                metadata=not no_metadata,
                 overwrite=overwrite,
                 executor=executor,
                 jobs=jobs,

@@ -186,7 +186,7 @@ class _Run:
         profile = plan.recipe.profile(count, dtype)
         # What is skipped must not look like pixels.
         self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
-        writer.begin(profile, masked=self.has_mask)
+        writer.begin(profile, masked=self.has_mask, metadata=plan.metadata)
 
 
 def _in_order(

@@ -81,6 +81,9 @@ class Job:
         Of the output's driver.
     profile : Mapping or None
         The output's whole profile; it stands for the six above.
+    metadata : bool
+        Carry over what is said of the first input and its bands, where the
+        output's correspond.
     overwrite : bool
         Replace an output that exists.
     strict : bool
@@ -125,6 +128,7 @@ class Job:
     keep_nodata: bool = True
     creation_options: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Any] | None = None
+    metadata: bool = True
     overwrite: bool = False
     strict: bool = True
     executor: ExecutorName = "processes"

@@ -54,6 +54,8 @@ class RioMucho:
         How inputs are read, as for a `Job`. The first three say on which grid
         the output lies: its size, CRS and transform are that grid's then, and
         windows, if not given, are made on it.
+    metadata : bool, optional
+        Carry over what is said of the first input and its bands.
     executor : {"processes", "threads", "serial"}
         Where windows are worked on if `run` is given more than one process.
     mem_limit : int, optional
@@ -91,6 +93,7 @@ class RioMucho:
         boundary: str | None = None,
         masked: bool = False,
         skip_masked: bool = False,
+        metadata: bool = False,
         executor: ExecutorName = "processes",
         mem_limit: int | None = None,
     ) -> None:
@@ -119,6 +122,7 @@ class RioMucho:
             "boundary": boundary,
             "masked": masked,
             "skip_masked": skip_masked,
+            "metadata": metadata,
         }
         self.executor = executor
         self.mem_limit = mem_limit

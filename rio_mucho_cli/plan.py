@@ -12,12 +12,13 @@ import rasterio
 from rio_mucho_cli.errors import OutputError, WindowsError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
-from rio_mucho_cli.inputs.sources import Reading, Source
+from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS, Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.reading import make_reading
@@ -41,6 +42,8 @@ class Plan:
         Its blocks, if workers encode them.
     conversion : Conversion or None
         What the GeoTIFF is converted to.
+    metadata : Metadata or None
+        What is carried over.
     executor : str
     jobs : int
         1 if there is one window only.
@@ -55,6 +58,7 @@ class Plan:
     recipe: Recipe
     blocks: Layout | None
     conversion: Conversion | None
+    metadata: Metadata | None
     executor: ExecutorName
     jobs: int
     in_flight: int
@@ -113,7 +117,18 @@ def make_plan(job: Job) -> Plan:
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * _size(recipe).width * size.height)
     in_flight = min(in_flight, 2 * jobs)
-    return Plan(windows, reading, recipe, blocks, conversion, executor, jobs, in_flight, cache)
+    metadata = _metadata(job, reading)
+    return Plan(
+        windows, reading, recipe, blocks, conversion, metadata, executor, jobs, in_flight, cache
+    )
+
+
+def _metadata(job: Job, reading: Reading) -> Metadata | None:
+    if not job.metadata or job.output_path is None or not reading.inputs:
+        return None
+    first = reading.inputs[0]
+    with open_dataset(first.path) as src:
+        return Metadata.of(src, first.indexes or src.indexes, same_grid=reading.grid is None)
 
 
 def _given_profile(

@@ -24,6 +24,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout, is_yes
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.tiff import Directory, Field, block_indexes
@@ -87,7 +88,13 @@ class BlockWriter:
         self._block = layout.block
         self._file: FileIO | None = None
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
         """Have GDAL write the header: a file in which every block is missing."""
         self._profile = profile
         self._size = Size(int(profile["width"]), int(profile["height"]))
@@ -96,6 +103,7 @@ class BlockWriter:
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
         dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options)
         self._nodata = dst.nodata
+        gdal.describe(dst, name, profile, metadata)
         if masked:
             # It makes the mask. The one block that is written stays in the
             # header, and the table forgets it.

@@ -23,6 +23,7 @@ from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.target import Target
 
@@ -77,9 +78,15 @@ class ConvertingWriter:
         self._place = target.temporary.with_name(_NAME)
         self._writer = make_writer(Target(str(self._place), overwrite=False, inputs=[]))
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
         """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
-        self._writer.begin(profile, masked=masked)
+        self._writer.begin(profile, masked=masked, metadata=metadata)
         folder = self._place.with_name("sample")
         folder.mkdir()
         sample = folder / _NAME

@@ -13,7 +13,8 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.inputs.windows import describe
+from rio_mucho_cli.inputs.windows import describe as describe_window
+from rio_mucho_cli.outputs.metadata import Metadata
 
 # rasterio logs under this name what GDAL only warns of.
 _log = logging.getLogger("rasterio._env")
@@ -50,6 +51,23 @@ def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[st
     return dst
 
 
+def describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None) -> None:
+    """Write what is said of a new dataset beside its pixels, or raise OutputError."""
+    if metadata is None:
+        return
+    options = {key.lower(): value for key, value in profile.items()}
+    try:
+        with messages() as said:
+            metadata.write(dst, str(options.get("compress", "")))
+    except (RasterioError, ValueError, TypeError) as exc:
+        raise OutputError(
+            f"the metadata of the first input cannot be written to {name}: {one_line(exc)}; "
+            "pass --no-metadata to leave it out"
+        ) from None
+    for message in said:
+        _log.info("%s", message)
+
+
 def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
     """Raise OutputError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
@@ -70,7 +88,7 @@ def write(
             write_array(dst, array, window, masked=masked)
     except (RasterioError, OSError, ValueError) as exc:
         raise OutputError(
-            f"{name} cannot be written at {describe(window)}: {one_line(exc)}"
+            f"{name} cannot be written at {describe_window(window)}: {one_line(exc)}"
         ) from None
 
 

@@ -49,6 +49,9 @@ _DECODING_TAGS = {
     50674: "LercParameters",
 }
 
+# JPEG (6 is the old one) and WebP, as values of Compression.
+_COLOUR_CODECS = {6, 7, 50001}
+
 # Sizes in bytes, by the number of the type.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
@@ -151,6 +154,11 @@ class Directory:
             if tag in self.fields:
                 field = self.fields[tag]
                 found[name] = bytes(data[field.offset : field.offset + field.size])
+        codec = int(self.values(data, self.fields[259])[0]) if 259 in self.fields else 1
+        if codec not in _COLOUR_CODECS:
+            # What bands mean makes no difference to their bytes.
+            for name in ("PhotometricInterpretation", "ExtraSamples"):
+                found.pop(name, None)
         return found
 
     def packed(self, field: Field, values: np.ndarray[Any, Any]) -> bytes:

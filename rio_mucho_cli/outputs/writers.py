@@ -22,6 +22,7 @@ from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
+from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.target import Target, exists_error, is_remote
 from rio_mucho_cli.outputs.tiff import is_whole
@@ -30,8 +31,23 @@ from rio_mucho_cli.outputs.tiff import is_whole
 class Writer(Protocol):
     """What the engine needs of an output."""
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
-        """Make the output, with an internal mask if it is masked; called once, at first."""
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Make the output; called once, before the first window.
+
+        Parameters
+        ----------
+        profile : Mapping
+        masked : bool
+            With an internal mask.
+        metadata : Metadata or None
+            What else is said of it.
+        """
 
     def append(self, window: Any, data: Any) -> None:
         """Write a window: a (count, rows, cols) array, or its encoded blocks."""
@@ -51,11 +67,18 @@ class FileWriter:
         self._options = options
         self._dst: Any = None
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
         """Make the output in its temporary place."""
         self._masked = masked
         target = self._target
         self._dst = gdal.create(str(target.temporary), target.path, profile, self._options)
+        gdal.describe(self._dst, target.path, profile, metadata)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
@@ -105,10 +128,17 @@ class RemoteWriter:
         if exists:
             raise exists_error(path)
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
         """Make the output under its own name."""
         self._masked = masked
         self._dst = gdal.create(self._path, self._path, profile, self._options)
+        gdal.describe(self._dst, self._path, profile, metadata)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
@@ -140,7 +170,13 @@ class DatasetWriter:
     def __init__(self, dst: Any) -> None:
         self._dst = dst
 
-    def begin(self, profile: Mapping[str, Any], *, masked: bool = False) -> None:
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
         """Do nothing: the dataset is made."""
 
     def append(self, window: Any, data: Any) -> None:

@@ -1,0 +1,154 @@
+"""What is carried over from the first input: everything that stays true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rasterio.enums import ColorInterp
+
+# Namespaces in which GDAL tells what it sees in a file, not what was put there.
+_OF_THE_FILE = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds"}
+# Tags that are about pixels, which are others now.
+_OF_PIXELS = ("STATISTICS_", "HISTOGRAM_", "OVR_RESAMPLING_ALG")
+# With these, a block can only be decoded as the header says what its bands are.
+_COLOUR_CODECS = {"JPEG", "WEBP"}
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What is said of one band.
+
+    Attributes
+    ----------
+    dtype : str
+    tags : Mapping of str to Mapping
+        By namespace.
+    description, unit : str or None
+    colorinterp : ColorInterp
+    scale, offset : float
+    colormap : Mapping or None
+        Value to (red, green, blue, alpha).
+    """
+
+    dtype: str
+    tags: Mapping[str, Mapping[str, str]]
+    description: str | None
+    unit: str | None
+    colorinterp: ColorInterp
+    scale: float
+    offset: float
+    colormap: Mapping[int, tuple[int, int, int, int]] | None
+
+    @classmethod
+    def of(cls, src: Any, index: int) -> Band:
+        """Take it from a band of an open dataset."""
+        try:
+            colormap = src.colormap(index)
+        except ValueError:
+            colormap = None
+        place = index - 1
+        return cls(
+            dtype=src.dtypes[place],
+            tags=_tags(src, index),
+            description=src.descriptions[place],
+            unit=src.units[place],
+            colorinterp=src.colorinterp[place],
+            scale=src.scales[place],
+            offset=src.offsets[place],
+            colormap=colormap,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is said of a dataset and its bands.
+
+    Attributes
+    ----------
+    tags : Mapping of str to Mapping
+        By namespace.
+    bands : sequence of Band
+    points : tuple or None
+        GCPs and their CRS.
+    rpcs : RPC or None
+    """
+
+    tags: Mapping[str, Mapping[str, str]]
+    bands: Sequence[Band]
+    points: Any = None
+    rpcs: Any = None
+
+    @classmethod
+    def of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> Metadata:
+        """Take it from an open dataset.
+
+        Parameters
+        ----------
+        src : dataset
+        indexes : sequence of int
+            Its bands that are read.
+        same_grid : bool
+            Whether GCPs and RPCs speak of the output's pixels, too.
+        """
+        points = src.gcps if same_grid and src.gcps[0] else None
+        bands = [Band.of(src, index) for index in indexes]
+        return cls(_tags(src, 0), bands, points, src.rpcs if same_grid else None)
+
+    def write(self, dst: Any, compress: str = "") -> None:
+        """Put it into a dataset that is open for writing, and has no pixels yet.
+
+        Bands of the dataset are these if there are as many; colour tables,
+        scales and offsets need the same dtype as well.
+        """
+        _write_tags(dst, 0, self.tags)
+        if self.points is not None:
+            dst.gcps = self.points
+        if self.rpcs is not None:
+            dst.rpcs = self.rpcs
+        if dst.count != len(self.bands):
+            return
+        colormaps = self._write_bands(dst)
+        if not colormaps and compress.upper() not in _COLOUR_CODECS:
+            wanted = tuple(
+                # A palette is nothing without its table.
+                ColorInterp.gray if band.colorinterp == ColorInterp.palette else band.colorinterp
+                for band in self.bands
+            )
+            if wanted != tuple(dst.colorinterp):
+                dst.colorinterp = wanted
+
+    def _write_bands(self, dst: Any) -> bool:
+        """Write what is said of bands; return whether there was a colour table."""
+        colormaps = False
+        for index, (band, dtype) in enumerate(zip(self.bands, dst.dtypes, strict=True), start=1):
+            _write_tags(dst, index, band.tags)
+            if band.description:
+                dst.set_band_description(index, band.description)
+            if band.unit:
+                dst.set_band_unit(index, band.unit)
+            if band.dtype == dtype and band.colormap is not None and dst.count == 1:
+                dst.write_colormap(index, band.colormap)
+                colormaps = True
+        same = [band.dtype == dtype for band, dtype in zip(self.bands, dst.dtypes, strict=True)]
+        scales = [(band.scale, band.offset) for band in self.bands]
+        if all(same) and any(pair != (1.0, 0.0) for pair in scales):
+            dst.scales, dst.offsets = zip(*scales, strict=True)
+        return colormaps
+
+
+def _tags(src: Any, index: int) -> dict[str, dict[str, str]]:
+    found = {}
+    for namespace in ["", *src.tag_namespaces(index)]:
+        if namespace not in _OF_THE_FILE and not namespace.startswith("xml:"):
+            tags = src.tags(index, ns=namespace or None)
+            kept = {name: tags[name] for name in tags if not name.startswith(_OF_PIXELS)}
+            if kept:
+                found[namespace] = kept
+    return found
+
+
+def _write_tags(dst: Any, index: int, tags: Mapping[str, Mapping[str, str]]) -> None:
+    for namespace, values in tags.items():
+        dst.update_tags(index, ns=namespace or None, **values)
