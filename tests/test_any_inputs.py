@@ -174,6 +174,24 @@ def profile_place(path):
         return src.crs, src.transform, src.width, src.height
 
 
+@pytest.mark.parametrize("boundary", ["edge", "reflect", "nodata"])
+def test_overlap_of_inputs_that_are_warped_or_moved(job_on, tiled, read, boundary):
+    like, moved = tiled("like.tif"), tiled("moved.tif", col=20, row=-9, nodata=0)
+    warped = tiled("warped.tif", pixel=50.0, nodata=0, dtype="float32")
+    for path in (moved, warped):
+        on_grid = job_on([path], like=str(like), resampling="bilinear")
+        run(on_grid)
+        padded = np.pad(read(on_grid.output), ((0, 0), (3, 3), (3, 3)), **{
+            **PADS, "nodata": {"constant_values": 0},
+        }[boundary])  # fmt: skip
+        expected = focal([padded], None, None, {"n": 3})[:, 3:-3, 3:-3]
+        for windows in (Size(16, 16), Size(37, 20), Size(1000, 1000)):
+            made = job_on([path], focal, like=str(like), resampling="bilinear", windows=windows,
+                          overlap=3, boundary=boundary, global_args={"n": 3})  # fmt: skip
+            run(made)
+            np.testing.assert_array_equal(read(made.output), expected)
+
+
 @pytest.mark.parametrize("resampling", ["bilinear", "cubic", "average"])
 def test_a_part_of_a_grid_has_the_pixels_of_the_whole(job_on, tiled, read, resampling):
     world = Affine(0.05, 0, 5, 0, -0.05, 75)
