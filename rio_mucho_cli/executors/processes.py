@@ -43,8 +43,8 @@ from rio_mucho_cli.work.worker import Order, begin, note_progress_with
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
-# Seconds for a worker to end by itself, after its last call; a thread that the
-# function has left running would keep it for ever.
+# Seconds for a worker to end by itself, after its last call: what is registered
+# with atexit runs then, and may take for ever.
 _PATIENCE = 5
 
 _Call: TypeAlias = "tuple[Future[Any], Packed]"

@@ -104,7 +104,6 @@ class Warped:
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
         # Where the source's middle has no place in the output's CRS there is no scale.
         options = {name: repr(1 / size) for name, size in scales if math.isfinite(size) and size}
-        needs_alpha = src.nodata is None and ColorInterp.alpha not in src.colorinterp
         self.dataset = WarpedVRT(
             src,
             crs=grid.crs,
@@ -113,7 +112,7 @@ class Warped:
             height=grid.height,
             resampling=Resampling[resampling],
             tolerance=_TOLERANCE,
-            add_alpha=needs_alpha,
+            add_alpha=_needs_alpha(src),
             **options,
         )
 
@@ -147,7 +146,7 @@ def open_reader(
     if grid is None:
         return SameGrid(src, indexes)
     try:
-        if src.transform.is_identity and (src.gcps[0] or src.rpcs):
+        if is_placed_by_points(src):
             src = _laid_out(src, grid)
         own = Grid.of(src)
         if own.difference(grid) is None:
@@ -210,8 +209,17 @@ def _laid_out(src: Any, grid: Grid) -> Any:
     rasterio leaves it to GDAL to use such points, and GDAL then chooses the
     grid: about that of the input.
     """
-    needs_alpha = src.nodata is None and ColorInterp.alpha not in src.colorinterp
-    return WarpedVRT(src, crs=grid.crs, tolerance=_TOLERANCE, add_alpha=needs_alpha)
+    return WarpedVRT(src, crs=grid.crs, tolerance=_TOLERANCE, add_alpha=_needs_alpha(src))
+
+
+def is_placed_by_points(src: Any) -> bool:
+    """Whether GCPs or RPCs say where pixels are, and no transform."""
+    return src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
+
+
+def _needs_alpha(src: Any) -> bool:
+    """Whether only a band of its own can tell where a warped input has pixels."""
+    return src.nodata is None and ColorInterp.alpha not in src.colorinterp
 
 
 def _spans(pair: tuple[float, float]) -> bool:

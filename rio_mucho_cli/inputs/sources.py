@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rio_mucho_cli.errors import GridError, InputError, one_line
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import open_reader, read_padded
+from rio_mucho_cli.inputs.readers import is_placed_by_points, open_reader, read_padded
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
@@ -68,7 +68,7 @@ class Source:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
             has_alpha = ColorInterp.alpha in src.colorinterp
-            has_points = src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
+            has_points = is_placed_by_points(src)
             grid, block, dtypes = Grid.of(src), Size(cols, rows), tuple(src.dtypes)
             return cls(path, grid, dict(src.profile), block, has_alpha, has_points, dtypes)
 

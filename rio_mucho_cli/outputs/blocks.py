@@ -101,9 +101,9 @@ class BlockWriter:
         path, name = self._target.temporary, self._target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
-        dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options)
+        sparse = {**rest, "sparse_ok": "YES"}
+        dst = gdal.create(str(path), name, sparse, self._options, metadata)
         self._nodata = dst.nodata
-        gdal.describe(dst, name, profile, metadata)
         if masked:
             # It makes the mask. The one block that is written stays in the
             # header, and the table forgets it.

@@ -20,7 +20,13 @@ from rio_mucho_cli.outputs.metadata import Metadata
 _log = logging.getLogger("rasterio._env")
 
 
-def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[str, str]) -> Any:
+def create(
+    path: str,
+    name: str,
+    profile: Mapping[str, Any],
+    options: Mapping[str, str],
+    metadata: Metadata | None = None,
+) -> Any:
     """Open a new dataset.
 
     Parameters
@@ -32,6 +38,8 @@ def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[st
     options : Mapping
         The creation options that the user gave: if GDAL does not take them it
         is an error, while of others it is a warning.
+    metadata : Metadata or None
+        What is said of it beside its pixels.
 
     Raises
     ------
@@ -45,13 +53,14 @@ def create(path: str, name: str, profile: Mapping[str, Any], options: Mapping[st
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
         judge(said, name, str(profile.get("driver")), options)
+        _describe(dst, name, profile, metadata)
     except OutputError:
         dst.close()
         raise
     return dst
 
 
-def describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None) -> None:
+def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None) -> None:
     """Write what is said of a new dataset beside its pixels, or raise OutputError."""
     if metadata is None:
         return

@@ -59,12 +59,24 @@ class Writer(Protocol):
         """Leave nothing of it. Does nothing after commit."""
 
 
-class FileWriter:
-    """Writes a file, through GDAL, beside the target, and moves it into place."""
+class _GdalWriter:
+    """What writers have in common that leave all to GDAL.
 
-    def __init__(self, target: Target, options: Mapping[str, str]) -> None:
-        self._target = target
+    Parameters
+    ----------
+    path : str
+        Where GDAL writes.
+    name : str
+        What messages call it.
+    options : Mapping
+        The creation options that the user gave.
+    """
+
+    def __init__(self, path: str, name: str, options: Mapping[str, str]) -> None:
+        self._path = path
+        self._name = name
         self._options = options
+        self._masked = False
         self._dst: Any = None
 
     def begin(
@@ -74,19 +86,25 @@ class FileWriter:
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Make the output in its temporary place."""
+        """Make the output."""
         self._masked = masked
-        target = self._target
-        self._dst = gdal.create(str(target.temporary), target.path, profile, self._options)
-        gdal.describe(self._dst, target.path, profile, metadata)
+        self._dst = gdal.create(self._path, self._name, profile, self._options, metadata)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
-        gdal.write(self._dst, self._target.path, window, data, masked=self._masked)
+        gdal.write(self._dst, self._name, window, data, masked=self._masked)
+
+
+class FileWriter(_GdalWriter):
+    """Writes a file, through GDAL, beside the target, and moves it into place."""
+
+    def __init__(self, target: Target, options: Mapping[str, str]) -> None:
+        super().__init__(str(target.temporary), target.path, options)
+        self._target = target
 
     def commit(self) -> None:
         """Close the output, and move it and what lies beside it into place."""
-        gdal.close(self._dst, self._target.path)
+        gdal.close(self._dst, self._name)
         self._check()
         self._target.publish()
 
@@ -112,13 +130,11 @@ class FileWriter:
             raise OutputError(f"{self._target.path} was not written whole: is the disk full?")
 
 
-class RemoteWriter:
+class RemoteWriter(_GdalWriter):
     """Writes where there is no renaming: GDAL's virtual and remote files."""
 
     def __init__(self, path: str, *, overwrite: bool, options: Mapping[str, str]) -> None:
-        self._path = path
-        self._options = options
-        self._dst: Any = None
+        super().__init__(path, path, options)
         if path.startswith(_READ_ONLY):
             raise OutputError(f"{path} is in an archive, where nothing can be written")
         try:
@@ -127,22 +143,6 @@ class RemoteWriter:
             raise OutputError(f"{path} cannot be reached: {one_line(exc)}") from None
         if exists:
             raise exists_error(path)
-
-    def begin(
-        self,
-        profile: Mapping[str, Any],
-        *,
-        masked: bool = False,
-        metadata: Metadata | None = None,
-    ) -> None:
-        """Make the output under its own name."""
-        self._masked = masked
-        self._dst = gdal.create(self._path, self._path, profile, self._options)
-        gdal.describe(self._dst, self._path, profile, metadata)
-
-    def append(self, window: Any, data: Any) -> None:
-        """Write one window."""
-        gdal.write(self._dst, self._path, window, data, masked=self._masked)
 
     def commit(self) -> None:
         """Close the output."""
