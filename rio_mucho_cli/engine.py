@@ -15,9 +15,8 @@ import logging
 import signal
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -25,15 +24,18 @@ from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import interrupts
 from rio_mucho_cli.batches import Batches
+from rio_mucho_cli.delivery import Delivery, open_deliveries
 from rio_mucho_cli.environment import cache_held, without_georeferencing_warnings
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, WorkerDiedError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, WorkerDiedError
 from rio_mucho_cli.executors import open_executor
 from rio_mucho_cli.executors.processes import ProcessDiedError
+from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.writers import Writer, open_writer
-from rio_mucho_cli.plan import Plan, form_of_nothing, make_plan, order_for
-from rio_mucho_cli.progress import Listener, RunStarted, WindowDone, ignore
+from rio_mucho_cli.ordered import Lost, Task, in_order
+from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
+from rio_mucho_cli.plan import Plan, make_plan, order_for
+from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.worker import Result, work_all
 
@@ -83,9 +85,6 @@ class _Run:
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
     committed: bool = False
-    # The form of the first result: all others must have it, too.
-    form: tuple[int, str, bool] | None = None
-    has_mask: bool = False
 
     def run(self) -> Report:
         job = self.job
@@ -111,54 +110,37 @@ class _Run:
         """Work on all windows, and commit."""
         job = self.job
         key = uuid.uuid4().hex
+        deliveries = open_deliveries(job, plan.outputs)
+        writers = [delivery.writer for delivery in deliveries]
         with (
+            discarded_on_error(writers),
             cache_held(plan.cache),
-            open_writer(
-                job.output,
-                overwrite=job.overwrite,
-                inputs=job.inputs,
-                options=job.creation_options,
-                blocks=plan.blocks,
-                conversion=plan.conversion,
-            ) as writer,
             open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
         ):
-            self.listen(RunStarted(len(plan.windows)))
-            for planned, outcome in _in_order(executor, key, plan):
+            self.listen(RunStarted(len(plan.windows), count_windows(deliveries)))
+            for planned, outcome in _work_on_windows(executor, key, plan):
                 if isinstance(outcome, MuchoError):
                     if isinstance(outcome, MuchoChildError):
                         outcome.done = self.done
                     raise outcome
-                self._append(writer, plan, planned, outcome)
-            if self.form is None:
-                self._begin(writer, plan, *form_of_nothing(job, plan))
+                self._append(deliveries, planned, outcome)
+            bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
+            for delivery in deliveries:
+                delivery.begin_with_nothing(bands)
+                self._make_overviews(executor, key, plan, delivery)
             started = time.perf_counter()
-            writer.commit()
+            commit_all(writers)
             self.committed = True
             self.write_seconds += time.perf_counter() - started
 
-    def _append(self, writer: Writer, plan: Plan, planned: PlannedWindow, result: Result) -> None:
-        """Write one result; the first one settles what the output is."""
+    def _append(
+        self, deliveries: Sequence[Delivery], planned: PlannedWindow, result: Result
+    ) -> None:
+        """Write what came of a window; of one that was skipped, nothing did."""
         window, ij = planned
         started = time.perf_counter()
-        if result.form is None:
-            pass  # it was skipped, and what nobody writes is nodata
-        elif self.form is None:
-            self.form = result.form
-            self._begin(writer, plan, *result.form)
-        elif self.job.profile is None and result.form[:2] != self.form[:2]:
-            raise ResultError(
-                f"the function returned {result.form[0]} bands of {result.form[1]}, "
-                f"for the first window {self.form[0]} of {self.form[1]}: "
-                "it must return the same for every window, or --dtype settle the dtype"
-            ).at(window, ij)
-        elif result.form[2] and not self.has_mask:
-            raise ResultError(
-                "the function returned a masked array, for the first window a plain one: "
-                "it must mask from the first window on, or --nodata give the output a nodata value"
-            ).at(window, ij)
-        if result.data is not None:
-            writer.append(window, result.data)
+        for delivery, piece in zip(deliveries, result.pieces, strict=False):
+            delivery.append(window, ij, piece)
         self.write_seconds += time.perf_counter() - started
         self.read_seconds += result.read_seconds
         self.call_seconds += result.call_seconds
@@ -166,58 +148,42 @@ class _Run:
         self.done += 1
         self.listen(WindowDone(window, ij, self.done))
 
-    def _begin(self, writer: Writer, plan: Plan, count: int, dtype: str, masked: bool) -> None:
-        """Make the output, and say what a user might not expect of it."""
-        lossy = plan.recipe.inherits_loss(count, dtype)
-        if lossy:
-            log.warning(
-                "the output is compressed like the first input, with %s, which changes values: "
-                "pass --co compress=deflate to keep them",
-                lossy,
-            )
-        dropped = plan.recipe.drops_nodata(dtype)
-        if dropped is not None:
-            log.warning(
-                "nodata %g of the first input does not fit %s: the output has none, unless "
-                "--nodata says otherwise",
-                dropped,
-                dtype,
-            )
-        profile = plan.recipe.profile(count, dtype)
-        # What is skipped must not look like pixels.
-        self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
-        writer.begin(profile, masked=self.has_mask, metadata=plan.metadata)
+    def _make_overviews(self, executor: Executor, key: str, plan: Plan, delivery: Delivery) -> None:
+        """Make the overviews that windows did not have."""
+        started = time.perf_counter()
+        try:
+            for level, window in make_rest(executor, key, plan, delivery):
+                self.listen(OverviewDone(level, window))
+        except Lost as exc:
+            raise _worker_died(exc.cause, []) from None
+        self.encode_seconds += time.perf_counter() - started
 
 
-def _in_order(
+def _work_on_windows(
     executor: Executor, key: str, plan: Plan
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
-    rest = iter(plan.windows)
     batches = Batches(len(plan.windows), plan.in_flight)
-    waiting: deque[tuple[list[PlannedWindow], Future[list[Result | MuchoError]]]] = deque()
-    while True:
-        while len(waiting) < plan.in_flight and (batch := list(islice(rest, batches.next_size()))):
-            waiting.append((batch, executor.submit(work_all, key, batch)))
-        if not waiting:
-            return
-        batch, future = waiting.popleft()
-        try:
-            outcomes = deque(future.result())
-        except BrokenExecutor as exc:
-            raise _worker_died(exc, batch) from None
-        del future  # nothing keeps a result that has been written
-        for planned in batch[: len(outcomes)]:
-            outcome = outcomes.popleft()
-            if isinstance(outcome, Result) and outcome.data is not None:
-                batches.measure(outcome.seconds, outcome.data.nbytes)
-            yield planned, outcome
-            del outcome
+
+    def tasks() -> Iterator[Task[list[PlannedWindow]]]:
+        rest = iter(plan.windows)
+        while batch := list(islice(rest, batches.next_size())):
+            yield batch, work_all, (key, batch)
+
+    try:
+        for batch, outcomes in in_order(executor, tasks(), plan.in_flight):
+            for planned in batch[: len(outcomes)]:
+                outcome = outcomes.pop(0)
+                if isinstance(outcome, Result) and outcome.pieces:
+                    batches.measure(outcome.seconds, outcome.nbytes)
+                yield planned, outcome
+                del outcome
+    except Lost as exc:
+        raise _worker_died(exc.cause, exc.payload) from None
 
 
 def _worker_died(exc: BrokenExecutor, batch: Sequence[PlannedWindow]) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
-    window, ij = batch[min(getattr(exc, "progress", 0), len(batch) - 1)]
     signals = {int(number): number.name for number in signal.Signals}
     how, why = "was lost", str(exc)
     if isinstance(exc, ProcessDiedError):
@@ -230,6 +196,9 @@ def _worker_died(exc: BrokenExecutor, batch: Sequence[PlannedWindow]) -> WorkerD
             return WorkerDiedError(
                 f"a worker process {how} before it was ready: its own messages, above, may say why"
             )
+    if not batch:
+        return WorkerDiedError(f"a worker process {how} while it made overviews: {why}")
+    window, ij = batch[min(getattr(exc, "progress", 0), len(batch) - 1)]
     error = WorkerDiedError(
         f"a worker process {how} while it worked on {describe(window)} (ij {ij}): {why}"
     )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
-from rio_mucho_cli.outputs.profile import nodata_fits
+from rio_mucho_cli.output import Output
+from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -66,21 +66,21 @@ class Job:
         the block windows of the first input. Size: width and height.
     global_args : object
         Passed to the function as it is; for a class, a Mapping.
-    driver : str or None
-        Of the output; None: by the extension of its name, else the first
-        input's.
-    dtype : str or None
-        What results are cast to; None: the dtype of the first result.
-    count : int or None
-        Bands of every result; None: those of the first result.
-    nodata : float or None
-        Of the output, if `keep_nodata` is False.
-    keep_nodata : bool
-        Take the first input's nodata, where the output's dtype can hold it.
-    creation_options : Mapping
-        Of the output's driver.
-    profile : Mapping or None
-        The output's whole profile; it stands for the six above.
+    driver, dtype, count, nodata, keep_nodata, creation_options, profile
+        Of the output, as `Output` has them.
+    also : sequence of Output
+        More outputs, of a function that returns a dict of arrays by name. All
+        appear together, or none.
+    plain : bool
+        The function is called with the arrays, which are (rows, cols) where
+        an input has one band, and with the global args by their names.
+    overviews : sequence of int, or None
+        Factors, or empty for 2, 4, 8, ... until none of the sides has more
+        than 256 pixels. None: none; a COG has its own.
+    overview_resampling : str or None
+        rasterio's name of it. None: nearest.
+    stats : bool
+        Write the statistics of all bands into the outputs' tags.
     metadata : bool
         Carry over what is said of the first input and its bands, where the
         output's correspond.
@@ -134,6 +134,11 @@ class Job:
     executor: ExecutorName = "processes"
     jobs: int = 1
     mem_limit: int | None = None
+    also: Sequence[Output] = ()
+    plain: bool = False
+    overviews: Sequence[int] | None = None
+    overview_resampling: str | None = None
+    stats: bool = False
 
     def __post_init__(self) -> None:
         if not self.inputs and (self.profile is None or self.windows is None):
@@ -151,17 +156,26 @@ class Job:
             )
         if self.mem_limit is not None and self.mem_limit < 1:
             raise UsageError(f"the memory limit is {self.mem_limit}: expected a number of MB")
-        if self.count is not None and self.count < 1:
-            raise UsageError(f"count is {self.count}: expected at least 1 band")
         if not isinstance(self.function, FunctionRef) and not callable(self.function):
             raise UsageError(f"{self.function!r} cannot be called: expected a function")
-        if (
-            self.dtype is not None
-            and not self.keep_nodata
-            and self.nodata is not None
-            and not nodata_fits(self.nodata, self.dtype)
-        ):
-            raise NodataError.of(self.nodata, self.dtype)
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Raise UsageError for outputs that contradict each other."""
+        names = [output.name for output in self.outputs[1:]]
+        for name in names:
+            if not name:
+                raise UsageError("an output beside the first one has no name: give it one")
+            if names.count(name) > 1:
+                raise UsageError(f"there are two outputs for {name!r}: give each another name")
+        paths = [output.local_path for output in self.outputs]
+        for path in paths:
+            if path is not None and paths.count(path) > 1:
+                raise UsageError(f"{path} is the path of two outputs: give each its own")
+        if self.overviews:
+            check_factors(self.overviews)
+        if self.overview_resampling is not None:
+            check_resampling(self.overview_resampling)
 
     def _check_reading(self) -> None:
         """Raise UsageError for what contradicts itself in how inputs are read."""
@@ -177,6 +191,8 @@ class Job:
             Boundary.parse(str(self.boundary))
         if self.mode != "manual_read":
             return
+        if self.plain:
+            raise UsageError("plain functions get arrays, and manual_read gives datasets")
         for name, given in (
             ("overlap", self.overlap),
             ("bidx", self.bidx is not None),
@@ -189,9 +205,19 @@ class Job:
                 )
 
     @property
-    def output_path(self) -> str | None:
-        """The output as text, or None for an open dataset."""
-        return str(self.output) if isinstance(self.output, str | Path) else None
+    def outputs(self) -> tuple[Output, ...]:
+        """All outputs, the first one first."""
+        first = Output(
+            path=self.output,
+            driver=self.driver,
+            dtype=self.dtype,
+            count=self.count,
+            nodata=self.nodata,
+            keep_nodata=self.keep_nodata,
+            creation_options=self.creation_options,
+            profile=self.profile,
+        )
+        return (first, *self.also)
 
 
 def _are_numbers(values: Any, count: int) -> bool:

@@ -11,9 +11,17 @@ from typing import Any, Protocol, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Windows are planned; the first one is about to be worked on."""
+    """Windows are planned; the first one is about to be worked on.
+
+    Attributes
+    ----------
+    windows : int
+    overviews : int
+        Parts of overviews that are made after the last window.
+    """
 
     windows: int
+    overviews: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,22 @@ class WindowDone:
     done: int
 
 
-Event: TypeAlias = RunStarted | WindowDone
+@dataclass(frozen=True, slots=True)
+class OverviewDone:
+    """A part of an overview is written, after the last window.
+
+    Attributes
+    ----------
+    level : int
+        From 1, the largest one.
+    window : Window
+    """
+
+    level: int
+    window: Any
+
+
+Event: TypeAlias = RunStarted | WindowDone | OverviewDone
 
 
 class Listener(Protocol):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from rio_mucho_cli.work.worker import Order
+from rio_mucho_cli.work.order import Order
 
 ExecutorName: TypeAlias = Literal["processes", "threads", "serial"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)

@@ -39,7 +39,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors.channel import Channel, Packed, pack, unnamed_file
-from rio_mucho_cli.work.worker import Order, begin, note_progress_with
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import begin, note_progress_with
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rio_mucho_cli.environment import one_thread_each
-from rio_mucho_cli.work.worker import Order, begin, dismiss
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import begin, dismiss
 
 
 class SerialExecutor(Executor):

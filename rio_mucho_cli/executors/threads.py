@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.work.worker import Order, begin, dismiss
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import begin, dismiss
 
 
 @contextmanager

@@ -1,19 +1,21 @@
 """Write a GeoTIFF from blocks that workers have encoded.
 
-    ┌────────┬──────┬────────┬─────────┬─────────┬───┐
-    │ header │ tags │ tables │ block 0 │ block 7 │ … │    blocks in the order of the windows
-    └────────┴──────┴────────┴─────────┴─────────┴───┘
-     by GDAL, as a sparse        appended; where each of them is
-     file of the full size       goes into the tables at the end
+    ┌────────┬──────┬────────┬─────────┬─────────┬───┬───────────┐
+    │ header │ tags │ tables │ block 0 │ block 7 │ … │ overviews │
+    └────────┴──────┴────────┴─────────┴─────────┴───┴───────────┘
+     by GDAL, as a sparse        appended, in the     their tags, as
+     file of the full size       order of windows;    GDAL has them in
+                                 overviews' as well   a small file
 
-Nothing is decoded, computed or compressed here.
+Where each block is goes into the tables at the end. Nothing is decoded,
+computed or compressed here.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from io import FileIO
 from typing import Any, cast
 
@@ -23,51 +25,16 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
 from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.kept import KeptLevel
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.overviews import overview_profile, overview_template
 from rio_mucho_cli.outputs.profile import Layout, is_yes
+from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, scaled, unmade
+from rio_mucho_cli.outputs.tables import Tables
 from rio_mucho_cli.outputs.target import Target
-from rio_mucho_cli.outputs.tiff import Directory, Field, block_indexes
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """Where the blocks of an image, or of its mask, are in the file.
-
-    Attributes
-    ----------
-    directory : Directory
-    decoding : dict
-        What a reader has to know to decode blocks.
-    per_plane, planes : int
-        Blocks of a plane; planes are as many as bands, if these are apart.
-    offsets, counts : ndarray of int64
-    """
-
-    directory: Directory
-    decoding: dict[str, bytes]
-    per_plane: int
-    planes: int
-    offsets: np.ndarray[Any, Any]
-    counts: np.ndarray[Any, Any]
-
-    @classmethod
-    def of(cls, directory: Directory, header: Any, size: Size, block: Size, name: str) -> Tables:
-        """Make empty tables for a directory of a header."""
-        total = directory.tables[0].count
-        per_plane = len(block_indexes(Window(0, 0, *size), block, *size, 1))
-        if total % per_plane:
-            raise OutputError(
-                f"{name} has {total} blocks, expected a multiple of {per_plane}: "
-                "give their size with --co blockxsize and --co blockysize"
-            )
-        offsets, counts = np.zeros(total, np.int64), np.zeros(total, np.int64)
-        decoding = directory.decoding(header)
-        return cls(directory, decoding, per_plane, total // per_plane, offsets, counts)
-
-    def fields(self) -> Iterator[tuple[Field, np.ndarray[Any, Any]]]:
-        """Yield the fields of the header, and what belongs there."""
-        yield from zip(self.directory.tables, (self.offsets, self.counts), strict=True)
+from rio_mucho_cli.outputs.tiff import Directory
 
 
 class BlockWriter:
@@ -80,13 +47,25 @@ class BlockWriter:
         The creation options that the user gave.
     layout : Layout
         The output's blocks.
+    pyramid : Pyramid or None
+        Its overviews.
     """
 
-    def __init__(self, target: Target, options: Mapping[str, str], layout: Layout) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: Target,
+        options: Mapping[str, str],
+        layout: Layout,
+        pyramid: Pyramid | None = None,
+    ) -> None:
+        self.target = target
         self._options = options
         self._block = layout.block
+        self._pyramid = pyramid
         self._file: FileIO | None = None
+        self._kept: KeptLevel | None = None
+        # The entries of an overview's directories: the image's, and the mask's.
+        self._template: list[list[Entry]] = []
 
     def begin(
         self,
@@ -96,13 +75,11 @@ class BlockWriter:
         metadata: Metadata | None = None,
     ) -> None:
         """Have GDAL write the header: a file in which every block is missing."""
-        self._profile = profile
         self._size = Size(int(profile["width"]), int(profile["height"]))
-        path, name = self._target.temporary, self._target.path
+        path, name = self.target.temporary, self.target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
-        sparse = {**rest, "sparse_ok": "YES"}
-        dst = gdal.create(str(path), name, sparse, self._options, metadata)
+        dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         self._nodata = dst.nodata
         if masked:
             # It makes the mask. The one block that is written stays in the
@@ -112,93 +89,161 @@ class BlockWriter:
         gdal.close(dst, name)
         self._file = path.open("r+b", buffering=0)
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
-            self._tables = [
-                Tables.of(directory, header, self._size, self._block, name)
-                for directory in Directory.read_all(header)
+            self._is_big = header[2] == 43 or header[3] == 43
+            self._directories = Directory.read_all(header)
+            self._levels = [
+                [
+                    Tables.of(directory, header, self._size, self._block, name)
+                    for directory in self._directories
+                ]
             ]
+        # With this profile the blocks of each level are encoded.
+        self._profiles: list[Mapping[str, Any]] = [profile]
         self._end = self._file.seek(0, 2)
+        if self._pyramid is not None:
+            self._begin_overviews(self._pyramid, profile, metadata, masked=masked)
 
-    def append(self, window: Any, data: Any) -> None:
-        """Append the encoded blocks of a window."""
+    def _begin_overviews(
+        self,
+        pyramid: Pyramid,
+        profile: Mapping[str, Any],
+        metadata: Metadata | None,
+        *,
+        masked: bool,
+    ) -> None:
+        """Learn from GDAL what the directories of overviews are like."""
+        name, block = self.target.path, Size(pyramid.block, pyramid.block)
+        data, size = overview_template(profile, metadata, pyramid.block, masked=masked)
+        directories = Directory.read_all(data)[len(self._directories) :]
+        self._template = [entries_of(data, directory) for directory in directories]
+        for level in range(1, len(pyramid.factors) + 1):
+            self._levels.append(
+                [
+                    Tables.of(directory, data, pyramid.size(level, *self._size), block, name, size)
+                    for directory in directories
+                ]
+            )
+            self._profiles.append(overview_profile(profile, pyramid.block))
+        if pyramid.kept:
+            size = pyramid.size(pyramid.kept, *self._size)
+            self._kept = KeptLevel(self.target.temporary, profile, size, masked=masked)
+
+    def append(self, window: Any, data: Encoded) -> None:
+        """Append the encoded blocks of a window, and of its overviews."""
+        self.append_overview(0, window, data)
+        pyramid = self._pyramid
+        if pyramid is None:
+            return
+        for level, overview in enumerate(data.overviews, start=1):
+            size = self._levels[level][0].size
+            self.append_overview(level, scaled(window, pyramid.factors[level - 1], size), overview)
+        if self._kept is not None:
+            factor = pyramid.factors[pyramid.kept - 1]
+            self._kept.write(scaled(window, factor, self._kept.size), data.kept)
+
+    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+        """Append the encoded blocks of a window of a level; 0 is the raster."""
         parts = [data]
-        if len(self._tables) > 1:
-            parts.append(data.mask if data.mask is not None else self._all_valid(window))
-        for tables, part in zip(self._tables, parts, strict=True):
-            indexes = block_indexes(window, self._block, *self._size, tables.planes)
-            self._check(tables, part, len(indexes))
-            self._place(tables, indexes, part)
+        tables = self._levels[level]
+        if len(tables) > 1:
+            parts.append(data.mask if data.mask is not None else self._all_valid(level, window))
+        for each, part in zip(tables, parts, strict=True):
+            end = each.place(window, part, self._end)
+            self._write(part.content, self._end)
+            self._end = end
 
-    def commit(self) -> None:
-        """Fill in the tables, and move the file into place."""
-        if not self._sparse_ok:
-            self._fill()
-        for tables in self._tables:
-            for field, values in tables.fields():
-                self._write(tables.directory.packed(field, values), field.offset)
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Say what overviews are to be made, by whom they can be made, and of what.
+
+        The file is readable from now on, as far as its own pixels go.
+        """
+        if self._pyramid is None:
+            return ()
+        self._fill(0)
+        self._fill_in_tables()
+        if self._kept is not None:
+            self._kept.close()
+        profile = {key.lower(): value for key, value in self._profiles[0].items()}
+        kept = None if self._kept is None else str(self._kept.path)
+        cascades = int(profile["count"]) > 1 and profile.get("interleave") == "pixel"
+        path = str(self.target.temporary)
+        return unmade(self._pyramid, *self._size, path, kept, cascades=cascades)
+
+    def finish(self) -> None:
+        """Fill in the tables, and write the directories of overviews."""
+        for level in range(len(self._levels)):
+            self._fill(level)
+        self._fill_in_tables()
+        if self._pyramid is not None:
+            self._write_overviews()
+            self.target.remove_all_but(self.target.temporary)
         cast("FileIO", self._file).close()
-        self._target.publish()
 
     def discard(self) -> None:
         """Remove what there is."""
+        if self._kept is not None:
+            self._kept.close()
         if self._file is not None:
             self._file.close()
-        self._target.discard()
+        self.target.discard()
 
-    def _check(self, tables: Tables, data: Encoded, expected: int) -> None:
-        """Raise OutputError unless the blocks are those of this file."""
-        if len(data.sizes) != expected:
-            raise OutputError(
-                f"{self._target.path}: GDAL made {len(data.sizes)} blocks of a window, "
-                f"expected {expected}"
-            )
-        if tables.decoding == data.decoding:
-            return
-        for name in tables.decoding.keys() | data.decoding.keys():
-            if tables.decoding.get(name) != data.decoding.get(name):
-                raise OutputError(
-                    f"{self._target.path}: GDAL chose another {name} for a window than for the "
-                    "whole file, so that its blocks could not be read: use other creation options"
-                )
+    def _fill_in_tables(self) -> None:
+        for directory, tables in zip(self._directories, self._levels[0], strict=True):
+            for field, values in zip(
+                directory.tables, (tables.offsets, tables.counts), strict=True
+            ):
+                self._write(directory.packed(field, values), field.offset)
 
-    def _place(self, tables: Tables, indexes: np.ndarray[Any, Any], data: Encoded) -> None:
-        """Append blocks, and remember where they are; empty ones take no place."""
-        ends = self._end + np.cumsum(data.sizes)
-        self._write(data.content, self._end)
-        tables.offsets[indexes] = np.where(data.sizes > 0, ends - data.sizes, 0)
-        tables.counts[indexes] = data.sizes
-        self._end = int(ends[-1])
+    def _write_overviews(self) -> None:
+        """Write the directories of overviews, and have the last one of the header lead there."""
+        last = self._directories[-1]
+        start = self._end + self._end % 2
+        chain = [
+            resized(entries, last.order, each.size, each.offsets, each.counts, big=self._is_big)
+            for tables in self._levels[1:]
+            for entries, each in zip(self._template, tables, strict=True)
+        ]
+        if chain:
+            self._write(lay_out(chain, start, last.order, big=self._is_big), start)
+            self._write(last.pointer(start, big=self._is_big), last.next_at)
 
-    def _fill(self) -> None:
+    def _fill(self, level: int) -> None:
         """Put blocks of nodata where no window was, as GDAL does."""
-        width, height = self._size
-        last = height % self._block.height if self._block.width >= width else 0
-        for number, tables in enumerate(self._tables):
-            missing = np.flatnonzero(tables.counts == 0)
-            if not len(missing):
+        if self._sparse_ok:
+            return
+        for number, tables in enumerate(self._levels[level]):
+            missing = tables.missing()
+            if not missing:
                 continue
-            empty = self._empty(self._block.height)[number]
-            short = self._empty(last)[number] if last else empty
-            for index in missing.tolist():
-                is_last = index % tables.per_plane == tables.per_plane - 1
-                self._place(tables, np.array([index]), short if is_last else empty)
+            rows = tables.size.height % tables.block.height
+            empty = self._empty(level, tables.block.height)[number]
+            short = self._empty(level, rows)[number] if rows else empty
+            for index in missing:
+                part = short if tables.is_short(index) else empty
+                end = tables.place_at(np.array([index]), part, self._end)
+                self._write(part.content, self._end)
+                self._end = end
 
-    def _empty(self, rows: int) -> list[Encoded]:
+    def _empty(self, level: int, rows: int) -> list[Encoded]:
         """Encode one block of nothing but nodata, and one of the mask."""
-        shape = (int(self._profile["count"]), rows, min(self._block.width, self._size.width))
-        array = np.full(shape, 0 if self._nodata is None else self._nodata, self._profile["dtype"])
-        masked = len(self._tables) > 1
-        encoded = encode(np.ma.array(array, mask=masked), self._profile, masked=masked)
+        profile, tables = self._profiles[level], self._levels[level]
+        columns = min(tables[0].block.width, tables[0].size.width)
+        shape = (int(profile["count"]), rows, columns)
+        array = np.full(shape, 0 if self._nodata is None else self._nodata, profile["dtype"])
+        masked = len(tables) > 1
+        encoded = encode(np.ma.array(array, mask=masked), profile, masked=masked)
         parts = [encoded] if encoded.mask is None else [encoded, encoded.mask]
         return [
             replace(part, content=part.content[: part.sizes[0]], sizes=part.sizes[:1])
             for part in parts
         ]
 
-    def _all_valid(self, window: Window) -> Encoded:
+    def _all_valid(self, level: int, window: Window) -> Encoded:
         """Encode the mask of a window in which nothing is masked."""
-        shape = (int(self._profile["count"]), int(window.height), int(window.width))
-        array = np.ma.zeros(shape, self._profile["dtype"])
-        return cast("Encoded", encode(array, self._profile, masked=True).mask)
+        profile = self._profiles[level]
+        shape = (int(profile["count"]), int(window.height), int(window.width))
+        array = np.ma.zeros(shape, profile["dtype"])
+        return cast("Encoded", encode(array, profile, masked=True).mask)
 
     def _write(self, data: Any, offset: int) -> None:
         """Write all of it: without a buffer, a write may take a part only."""
@@ -209,4 +254,4 @@ class BlockWriter:
             while rest:
                 rest = rest[file.write(rest) :]
         except OSError as exc:
-            raise OutputError(f"{self._target.path} cannot be written: {exc.strerror}") from None
+            raise OutputError(f"{self.target.path} cannot be written: {exc.strerror}") from None

@@ -8,7 +8,7 @@ compressed quickly: it is read once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +24,10 @@ from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.overviews import build
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
-from rio_mucho_cli.outputs.target import Target
+from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.outputs.target import Target, publish
 
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
 """Creation options of the GeoTIFF that is converted."""
@@ -55,6 +57,28 @@ class Conversion:
         return cls(str(profile["driver"]), options)
 
 
+def run_aside(work: Callable[[], None]) -> None:
+    """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
+    try:
+        pool.submit(work).result()
+    except INTERRUPTS:
+        pool.shutdown(wait=False)
+        raise
+    pool.shutdown()
+
+
+def build_aside(path: str, pyramid: Pyramid) -> None:
+    """Have GDAL make the overviews of a finished GeoTIFF."""
+    env = environment.capture()
+
+    def work() -> None:
+        with environment.entered(env):
+            build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
+
+    run_aside(work)
+
+
 class ConvertingWriter:
     """Has another writer make a GeoTIFF, and converts it.
 
@@ -72,7 +96,7 @@ class ConvertingWriter:
     def __init__(
         self, target: Target, conversion: Conversion, asked: Mapping[str, str], make_writer: Any
     ) -> None:
-        self._target = target
+        self.target: Target = target
         self._conversion = conversion
         self._asked = asked
         self._place = target.temporary.with_name(_NAME)
@@ -94,39 +118,39 @@ class ConvertingWriter:
         kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
         with rasterio.open(sample, "w", **{**kept, **side}) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), dst.dtypes[0]))
-        self._convert(sample, folder / self._target.temporary.name)
+        self._convert(sample, folder / self.target.temporary.name)
         shutil.rmtree(folder)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
         self._writer.append(window, data)
 
-    def commit(self) -> None:
-        """Finish the GeoTIFF, convert it, and move what came of it into place."""
-        self._writer.commit()
-        output = self._target.temporary
-        convert = partial(self._convert, self._place, output, environment.capture())
-        # In a thread of its own, because GDAL does not look for Ctrl-C.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-conversion")
-        try:
-            pool.submit(convert).result()
-        except INTERRUPTS:
-            pool.shutdown(wait=False)
-            raise
-        pool.shutdown()
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Return nothing: the format has none, or GDAL makes them."""
+        return ()
+
+    def append_overview(self, level: int, window: Any, data: Any) -> None:
+        """Refuse: nobody has been asked for it."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Finish the GeoTIFF, and convert it."""
+        self._writer.finish()
+        publish([self._writer.target])
+        output = self.target.temporary
+        run_aside(partial(self._convert, self._place, output, environment.capture()))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
-            raise OutputError(f"{self._target.path} is empty: is the disk full?")
+            raise OutputError(f"{self.target.path} is empty: is the disk full?")
         self._place.unlink()
-        self._target.publish()
 
     def discard(self) -> None:
         """Remove what there is."""
         self._writer.discard()
-        self._target.discard()
+        self.target.discard()
 
     def _convert(self, source: Path, path: Path, env: Mapping[str, Any] | None = None) -> None:
         """Convert a GeoTIFF, or raise OutputError."""
-        name, driver = self._target.path, self._conversion.driver
+        name, driver = self.target.path, self._conversion.driver
         with environment.entered(env or environment.capture()), gdal.heard() as said:
             try:
                 rasterio.shutil.copy(source, path, driver=driver, **self._conversion.options)

@@ -13,6 +13,8 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
+from rio_mucho_cli.outputs.overviews import overview_profile, reduce
+from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory, split
 
 # What concerns the whole file, and not how a block is encoded.
@@ -38,17 +40,24 @@ class Encoded:
         What a reader has to know to decode them.
     mask : Encoded or None
         The blocks of the internal mask.
+    overviews : tuple of Encoded
+        The blocks of those overviews that the window has whole blocks of.
+    kept : ndarray or None
+        (count, rows, cols): the pixels of the level of which it has not.
     """
 
     content: np.ndarray[Any, Any]
     sizes: np.ndarray[Any, Any]
     decoding: dict[str, bytes]
     mask: Encoded | None = None
+    overviews: tuple[Encoded, ...] = ()
+    kept: Any = None
 
     @property
     def nbytes(self) -> int:
-        """How large the blocks are together."""
-        return self.content.nbytes + (0 if self.mask is None else self.mask.nbytes)
+        """How large all of it is together."""
+        parts = [self.content, self.mask, *self.overviews, self.kept]
+        return sum(part.nbytes for part in parts if part is not None)
 
 
 class Encoder:
@@ -63,7 +72,12 @@ class Encoder:
         self._memory = MemoryFile(ext=".tif")
 
     def encode(
-        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
+        self,
+        array: np.ndarray[Any, Any],
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        pyramid: Pyramid | None = None,
     ) -> Encoded:
         """Encode an array as a file with a profile would have it.
 
@@ -77,6 +91,8 @@ class Encoder:
             Results are cast, and masked ones filled, as ``dst.write`` does it.
         masked : bool
             Encode the mask as well, for a file with an internal mask.
+        pyramid : Pyramid or None
+            Make those overviews of it as well that lie in windows.
 
         Raises
         ------
@@ -90,22 +106,43 @@ class Encoder:
         the same way.
         """
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
-        part.update(width=array.shape[2], height=array.shape[1])
         try:
-            # What GDAL says of the options, the parent has heard when it made the header.
-            with messages(), internal_masks(masked):
-                with rasterio.open(self._memory.name, "w", **part) as dst:
-                    write_array(dst, array, masked=masked)
-                data = self._memory.getbuffer()
-                parts = [
-                    Encoded(*split(data, directory), directory.decoding(data))
-                    for directory in Directory.read_all(data)
-                ]
-                return replace(parts[0], mask=parts[1]) if masked else parts[0]
+            encoded = self._encode(array, part, masked)
+            if pyramid is None or not pyramid.in_windows:
+                return encoded
+            factors = pyramid.factors[: pyramid.in_windows]
+            levels = reduce(
+                self._memory.name,
+                array,
+                part,
+                factors,
+                pyramid.resampling,
+                block=pyramid.block,
+                masked=masked,
+            )
+            kept = levels[pyramid.kept - 1] if pyramid.kept else None
+            tiles = overview_profile(part, pyramid.block)
+            overviews = [self._encode(level, tiles, masked) for level in levels[: pyramid.encoded]]
+            return replace(encoded, overviews=tuple(overviews), kept=kept)
         except OutputError:
             raise
         except Exception as exc:
             raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None
+
+    def _encode(
+        self, array: np.ndarray[Any, Any], part: Mapping[str, Any], masked: bool
+    ) -> Encoded:
+        size = {"width": array.shape[2], "height": array.shape[1]}
+        # What GDAL says of the options, the parent has heard when it made the header.
+        with messages(), internal_masks(masked):
+            with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:
+                write_array(dst, array, masked=masked)
+            data = self._memory.getbuffer()
+            parts = [
+                Encoded(*split(data, directory), directory.decoding(data))
+                for directory in Directory.read_all(data)
+            ]
+            return replace(parts[0], mask=parts[1]) if masked else parts[0]
 
     def close(self) -> None:
         """Give the memory back."""

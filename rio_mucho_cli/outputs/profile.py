@@ -18,6 +18,7 @@ from rasterio.dtypes import check_dtype
 from rio_mucho_cli.errors import NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
+from rio_mucho_cli.outputs.cog_options import geotiff_options
 
 DEFAULT_BLOCK = 256
 _LARGEST_BLOCK = 2048
@@ -83,7 +84,7 @@ def choose_layout(
     are not copied to a tiled output; 3-row strips make invalid tiles.
     """
     width, height = first.grid.width, first.grid.height
-    asked_width, asked_height = _asked(options, "blockxsize"), _asked(options, "blockysize")
+    asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
     if is_no(options.get("tiled")):
         rows = asked_height or (first.block.height if first.is_striped else _TILE_UNIT)
         return Layout(Size(width, min(rows, height)), tiled=False)
@@ -123,6 +124,9 @@ class Recipe:
         Creation options; they win over everything that was chosen.
     given : Mapping or None
         A whole profile, which is taken as it is.
+    cog : bool
+        The options are those of GDAL's COG driver, and the profile is that of
+        the GeoTIFF which a COG is made from.
     """
 
     first: Source | None
@@ -132,6 +136,7 @@ class Recipe:
     keep_nodata: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] | None = None
+    cog: bool = False
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
         """Return the profile with which rasterio opens the output.
@@ -180,7 +185,11 @@ class Recipe:
                 profile["alpha"] = (
                     "yes" if first.has_alpha and first.profile["count"] == 4 else "no"
                 )
-        profile.update(self.options)
+        if self.cog:
+            codec = self.options.get("compress", profile.get("compress", "lzw"))
+            profile.update(geotiff_options(self.options, codec, count, dtype))
+        else:
+            profile.update(self.options)
         return _with_bigtiff(profile)
 
     def inherits_loss(self, count: int, dtype: str) -> str | None:
@@ -308,10 +317,11 @@ def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
     return {**profile, "bigtiff": "IF_SAFER"}
 
 
-def _asked(options: Mapping[str, str], name: str) -> int | None:
+def pixels_of(options: Mapping[str, str], name: str) -> int | None:
+    """Return the number that an option has, or None; raise UsageError if it is none."""
     value = options.get(name)
     if value is None:
         return None
     if not str(value).isdigit() or int(value) == 0:
-        raise UsageError(f"{name} is {value!r}: expected a number of pixels")
+        raise UsageError(f"{name} is {value!r}: expected a whole number from 1")
     return int(value)

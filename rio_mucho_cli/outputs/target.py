@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError
@@ -13,6 +14,8 @@ from rio_mucho_cli.interrupts import held
 
 # What may lie beside a raster and speaks of its pixels.
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
+# The folder of what is replaced, while it may have to be put back.
+_BEFORE = "before"
 
 
 class Target:
@@ -60,35 +63,75 @@ class Target:
         """Where the file grows."""
         return self._folder / self._place.name
 
-    def publish(self) -> None:
+    def remove_all_but(self, *paths: Path) -> None:
+        """Remove what is no part of the output from the folder in which it grows."""
+        for path in self._folder.iterdir():
+            if path in paths:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def put_into_place(self, undo: ExitStack) -> None:
         """Move the file, and what lies beside it, into place.
 
-        Raises
-        ------
-        OutputError
-            If that fails.
+        Parameters
+        ----------
+        undo : ExitStack
+            Gets what takes it back.
         """
-        with held():
-            self._publish()
-        self.discard()
-
-    def _publish(self) -> None:
         made = sorted(self._folder.iterdir(), key=lambda file: file == self.temporary)
-        stale = [self._place.with_name(self._place.name + end) for end in _SIDECARS]
-        try:
-            if self._place.exists():
-                shutil.copymode(self._place, self.temporary)
-            for file in made:
-                file.replace(self._place.with_name(file.name))
-            for file in stale:
-                if file.name not in {new.name for new in made}:
-                    file.unlink(missing_ok=True)
-        except OSError as exc:
-            raise OutputError(f"{self.path} cannot be put into place: {exc}") from None
+        names = {file.name for file in made}
+        stale = [self._place.name + end for end in _SIDECARS]
+        if self._place.exists():
+            shutil.copymode(self._place, self.temporary)
+        before = self._folder / _BEFORE
+        for name in sorted({*names, *stale}):
+            old = self._place.with_name(name)
+            if old.is_file() or old.is_symlink():
+                before.mkdir(exist_ok=True)
+                _set_aside(old, before / name)
+                undo.callback((before / name).replace, old)
+                if name not in names:
+                    old.unlink()
+        for file in made:
+            new = self._place.with_name(file.name)
+            file.replace(new)
+            if not (before / file.name).exists():
+                undo.callback(new.unlink)
 
     def discard(self) -> None:
         """Remove what there is beside the target."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def publish(targets: Sequence[Target]) -> None:
+    """Move outputs into place: all of them, or none.
+
+    Raises
+    ------
+    OutputError
+        If that fails; what was there before is there again.
+    """
+    with held():
+        with ExitStack() as undo:
+            for target in targets:
+                try:
+                    target.put_into_place(undo)
+                except OSError as exc:
+                    raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
+            undo.pop_all()
+        for target in targets:
+            target.discard()
+
+
+def _set_aside(old: Path, aside: Path) -> None:
+    """Keep an old file under another name, while its own still leads to it where possible."""
+    try:
+        os.link(old, aside)
+    except OSError:  # there are file systems without links
+        old.replace(aside)
 
 
 def _shortened(path: str) -> str:

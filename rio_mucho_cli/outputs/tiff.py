@@ -83,10 +83,13 @@ class Directory:
         Byte order, as struct and numpy write it.
     fields : Mapping of int to Field
         By the number of the tag.
+    next_at : int
+        Where in the file it is said where the next directory is.
     """
 
     order: str
     fields: Mapping[int, Field]
+    next_at: int = 0
 
     @classmethod
     def read(cls, data: Any) -> Directory:
@@ -132,9 +135,13 @@ class Directory:
                 if _TYPE_SIZES.get(kind, 1) * count > width:
                     (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
                 fields[tag] = Field(kind, count, offset)
-            directories.append(cls(order, fields))
+            directories.append(cls(order, fields, end))
             (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
         return directories
+
+    def pointer(self, offset: int, *, big: bool) -> bytes:
+        """Return the bytes that say where the next directory is."""
+        return struct.pack(f"{self.order}{'Q' if big else 'I'}", offset)
 
     @property
     def tables(self) -> tuple[Field, Field]:

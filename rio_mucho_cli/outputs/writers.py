@@ -1,10 +1,11 @@
 """Where results go: begin, append, commit or discard.
 
-    begin(profile) ──▶ append(window, data) ──▶ … ──▶ commit()
-                                            └───────▶ discard()
+    begin(profile) ──▶ append(window, data) ──▶ … ──▶ finish() ──▶ publish
+                                            └───────▶ discard() ◀─────┘
 
 A writer takes results in the order of the windows. What it has written shows
-under the output's name after commit, and never after discard.
+under the output's name when it is published, together with what the writers
+of the same run have, and never after discard.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import rasterio.shutil
+from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
-from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
+from rio_mucho_cli.outputs.cog import CogWriter
+from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter, build_aside
+from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout
-from rio_mucho_cli.outputs.target import Target, exists_error, is_remote
+from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.outputs.target import Target, exists_error, is_remote, publish
 from rio_mucho_cli.outputs.tiff import is_whole
 
 
@@ -52,14 +57,38 @@ class Writer(Protocol):
     def append(self, window: Any, data: Any) -> None:
         """Write a window: a (count, rows, cols) array, or its encoded blocks."""
 
-    def commit(self) -> None:
-        """Make the output visible, whole."""
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Say what overviews workers have still to make, after the last window."""
+
+    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+        """Write a window of one of them, encoded."""
+
+    def finish(self) -> None:
+        """Complete the output, under whatever name it has by now."""
 
     def discard(self) -> None:
-        """Leave nothing of it. Does nothing after commit."""
+        """Leave nothing of it."""
+
+    @property
+    def target(self) -> Target | None:
+        """What is to be published when it is finished, if it is a file."""
 
 
-class _GdalWriter:
+class _LeavesOverviews:
+    """What writers have in common whose overviews workers do not make."""
+
+    target: Target | None = None
+
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Return nothing."""
+        return ()
+
+    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+        """Refuse: nobody has been asked for it."""
+        raise NotImplementedError
+
+
+class _GdalWriter(_LeavesOverviews):
     """What writers have in common that leave all to GDAL.
 
     Parameters
@@ -96,24 +125,38 @@ class _GdalWriter:
 
 
 class FileWriter(_GdalWriter):
-    """Writes a file, through GDAL, beside the target, and moves it into place."""
+    """Writes a file, through GDAL, beside the target.
 
-    def __init__(self, target: Target, options: Mapping[str, str]) -> None:
+    Parameters
+    ----------
+    target : Target
+    options : Mapping
+        The creation options that the user gave.
+    pyramid : Pyramid or None
+        Overviews that GDAL makes at the end.
+    """
+
+    def __init__(
+        self, target: Target, options: Mapping[str, str], pyramid: Pyramid | None = None
+    ) -> None:
         super().__init__(str(target.temporary), target.path, options)
-        self._target = target
+        self.target: Target = target
+        self._pyramid = pyramid
 
-    def commit(self) -> None:
-        """Close the output, and move it and what lies beside it into place."""
+    def finish(self) -> None:
+        """Close the output, and have GDAL make its overviews."""
         gdal.close(self._dst, self._name)
         self._check()
-        self._target.publish()
+        if self._pyramid is not None:
+            build_aside(self._path, self._pyramid)
+            self._check()
 
     def discard(self) -> None:
         """Close and remove what there is."""
         if self._dst is not None:
             with suppress(Exception), gdal.messages():
                 self._dst.close()
-        self._target.discard()
+        self.target.discard()
 
     def _check(self) -> None:
         """Raise OutputError unless all that GDAL should have written is there.
@@ -121,13 +164,13 @@ class FileWriter(_GdalWriter):
         A write that fails while a dataset is closed, on a full disk, is
         reported by libtiff to the terminal and by nobody to the program.
         """
-        path = self._target.temporary
+        path = self.target.temporary
         whole = False
         if path.stat().st_size:
             with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 whole = is_whole(data)
         if not whole:
-            raise OutputError(f"{self._target.path} was not written whole: is the disk full?")
+            raise OutputError(f"{self._name} was not written whole: is the disk full?")
 
 
 class RemoteWriter(_GdalWriter):
@@ -144,10 +187,9 @@ class RemoteWriter(_GdalWriter):
         if exists:
             raise exists_error(path)
 
-    def commit(self) -> None:
+    def finish(self) -> None:
         """Close the output."""
         gdal.close(self._dst, self._path)
-        self._dst = None
 
     def discard(self) -> None:
         """Close and delete what there is."""
@@ -160,7 +202,7 @@ class RemoteWriter(_GdalWriter):
 _READ_ONLY = ("zip://", "zip+", "tar://", "gzip://", "/vsizip", "/vsitar", "/vsigzip", "/vsi7z")
 
 
-class DatasetWriter:
+class DatasetWriter(_LeavesOverviews):
     """Writes to a dataset that the caller has opened, and closes it.
 
     What is in it after a failure is the caller's affair: its place and its
@@ -183,7 +225,7 @@ class DatasetWriter:
         """Write one window."""
         gdal.write(self._dst, str(self._dst.name), window, data)
 
-    def commit(self) -> None:
+    def finish(self) -> None:
         """Close the dataset."""
         gdal.close(self._dst, str(self._dst.name))
 
@@ -193,8 +235,7 @@ class DatasetWriter:
             self._dst.close()
 
 
-@contextmanager
-def open_writer(
+def make_writer(
     output: Any,
     *,
     overwrite: bool,
@@ -202,8 +243,10 @@ def open_writer(
     options: Mapping[str, str],
     blocks: Layout | None = None,
     conversion: Conversion | None = None,
-) -> Iterator[Writer]:
-    """Choose the writer for an output; discard what is not committed.
+    pyramid: Pyramid | None = None,
+    cog: bool = False,
+) -> Writer:
+    """Choose the writer for an output.
 
     Parameters
     ----------
@@ -216,30 +259,57 @@ def open_writer(
         The output's blocks, if results come encoded.
     conversion : Conversion or None
         To what the GeoTIFF is converted that is made first.
+    pyramid : Pyramid or None
+        Overviews of a GeoTIFF.
+    cog : bool
+        Put the GeoTIFF in the order of a COG.
 
     Raises
     ------
     OutputError
         If the output exists and may not be replaced, or cannot be made.
     """
-    writer: Writer
     if not isinstance(output, str | Path):
-        writer = DatasetWriter(output)
-    elif is_remote(str(output)):
-        writer = RemoteWriter(str(output), overwrite=overwrite, options=options)
-    else:
-        target = Target(str(output), overwrite=overwrite, inputs=inputs)
+        return DatasetWriter(output)
+    if is_remote(str(output)):
+        return RemoteWriter(str(output), overwrite=overwrite, options=options)
+    target = Target(str(output), overwrite=overwrite, inputs=inputs)
 
-        def make_writer(target: Target, options: Mapping[str, str]) -> Writer:
-            return BlockWriter(target, options, blocks) if blocks else FileWriter(target, options)
+    def geotiff(target: Target, options: Mapping[str, str]) -> Writer:
+        if blocks is None:
+            return FileWriter(target, options, pyramid)
+        return BlockWriter(target, options, blocks, pyramid)
 
-        if conversion is None:
-            writer = make_writer(target, options)
-        else:
-            geotiff = partial(make_writer, options={})
-            writer = ConvertingWriter(target, conversion, options, geotiff)
     try:
-        yield writer
+        if cog:
+            return CogWriter(target, options, geotiff)
+        if conversion is not None:
+            return ConvertingWriter(target, conversion, options, partial(geotiff, options={}))
+        return geotiff(target, options)
     except BaseException:
-        writer.discard()
+        target.discard()
         raise
+
+
+@contextmanager
+def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
+    """Discard what writers have if anything is raised."""
+    try:
+        yield
+    except BaseException:
+        for writer in writers:
+            writer.discard()
+        raise
+
+
+def commit_all(writers: Sequence[Writer]) -> None:
+    """Finish all outputs, and make them visible together.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot be finished; then none is visible.
+    """
+    for writer in writers:
+        writer.finish()
+    publish([writer.target for writer in writers if writer.target is not None])

@@ -9,7 +9,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -119,19 +119,43 @@ class FunctionRef:
         return module
 
 
-def make_callable(function: UserFunction, global_args: Any) -> UserFunction:
+def make_callable(function: UserFunction, global_args: Any, *, plain: bool = False) -> UserFunction:
     """Return what is called for every window.
 
     A class is called once, with the global args as keyword arguments, and its
     instance is what is called for every window: the place to load a model.
+
+    Parameters
+    ----------
+    function : callable
+    global_args : object
+        For a class, a Mapping; for a plain function as well.
+    plain : bool
+        The function takes arrays, one after the other, (rows, cols) where an
+        input has one band, and the global args by their names, except those
+        that its instance was made with.
 
     Raises
     ------
     MuchoChildError
         If making the instance raises.
     """
-    if not isinstance(function, type):
+    keywords = global_args
+    if isinstance(function, type):
+        function, keywords = _instance(function, global_args), {}
+    if not plain:
         return function
+    called: Callable[..., Any] = function
+
+    def call(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+        arrays = data if isinstance(data, list) else [data]
+        flat = [array[0] if array.shape[0] == 1 else array for array in arrays]
+        return called(*flat, **keywords)
+
+    return call
+
+
+def _instance(function: type, global_args: Any) -> UserFunction:
     try:
         made: Any = function(**global_args)
     except INTERRUPTS:
@@ -147,6 +171,46 @@ def make_callable(function: UserFunction, global_args: Any) -> UserFunction:
     return instance
 
 
+def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
+    """Tell apart the arrays of a dict.
+
+    Parameters
+    ----------
+    returned : object
+        A dict of arrays by name, or the array of the only output.
+    names : sequence of str or None
+        Of the outputs; None for the one that gets what no other has.
+
+    Raises
+    ------
+    ResultError
+        If there is not one array for each.
+    """
+    others = [name for name in names if name is not None]
+    if not isinstance(returned, dict):
+        if others:
+            raise ResultError(
+                f"the function returned {_kind(returned)}, expected a dict with arrays for "
+                f"{', '.join(others)} and for the first output"
+            )
+        return [returned]
+    rest = [name for name in returned if name not in others]
+    missing = [name for name in others if name not in returned]
+    if missing:
+        hint = _nearest(missing[0], [str(name) for name in rest])
+        raise ResultError(
+            f"the function returned a dict without {missing[0]!r}, for which there is an "
+            f"output{hint}"
+        )
+    if len(rest) != 1:
+        found = ", ".join(map(repr, rest)) or "none"
+        raise ResultError(
+            f"the first output gets the one array of the dict that no other has, found {found}: "
+            "say with --also NAME=PATH where the others go"
+        )
+    return [returned[rest[0] if name is None else name] for name in names]
+
+
 def child_error(what: str, exception: BaseException) -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
@@ -155,7 +219,7 @@ def child_error(what: str, exception: BaseException) -> MuchoChildError:
 
 
 def check_result(
-    result: Any, window: Window, count: int | None, overlap: int = 0
+    result: Any, window: Window, count: int | None, overlap: int = 0, name: str | None = None
 ) -> np.ndarray[Any, Any]:
     """Check what the function returned, and return it as (count, rows, cols).
 
@@ -172,15 +236,18 @@ def check_result(
     overlap : int
         The result may have so many more pixels on each side, which are cut
         off.
+    name : str or None
+        In a dict of results.
 
     Raises
     ------
     ResultError
         If it is no array, or has another shape.
     """
+    what = "the function returned" if name is None else f"for {name!r} the function returned"
     if not isinstance(result, np.ndarray):
         raise ResultError(
-            f"the function returned {_kind(result)}, expected a numpy array of shape "
+            f"{what} {_kind(result)}, expected a numpy array of shape "
             "(count, rows, cols) or (rows, cols)"
         )
     array = result[np.newaxis] if result.ndim == 2 else result
@@ -195,15 +262,13 @@ def check_result(
         or (count is not None and array.shape[0] != count)
     ):
         raise ResultError(
-            f"the function returned an array of shape {result.shape}, expected {wanted}"
+            f"{what} an array of shape {result.shape}, expected {wanted}"
             + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
         )
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.kind not in "iufc":
-        raise ResultError(
-            f"the function returned an array of dtype {array.dtype}, expected numbers"
-        )
+        raise ResultError(f"{what} an array of dtype {array.dtype}, expected numbers")
     return array
 
 

@@ -14,88 +14,45 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
-from rio_mucho_cli.inputs.sources import Reading, Sources
+from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.work.functions import (
     FunctionRef,
-    UserFunction,
     check_result,
     child_error,
     make_callable,
+    named_results,
 )
-from rio_mucho_cli.work.pickling import pack
+from rio_mucho_cli.work.order import Order, Wanted
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What every worker of a run has to know.
+class Piece:
+    """What came of one window for one output.
 
     Attributes
     ----------
-    reading : Reading
-    function : callable or FunctionRef
-    global_args : object
-        A dict, from the command line.
-    width, height : int
-        Of the output, in pixels.
-    count : int or None
-        Bands that the function must return, if that is known beforehand.
-    dtype : str or None
-        What its results are cast to, if that is known beforehand.
-    recipe : Recipe or None
-        For the output's profile; None if the output is there already.
-    encodes : bool
-        Encode results; else the parent lets GDAL write them.
-    env : Mapping
-        GDAL options to set, or None to keep those of the calling thread.
+    form : tuple
+        (count, dtype, whether it needs an internal mask) of what the function
+        returned.
+    data : ndarray or Encoded
+        (count, rows, cols), or its encoded blocks.
     """
 
-    reading: Reading
-    function: UserFunction | FunctionRef
-    global_args: Any
-    width: int
-    height: int
-    count: int | None = None
-    dtype: str | None = None
-    recipe: Recipe | None = None
-    encodes: bool = False
-    env: Mapping[str, Any] | None = None
-
-    def packed(self) -> bytes:
-        """Pickle the order for other processes.
-
-        Raises
-        ------
-        UsageError
-            If the function or its global args cannot be sent.
-        """
-        function = pack(self.function, "the function")
-        global_args = pack(self.global_args, "global_args")
-        bare = replace(self, function=_nothing, global_args=None)
-        data: bytes = cloudpickle.dumps((bare, function, global_args))
-        return data
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> Order:
-        """Undo `packed`."""
-        bare, function, global_args = cloudpickle.loads(data)
-        order: Order = replace(
-            bare, function=cloudpickle.loads(function), global_args=cloudpickle.loads(global_args)
-        )
-        return order
+    form: tuple[int, str, bool]
+    data: np.ndarray[Any, Any] | Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +61,13 @@ class Result:
 
     Attributes
     ----------
-    form : tuple or None
-        (count, dtype, whether it needs an internal mask) of what the function
-        returned; None if the window was skipped.
-    data : ndarray, Encoded or None
-        (count, rows, cols), or its encoded blocks.
+    pieces : tuple of Piece
+        One for each output; none if the window was skipped.
     read_seconds, call_seconds, encode_seconds : float
         How long each stage took.
     """
 
-    form: tuple[int, str, bool] | None
-    data: np.ndarray[Any, Any] | Encoded | None
+    pieces: tuple[Piece, ...]
     read_seconds: float
     call_seconds: float
     encode_seconds: float
@@ -123,6 +76,11 @@ class Result:
     def seconds(self) -> float:
         """What the window took, from start to end."""
         return self.read_seconds + self.call_seconds + self.encode_seconds
+
+    @property
+    def nbytes(self) -> int:
+        """How large all of it is together."""
+        return sum(piece.data.nbytes for piece in self.pieces)
 
 
 class Worker:
@@ -133,7 +91,7 @@ class Worker:
         function = order.function
         if isinstance(function, FunctionRef):
             function = function.load()
-        self._call = make_callable(function, order.global_args)
+        self._call = make_callable(function, order.global_args, plain=order.plain)
         self._sources = Sources(order.reading)
         self._encoder = Encoder()
 
@@ -144,7 +102,7 @@ class Worker:
         read_data = self._sources.read(window)
         read = time.perf_counter()
         if read_data is None:
-            return Result(None, None, read - started, 0.0, 0.0)
+            return Result((), read - started, 0.0, 0.0)
         try:
             returned = self._call(read_data, window, ij, order.global_args)
         except INTERRUPTS:
@@ -152,27 +110,46 @@ class Worker:
         except BaseException as exc:
             raise child_error("the function", exc) from None
         whole = as_window(window, order.width, order.height)
-        array = check_result(returned, whole, order.count, order.reading.overlap)
-        if order.dtype is not None and not np.ma.isMaskedArray(array):
-            with np.errstate(invalid="ignore"):
-                # Like rasterio, which casts masked arrays when they are filled.
-                array = array.astype(order.dtype, copy=False)
+        arrays = [
+            _checked(result, wanted, whole, order.reading.overlap)
+            for result, wanted in zip(
+                named_results(returned, [wanted.name for wanted in order.wanted]),
+                order.wanted,
+                strict=True,
+            )
+        ]
         called = time.perf_counter()
+        pieces = tuple(
+            self._piece(array, wanted) for array, wanted in zip(arrays, order.wanted, strict=True)
+        )
+        return Result(pieces, read - started, called - read, time.perf_counter() - called)
+
+    def _piece(self, array: np.ndarray[Any, Any], wanted: Wanted) -> Piece:
+        """Make of a result what its output needs."""
         count, dtype = array.shape[0], array.dtype.name
-        masked = False
+        if wanted.recipe is None:
+            return Piece((count, dtype, False), array)
+        profile = wanted.recipe.profile(count, dtype)
+        masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | Encoded = array
-        if order.recipe is not None:
-            profile = order.recipe.profile(count, dtype)
-            masked = _needs_mask(array, profile, order.recipe)
-            if order.encodes:
-                data = self._encoder.encode(array, profile, masked=masked)
-        form = count, dtype, masked
-        return Result(form, data, read - started, called - read, time.perf_counter() - called)
+        if wanted.encodes:
+            data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
+        return Piece((count, dtype, masked), data)
 
     def close(self) -> None:
         """Close the datasets."""
         self._sources.close()
         self._encoder.close()
+
+
+def _checked(result: Any, wanted: Wanted, window: Any, overlap: int) -> np.ndarray[Any, Any]:
+    """Return a result as (count, rows, cols), in the output's dtype."""
+    array = check_result(result, window, wanted.count, overlap, wanted.name)
+    if wanted.dtype is not None and not np.ma.isMaskedArray(array):
+        with np.errstate(invalid="ignore"):
+            # Like rasterio, which casts masked arrays when they are filled.
+            array = array.astype(wanted.dtype, copy=False)
+    return array
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:
@@ -205,12 +182,19 @@ def begin(key: str, order: Order | bytes) -> None:
     _orders[key] = order
 
 
+@contextmanager
+def in_environment(key: str) -> Iterator[Order]:
+    """Take over GDAL's options of a run; yield its order."""
+    order = _order(key)
+    with nullcontext() if order.env is None else environment.entered(order.env):
+        yield order
+
+
 def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
     """Work on one window; return the result, or what went wrong."""
     window, ij = planned
     try:
-        order = _order(key)
-        with nullcontext() if order.env is None else environment.entered(order.env):
+        with in_environment(key) as order:
             place = (key, threading.get_ident())
             worker = _workers.get(place)
             if worker is None:
@@ -264,8 +248,3 @@ def _order(key: str) -> Order:
                 f"({type(exc).__name__}: {exc}): use the executor threads, or one job"
             ) from None
     return order
-
-
-def _nothing(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
-    """Stand where the function goes, while that travels on its own."""
-    raise NotImplementedError

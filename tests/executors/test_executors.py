@@ -19,7 +19,8 @@ from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors import EXECUTORS, channel, open_executor, processes, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.sources import Input, Reading
-from rio_mucho_cli.work.worker import Order, work
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import work
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
 every = pytest.mark.parametrize("name", EXECUTORS)
@@ -44,7 +45,7 @@ def test_windows_are_worked_on(name, order):
 
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
-        sums = {executor.submit(work, "run", PLANNED).result().data.max() for _ in range(5)}
+        sums = {executor.submit(work, "run", PLANNED).result().pieces[0].data.max() for _ in range(5)}
     with rasterio.open(made.reading.inputs[0].path) as src:
         assert sums == {src.read(window=PLANNED[0]).sum() + 5}
 
@@ -55,7 +56,7 @@ def test_gdal_options_of_the_callers_env_are_there(name, order):
         return value(int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=5), open_executor(name, 2, "run", order(option)) as executor:
-        assert executor.submit(work, "run", PLANNED).result().data.max() == 5
+        assert executor.submit(work, "run", PLANNED).result().pieces[0].data.max() == 5
 
 
 @every
@@ -83,10 +84,10 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
     inner = order(lambda *args: value(2))
     outer = order(lambda *args: value(1))
     with open_executor(name, 2, "outer", outer) as first:
-        assert first.submit(work, "outer", PLANNED).result().data.max() == 1
+        assert first.submit(work, "outer", PLANNED).result().pieces[0].data.max() == 1
         with open_executor("serial", 1, "inner", inner) as second:
-            assert second.submit(work, "inner", PLANNED).result().data.max() == 2
-        assert first.submit(work, "outer", PLANNED).result().data.max() == 1
+            assert second.submit(work, "inner", PLANNED).result().pieces[0].data.max() == 2
+        assert first.submit(work, "outer", PLANNED).result().pieces[0].data.max() == 1
 
 
 def test_processes_are_new_interpreters_with_their_own_limits(order):
@@ -95,7 +96,7 @@ def test_processes_are_new_interpreters_with_their_own_limits(order):
         return np.resize([int(limit) for limit in limits], (2, 3))
 
     with open_executor("processes", 1, "run", order(look)) as executor:
-        found = executor.submit(work, "run", PLANNED).result().data[0, 0].tolist()
+        found = executor.submit(work, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
     assert found == [1, 16, os.getpid()]
 
 
@@ -197,7 +198,7 @@ def test_a_path_and_arguments_that_are_odd(order, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, threading.Lock()])
     monkeypatch.delattr(sys, "argv")
     with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
 
 
 def test_what_a_function_forks_does_not_hide_its_workers_death(order):
@@ -228,7 +229,7 @@ def test_a_thread_that_a_function_left_running_does_not_keep_the_run(order, monk
 
     monkeypatch.setattr(processes, "_PATIENCE", 0.1)
     with open_executor("processes", 1, "run", order(leave)) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
 
 
 def test_more_workers_than_the_system_allows(order, monkeypatch, children):
@@ -256,14 +257,14 @@ def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
             executor.submit(divmod, 1, 0).result(timeout=30)
         with pytest.raises(TypeError, match="pickle"):
             executor.submit(threading.Lock).result(timeout=30)
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 1
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
 
 
 def test_a_module_named_like_a_library_does_not_disturb_workers(order, tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise ImportError('the wrong numpy')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with open_executor("processes", 1, "run", order(lambda *args: value(3))) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() == 3
+        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 3
 
 
 def test_workers_end_when_their_parent_is_killed(script):

@@ -18,7 +18,7 @@ from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.encoding import encode
 from rio_mucho_cli.outputs.profile import Layout
-from rio_mucho_cli.outputs.target import Target
+from rio_mucho_cli.outputs.target import Target, publish
 
 WIDTH, HEIGHT = 101, 77
 TILE, STRIP = Size(32, 16), Size(WIDTH, 16)
@@ -57,7 +57,8 @@ def write(path, array, profile, block, windows):
         for window, _ in windows:
             part = array[(slice(None), *window.toslices())]
             writer.append(window, encode(part, profile))
-        writer.commit()
+        writer.finish()
+        publish([writer.target])
 
 
 def assert_same(ours, gdals):
@@ -217,7 +218,8 @@ def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
                 if number == 5:
                     writer._end = 2**32 + 7  # nobody writes in between: the disk stays empty
                 writer.append(window, encode(array[(slice(None), *window.toslices())], profile))
-            writer.commit()
+            writer.finish()
+        publish([writer.target])
 
     if not whole:
         with pytest.raises(OutputError, match="pass --co BIGTIFF=YES"):

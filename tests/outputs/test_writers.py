@@ -2,6 +2,7 @@ import logging
 import os
 import resource
 import signal
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.writers import open_writer
+from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error, make_writer
 
 PROFILE = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "uint8"}
 WHOLE = Window(0, 0, 8, 8)
@@ -21,15 +22,18 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@contextmanager
 def opened(output, overwrite=False, inputs=(), options=None):
-    return open_writer(output, overwrite=overwrite, inputs=inputs, options=options or {})
+    writer = make_writer(output, overwrite=overwrite, inputs=inputs, options=options or {})
+    with discarded_on_error([writer]):
+        yield writer
 
 
 def write(output, profile=PROFILE, array=ONES, window=WHOLE, **given):
     with opened(output, **given) as writer:
         writer.begin(profile)
         writer.append(window, array)
-        writer.commit()
+        commit_all([writer])
 
 
 def fail_half_way(output, **given):
@@ -45,7 +49,7 @@ def test_the_output_shows_only_after_commit(tmp_path, read):
         writer.begin(PROFILE)
         writer.append(WHOLE, ONES)
         assert not path.exists()
-        writer.commit()
+        commit_all([writer])
     assert names(tmp_path) == ["out.tif"]
     assert (read(path) == 1).all()
 
@@ -134,7 +138,7 @@ def test_a_window_that_gdal_refuses(tmp_path):
         writer.begin(PROFILE)
         with pytest.raises(OutputError, match="cannot be written at window rows 4:12"):
             writer.append(Window(4, 4, 8, 8), ONES)
-        writer.commit()
+        commit_all([writer])
 
 
 def test_a_disk_that_is_full_is_an_error_although_gdal_only_logs_it(tmp_path):

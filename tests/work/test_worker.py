@@ -10,7 +10,7 @@ from rio_mucho_cli import environment
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work import worker
-from rio_mucho_cli.work.worker import Order
+from rio_mucho_cli.work.order import Order, Wanted
 
 PLANNED = (Window(0, 0, 5, 4), (0, 0))
 
@@ -51,19 +51,21 @@ def times(data, window, ij, global_args):
 def test_read_call_check(order, work, read):
     made = order(times)
     result = work(made)
-    np.testing.assert_array_equal(result.data, read(made.reading.inputs[0].path)[:, :4, :5] * 2)
+    np.testing.assert_array_equal(
+        result.pieces[0].data, read(made.reading.inputs[0].path)[:, :4, :5] * 2
+    )
     assert result.read_seconds > 0
     assert result.call_seconds > 0
 
 
 def test_packed_orders_are_unpacked_in_the_worker(order, work):
     made = order(lambda data, window, ij, global_args: data[0][:1])
-    assert work(made.packed()).data.shape == (1, 4, 5)
+    assert work(made.packed()).pieces[0].data.shape == (1, 4, 5)
     assert Order.unpacked(made.packed()).global_args == {"k": 2}
 
 
 def test_dtype_is_cast_in_the_worker(order, work):
-    assert work(order(times, dtype="float32")).data.dtype == np.float32
+    assert work(order(times, wanted=(Wanted(dtype="float32"),))).pieces[0].data.dtype == np.float32
 
 
 def stop(*args):
@@ -75,7 +77,7 @@ def stop(*args):
     [
         (stop, {}, MuchoChildError),
         (lambda *args: None, {}, ResultError),
-        (times, {"count": 2}, ResultError),
+        (times, {"wanted": (Wanted(count=2),)}, ResultError),
     ],
 )
 def test_errors_are_returned_and_know_their_window(order, work, function, given, kind):
@@ -146,5 +148,5 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
     thread.start()
     thread.join()
     worker.dismiss("a run")
-    assert results[0].data.max() == 17
+    assert results[0].pieces[0].data.max() == 17
     assert has_env == [False]

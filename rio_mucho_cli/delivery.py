@@ -1,0 +1,121 @@
+"""Results on their way to one output: they must all have the first one's form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rio_mucho_cli.errors import ResultError
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.output_plan import OutputPlan
+from rio_mucho_cli.outputs.writers import Writer, make_writer
+from rio_mucho_cli.work.worker import Piece
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Delivery:
+    """One output of a run, while it comes to be.
+
+    Attributes
+    ----------
+    job : Job
+    plan : OutputPlan
+    writer : Writer
+    form : tuple or None
+        Of the first result: (count, dtype, whether it is masked).
+    has_mask : bool
+        The output has an internal mask.
+    """
+
+    job: Job
+    plan: OutputPlan
+    writer: Writer
+    form: tuple[int, str, bool] | None = None
+    has_mask: bool = False
+
+    @classmethod
+    def to(cls, job: Job, plan: OutputPlan) -> Delivery:
+        """Make the writer that suits an output."""
+        writer = make_writer(
+            plan.output.path,
+            overwrite=job.overwrite,
+            inputs=job.inputs,
+            options=plan.output.creation_options,
+            blocks=plan.blocks,
+            conversion=plan.format.conversion,
+            pyramid=plan.pyramid,
+            cog=plan.format.cog,
+        )
+        return cls(job, plan, writer)
+
+    def append(self, window: Any, ij: Any, piece: Piece) -> None:
+        """Write one result; the first one settles what the output is."""
+        if self.form is None:
+            self.form = piece.form
+            self.begin(*piece.form)
+        elif self.plan.output.profile is None and piece.form[:2] != self.form[:2]:
+            name = self.plan.output.name
+            raise ResultError(
+                f"{'' if name is None else f'for {name!r} '}the function returned "
+                f"{piece.form[0]} bands of {piece.form[1]}, for the first window {self.form[0]} "
+                f"of {self.form[1]}: it must return the same for every window, or --dtype settle "
+                "the dtype"
+            ).at(window, ij)
+        elif piece.form[2] and not self.has_mask:
+            raise ResultError(
+                "the function returned a masked array, for the first window a plain one: "
+                "it must mask from the first window on, or --nodata give the output a nodata value"
+            ).at(window, ij)
+        self.writer.append(window, piece.data)
+
+    def begin_with_nothing(self, bands: int) -> None:
+        """Make an output that no window has a result for."""
+        if self.form is None:
+            self.form = self.plan.form_of_nothing(bands)
+            self.begin(*self.form)
+
+    def begin(self, count: int, dtype: str, masked: bool) -> None:
+        """Make the output, and say what a user might not expect of it."""
+        recipe = self.plan.recipe
+        lossy = recipe.inherits_loss(count, dtype)
+        if lossy:
+            log.warning(
+                "the output is compressed like the first input, with %s, which changes values: "
+                "pass --co compress=deflate to keep them",
+                lossy,
+            )
+        dropped = recipe.drops_nodata(dtype)
+        if dropped is not None:
+            log.warning(
+                "nodata %g of the first input does not fit %s: the output has none, unless "
+                "--nodata says otherwise",
+                dropped,
+                dtype,
+            )
+        profile = recipe.profile(count, dtype)
+        # What is skipped must not look like pixels.
+        self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
+        self.writer.begin(profile, masked=self.has_mask, metadata=self.plan.metadata)
+
+
+def open_deliveries(job: Job, plans: Sequence[OutputPlan]) -> list[Delivery]:
+    """Make all outputs' writers, or none.
+
+    Raises
+    ------
+    OutputError
+        If an output exists and may not be replaced, or cannot be made.
+    """
+    deliveries: list[Delivery] = []
+    try:
+        for plan in plans:
+            deliveries.append(Delivery.to(job, plan))
+    except BaseException:
+        for delivery in deliveries:
+            delivery.writer.discard()
+        raise
+    return deliveries

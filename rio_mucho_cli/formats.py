@@ -1,0 +1,191 @@
+"""What each output of a job is: its driver, what is written first, and its overviews."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import rasterio
+
+from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.output import Output
+from rio_mucho_cli.outputs import cog_options
+from rio_mucho_cli.outputs import profile as profiles
+from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.profile import PROFILE_KEYS
+from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
+from rio_mucho_cli.outputs.target import is_remote
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How an output comes to be.
+
+    Attributes
+    ----------
+    driver : str
+        Of what is written window by window.
+    options : Mapping
+        Its creation options; of a COG, as GDAL's COG driver names them.
+    given : Mapping or None
+        Its whole profile, if there is one.
+    conversion : Conversion or None
+        What it is converted to by GDAL.
+    cog : bool
+        It is a GeoTIFF that is put into the order of a COG.
+    factors : tuple of int
+        Of its overviews.
+    resampling : str
+        Of its overviews.
+    """
+
+    driver: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, Any] | None = None
+    conversion: Conversion | None = None
+    cog: bool = False
+    factors: tuple[int, ...] = ()
+    resampling: str = "nearest"
+
+    @property
+    def is_geotiff(self) -> bool:
+        """Whether a GeoTIFF is written window by window."""
+        return self.driver == "GTiff"
+
+    @property
+    def layout_options(self) -> Mapping[str, str]:
+        """Creation options that say how blocks lie, as the GTiff driver names them."""
+        if not self.cog:
+            return self.options
+        return cog_options.geotiff_options(self.options, "none", 1, "uint8")
+
+    def left_to_gdal(self, why: str) -> Format:
+        """Return a COG that GDAL's driver makes at the end."""
+        log.info("GDAL's driver COG finishes the output, because %s", why)
+        options = {**self.options, "overview_resampling": self.resampling}
+        conversion = Conversion("COG", options)
+        return Format("GTiff", INTERMEDIATE, None, conversion)
+
+
+def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | None) -> Format:
+    """Choose the driver of an output, and how it comes to be.
+
+    Parameters
+    ----------
+    job : Job
+    output : Output
+    first : Source or None
+        The first input, on the output's grid.
+    grid : Grid or None
+        The output's, if it is not the first input's own.
+
+    Raises
+    ------
+    OutputError
+        If there is no such driver.
+    UsageError
+        If a creation option is none.
+    """
+    driver = _choose_driver(output, first)
+    path = output.local_path
+    if driver == "GTiff" or path is None or is_remote(path):
+        is_local_geotiff = driver == "GTiff" and path is not None and not is_remote(path)
+        if job.overviews is not None and not is_local_geotiff:
+            raise UsageError(
+                "overviews are made in GeoTIFFs that are local files: use rio overview on "
+                f"{path or 'the dataset'}"
+            )
+        given = _on_grid(output.profile, grid)
+        factors = _factors(job, first, given)
+        resampling = job.overview_resampling or "nearest"
+        return Format(driver, output.creation_options, given, None, False, factors, resampling)
+    if driver.upper() == "COG" and output.profile is None:
+        return _cog(job, output, cast("Source", first))
+    if job.overviews is not None:
+        raise UsageError(
+            f"overviews are made in GeoTIFFs and COGs, and {path} is {driver}: "
+            "use rio overview on it"
+        )
+    log.info("a GeoTIFF first, which GDAL converts to %s at the end", driver)
+    if output.profile is None:
+        conversion = Conversion(driver, output.creation_options)
+        return Format("GTiff", INTERMEDIATE, None, conversion)
+    conversion = Conversion.of_profile(output.profile)
+    given = _on_grid(output.profile, grid)
+    kept = {name: given[name] for name in PROFILE_KEYS & given.keys()} if given else {}
+    tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
+    return Format("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
+
+
+def _cog(job: Job, output: Output, first: Source) -> Format:
+    """Choose who makes a COG."""
+    options = {key.lower(): str(value) for key, value in output.creation_options.items()}
+    asked = cog_options.resampling_of(options)
+    resampling = job.overview_resampling or asked or "nearest"
+    found = Format("GTiff", options, cog=True, resampling=resampling)
+    option = cog_options.only_gdal_serves(options)
+    if option is not None:
+        return found.left_to_gdal(f"of the option {option.upper()}")
+    check_resampling(resampling)
+    if resampling not in LOCAL:
+        return found.left_to_gdal(f"the resampling {resampling} looks beyond 2 x 2 pixels")
+    block = profiles.pixels_of(options, "blocksize") or cog_options.BLOCK
+    if block % 16:
+        raise UsageError(f"blocksize is {block}: expected a multiple of 16 pixels")
+    factors = default_factors(first.grid.width, first.grid.height, block)
+    count = profiles.pixels_of(options, "overview_count")
+    if count is not None:
+        factors = tuple(2**level for level in range(1, count + 1))
+    if job.overviews:
+        factors = tuple(job.overviews)
+        if factors != tuple(2**level for level in range(1, len(factors) + 1)):
+            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
+    if not cog_options.has_overviews(options) and job.overviews is None:
+        factors = ()
+    return replace(found, factors=factors)
+
+
+def _factors(job: Job, first: Source | None, given: Mapping[str, Any] | None) -> tuple[int, ...]:
+    if job.overviews is None:
+        return ()
+    if job.overviews:
+        return tuple(job.overviews)
+    if given is not None:
+        return default_factors(int(given["width"]), int(given["height"]))
+    grid = cast("Source", first).grid
+    return default_factors(grid.width, grid.height)
+
+
+def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str, Any] | None:
+    """Return a profile by hand, on the output's grid."""
+    if given is None or grid is None:
+        return given
+    place = {"crs": grid.crs, "transform": grid.transform}
+    return {**given, "width": grid.width, "height": grid.height, **place}
+
+
+def _choose_driver(output: Output, first: Source | None) -> str:
+    driver = "GTiff"
+    if output.profile is not None:
+        driver = str(output.profile.get("driver", driver))
+    elif output.local_path is not None:
+        profiles.check_options(output.creation_options)
+        driver = profiles.choose_driver(output.driver, output.local_path, cast("Source", first))
+        _check_driver(driver)
+    return "GTiff" if driver.upper() == "GTIFF" else driver
+
+
+def _check_driver(driver: str) -> None:
+    with rasterio.Env() as env:
+        known = env.drivers()
+    if driver.upper() not in {name.upper() for name in known}:
+        raise OutputError(
+            f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
+        )

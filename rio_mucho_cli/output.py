@@ -1,0 +1,72 @@
+"""What one output of a run is asked to be like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.outputs.profile import nodata_fits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Where results go, and what they become.
+
+    Attributes
+    ----------
+    path : str, Path or open dataset
+        A dataset is open for writing, and is closed at the end.
+    name : str or None
+        Of its array in the dict that the function returns; None for the one
+        that no other output has.
+    driver : str or None
+        None: by the extension of the path, else the first input's.
+    dtype : str or None
+        What results are cast to; None: the dtype of the first result.
+    count : int or None
+        Bands of every result; None: those of the first result.
+    nodata : float or None
+        If `keep_nodata` is False.
+    keep_nodata : bool
+        Take the first input's nodata, where the dtype can hold it.
+    creation_options : Mapping
+        Of the driver.
+    profile : Mapping or None
+        A whole profile; it stands for the six above.
+
+    Raises
+    ------
+    UsageError
+        If it contradicts itself.
+    NodataError
+        If nodata does not fit the dtype.
+    """
+
+    path: Any
+    name: str | None = None
+    driver: str | None = None
+    dtype: str | None = None
+    count: int | None = None
+    nodata: float | None = None
+    keep_nodata: bool = True
+    creation_options: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise UsageError(f"count is {self.count}: expected at least 1 band")
+        if (
+            self.dtype is not None
+            and not self.keep_nodata
+            and self.nodata is not None
+            and not nodata_fits(self.nodata, self.dtype)
+        ):
+            raise NodataError.of(self.nodata, self.dtype)
+
+    @property
+    def local_path(self) -> str | None:
+        """The path as text, or None for an open dataset."""
+        return str(self.path) if isinstance(self.path, str | Path) else None

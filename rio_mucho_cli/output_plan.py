@@ -1,0 +1,214 @@
+"""What one output of a job comes to: its blocks, its profile, who makes its overviews."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.formats import Format
+from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.output import Output
+from rio_mucho_cli.outputs import profile as profiles
+from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.profile import DEFAULT_BLOCK, Layout, Recipe, layout_of
+from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid
+from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.tasks import dtype_name
+from rio_mucho_cli.work.order import Wanted
+
+log = logging.getLogger(__name__)
+
+# Creation options that order the blocks of a file in their own way.
+_WHOLE_FILE_ONLY = {"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"}
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """What is known of an output before the first window is read.
+
+    Attributes
+    ----------
+    output : Output
+    format : Format
+    recipe : Recipe
+        For its profile, or that of the GeoTIFF that it is made from.
+    size : Size
+        In pixels.
+    blocks : Layout or None
+        Its blocks, if workers encode them.
+    pyramid : Pyramid or None
+        Its overviews.
+    metadata : Metadata or None
+        What is carried over.
+    wanted : Wanted
+        What workers have to know of it.
+    """
+
+    output: Output
+    format: Format
+    recipe: Recipe
+    size: Size
+    blocks: Layout | None
+    pyramid: Pyramid | None
+    metadata: Metadata | None
+    wanted: Wanted
+
+    def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:
+        """Return the form of a result where no window has one.
+
+        Parameters
+        ----------
+        bands : int
+            How many are read of the first input; 0 for all.
+        """
+        first = self.recipe.first
+        count = self.output.count or bands
+        if not count:
+            count = int(first.profile["count"]) if first is not None else 1
+        dtype = dtype_name(self.output.dtype)
+        if dtype is None and first is not None:
+            dtype = dtype_name(first.profile["dtype"])
+        return count, dtype or "uint8", False
+
+
+def plan_output(
+    output: Output,
+    chosen: Format,
+    job: Job,
+    first: Source | None,
+    windows: Sequence[PlannedWindow],
+    metadata: Metadata | None,
+) -> OutputPlan:
+    """Choose an output's blocks, and who makes what of it."""
+    recipe = _recipe(output, chosen, job, first, windows)
+    size = _size(output, recipe)
+    blocks = _encodable(output, chosen, recipe, windows, size)
+    if chosen.cog and blocks is None:
+        chosen = chosen.left_to_gdal("windows are not whole blocks of it, or overlap")
+        return plan_output(output, chosen, job, first, windows, metadata)
+    if output.local_path is None:
+        metadata = None
+    pyramid = None
+    if chosen.factors and chosen.is_geotiff:
+        pyramid = _pyramid(chosen, blocks, windows, size, metadata)
+    wanted = _wanted(output, recipe, blocks, pyramid)
+    return OutputPlan(output, chosen, recipe, size, blocks, pyramid, metadata, wanted)
+
+
+def _recipe(
+    output: Output,
+    chosen: Format,
+    job: Job,
+    first: Source | None,
+    windows: Sequence[PlannedWindow],
+) -> Recipe:
+    layout = None
+    if first is not None and chosen.is_geotiff and (job.strict or job.windows is None):
+        layout = profiles.choose_layout(first, chosen.layout_options, windows)
+    return Recipe(
+        first=first,
+        driver=chosen.driver,
+        layout=layout,
+        nodata=output.nodata,
+        keep_nodata=output.keep_nodata,
+        options=chosen.options,
+        given=chosen.given,
+        cog=chosen.cog,
+    )
+
+
+def _size(output: Output, recipe: Recipe) -> Size:
+    if recipe.given is not None:
+        return Size(int(recipe.given["width"]), int(recipe.given["height"]))
+    if recipe.first is not None:
+        return Size(recipe.first.grid.width, recipe.first.grid.height)
+    return Size(output.path.width, output.path.height)
+
+
+def _encodable(
+    output: Output,
+    chosen: Format,
+    recipe: Recipe,
+    windows: Sequence[PlannedWindow],
+    size: Size,
+) -> Layout | None:
+    """Return the output's blocks if workers can encode them, else None, and say why."""
+    profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
+    layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
+    options = {str(key).upper() for key in (*recipe.options, *profile)}
+    reason = ""
+    if output.local_path is None:
+        reason = "the output is an open dataset"
+    elif is_remote(output.local_path):
+        reason = "the output is no local file"
+    elif str(profile.get("driver", "GTiff")).upper() != "GTIFF":
+        reason = f"the driver is {profile.get('driver')}"
+    elif dtype_name(profile.get("dtype", "uint8")) is None:
+        reason = f"numpy has no {profile['dtype']}"
+    elif layout is None:
+        reason = "the profile does not say how large the blocks are"
+    elif options & _WHOLE_FILE_ONLY:
+        reason = f"of {min(options & _WHOLE_FILE_ONLY)}"
+    elif not _fit(windows, layout.block, *size):
+        reason = "windows are not whole blocks of the output, or overlap"
+    if reason:
+        if not chosen.cog:
+            log.info("GDAL writes in the calling process, because %s", reason)
+        return None
+    return layout
+
+
+def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int) -> bool:
+    if not windowing.are_whole_blocks(windows, block, width, height):
+        return False
+    try:
+        windowing.check(windows, width, height)
+    except WindowsError:
+        return False
+    return True
+
+
+def _pyramid(
+    chosen: Format,
+    blocks: Layout | None,
+    windows: Sequence[PlannedWindow],
+    size: Size,
+    metadata: Metadata | None,
+) -> Pyramid:
+    """Say who makes which overview."""
+    block = DEFAULT_BLOCK
+    if blocks is not None and blocks.tiled and blocks.block.width == blocks.block.height:
+        block = blocks.block.width
+    if blocks is None:
+        return Pyramid(chosen.factors, chosen.resampling, block, is_local=False)
+    has_colormap = metadata is not None and any(band.colormap for band in metadata.bands)
+    by_windows = not (has_colormap and chosen.resampling == "average")
+    pyramid = plan_pyramid(
+        chosen.factors, chosen.resampling, block, windows, *size, by_windows=by_windows
+    )
+    if not pyramid.is_local:
+        log.info("GDAL makes the overviews in the calling process, at the end")
+    return pyramid
+
+
+def _wanted(
+    output: Output, recipe: Recipe, blocks: Layout | None, pyramid: Pyramid | None
+) -> Wanted:
+    count, dtype = output.count, output.dtype
+    if recipe.given is not None:
+        count, dtype = recipe.given.get("count"), recipe.given.get("dtype")
+    elif output.local_path is None:
+        count, dtype = output.path.count, output.path.dtypes[0]
+    return Wanted(
+        name=output.name,
+        count=None if count is None else int(count),
+        dtype=dtype_name(dtype),
+        recipe=recipe if output.local_path is not None else None,
+        encodes=blocks is not None,
+        pyramid=pyramid,
+    )

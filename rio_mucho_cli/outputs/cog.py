@@ -1,0 +1,230 @@
+"""Cloud-optimised GeoTIFFs: a GeoTIFF whose parts are put into another order.
+
+    ┌────────┬───────────────────────┬─────────────────────────┬───────────────┐
+    │ header │ all directories       │ overviews,              │ blocks of     │
+    │        │ with their tables     │ the smallest one first  │ the raster    │
+    └────────┴───────────────────────┴─────────────────────────┴───────────────┘
+
+The GeoTIFF grows in the order of the windows. At the end its blocks are
+copied, as they are, into this order.
+
+Notes
+-----
+GDAL's page on the COG driver describes the file: each block stands between its
+size and a copy of its last four bytes, the blocks of a mask follow those that
+they belong to, and a text behind the header says so.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
+from rio_mucho_cli.outputs.encoding import Encoded
+from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.profile import is_no, is_yes
+from rio_mucho_cli.outputs.pyramid import Unmade
+from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.outputs.tiff import Directory
+
+_NAME = "unordered.tif"
+# Leader and trailer of a block.
+_AROUND = 8
+_BUFFER = 4 * 1024 * 1024
+# A tag, and the bit of its first byte that says so of a mask (TIFF 6.0, section 8).
+_NEW_SUBFILE_TYPE, _IS_MASK = 254, 4
+
+
+class CogWriter:
+    """Has another writer make a GeoTIFF, and puts its blocks in order.
+
+    Parameters
+    ----------
+    target : Target
+    options : Mapping
+        The creation options that the user gave.
+    make_writer : callable
+        Makes the writer for the GeoTIFF, from a Target and these options.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        options: Mapping[str, str],
+        make_writer: Callable[[Target, Mapping[str, str]], Any],
+    ) -> None:
+        self.target: Target = target
+        self._bigtiff = options.get("bigtiff")
+        self._place = target.temporary.with_name(_NAME)
+        inner = Target(str(self._place), overwrite=False, inputs=[])
+        inner.path = target.path
+        self._writer = make_writer(inner, options)
+
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Begin the GeoTIFF."""
+        self._writer.begin(profile, masked=masked, metadata=metadata)
+
+    def append(self, window: Any, data: Any) -> None:
+        """Append the encoded blocks of a window, and of its overviews."""
+        self._writer.append(window, data)
+
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Say what overviews are to be made, and of what."""
+        found: Sequence[Unmade] = self._writer.unmade_overviews()
+        return found
+
+    def append_overview(self, level: int, window: Any, data: Encoded) -> None:
+        """Append the encoded blocks of a window of a level."""
+        self._writer.append_overview(level, window, data)
+
+    def finish(self) -> None:
+        """Finish the GeoTIFF, and put its blocks in order."""
+        self._writer.finish()
+        publish([self._writer.target])
+        try:
+            rearrange(self._place, self.target.temporary, self._bigtiff)
+        except OSError as exc:
+            raise OutputError(f"{self.target.path} cannot be written: {exc.strerror}") from None
+        self._place.unlink()
+
+    def discard(self) -> None:
+        """Remove what there is."""
+        self._writer.discard()
+        self.target.discard()
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One directory of the GeoTIFF: where its blocks are, and where they come to be."""
+
+    entries: list[Entry]
+    size: Size
+    offsets: np.ndarray[Any, Any]
+    counts: np.ndarray[Any, Any]
+    places: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, data: Any, directory: Directory) -> _Image:
+        offsets, counts = (
+            directory.values(data, field).astype(np.int64) for field in directory.tables
+        )
+        width, height = (
+            int(directory.values(data, directory.fields[tag])[0]) for tag in (256, 257)
+        )
+        entries = entries_of(data, directory)
+        return cls(entries, Size(width, height), offsets, counts, np.zeros_like(offsets))
+
+    @property
+    def is_mask(self) -> bool:
+        kinds = [entry.data[0] for entry in self.entries if entry.tag == _NEW_SUBFILE_TYPE]
+        return bool(kinds and kinds[0] & _IS_MASK)
+
+
+def rearrange(source: Path, target: Path, bigtiff: str | None = None) -> None:
+    """Copy a GeoTIFF with overviews into the order of a COG.
+
+    Parameters
+    ----------
+    source, target : Path
+        The source has its bands pixel by pixel.
+    bigtiff : str or None
+        "YES" or "NO"; everything else means: where it is needed.
+
+    Raises
+    ------
+    OutputError
+        If it does not fit into a classic TIFF, and must.
+    """
+    with (
+        source.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        target.open("xb", buffering=_BUFFER) as out,
+    ):
+        levels: list[list[_Image]] = []
+        order = "<"
+        for directory in Directory.read_all(data):
+            order = directory.order
+            image = _Image.of(data, directory)
+            if image.is_mask:
+                levels[-1].append(image)
+            else:
+                levels.append([image])
+        size = sum(_placed(level, 0) for level in levels)
+        big = is_yes(bigtiff)
+        start = len(_header(levels, order, big=big))
+        if not big and not fits_classic(start + size) and not is_no(bigtiff):
+            big, start = True, len(_header(levels, order, big=True))
+        end = start
+        for level in reversed(levels):
+            end = _placed(level, end)
+        out.write(_header(levels, order, big=big))
+        with memoryview(data) as view:
+            for level in reversed(levels):
+                for offset, count in _blocks(level):
+                    block = view[offset : offset + count]
+                    out.write(struct.pack("<I", count))
+                    out.write(block)
+                    out.write(bytes(block[-4:]).rjust(4, b"\0"))
+                    block.release()
+
+
+def _placed(level: Sequence[_Image], start: int) -> int:
+    """Give the blocks of a level their places from an offset on; return where they end."""
+    # One row for each image, one column for each block: they take turns.
+    counts = np.stack([image.counts for image in level])
+    room = np.where(counts > 0, counts + _AROUND, 0)
+    ends = start + room.T.cumsum().reshape(room.shape[::-1]).T
+    for image, end, size in zip(level, ends, room, strict=True):
+        image.places[:] = np.where(size > 0, end - size + _AROUND // 2, 0)
+    return int(ends[-1, -1])
+
+
+def _blocks(level: Sequence[_Image]) -> Iterator[tuple[int, int]]:
+    """Yield where the blocks of a level are, in the order in which they come to be."""
+    offsets = np.stack([image.offsets for image in level]).T.ravel().tolist()
+    counts = np.stack([image.counts for image in level]).T.ravel().tolist()
+    return ((offset, count) for offset, count in zip(offsets, counts, strict=True) if count)
+
+
+def _header(levels: Sequence[Sequence[_Image]], order: str, *, big: bool) -> bytes:
+    """Return everything that comes before the first block."""
+    said = [
+        "LAYOUT=IFDS_BEFORE_DATA",
+        "BLOCK_ORDER=ROW_MAJOR",
+        "BLOCK_LEADER=SIZE_AS_UINT4",
+        "BLOCK_TRAILER=LAST_4_BYTES_REPEATED",
+        "KNOWN_INCOMPATIBLE_EDITION=NO",
+    ]
+    text = "\n".join(said) + "\n "  # a space, where GDAL says YES of a file that it has changed
+    if len(levels[0]) > 1:
+        text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
+    structure = f"GDAL_STRUCTURAL_METADATA_SIZE={len(text):06d} bytes\n{text}".encode("ascii")
+    if len(structure) % 2:
+        structure += b"\0"
+    start = (16 if big else 8) + len(structure)
+    mark = {"<": b"II", ">": b"MM"}[order]
+    if big:
+        head = mark + struct.pack(f"{order}HHHQ", 43, 8, 0, start)
+    else:
+        head = mark + struct.pack(f"{order}HI", 42, start)
+    directories = [
+        resized(image.entries, order, image.size, image.places, image.counts, big=big)
+        for level in levels
+        for image in level
+    ]
+    return head + structure + lay_out(directories, start, order, big=big)

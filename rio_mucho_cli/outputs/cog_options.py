@@ -1,0 +1,91 @@
+"""Creation options of GDAL's COG driver, and what they are for a GeoTIFF.
+
+Notes
+-----
+GDAL's pages on the drivers COG and GTiff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+BLOCK = 512
+"""The side of tiles, if nobody says otherwise."""
+
+_SAME = {"sparse_ok", "nbits", "max_z_error", "geotiff_version"}
+_SERVED = _SAME | {
+    "blocksize", "compress", "level", "quality", "predictor", "bigtiff", "num_threads",
+    "overviews", "overview_count", "overview_resampling", "resampling",
+}  # fmt: skip
+_CODECS = {
+    "none", "lzw", "deflate", "zstd", "lzma", "jpeg", "webp", "lerc", "lerc_deflate", "lerc_zstd",
+}  # fmt: skip
+_MADE_ANEW = {"auto", "ignore_existing", "none"}
+
+
+def only_gdal_serves(options: Mapping[str, str]) -> str | None:
+    """Return the name of an option that GDAL's own driver is needed for, or None."""
+    others = sorted(set(options) - _SERVED)
+    if others:
+        return others[0]
+    if str(options.get("compress", "none")).lower() not in _CODECS:
+        return "compress"
+    if str(options.get("overviews", "auto")).lower() not in _MADE_ANEW:
+        return "overviews"
+    return None
+
+
+def has_overviews(options: Mapping[str, str]) -> bool:
+    """Whether a COG is to have overviews."""
+    return str(options.get("overviews", "auto")).lower() != "none"
+
+
+def resampling_of(options: Mapping[str, str]) -> str | None:
+    """Return the resampling of overviews, as rasterio names it, or None if none is given."""
+    name = options.get("overview_resampling", options.get("resampling"))
+    return None if name is None else {"cubicspline": "cubic_spline"}.get(name.lower(), name.lower())
+
+
+def geotiff_options(
+    options: Mapping[str, str], codec: str, count: int, dtype: str
+) -> dict[str, str]:
+    """Translate options into those of a temporary GeoTIFF with the same blocks.
+
+    Parameters
+    ----------
+    options : Mapping
+        As the COG driver names them, in lower case.
+    codec : str
+        The compression, which they need not say.
+    count : int
+        Bands.
+    dtype : str
+    """
+    codec = codec.lower()
+    block = str(options.get("blocksize", BLOCK))
+    found = {key: value for key, value in options.items() if key in _SAME}
+    found.update(compress=codec, tiled="yes", blockxsize=block, blockysize=block)
+    found.update(interleave="pixel", bigtiff="yes")
+    predictor = _predictor(str(options.get("predictor", "no")).lower(), dtype)
+    if predictor and codec in {"lzw", "deflate", "zstd"}:
+        found["predictor"] = predictor
+    if "level" in options:
+        name = "zstd_level" if codec.endswith("zstd") else "zlevel"
+        found[name] = options["level"]
+    if "quality" in options and codec == "jpeg":
+        found["jpeg_quality"] = options["quality"]
+    if "quality" in options and codec == "webp":
+        found["webp_level"] = options["quality"]
+        found["webp_lossless"] = "yes" if options["quality"] == "100" else "no"
+    if codec == "jpeg" and count == 3:
+        found["photometric"] = "ycbcr"
+    return found
+
+
+def _predictor(asked: str, dtype: str) -> str | None:
+    """Return the GTiff driver's number of a predictor."""
+    by_dtype = "3" if np.dtype(dtype).kind == "f" else "2"
+    numbers = {"yes": by_dtype, "standard": "2", "floating_point": "3"}
+    return numbers.get(asked, asked if asked in {"2", "3"} else None)

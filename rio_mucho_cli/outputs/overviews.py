@@ -1,0 +1,176 @@
+"""Overviews that GDAL makes: of one window in memory, or of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import OverviewResampling
+from rasterio.io import MemoryFile
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
+from rio_mucho_cli.outputs.metadata import Metadata
+
+# The sides of a file that is made for its tags only.
+_SMALL = 64
+
+# What says how pixels are compressed, but not what they are.
+_ENCODING = {
+    "COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY",
+    "JPEGTABLESMODE", "WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW",
+    "NUM_THREADS", "SPARSE_OK", "DISCARD_LSB", "JXL_LOSSLESS", "JXL_EFFORT", "JXL_DISTANCE",
+}  # fmt: skip
+
+
+def overview_profile(profile: Mapping[str, Any], block: int) -> dict[str, Any]:
+    """Return the profile with which blocks of an overview are encoded: they are square tiles."""
+    layout = {"TILED", "BLOCKXSIZE", "BLOCKYSIZE"}
+    rest = {key: value for key, value in profile.items() if key.upper() not in layout}
+    return {**rest, "tiled": True, "blockxsize": block, "blockysize": block}
+
+
+def uncompressed_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile of a file with the same pixels that nothing is lost in."""
+    kept = {key: value for key, value in profile.items() if key.upper() not in _ENCODING}
+    for key in [key for key in kept if key.upper() == "PHOTOMETRIC"]:
+        if str(kept[key]).lower() == "ycbcr":  # which wants JPEG
+            del kept[key]
+    return kept
+
+
+def build(
+    path: str,
+    factors: Sequence[int],
+    resampling: str,
+    *,
+    block: int,
+    beside: bool = False,
+    threads: int = 1,
+) -> None:
+    """Have GDAL make the overviews of a file.
+
+    Parameters
+    ----------
+    path : str
+    factors : sequence of int
+    resampling : str
+    block : int
+        The side of their tiles.
+    beside : bool
+        Into another file, ``.ovr``, uncompressed; the file itself is not
+        changed.
+    threads : int
+
+    Raises
+    ------
+    OutputError
+        If GDAL does not make them.
+    """
+    options = {
+        "GDAL_TIFF_OVR_BLOCKSIZE": block,
+        "BIGTIFF_OVERVIEW": "IF_SAFER",
+        "GDAL_NUM_THREADS": threads,
+    }
+    if beside:
+        options.update(TIFF_USE_OVR=True, COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="PIXEL")
+    try:
+        with (
+            rasterio.Env(**options),
+            internal_masks(True),
+            messages(),
+            rasterio.open(path, "r+") as dst,
+        ):
+            dst.build_overviews(list(factors), OverviewResampling[resampling])
+    except Exception as exc:
+        raise OutputError(f"overviews cannot be made: {one_line(exc)}") from None
+
+
+def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> Any:
+    """Return the pixels of an overview: (count, rows, cols), masked if that is asked for.
+
+    Parameters
+    ----------
+    path : str
+    level : int
+        From 1; 0 is the raster itself.
+    window : Window or None
+    masked : bool
+        Take along what an internal mask says.
+    """
+    which = {"overview_level": level - 1} if level else {}
+    with rasterio.open(path, sharing=False, **which) as src:
+        data: np.ndarray[Any, Any] = src.read(window=window)
+        if not masked:
+            return data
+        mask = src.read_masks(1, window=window) == 0
+        return np.ma.array(data, mask=np.broadcast_to(mask, data.shape))
+
+
+def reduce(
+    name: str,
+    array: np.ndarray[Any, Any],
+    profile: Mapping[str, Any],
+    factors: Sequence[int],
+    resampling: str,
+    *,
+    block: int,
+    masked: bool,
+) -> list[Any]:
+    """Return an array's overviews, made in memory.
+
+    Parameters
+    ----------
+    name : str
+        Of a file in memory that is written to.
+    array : ndarray
+        (count, rows, cols), as the output has it.
+    profile : Mapping
+        Of the output: nodata, alpha bands and masks have their part in an
+        average.
+    factors : sequence of int
+    resampling : str
+    block : int
+    masked : bool
+        Whether the output has an internal mask.
+
+    Returns
+    -------
+    list of ndarray
+        One for each factor; masked if `masked`.
+    """
+    whole = overview_profile(uncompressed_profile(profile), block)
+    whole.update(width=array.shape[2], height=array.shape[1])
+    with internal_masks(masked), rasterio.open(name, "w", **whole) as dst:
+        write_array(dst, array, masked=masked)
+    build(name, factors, resampling, block=block)
+    return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]
+
+
+def overview_template(
+    profile: Mapping[str, Any], metadata: Metadata | None, block: int, *, masked: bool
+) -> tuple[bytes, Size]:
+    """Have GDAL write a small file with one overview: directories are like those of a large one.
+
+    Returns
+    -------
+    bytes
+        The file.
+    Size
+        Of its overview, in pixels.
+    """
+    small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
+    with MemoryFile(ext=".tif") as memory:
+        with messages():
+            dst = gdal.create(memory.name, memory.name, small, {}, metadata)
+        if masked:
+            with internal_masks(True):
+                dst.write_mask(np.ones((1, 1), bool), window=Window(0, 0, 1, 1))
+        dst.close()
+        build(memory.name, [2], "nearest", block=block)
+        return bytes(memory.getbuffer()), Size(_SMALL // 2, _SMALL // 2)

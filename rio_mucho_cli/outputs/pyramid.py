@@ -1,0 +1,221 @@
+"""Overviews: which there are, and who makes which of them. Arithmetic only.
+
+    level 0   windows ──────▶ workers encode blocks
+    level 1      the same windows, with half as many rows and columns: encoded
+    level 2      in the same go, while each of its blocks lies within one window
+    level 3      the first one that is not encoded: workers give its pixels back,
+    level 4, …   and it and all further ones are made of these at the end
+
+Notes
+-----
+Where a raster has an odd number of rows or columns, GDAL's overview of half
+the size does not have two of them for each of its own, but a little less: its
+pixels drift along the raster, and take in what lies in two windows. From the
+first such level on, GDAL makes all levels at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rasterio.enums import OverviewResampling
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
+
+LOCAL = ("nearest", "average", "mode")
+"""Resamplings that look at 2 x 2 pixels, which lie in one window."""
+
+_SMALLEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """The overviews of an output.
+
+    Attributes
+    ----------
+    factors : tuple of int
+        By how much each is smaller than the raster.
+    resampling : str
+        rasterio's name of it.
+    block : int
+        The side of their tiles, in pixels.
+    encoded : int
+        So many of them, from the first on, lie in windows block by block:
+        workers encode them.
+    kept : int
+        The level whose pixels workers give back, from 1; 0 if none.
+    is_local : bool
+        Whether workers and this package make them; else GDAL does, in the
+        finished file.
+    """
+
+    factors: tuple[int, ...]
+    resampling: str = "nearest"
+    block: int = _SMALLEST
+    encoded: int = 0
+    kept: int = 0
+    is_local: bool = True
+
+    @property
+    def in_windows(self) -> int:
+        """How many levels workers make of each window."""
+        return max(self.encoded, self.kept)
+
+    def size(self, level: int, width: int, height: int) -> Size:
+        """Return the size of a level; 0 is the raster, whose size is given."""
+        factor = 1 if level == 0 else self.factors[level - 1]
+        return Size(-(-width // factor), -(-height // factor))
+
+
+def plan_pyramid(
+    factors: Sequence[int],
+    resampling: str,
+    block: int,
+    windows: Sequence[PlannedWindow],
+    width: int,
+    height: int,
+    *,
+    by_windows: bool = True,
+) -> Pyramid:
+    """Say who makes which overview.
+
+    Parameters
+    ----------
+    factors : sequence of int
+    resampling : str
+    block : int
+        The side of their tiles.
+    windows : sequence of (Window, ij)
+        Whole blocks of the raster.
+    width, height : int
+        Of the raster.
+    by_windows : bool
+        Whether pixels of overviews depend on those of the raster alone. They
+        do not where a colour table says what their average is.
+    """
+    powers = tuple(2**level for level in range(1, len(factors) + 1))
+    if tuple(factors) != powers or resampling not in LOCAL:
+        return Pyramid(tuple(factors), resampling, block, is_local=False)
+
+    def halves(level: int) -> bool:
+        side = 2**level
+        exact = width % side == 0 and height % side == 0
+        return exact and are_whole_blocks(windows, Size(side, side), width, height)
+
+    def in_blocks(level: int) -> bool:
+        side = block * 2**level
+        return are_whole_blocks(windows, Size(side, side), width, height)
+
+    encoded = kept = 0
+    if by_windows:
+        while encoded < len(powers) and halves(encoded + 1) and in_blocks(encoded + 1):
+            encoded += 1
+        if encoded < len(powers):
+            kept = encoded + 1 if halves(encoded + 1) else encoded
+    return Pyramid(powers, resampling, block, encoded, kept)
+
+
+def default_factors(width: int, height: int, smallest: int = _SMALLEST) -> tuple[int, ...]:
+    """Return 2, 4, 8, ... until neither side has more pixels than `smallest`."""
+    factors: list[int] = []
+    factor = 1
+    while max(-(-width // factor), -(-height // factor)) > smallest:
+        factor *= 2
+        factors.append(factor)
+    return tuple(factors)
+
+
+def scaled(window: Window, factor: int, size: Size) -> Window:
+    """Return the window of an overview that a window of the raster covers.
+
+    Parameters
+    ----------
+    window : Window
+        It begins at a multiple of the factor.
+    factor : int
+    size : Size
+        Of the overview.
+    """
+    left, top = window.col_off // factor, window.row_off // factor
+    right = min(-(-(window.col_off + window.width) // factor), size.width)
+    bottom = min(-(-(window.row_off + window.height) // factor), size.height)
+    return Window(left, top, right - left, bottom - top)
+
+
+def check_factors(factors: Sequence[int]) -> None:
+    """Raise UsageError unless these can be the factors of overviews."""
+    if list(factors) != sorted(set(factors)) or min(factors) < 2:
+        text = ",".join(map(str, factors))
+        raise UsageError(f"overviews are {text}: expected ascending factors such as 2,4,8")
+
+
+def check_resampling(name: str) -> None:
+    """Raise UsageError unless GDAL can make overviews with a resampling of that name."""
+    names = [method.name for method in OverviewResampling]
+    if name not in names:
+        raise UsageError(
+            f"the resampling of overviews is {name!r}: expected one of {', '.join(names)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Overviews that are made after the last window, out of a file.
+
+    Attributes
+    ----------
+    path : str
+    factors : tuple of int
+        What GDAL has to make in that file, or beside it.
+    beside : bool
+    levels : tuple of (int, int)
+        Which levels of the output these are, and of the file; there, 0 is
+        the raster itself.
+    """
+
+    path: str
+    factors: tuple[int, ...]
+    beside: bool
+    levels: tuple[tuple[int, int], ...]
+
+
+def unmade(
+    pyramid: Pyramid, width: int, height: int, path: str, kept: str | None, *, cascades: bool
+) -> list[Unmade]:
+    """Say what overviews are made after the last window.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+    width, height : int
+        Of the output.
+    path : str
+        Of the output, which has its pixels by now.
+    kept : str or None
+        Of the file with the level that was kept.
+    cascades : bool
+        Whether GDAL makes each overview of the one before with the resampling
+        nearest as well: it does for bands that lie together.
+    """
+    levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
+    of_kept = [level for level in levels if kept is not None]
+    if pyramid.resampling == "nearest" and not cascades:
+        # While pixels do not drift, it makes no difference.
+        exact = [not (width % 2**level or height % 2**level) for level in of_kept]
+        of_kept = [level for level, is_exact in zip(of_kept, exact, strict=True) if is_exact]
+    found = []
+    if of_kept:
+        first = pyramid.kept
+        factors = tuple(2 ** (level - first) for level in of_kept if level > first)
+        pairs = tuple((level, level - first) for level in of_kept)
+        found.append(Unmade(str(kept), factors, False, pairs))
+    rest = [level for level in levels if level not in of_kept]
+    if rest:
+        factors = tuple(2**level for level in rest)
+        pairs = tuple((level, number) for number, level in enumerate(rest, start=1))
+        found.append(Unmade(path, factors, True, pairs))
+    return found

@@ -1,0 +1,102 @@
+"""What every worker of a run has to know, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cloudpickle
+
+from rio_mucho_cli.inputs.sources import Reading
+from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.pyramid import Pyramid
+from rio_mucho_cli.work.functions import FunctionRef, UserFunction
+from rio_mucho_cli.work.pickling import pack
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted for one output.
+
+    Attributes
+    ----------
+    name : str or None
+        Of its array in the dict that the function returns; None for the one
+        that no other output has.
+    count : int or None
+        Bands that the function must return, if that is known beforehand.
+    dtype : str or None
+        What its results are cast to, if that is known beforehand.
+    recipe : Recipe or None
+        For the output's profile; None if the output is there already.
+    encodes : bool
+        Encode results; else the parent lets GDAL write them.
+    pyramid : Pyramid or None
+        Its overviews.
+    """
+
+    name: str | None = None
+    count: int | None = None
+    dtype: str | None = None
+    recipe: Recipe | None = None
+    encodes: bool = False
+    pyramid: Pyramid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every worker of a run has to know.
+
+    Attributes
+    ----------
+    reading : Reading
+    function : callable or FunctionRef
+    global_args : object
+        A dict, from the command line.
+    width, height : int
+        Of the outputs, in pixels.
+    wanted : tuple of Wanted
+        One for each output.
+    plain : bool
+        Call the function with arrays and the global args by their names.
+    env : Mapping
+        GDAL options to set, or None to keep those of the calling thread.
+    """
+
+    reading: Reading
+    function: UserFunction | FunctionRef
+    global_args: Any
+    width: int
+    height: int
+    wanted: tuple[Wanted, ...] = (Wanted(),)
+    plain: bool = False
+    env: Mapping[str, Any] | None = None
+
+    def packed(self) -> bytes:
+        """Pickle the order for other processes.
+
+        Raises
+        ------
+        UsageError
+            If the function or its global args cannot be sent.
+        """
+        function = pack(self.function, "the function")
+        global_args = pack(self.global_args, "global_args")
+        bare = replace(self, function=_nothing, global_args=None)
+        data: bytes = cloudpickle.dumps((bare, function, global_args))
+        return data
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Order:
+        """Undo `packed`."""
+        bare, function, global_args = cloudpickle.loads(data)
+        order: Order = replace(
+            bare, function=cloudpickle.loads(function), global_args=cloudpickle.loads(global_args)
+        )
+        return order
+
+
+def _nothing(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+    """Stand where the function goes, while that travels on its own."""
+    raise NotImplementedError
