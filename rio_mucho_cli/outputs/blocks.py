@@ -29,9 +29,9 @@ from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resize
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.kept import KeptLevel
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.overviews import overview_profile, overview_template
+from rio_mucho_cli.outputs.overviews import build_aside, overview_profile, overview_template
 from rio_mucho_cli.outputs.profile import Layout, is_yes
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, scaled, unmade
+from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.tables import Tables
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.tiff import Directory
@@ -66,6 +66,8 @@ class BlockWriter:
         self._kept: KeptLevel | None = None
         # The entries of an overview's directories: the image's, and the mask's.
         self._template: list[list[Entry]] = []
+        # Overviews that GDAL makes in the finished file.
+        self._left_to_gdal: Pyramid | None = None
 
     def begin(
         self,
@@ -91,6 +93,7 @@ class BlockWriter:
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
             self._is_big = header[2] == 43 or header[3] == 43
             self._directories = Directory.read_all(header)
+            self._lie_together = self._directories[0].bands_lie_together(header)
             self._levels = [
                 [
                     Tables.of(directory, header, self._size, self._block, name)
@@ -100,8 +103,23 @@ class BlockWriter:
         # With this profile the blocks of each level are encoded.
         self._profiles: list[Mapping[str, Any]] = [profile]
         self._end = self._file.seek(0, 2)
+        if self._pyramid is not None and not self._is_local(self._pyramid, masked):
+            self._left_to_gdal, self._pyramid = self._pyramid, None
         if self._pyramid is not None:
             self._begin_overviews(self._pyramid, profile, metadata, masked=masked)
+
+    def _is_local(self, pyramid: Pyramid, masked: bool) -> bool:
+        """Whether workers make the overviews.
+
+        GDAL makes none of a mask beside a file. Where bands lie apart, it
+        asks the mask for no level but the first; and it does not make one
+        level of a mask out of another with the resampling nearest.
+        """
+        if not pyramid.is_local or not masked:
+            return pyramid.is_local
+        levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
+        kept = of_kept(pyramid, *self._size, cascades=False)
+        return kept == list(levels) and self._lie_together
 
     def _begin_overviews(
         self,
@@ -157,17 +175,17 @@ class BlockWriter:
 
         The file is readable from now on, as far as its own pixels go.
         """
-        if self._pyramid is None:
+        pyramid = self._pyramid
+        if pyramid is None:
             return ()
         self._fill(0)
         self._fill_in_tables()
+        path = str(self.target.temporary)
+        kept = ""
         if self._kept is not None:
             self._kept.close()
-        profile = {key.lower(): value for key, value in self._profiles[0].items()}
-        kept = None if self._kept is None else str(self._kept.path)
-        cascades = int(profile["count"]) > 1 and profile.get("interleave") == "pixel"
-        path = str(self.target.temporary)
-        return unmade(self._pyramid, *self._size, path, kept, cascades=cascades)
+            kept = str(self._kept.path)
+        return unmade(pyramid, *self._size, path, kept, cascades=self._lie_together)
 
     def finish(self) -> None:
         """Fill in the tables, and write the directories of overviews."""
@@ -176,8 +194,10 @@ class BlockWriter:
         self._fill_in_tables()
         if self._pyramid is not None:
             self._write_overviews()
-            self.target.remove_all_but(self.target.temporary)
         cast("FileIO", self._file).close()
+        self.target.remove_all_but(self.target.temporary)
+        if self._left_to_gdal is not None:
+            build_aside(str(self.target.temporary), self._left_to_gdal)
 
     def discard(self) -> None:
         """Remove what there is."""

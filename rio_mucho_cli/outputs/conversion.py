@@ -8,8 +8,7 @@ compressed quickly: it is read once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,11 @@ import rasterio.shutil
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.overviews import build
+from rio_mucho_cli.outputs.overviews import run_aside
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.outputs.pyramid import Unmade
 from rio_mucho_cli.outputs.target import Target, publish
 
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
@@ -55,28 +53,6 @@ class Conversion:
         """Take driver and creation options out of a whole profile."""
         options = {name: value for name, value in profile.items() if name not in PROFILE_KEYS}
         return cls(str(profile["driver"]), options)
-
-
-def run_aside(work: Callable[[], None]) -> None:
-    """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
-    try:
-        pool.submit(work).result()
-    except INTERRUPTS:
-        pool.shutdown(wait=False)
-        raise
-    pool.shutdown()
-
-
-def build_aside(path: str, pyramid: Pyramid) -> None:
-    """Have GDAL make the overviews of a finished GeoTIFF."""
-    env = environment.capture()
-
-    def work() -> None:
-        with environment.entered(env):
-            build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
-
-    run_aside(work)
 
 
 class ConvertingWriter:

@@ -122,21 +122,39 @@ class Encoder:
             )
             kept = levels[pyramid.kept - 1] if pyramid.kept else None
             tiles = overview_profile(part, pyramid.block)
-            overviews = [self._encode(level, tiles, masked) for level in levels[: pyramid.encoded]]
+            overviews = [
+                self._encode(level, tiles, masked, filled=False)
+                for level in levels[: pyramid.encoded]
+            ]
             return replace(encoded, overviews=tuple(overviews), kept=kept)
         except OutputError:
             raise
         except Exception as exc:
             raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None
 
+    def encode_overview(
+        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
+    ) -> Encoded:
+        """Encode a part of an overview, whose pixels are kept under the mask as well."""
+        part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
+        try:
+            return self._encode(array, part, masked, filled=False)
+        except Exception as exc:
+            raise OutputError(f"an overview cannot be encoded: {one_line(exc)}") from None
+
     def _encode(
-        self, array: np.ndarray[Any, Any], part: Mapping[str, Any], masked: bool
+        self,
+        array: np.ndarray[Any, Any],
+        part: Mapping[str, Any],
+        masked: bool,
+        *,
+        filled: bool = True,
     ) -> Encoded:
         size = {"width": array.shape[2], "height": array.shape[1]}
         # What GDAL says of the options, the parent has heard when it made the header.
         with messages(), internal_masks(masked):
             with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:
-                write_array(dst, array, masked=masked)
+                write_array(dst, array, masked=masked, filled=filled)
             data = self._memory.getbuffer()
             parts = [
                 Encoded(*split(data, directory), directory.decoding(data))

@@ -102,14 +102,21 @@ def write(
 
 
 def write_array(
-    dst: Any, array: np.ndarray[Any, Any], window: Any = None, *, masked: bool = False
+    dst: Any,
+    array: np.ndarray[Any, Any],
+    window: Any = None,
+    *,
+    masked: bool = False,
+    filled: bool = True,
 ) -> None:
     """Write an array, and its mask if the file has an internal one.
 
-    Such a mask is one for all bands. What is under it is 0.
+    Such a mask is one for all bands. What is under it is 0, unless it is not
+    to be filled.
     """
     if masked:
-        dst.write(np.ma.filled(array, 0), window=window)
+        pixels = np.ma.filled(array, 0) if filled else np.ma.getdata(array)
+        dst.write(pixels, window=window)
         dst.write_mask(~np.ma.getmaskarray(array[0]), window=window)
     else:
         dst.write(array, window=window)

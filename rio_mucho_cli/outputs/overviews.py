@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ from rasterio.enums import OverviewResampling
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
+from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.pyramid import Pyramid
 
 # The sides of a file that is made for its tags only.
 _SMALL = 64
@@ -89,6 +93,28 @@ def build(
             dst.build_overviews(list(factors), OverviewResampling[resampling])
     except Exception as exc:
         raise OutputError(f"overviews cannot be made: {one_line(exc)}") from None
+
+
+def build_aside(path: str, pyramid: Pyramid) -> None:
+    """Have GDAL make all overviews of a finished file, in the calling process."""
+    env = environment.capture()
+
+    def work() -> None:
+        with environment.entered(env):
+            build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
+
+    run_aside(work)
+
+
+def run_aside(work: Callable[[], None]) -> None:
+    """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
+    try:
+        pool.submit(work).result()
+    except INTERRUPTS:
+        pool.shutdown(wait=False)
+        raise
+    pool.shutdown()
 
 
 def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> Any:

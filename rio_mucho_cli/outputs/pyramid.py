@@ -183,8 +183,29 @@ class Unmade:
     levels: tuple[tuple[int, int], ...]
 
 
+def of_kept(pyramid: Pyramid, width: int, height: int, *, cascades: bool) -> list[int]:
+    """Return which levels that windows do not have are made of the one that is kept.
+
+    Parameters
+    ----------
+    pyramid : Pyramid
+    width, height : int
+        Of the raster.
+    cascades : bool
+        Whether GDAL makes each overview of the one before with the resampling
+        nearest as well: it does where bands lie together, or there is one.
+    """
+    levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
+    if not pyramid.kept:
+        return []
+    if pyramid.resampling == "nearest" and not cascades:
+        # While pixels do not drift, it makes no difference.
+        return [level for level in levels if not (width % 2**level or height % 2**level)]
+    return list(levels)
+
+
 def unmade(
-    pyramid: Pyramid, width: int, height: int, path: str, kept: str | None, *, cascades: bool
+    pyramid: Pyramid, width: int, height: int, path: str, kept: str, *, cascades: bool
 ) -> list[Unmade]:
     """Say what overviews are made after the last window.
 
@@ -195,27 +216,33 @@ def unmade(
         Of the output.
     path : str
         Of the output, which has its pixels by now.
-    kept : str or None
+    kept : str
         Of the file with the level that was kept.
     cascades : bool
-        Whether GDAL makes each overview of the one before with the resampling
-        nearest as well: it does for bands that lie together.
+        As for `of_kept`.
     """
-    levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-    of_kept = [level for level in levels if kept is not None]
-    if pyramid.resampling == "nearest" and not cascades:
-        # While pixels do not drift, it makes no difference.
-        exact = [not (width % 2**level or height % 2**level) for level in of_kept]
-        of_kept = [level for level, is_exact in zip(of_kept, exact, strict=True) if is_exact]
     found = []
-    if of_kept:
-        first = pyramid.kept
-        factors = tuple(2 ** (level - first) for level in of_kept if level > first)
-        pairs = tuple((level, level - first) for level in of_kept)
-        found.append(Unmade(str(kept), factors, False, pairs))
-    rest = [level for level in levels if level not in of_kept]
-    if rest:
-        factors = tuple(2**level for level in rest)
+    levels = of_kept(pyramid, width, height, cascades=cascades)
+    if levels:
+        found.append(_made_of(kept, levels, pyramid.kept))
+    rest = [
+        level
+        for level in range(pyramid.encoded + 1, len(pyramid.factors) + 1)
+        if level not in levels
+    ]
+    if rest and cascades and pyramid.resampling == "nearest":
+        # Beside a file, GDAL makes each of the raster. Of what it has made
+        # there, it makes the others as it should.
+        found.append(Unmade(path, (2,), True, ((1, 1),)))
+        if len(rest) > 1:
+            found.append(_made_of(f"{path}.ovr", rest[1:], 1))
+    elif rest:
         pairs = tuple((level, number) for number, level in enumerate(rest, start=1))
-        found.append(Unmade(path, factors, True, pairs))
+        found.append(Unmade(path, tuple(2**level for level in rest), True, pairs))
     return found
+
+
+def _made_of(path: str, levels: Sequence[int], first: int) -> Unmade:
+    """Describe levels that are made in a file whose own pixels are a level's."""
+    factors = tuple(2 ** (level - first) for level in levels if level > first)
+    return Unmade(path, factors, False, tuple((level, level - first) for level in levels))

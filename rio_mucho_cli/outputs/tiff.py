@@ -139,6 +139,10 @@ class Directory:
             (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
         return directories
 
+    def bands_lie_together(self, data: Any) -> bool:
+        """Whether the bands of a pixel are in one block (PlanarConfiguration)."""
+        return 284 not in self.fields or int(self.values(data, self.fields[284])[0]) == 1
+
     def pointer(self, offset: int, *, big: bool) -> bytes:
         """Return the bytes that say where the next directory is."""
         return struct.pack(f"{self.order}{'Q' if big else 'I'}", offset)

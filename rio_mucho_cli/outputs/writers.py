@@ -24,9 +24,10 @@ from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.cog import CogWriter
-from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter, build_aside
+from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.overviews import build_aside
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.target import Target, exists_error, is_remote, publish

@@ -71,6 +71,6 @@ def encode_overview(
     try:
         with in_environment(key), closing(Encoder()) as encoder:
             array = read_level(path, level, window, masked=masked)
-            return encoder.encode(array, overview_profile(profile, block), masked=masked)
+            return encoder.encode_overview(array, overview_profile(profile, block), masked=masked)
     except MuchoError as exc:
         return exc

@@ -45,7 +45,9 @@ def test_windows_are_worked_on(name, order):
 
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
-        sums = {executor.submit(work, "run", PLANNED).result().pieces[0].data.max() for _ in range(5)}
+        sums = {
+            executor.submit(work, "run", PLANNED).result().pieces[0].data.max() for _ in range(5)
+        }
     with rasterio.open(made.reading.inputs[0].path) as src:
         assert sums == {src.read(window=PLANNED[0]).sum() + 5}
 
