@@ -136,6 +136,12 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     help="What these pixels are beyond the raster.  [default: nodata if the input has one, "
     "else edge]",
 )
+@click.option(
+    "--plain",
+    is_flag=True,
+    help="Call the function with the arrays, 2-D where an input has one band, and the global "
+    "args by name: func(*arrays, **args).",
+)
 @click.option("--masked", is_flag=True, help="Give the function masked arrays.")
 @click.option(
     "--skip-masked",
@@ -158,6 +164,32 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     "--no-metadata",
     is_flag=True,
     help="Do not carry over the first input's tags, names of bands, colours, scales and points.",
+)
+@click.option(
+    "--overviews",
+    metavar="2,4,8|2^1..3|auto",
+    callback=_parsed(texts.overview_factors),
+    help="Make overviews, as rio overview does; auto: until no side has more than 256 pixels. "
+    "A COG has its own.",
+)
+@click.option(
+    "--overview-resampling",
+    metavar="NAME",
+    help="For overviews: nearest, average, mode, or another one that GDAL has.  [default: nearest]",
+)
+@click.option(
+    "--stats",
+    is_flag=True,
+    help="Write minimum, maximum, mean, standard deviation and valid percentage of all bands "
+    "into the tags that GDAL and QGIS read.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="NAME=PATH[,OPTION=VALUE...]",
+    callback=_parsed(texts.also),
+    help="One more output, of a function that returns a dict of arrays: the one called NAME. "
+    "Options are dtype, count, nodata, driver, and the driver's own. Repeatable.",
 )
 @options.overwrite_opt
 @click.option(
@@ -197,6 +229,7 @@ def mucho(
     bidx: dict[int, str] | None,
     overlap: int,
     boundary: str | None,
+    plain: bool,
     masked: bool,
     skip_masked: bool,
     windows: str | None,
@@ -206,6 +239,10 @@ def mucho(
     driver: str | None,
     creation_options: dict[str, str],
     no_metadata: bool,
+    overviews: tuple[int, ...] | None,
+    overview_resampling: str | None,
+    stats: bool,
+    also: list[dict[str, Any]],
     overwrite: bool,
     jobs: int | None,
     executor: Any,
@@ -258,6 +295,7 @@ def mucho(
                 bidx=bidx,
                 overlap=overlap,
                 boundary=boundary,
+                plain=plain,
                 masked=masked,
                 skip_masked=skip_masked,
                 driver=driver,
@@ -267,6 +305,10 @@ def mucho(
                 keep_nodata=not nodata_given,
                 creation_options=creation_options,
                 metadata=not no_metadata,
+                overviews=overviews,
+                overview_resampling=overview_resampling,
+                stats=stats,
+                also=also,
                 overwrite=overwrite,
                 executor=executor,
                 jobs=jobs,
@@ -286,6 +328,7 @@ def _run(
     *,
     output: str,
     jobs: int | None,
+    also: list[dict[str, Any]],
     **given: Any,
 ) -> None:
     """Make a Job of what was given, and run it.
@@ -300,11 +343,13 @@ def _run(
     from rio_mucho_cli.errors import MuchoError, OutputError
     from rio_mucho_cli.executors import usable_cpus
     from rio_mucho_cli.job import Job
+    from rio_mucho_cli.output import Output
     from rio_mucho_cli.work.functions import FunctionRef
 
     try:
-        if output.startswith("/vsimem/"):
-            raise OutputError(f"{output} would be gone when this command ends: give a file")
+        for path in (output, *(each["path"] for each in also)):
+            if path.startswith("/vsimem/"):
+                raise OutputError(f"{path} would be gone when this command ends: give a file")
         function = FunctionRef(func, str(Path.cwd()))
         function.load()
         job = Job(
@@ -312,6 +357,7 @@ def _run(
             windows=_read_windows(windows),
             global_args={**texts.json_object(global_args), **args},
             output=output,
+            also=[Output(**each) for each in also],
             jobs=usable_cpus() if jobs in (None, -1) else jobs,
             **given,
         )
@@ -368,7 +414,7 @@ def _read_windows(text: str | None) -> Windows:
 @contextmanager
 def _bar(quiet: bool) -> Iterator[Listener]:
     """Show a progress bar on stderr, if that is a terminal."""
-    from rio_mucho_cli.progress import RunStarted, WindowDone, ignore
+    from rio_mucho_cli.progress import OverviewDone, RunStarted, WindowDone, ignore
 
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield ignore
@@ -377,10 +423,10 @@ def _bar(quiet: bool) -> Iterator[Listener]:
 
         def listen(event: Event) -> None:
             match event:
-                case RunStarted(windows=windows):
-                    bar.length = windows
+                case RunStarted(windows=windows, overviews=overviews):
+                    bar.length = windows + overviews
                     bar.render_progress()
-                case WindowDone():
+                case WindowDone() | OverviewDone():
                     bar.update(1)
 
         yield listen

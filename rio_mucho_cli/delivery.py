@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rio_mucho_cli.errors import ResultError
+from rio_mucho_cli.errors import ResultError, UsageError
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
+from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.work.worker import Piece
 
@@ -29,6 +30,8 @@ class Delivery:
         Of the first result: (count, dtype, whether it is masked).
     has_mask : bool
         The output has an internal mask.
+    statistics : tuple of BandStatistics
+        Of its bands, as far as they have come.
     """
 
     job: Job
@@ -36,6 +39,7 @@ class Delivery:
     writer: Writer
     form: tuple[int, str, bool] | None = None
     has_mask: bool = False
+    statistics: tuple[BandStatistics, ...] = ()
 
     @classmethod
     def to(cls, job: Job, plan: OutputPlan) -> Delivery:
@@ -49,6 +53,7 @@ class Delivery:
             conversion=plan.format.conversion,
             pyramid=plan.pyramid,
             cog=plan.format.cog,
+            statistics=job.stats,
         )
         return cls(job, plan, writer)
 
@@ -71,6 +76,25 @@ class Delivery:
                 "it must mask from the first window on, or --nodata give the output a nodata value"
             ).at(window, ij)
         self.writer.append(window, piece.data)
+        if self.statistics:
+            merged = map(BandStatistics.merged, self.statistics, piece.statistics)
+            self.statistics = tuple(merged)
+        else:
+            self.statistics = piece.statistics
+
+    def describe(self) -> None:
+        """Give the writer the statistics of all bands."""
+        if not self.plan.wanted.statistics:
+            return
+        pixels = self.plan.size.width * self.plan.size.height
+        tags = []
+        for band in self.statistics:
+            # What no window covers is nodata, or 0.
+            rest = pixels - band.pixels
+            is_nodata = self.has_mask or self.profile.get("nodata") is not None
+            empty = BandStatistics(rest) if is_nodata else BandStatistics.constant(0, rest)
+            tags.append(band.merged(empty).tags())
+        self.writer.set_statistics(tags)
 
     def begin_with_nothing(self, bands: int) -> None:
         """Make an output that no window has a result for."""
@@ -96,7 +120,9 @@ class Delivery:
                 dropped,
                 dtype,
             )
-        profile = recipe.profile(count, dtype)
+        self.profile = profile = recipe.profile(count, dtype)
+        if self.plan.wanted.statistics and not has_statistics(profile["dtype"]):
+            raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
         # What is skipped must not look like pixels.
         self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
         self.writer.begin(profile, masked=self.has_mask, metadata=self.plan.metadata)

@@ -128,6 +128,7 @@ class _Run:
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
                 self._make_overviews(executor, key, plan, delivery)
+                delivery.describe()
             started = time.perf_counter()
             commit_all(writers)
             self.committed = True

@@ -108,11 +108,15 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
         return Format(driver, output.creation_options, given, None, False, factors, resampling)
     if driver.upper() == "COG" and output.profile is None:
         return _cog(job, output, cast("Source", first))
-    if job.overviews is not None:
-        raise UsageError(
-            f"overviews are made in GeoTIFFs and COGs, and {path} is {driver}: "
-            "use rio overview on it"
-        )
+    for name, asked, tool in (
+        ("overviews", job.overviews is not None, "rio overview"),
+        ("statistics", job.stats, "gdalinfo -stats"),
+    ):
+        if asked:
+            raise UsageError(
+                f"{name} are made in GeoTIFFs and COGs, and {path} is to be {driver}: "
+                f"use {tool} on it"
+            )
     log.info("a GeoTIFF first, which GDAL converts to %s at the end", driver)
     if output.profile is None:
         conversion = Conversion(driver, output.creation_options)
@@ -131,6 +135,12 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     resampling = job.overview_resampling or asked or "nearest"
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
+    needs_gdal = option is not None or resampling not in LOCAL
+    if job.stats and needs_gdal and (option is not None or profiles.changes_values(options)):
+        raise UsageError(
+            "no statistics are known of a COG that GDAL's driver makes, and that has other values "
+            "than the function's: use gdalinfo -stats on it"
+        )
     if option is not None:
         return found.left_to_gdal(f"of the option {option.upper()}")
     check_resampling(resampling)

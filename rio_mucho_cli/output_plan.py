@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
@@ -96,7 +96,8 @@ def plan_output(
     pyramid = None
     if chosen.factors and chosen.is_geotiff:
         pyramid = _pyramid(chosen, blocks, windows, size, metadata)
-    wanted = _wanted(output, recipe, blocks, pyramid)
+        metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
+    wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
     return OutputPlan(output, chosen, recipe, size, blocks, pyramid, metadata, wanted)
 
 

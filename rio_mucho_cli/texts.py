@@ -47,6 +47,67 @@ def by_input(texts: Sequence[str]) -> dict[int, str] | None:
     return found or None
 
 
+def overview_factors(text: str | None) -> tuple[int, ...] | None:
+    """Read what `rio overview --build` takes: ``2,4,8``, ``2^1..3`` or ``auto``, which is ().
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    if text is None or text.strip() == "auto":
+        return None if text is None else ()
+    try:
+        base, power, exponents = text.partition("^")
+        if power:
+            first, last = map(int, exponents.split(".."))
+            if not 0 < first <= last < 64:
+                raise ValueError
+            return tuple(int(base) ** exponent for exponent in range(first, last + 1))
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise ValueError(f"{text!r} is not 2,4,8, nor 2^1..3, nor auto") from None
+
+
+def also(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Read ``NAME=PATH,OPTION=VALUE,...``: what an `Output` is made of.
+
+    Options are dtype, count, nodata and driver; others are the driver's.
+
+    Raises
+    ------
+    ValueError
+        If it has another form.
+    """
+    found = []
+    for text in texts:
+        first, *rest = text.split(",")
+        name, equals, path = first.partition("=")
+        if not equals or not name or not path:
+            raise ValueError(f"{text!r} is not NAME=PATH, nor NAME=PATH,dtype=uint8,nodata=0")
+        output: dict[str, Any] = {"name": name, "path": path}
+        creation_options: dict[str, str] = {}
+        for part in rest:
+            key, equals, value = part.partition("=")
+            key = key.strip().lower()
+            if not equals or not key:
+                raise ValueError(f"{part!r}, in {text!r}, is not OPTION=VALUE")
+            match key:
+                case "dtype":
+                    output["dtype"] = value
+                case "driver" | "format" | "f":
+                    output["driver"] = value
+                case "count":
+                    output["count"] = int(value)
+                case "nodata":
+                    output["keep_nodata"] = False
+                    output["nodata"] = None if value.lower() == "none" else float(value)
+                case _:
+                    creation_options[key] = value
+        found.append({**output, "creation_options": creation_options})
+    return found
+
+
 def bounds(text: str | None) -> tuple[float, ...] | None:
     """Read bounds as `rio clip` takes them, with spaces, commas, or as JSON.
 

@@ -28,13 +28,14 @@ from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.kept import KeptLevel
-from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.overviews import build_aside, overview_profile, overview_template
+from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
+from rio_mucho_cli.outputs.overviews import build_aside, overview_profile
 from rio_mucho_cli.outputs.profile import Layout, is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.tables import Tables
 from rio_mucho_cli.outputs.target import Target
-from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.outputs.templates import metadata_text, overview_template
+from rio_mucho_cli.outputs.tiff import METADATA, Directory
 
 
 class BlockWriter:
@@ -49,6 +50,8 @@ class BlockWriter:
         The output's blocks.
     pyramid : Pyramid or None
         Its overviews.
+    statistics : bool
+        Leave a place for the statistics of its bands.
     """
 
     def __init__(
@@ -57,17 +60,21 @@ class BlockWriter:
         options: Mapping[str, str],
         layout: Layout,
         pyramid: Pyramid | None = None,
+        *,
+        statistics: bool = False,
     ) -> None:
         self.target = target
         self._options = options
         self._block = layout.block
         self._pyramid = pyramid
+        self._has_statistics = statistics
         self._file: FileIO | None = None
         self._kept: KeptLevel | None = None
         # The entries of an overview's directories: the image's, and the mask's.
         self._template: list[list[Entry]] = []
         # Overviews that GDAL makes in the finished file.
         self._left_to_gdal: Pyramid | None = None
+        self._statistics: Sequence[Mapping[str, str]] = ()
 
     def begin(
         self,
@@ -78,11 +85,15 @@ class BlockWriter:
     ) -> None:
         """Have GDAL write the header: a file in which every block is missing."""
         self._size = Size(int(profile["width"]), int(profile["height"]))
+        self._metadata = metadata
         path, name = self.target.temporary, self.target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
         dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         self._nodata = dst.nodata
+        if self._has_statistics:
+            # They are not known yet, but there must be a place that leads to them.
+            write_band_tags(dst, [{"STATISTICS_VALID_PERCENT": "0"}])
         if masked:
             # It makes the mask. The one block that is written stays in the
             # header, and the table forgets it.
@@ -187,6 +198,10 @@ class BlockWriter:
             kept = str(self._kept.path)
         return unmade(pyramid, *self._size, path, kept, cascades=self._lie_together)
 
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Take the statistics of all bands, as tags."""
+        self._statistics = tags
+
     def finish(self) -> None:
         """Fill in the tables, and write the directories of overviews."""
         for level in range(len(self._levels)):
@@ -194,6 +209,8 @@ class BlockWriter:
         self._fill_in_tables()
         if self._pyramid is not None:
             self._write_overviews()
+        if self._statistics:
+            self._write_statistics(self._statistics)
         cast("FileIO", self._file).close()
         self.target.remove_all_but(self.target.temporary)
         if self._left_to_gdal is not None:
@@ -224,8 +241,26 @@ class BlockWriter:
             for entries, each in zip(self._template, tables, strict=True)
         ]
         if chain:
-            self._write(lay_out(chain, start, last.order, big=self._is_big), start)
+            directories = lay_out(chain, start, last.order, big=self._is_big)
+            self._write(directories, start)
             self._write(last.pointer(start, big=self._is_big), last.next_at)
+            self._end = start + len(directories)
+
+    def _write_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Write the text of all tags anew, as GDAL puts it, and have the header lead there.
+
+        Raises
+        ------
+        OutputError
+            If a classic TIFF has no room for it.
+        """
+        text = metadata_text(self._profiles[0], self._metadata, tags)
+        start = self._end + self._end % 2
+        self._write(text, start)
+        self._end = start + len(text)
+        first = self._directories[0]
+        field = first.fields[METADATA]
+        self._write(first.moved(field, len(text), start, big=self._is_big), field.at)
 
     def _fill(self, level: int) -> None:
         """Put blocks of nodata where no window was, as GDAL does."""

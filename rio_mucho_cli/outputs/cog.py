@@ -92,6 +92,10 @@ class CogWriter:
         """Append the encoded blocks of a window of a level."""
         self._writer.append_overview(level, window, data)
 
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Take the statistics of all bands, as tags."""
+        self._writer.set_statistics(tags)
+
     def finish(self) -> None:
         """Finish the GeoTIFF, and put its blocks in order."""
         self._writer.finish()

@@ -109,6 +109,10 @@ class ConvertingWriter:
         """Refuse: nobody has been asked for it."""
         raise NotImplementedError
 
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Take the statistics of all bands, as tags."""
+        self._writer.set_statistics(tags)
+
     def finish(self) -> None:
         """Finish the GeoTIFF, and convert it."""
         self._writer.finish()

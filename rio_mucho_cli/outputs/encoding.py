@@ -13,7 +13,7 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
-from rio_mucho_cli.outputs.overviews import overview_profile, reduce
+from rio_mucho_cli.outputs.overviews import overview_profile, read_level, reduce
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory, split
 
@@ -131,6 +131,14 @@ class Encoder:
             raise
         except Exception as exc:
             raise OutputError(f"the result cannot be encoded: {one_line(exc)}") from None
+
+    def as_stored(
+        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
+    ) -> np.ndarray[Any, Any]:
+        """Return an array as it is read from a file with a profile, whose codec changes values."""
+        self.encode(array, profile, masked=masked)
+        stored: np.ndarray[Any, Any] = read_level(self._memory.name, 0, masked=masked)
+        return stored
 
     def encode_overview(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool

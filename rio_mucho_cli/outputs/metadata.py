@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rasterio.enums import ColorInterp
 
+# Where `rio overview` keeps what it needs to make overviews anew.
+_OVERVIEWS = "rio_overview"
 # Namespaces in which GDAL tells what it sees in a file, not what was put there.
-_OF_THE_FILE = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds"}
+_OF_THE_FILE = {
+    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds", _OVERVIEWS,
+}  # fmt: skip
 # Tags that are about pixels, which are others now.
 _OF_PIXELS = ("STATISTICS_", "HISTOGRAM_", "OVR_RESAMPLING_ALG")
 # With these, a block can only be decoded as the header says what its bands are.
@@ -75,8 +79,8 @@ class Metadata:
     rpcs : RPC or None
     """
 
-    tags: Mapping[str, Mapping[str, str]]
-    bands: Sequence[Band]
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    bands: Sequence[Band] = ()
     points: Any = None
     rpcs: Any = None
 
@@ -95,6 +99,10 @@ class Metadata:
         points = src.gcps if same_grid and src.gcps[0] else None
         bands = [Band.of(src, index) for index in indexes]
         return cls(_tags(src, 0), bands, points, src.rpcs if same_grid else None)
+
+    def with_overviews(self, resampling: str) -> Metadata:
+        """Say how overviews are made, where `rio overview` looks for it."""
+        return replace(self, tags={**self.tags, _OVERVIEWS: {"resampling": resampling}})
 
     def write(self, dst: Any, compress: str = "") -> None:
         """Put it into a dataset that is open for writing, and has no pixels yet.
@@ -136,6 +144,12 @@ class Metadata:
         if all(same) and any(pair != (1.0, 0.0) for pair in scales):
             dst.scales, dst.offsets = zip(*scales, strict=True)
         return colormaps
+
+
+def write_band_tags(dst: Any, tags: Sequence[Mapping[str, str]]) -> None:
+    """Write tags of each band into an open dataset."""
+    for index, values in enumerate(tags, start=1):
+        dst.update_tags(index, **values)
 
 
 def _tags(src: Any, index: int) -> dict[str, dict[str, str]]:

@@ -9,20 +9,12 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import OverviewResampling
-from rasterio.io import MemoryFile
-from rasterio.windows import Window
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.pyramid import Pyramid
-
-# The sides of a file that is made for its tags only.
-_SMALL = 64
 
 # What says how pixels are compressed, but not what they are.
 _ENCODING = {
@@ -106,6 +98,17 @@ def build_aside(path: str, pyramid: Pyramid) -> None:
     run_aside(work)
 
 
+def compute_statistics(path: str) -> None:
+    """Have GDAL find out the statistics of a finished file, and write them into it."""
+    env = environment.capture()
+
+    def work() -> None:
+        with environment.entered(env), messages(), rasterio.open(path, "r+") as dst:
+            dst.update_stats()
+
+    run_aside(work)
+
+
 def run_aside(work: Callable[[], None]) -> None:
     """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
@@ -176,27 +179,3 @@ def reduce(
         write_array(dst, array, masked=masked)
     build(name, factors, resampling, block=block)
     return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]
-
-
-def overview_template(
-    profile: Mapping[str, Any], metadata: Metadata | None, block: int, *, masked: bool
-) -> tuple[bytes, Size]:
-    """Have GDAL write a small file with one overview: directories are like those of a large one.
-
-    Returns
-    -------
-    bytes
-        The file.
-    Size
-        Of its overview, in pixels.
-    """
-    small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
-    with MemoryFile(ext=".tif") as memory:
-        with messages():
-            dst = gdal.create(memory.name, memory.name, small, {}, metadata)
-        if masked:
-            with internal_masks(True):
-                dst.write_mask(np.ones((1, 1), bool), window=Window(0, 0, 1, 1))
-        dst.close()
-        build(memory.name, [2], "nearest", block=block)
-        return bytes(memory.getbuffer()), Size(_SMALL // 2, _SMALL // 2)

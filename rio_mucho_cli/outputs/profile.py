@@ -207,6 +207,17 @@ class Recipe:
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
 
+def changes_values(profile: Mapping[str, Any]) -> bool:
+    """Whether a GeoTIFF with this profile holds other values than those written to it."""
+    options = {key.lower(): str(value).lower() for key, value in profile.items()}
+    codec = options.get("compress", "")
+    if codec == "webp":
+        return not is_yes(options.get("webp_lossless"))
+    if codec.startswith("lerc") and float(options.get("max_z_error", 0)) > 0:
+        return True
+    return codec in {"jpeg", "jxl"} or bool({"nbits", "discard_lsb"} & options.keys())
+
+
 def layout_of(profile: Mapping[str, Any]) -> Layout | None:
     """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
     options = {key.lower(): value for key, value in profile.items()}

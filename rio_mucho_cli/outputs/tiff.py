@@ -26,6 +26,7 @@ from rio_mucho_cli.inputs.windows import Size
 
 Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
+METADATA = 42112  # GDAL's tags, as XML
 STRIP_TABLES = (273, 279)  # StripOffsets, StripByteCounts
 TILE_TABLES = (324, 325)  # TileOffsets, TileByteCounts
 
@@ -61,11 +62,21 @@ _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One entry of a directory: where its values are, and what they are."""
+    """One entry of a directory: where its values are, and what they are.
+
+    Attributes
+    ----------
+    type, count : int
+    offset : int
+        Of the values, in the file.
+    at : int
+        Of the entry itself.
+    """
 
     type: int
     count: int
     offset: int
+    at: int = 0
 
     @property
     def size(self) -> int:
@@ -134,7 +145,7 @@ class Directory:
                 offset = at + value
                 if _TYPE_SIZES.get(kind, 1) * count > width:
                     (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
-                fields[tag] = Field(kind, count, offset)
+                fields[tag] = Field(kind, count, offset, at)
             directories.append(cls(order, fields, end))
             (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
         return directories
@@ -142,6 +153,12 @@ class Directory:
     def bands_lie_together(self, data: Any) -> bool:
         """Whether the bands of a pixel are in one block (PlanarConfiguration)."""
         return 284 not in self.fields or int(self.values(data, self.fields[284])[0]) == 1
+
+    def moved(self, field: Field, count: int, offset: int, *, big: bool) -> bytes:
+        """Return the bytes of an entry whose values are elsewhere."""
+        tag = next(tag for tag, each in self.fields.items() if each == field)
+        number = "Q" if big else "I"
+        return struct.pack(f"{self.order}HH{number}{number}", tag, field.type, count, offset)
 
     def pointer(self, offset: int, *, big: bool) -> bytes:
         """Return the bytes that say where the next directory is."""

@@ -10,6 +10,7 @@ of the same run have, and never after discard.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,12 +27,14 @@ from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.cog import CogWriter
 from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.encoding import Encoded
-from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.overviews import build_aside
+from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
+from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.target import Target, exists_error, is_remote, publish
 from rio_mucho_cli.outputs.tiff import is_whole
+
+log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
@@ -63,6 +66,9 @@ class Writer(Protocol):
 
     def append_overview(self, level: int, window: Window, data: Encoded) -> None:
         """Write a window of one of them, encoded."""
+
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Take the statistics of all bands, as tags; of none, if GDAL is to find them out."""
 
     def finish(self) -> None:
         """Complete the output, under whatever name it has by now."""
@@ -124,6 +130,16 @@ class _GdalWriter(_LeavesOverviews):
         """Write one window."""
         gdal.write(self._dst, self._name, window, data, masked=self._masked)
 
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Write the statistics of all bands."""
+        if tags:
+            write_band_tags(self._dst, tags)
+        else:
+            self._compute_statistics()
+
+    def _compute_statistics(self) -> None:
+        log.warning("%s has no statistics: its compression changes values", self._name)
+
 
 class FileWriter(_GdalWriter):
     """Writes a file, through GDAL, beside the target.
@@ -143,6 +159,7 @@ class FileWriter(_GdalWriter):
         super().__init__(str(target.temporary), target.path, options)
         self.target: Target = target
         self._pyramid = pyramid
+        self._computes_statistics = False
 
     def finish(self) -> None:
         """Close the output, and have GDAL make its overviews."""
@@ -151,6 +168,11 @@ class FileWriter(_GdalWriter):
         if self._pyramid is not None:
             build_aside(self._path, self._pyramid)
             self._check()
+        if self._computes_statistics:
+            compute_statistics(self._path)
+
+    def _compute_statistics(self) -> None:
+        self._computes_statistics = True
 
     def discard(self) -> None:
         """Close and remove what there is."""
@@ -226,6 +248,11 @@ class DatasetWriter(_LeavesOverviews):
         """Write one window."""
         gdal.write(self._dst, str(self._dst.name), window, data)
 
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Write the statistics of all bands, if they are known."""
+        if tags:
+            write_band_tags(self._dst, tags)
+
     def finish(self) -> None:
         """Close the dataset."""
         gdal.close(self._dst, str(self._dst.name))
@@ -246,6 +273,7 @@ def make_writer(
     conversion: Conversion | None = None,
     pyramid: Pyramid | None = None,
     cog: bool = False,
+    statistics: bool = False,
 ) -> Writer:
     """Choose the writer for an output.
 
@@ -264,6 +292,8 @@ def make_writer(
         Overviews of a GeoTIFF.
     cog : bool
         Put the GeoTIFF in the order of a COG.
+    statistics : bool
+        The output gets the statistics of its bands.
 
     Raises
     ------
@@ -279,7 +309,7 @@ def make_writer(
     def geotiff(target: Target, options: Mapping[str, str]) -> Writer:
         if blocks is None:
             return FileWriter(target, options, pyramid)
-        return BlockWriter(target, options, blocks, pyramid)
+        return BlockWriter(target, options, blocks, pyramid, statistics=statistics)
 
     try:
         if cog:

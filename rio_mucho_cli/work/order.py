@@ -34,6 +34,8 @@ class Wanted:
         Encode results; else the parent lets GDAL write them.
     pyramid : Pyramid or None
         Its overviews.
+    statistics : bool
+        Of its bands.
     """
 
     name: str | None = None
@@ -42,6 +44,7 @@ class Wanted:
     recipe: Recipe | None = None
     encodes: bool = False
     pyramid: Pyramid | None = None
+    statistics: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
-from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.profile import Recipe, changes_values, is_yes
+from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.work.functions import (
     FunctionRef,
     check_result,
@@ -49,10 +50,14 @@ class Piece:
         returned.
     data : ndarray or Encoded
         (count, rows, cols), or its encoded blocks.
+    statistics : tuple of BandStatistics
+        Of its bands, in the values that the file holds; empty if they are not
+        wanted, or cannot be known before the whole is written.
     """
 
     form: tuple[int, str, bool]
     data: np.ndarray[Any, Any] | Encoded
+    statistics: tuple[BandStatistics, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,24 @@ class Worker:
         data: np.ndarray[Any, Any] | Encoded = array
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
-        return Piece((count, dtype, masked), data)
+        statistics: tuple[BandStatistics, ...] = ()
+        if wanted.statistics:
+            statistics = self._statistics(array, profile, masked, wanted.encodes)
+        return Piece((count, dtype, masked), data, statistics)
+
+    def _statistics(
+        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], masked: bool, encodes: bool
+    ) -> tuple[BandStatistics, ...]:
+        """Describe what the file holds, or nothing if compression makes it uncertain."""
+        if changes_values(profile):
+            if not encodes:
+                return ()
+            array = self._encoder.as_stored(array, profile, masked=masked)
+        elif np.ma.isMaskedArray(array) and not masked and profile.get("nodata") is None:
+            array = np.ma.filled(array)  # as rasterio writes it
+        alpha = is_yes(profile.get("alpha"))
+        dtype, nodata = str(profile["dtype"]), profile.get("nodata")
+        return statistics_of(array, nodata=nodata, dtype=dtype, alpha=alpha)
 
     def close(self) -> None:
         """Close the datasets."""
