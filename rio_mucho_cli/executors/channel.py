@@ -163,6 +163,7 @@ class Channel:
         for file in self._theirs.values():
             os.close(file)
         self._theirs.clear()
+        self._segments.close_files()
 
     def _receive(self, size: int) -> bytearray:
         data = bytearray(size)
@@ -231,6 +232,11 @@ class _Segments:
         """Take back what the other end does not look at any more."""
         for number in numbers:
             self.free[number] = self.lent.pop(number)
+
+    def close_files(self) -> None:
+        """Close the files that did not reach the other end."""
+        for segment in (*self.free.values(), *self.lent.values()):
+            segment.close_file()
 
 
 def _new_segment(number: int, size: int) -> _Segment | None:

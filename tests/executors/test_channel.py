@@ -138,3 +138,16 @@ def test_no_files_are_left():
     del pair
     gc.collect()
     assert files() == before
+
+
+def test_no_files_are_left_of_what_did_not_arrive():
+    before = files()
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    end = Channel(ours)
+    with pytest.raises(OSError):
+        end.send(pack(np.ones(20_000)))
+    end.close()
+    del end
+    gc.collect()
+    assert files() == before
