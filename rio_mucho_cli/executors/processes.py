@@ -1,7 +1,7 @@
 """Worker processes: each a new interpreter, at the other end of a channel of its own.
 
     submit ─▶ queue ─▶ thread 1 ◀── channel ──▶ process 1
-                   └─▶ thread 2 ◀── channel ──▶ process 2
+                   └─▶ thread 2 ◀── channel ──▶ process 2 † ─▶ process 3
 
 A thread takes a call from the queue, sends it to its process, and waits for
 what comes of it. A worker is not forked from this process, whose GDAL has
@@ -13,36 +13,32 @@ library's, loky's) hang for ever when a worker is killed while it sends a
 result. With a channel each, the worker's end is closed by the system, and the
 window that it was working on is known: workers note in a small file, which
 the parent reads after a death, how far they have come with a call.
+
+A death costs the call that was being made, and no other: the thread starts a
+new process and goes on. Processes that die before they are ready for a call
+would do so for ever; they end the executor.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import pickle
 import queue
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, TypeAlias
-
-from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors.channel import Channel, Packed, pack, unnamed_file
+from rio_mucho_cli.executors.channel import Packed, pack
+from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, Process
+from rio_mucho_cli.executors.serving import start_worker
 from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import begin, note_progress_with
 
-_BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
+log = logging.getLogger(__name__)
 
 # Seconds for a worker to end by itself, after its last call: what is registered
 # with atexit runs then, and may take for ever.
@@ -59,35 +55,22 @@ class ProcessDiedError(BrokenExecutor):
     exitcode : int
         Minus the number of the signal that killed it, or its exit status.
     started : bool
-        Whether it was ready for calls.
+        Whether it was ready for calls. If so, another process takes its place,
+        where that can be had, and the call may be submitted again.
     progress : int
         How far the call had come, as it noted itself.
+    peak : int or None
+        The most memory that the process held, in bytes, where that is known.
     """
 
-    def __init__(self, exitcode: int, *, started: bool, progress: int = 0) -> None:
+    def __init__(
+        self, exitcode: int, *, started: bool, progress: int = 0, peak: int | None = None
+    ) -> None:
         super().__init__(f"a worker process ended with {exitcode}")
         self.exitcode = exitcode
         self.started = started
         self.progress = progress
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """A process, this end of its channel, and the file in which it notes its progress."""
-
-    process: subprocess.Popen[bytes]
-    channel: Channel
-    progress: int
-
-    def noted(self) -> int:
-        return int.from_bytes(os.pread(self.progress, 8, 0), "little")
-
-    def close(self) -> None:
-        """Kill the process if it runs, and close what belongs to it."""
-        self.process.kill()
-        self.process.wait()
-        self.channel.close()
-        os.close(self.progress)
+        self.peak = peak
 
 
 class ProcessExecutor(Executor):
@@ -99,7 +82,7 @@ class ProcessExecutor(Executor):
         How many.
     setup : Packed
         A call that each makes before anything else.
-    variables : dict
+    variables : Mapping
         Environment variables that they have, besides this process's.
 
     Raises
@@ -108,93 +91,189 @@ class ProcessExecutor(Executor):
         If the system does not allow so many.
     """
 
-    def __init__(self, jobs: int, setup: Packed, variables: dict[str, str]) -> None:
+    def __init__(self, jobs: int, setup: Packed, variables: Mapping[str, str]) -> None:
+        self._setup = setup
+        self._launch = Launch.prepare(variables)
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._died: BrokenExecutor | None = None
-        self._workers: list[_Worker] = []
+        self._broken: BrokenExecutor | None = None
+        # What follows is changed by several threads.
+        self._lock = threading.Lock()
+        self._left = jobs
+        self._processes: set[Process] = set()
+        self._closed = self._cancelled = False
+        self._threads: list[threading.Thread] = []
+        started = 0
         try:
-            for _ in range(jobs):
-                self._workers.append(_start(variables))
-        except (OSError, TypeError) as exc:  # there may be no sys.executable
-            for worker in self._workers:
-                worker.close()
+            while started < jobs:
+                first: Future[None] = Future()
+                thread = threading.Thread(target=self._drive, args=(first,), daemon=True)
+                thread.start()
+                self._threads.append(thread)
+                first.result()
+                started += 1
+        except (OSError, TypeError, RuntimeError) as exc:  # no sys.executable, no more threads
+            self.shutdown(cancel_futures=True)
             raise MuchoError(
-                f"only {len(self._workers)} of {jobs} worker processes could be started ({exc}): "
-                f"use {'fewer jobs' if self._workers else 'the executor threads'}"
+                f"only {started} of {jobs} worker processes could be started ({exc}): "
+                f"use {'fewer jobs' if started else 'the executor threads'}"
             ) from None
-        argv = getattr(sys, "argv", [""])
-        caller = pickle.dumps(([entry for entry in sys.path if isinstance(entry, str)], argv))
-        self._threads = [
-            threading.Thread(target=self._drive, args=(worker, caller, setup), daemon=True)
-            for worker in self._workers
-        ]
-        for thread in self._threads:
-            thread.start()
+        except BaseException:
+            self.shutdown(cancel_futures=True)
+            raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queue a call. Its future ends with ProcessDiedError if a worker has died."""
+        """Queue a call.
+
+        Its future ends with ProcessDiedError if the worker dies that makes it,
+        and with that or another BrokenExecutor if no worker can be had.
+        """
         future: Future[Any] = Future()
-        self._calls.put((future, pack((fn, args, kwargs))))
-        if self._died is not None:
-            self._fail_queued()
+        call = future, pack((fn, args, kwargs))
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("a call was submitted after the executor was shut down")
+            self._calls.put(call)
+        if self._broken is not None:
+            self._end_queued(self._broken)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers: when the queue is empty, or, to cancel, at once."""
+        with self._lock:
+            self._closed = True
+            if cancel_futures:
+                self._cancelled = True
+                for process in self._processes:
+                    process.kill()
         if cancel_futures:
-            for worker in self._workers:
-                worker.process.kill()
-                worker.channel.hang_up()
+            self._end_queued(None)
         for _ in self._threads:
             self._calls.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
 
-    def _drive(self, worker: _Worker, caller: bytes, setup: Packed) -> None:
-        """Feed one process, in a thread of its own."""
-        future: Future[Any] | None = None
-        started = False
+    def _drive(self, first: Future[None]) -> None:
+        """Feed a process, and those that take its place, in a thread of its own."""
+        attempts = 1
+        error: BrokenExecutor | None = None
+        call: _Call | None = None
+        while attempts:
+            try:
+                process = self._launch.start()
+            except BaseException as exc:
+                if not first.done():
+                    first.set_exception(exc)
+                    return
+                self._shrink(exc)
+                break
+            try:
+                self._register(process)
+                if not first.done():
+                    first.set_result(None)
+                error, call = self._feed(process, call)
+            finally:
+                self._forget(process)
+            if not isinstance(error, ProcessDiedError) or self._cancelled or self._broken:
+                attempts = 0
+            else:
+                # What kills a process may hit the next one, too, before it is ready.
+                attempts = 2 if error.started else attempts - 1
+        if call is not None:
+            call[0].set_exception(error)
+        if error is not None and not attempts:
+            self._break(error)
+
+    def _feed(
+        self, process: Process, call: _Call | None
+    ) -> tuple[BrokenExecutor | None, _Call | None]:
+        """Have a process make calls, the given one first, to its end.
+
+        Return what went wrong, if it did, and a call that this process has not
+        begun and the next one can make.
+        """
+        started = proven = False
+        error: BrokenExecutor
         try:
-            worker.channel.send_bytes(caller)
-            worker.channel.send(setup)
-            worker.channel.receive()
+            process.introduce(self._setup)
             started = True
-            while (call := self._calls.get()) is not None:
-                future, packed = call
-                del call
-                if future.set_running_or_notify_cancel():
-                    worker.channel.send(packed)
-                    _settle(future, worker.channel.receive())
-                future = None  # nothing of a result may stay here until the next one
-            worker.channel.send(_ENOUGH)
-            with suppress(subprocess.TimeoutExpired):
-                worker.process.wait(_PATIENCE)
+            while (call := call or self._next()) is not None:
+                _settle(call[0], process.call(call[1]))
+                call = None  # nothing of a result may stay here until the next one
+                proven = True
+            with suppress(OSError):
+                process.dismiss()
+                process.wait(_PATIENCE)
+            return None, None
         except (EOFError, OSError):
-            exitcode, progress = worker.process.wait(), worker.noted()
-            self._fail(ProcessDiedError(exitcode, started=started, progress=progress), future)
+            error = _death(process, started)
+            if not started or (proven and process.noted() == NOT_BEGUN):
+                return error, call
         except BaseException as exc:  # whatever it is, nobody must wait for ever
-            self._fail(BrokenExecutor(f"{type(exc).__name__}: {exc}"), future)
-        finally:
-            worker.close()
+            error = BrokenExecutor(f"{type(exc).__name__}: {exc}")
+        if call is not None and not call[0].done():
+            call[0].set_exception(error)
+        return error, None
 
-    def _fail(self, error: BrokenExecutor, future: Future[Any] | None) -> None:
-        """End the call that a worker was making, and all that may have none left."""
-        self._died = error
-        if future is not None and not future.done():
-            future.set_exception(error)
-        self._fail_queued()
+    def _next(self) -> _Call | None:
+        """Wait for a call that nobody has cancelled; None if there are no more."""
+        while (call := self._calls.get()) is not None:
+            if call[0].set_running_or_notify_cancel():
+                return call
+        return None
 
-    def _fail_queued(self) -> None:
-        """End the futures that no worker may be left for."""
+    def _register(self, process: Process) -> None:
+        """Let `shutdown` kill a process, or do it, if it came before."""
+        with self._lock:
+            self._processes.add(process)
+            if self._cancelled:
+                process.kill()
+
+    def _forget(self, process: Process) -> None:
+        process.close()
+        with self._lock:
+            self._processes.remove(process)
+
+    def _shrink(self, cause: BaseException) -> None:
+        """Go on with a process less, if there is another one."""
+        with self._lock:
+            self._left -= 1
+            left = self._left
+        log.warning("a worker process died and cannot be replaced (%s): %d are left", cause, left)
+        if not left:
+            self._break(BrokenExecutor(f"no worker process is left, and none can start: {cause}"))
+
+    def _break(self, error: BrokenExecutor) -> None:
+        """End all calls that may have no process left, now and from now on."""
+        if self._broken is None:
+            self._broken = error
+        self._end_queued(self._broken)
+
+    def _end_queued(self, error: BrokenExecutor | None) -> None:
+        """End the futures that are in the queue: with an error, or cancelled."""
         with suppress(queue.Empty):
             while True:
                 call = self._calls.get_nowait()
                 if call is None:
                     self._calls.put(None)
                     return
-                if call[0].set_running_or_notify_cancel():
-                    call[0].set_exception(self._died)
+                future, _ = call
+                if error is None:
+                    future.cancel()
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
+
+
+def _death(process: Process, started: bool) -> ProcessDiedError:
+    """Wait for the end of a process whose channel is at its end, and say how it was."""
+    if not process.wait(_PATIENCE):  # it has closed its channel only
+        process.kill()
+        process.wait()
+    exitcode = process.exitcode
+    assert exitcode is not None
+    return ProcessDiedError(
+        exitcode, started=started, progress=max(0, process.noted()), peak=process.peak
+    )
 
 
 def _settle(future: Future[Any], answer: Packed) -> None:
@@ -208,26 +287,6 @@ def _settle(future: Future[Any], answer: Packed) -> None:
         future.set_exception(value)
 
 
-def _start(variables: dict[str, str]) -> _Worker:
-    ours, theirs = socket.socketpair()
-    progress = unnamed_file(8)
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    files = theirs.fileno(), progress
-    try:
-        with theirs, _sigint_held():
-            process = subprocess.Popen(
-                [sys.executable, *flags, "-P", _BOOTSTRAP, *map(str, files)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=files,
-                env={**os.environ, **variables},
-            )
-    except BaseException:
-        ours.close()
-        os.close(progress)
-        raise
-    return _Worker(process, Channel(ours), progress)
-
-
 @contextmanager
 def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """Start processes that know an order; after an error, kill them.
@@ -239,59 +298,11 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """
     env = environment.capture()
     packed = replace(order, env=env).packed()
-    setup = pack((_start_worker, (key, packed, os.getpid()), {}))
+    setup = pack((start_worker, (key, packed, os.getpid()), {}))
     executor = ProcessExecutor(jobs, setup, environment.process_variables(env))
     try:
         yield executor
+        executor.shutdown()
     except BaseException:
         executor.shutdown(cancel_futures=True)
         raise
-    executor.shutdown()
-
-
-_ENOUGH = Packed(b"")
-
-
-def serve(sock: socket.socket, progress: int) -> None:
-    """Make calls that the parent sends, in a worker process, until it sends none."""
-    note_progress_with(lambda done: os.pwrite(progress, done.to_bytes(8, "little"), 0))
-    channel = Channel(sock)
-    with suppress(EOFError, OSError):  # the parent is gone
-        while (call := channel.receive()).data:
-            channel.send(_answer(call))
-
-
-def _answer(call: Packed) -> Packed:
-    try:
-        fn, args, kwargs = call.load()
-        return pack((True, fn(*args, **kwargs)))
-    except BaseException as exc:
-        return pack((False, exc))
-
-
-def _start_worker(key: str, packed: bytes, parent: int) -> None:
-    """Prepare a new worker process: it runs before any window."""
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    begin(key, packed)
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, in whatever way."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-@contextmanager
-def _sigint_held() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile.
-
-    The terminal sends it to all processes of a group. They inherit that it is
-    blocked, for good; this process gets it at the end of the block.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

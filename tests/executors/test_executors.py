@@ -154,15 +154,6 @@ def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order, sha
     assert deaths == 12
 
 
-def test_calls_after_a_death_fail_too(order):
-    executor_of = open_executor("processes", 1, "run", order(lambda *args: value(1)))
-    with pytest.raises(ProcessDiedError), executor_of as executor:
-        dead = executor.submit(os._exit, 5)
-        with pytest.raises(ProcessDiedError):
-            dead.result(timeout=30)
-        executor.submit(work, "run", PLANNED).result(timeout=30)
-
-
 def test_a_result_that_the_parent_cannot_take_ends_the_run(order, monkeypatch):
     def out_of_memory(*args):
         raise MemoryError("no room for a result")

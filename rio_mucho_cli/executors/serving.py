@@ -1,0 +1,49 @@
+"""What a worker process does: it makes the calls that its parent sends, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import warnings
+from contextlib import suppress
+from functools import partial
+
+from rasterio.errors import NotGeoreferencedWarning
+
+from rio_mucho_cli.executors.channel import Channel, Packed, pack
+from rio_mucho_cli.executors.process import note
+from rio_mucho_cli.work.worker import begin, note_progress_with
+
+
+def serve(sock: socket.socket, progress: int) -> None:
+    """Make calls, one after the other, until the parent sends none."""
+    note_progress_with(partial(note, progress))
+    channel = Channel(sock)
+    with suppress(EOFError, OSError):  # the parent is gone
+        while (call := channel.receive()).data:
+            note(progress, 0)
+            channel.send(_answer(call))
+
+
+def _answer(call: Packed) -> Packed:
+    try:
+        fn, args, kwargs = call.load()
+        return pack((True, fn(*args, **kwargs)))
+    except BaseException as exc:
+        return pack((False, exc))
+
+
+def start_worker(key: str, packed: bytes, parent: int) -> None:
+    """Prepare a new worker process: it runs before any window."""
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    begin(key, packed)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended, in whatever way."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
