@@ -1,6 +1,9 @@
 """A worker process, as its parent sees it: it is started, it makes calls, it ends.
 
-Launch.start() ─▶ Process ─▶ .introduce() ─▶ .call(), .call(), ... ─▶ .close()
+    Launch.start() ─▶ Process ─▶ .introduce() ─▶ .call(), .call(), ... ─▶ .close()
+
+The thread that starts a process must close it, too: where a worker is killed
+with its parent, the system takes the thread for the parent.
 """
 
 from __future__ import annotations

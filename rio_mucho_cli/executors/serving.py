@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import socket
 import threading
 import time
@@ -15,6 +17,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rio_mucho_cli.executors.channel import Channel, Packed, pack
 from rio_mucho_cli.executors.process import note
 from rio_mucho_cli.work.worker import begin, note_progress_with
+
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def serve(sock: socket.socket, progress: int) -> None:
@@ -38,12 +42,28 @@ def _answer(call: Packed) -> Packed:
 def start_worker(key: str, packed: bytes, parent: int) -> None:
     """Prepare a new worker process: it runs before any window."""
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    _be_killed_with_parent()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     begin(key, packed)
 
 
+def _be_killed_with_parent() -> None:
+    """Have Linux kill this process, in native code too, when its parent has ended.
+
+    Notes
+    -----
+    prctl(2): the parent is the thread that has started this process.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+
+
 def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, in whatever way."""
+    """End this process when its parent has ended, in whatever way.
+
+    Elsewhere than on Linux, or if it has ended already, nothing else does.
+    """
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -112,8 +112,9 @@ SCRIPT = """
     def run(data, window, ij, global_args):
         if len(sys.argv) > 3:
             os.write(1, f"worker {os.getpid()}\\n".encode())  # in one piece
-            import time
-            time.sleep(600)
+            import ctypes
+            # The one lets other threads run meanwhile, the other does not.
+            {"python": ctypes.CDLL, "native": ctypes.PyDLL}[sys.argv[3]](None).sleep(600)
         return data[0]
 
     rio_mucho_cli.RioMucho([sys.argv[1]], sys.argv[2], run).run(2)
@@ -260,13 +261,28 @@ def test_a_module_named_like_a_library_does_not_disturb_workers(order, tmp_path,
         assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 3
 
 
-def test_workers_end_when_their_parent_is_killed(script):
-    with subprocess.Popen([*script, "wait"], stdout=subprocess.PIPE, text=True) as parent:
-        lines = [parent.stdout.readline().split()[0] for _ in range(3)]
+@pytest.mark.parametrize(
+    "where",
+    [
+        "python",
+        pytest.param(
+            "native",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux can do it"),
+        ),
+    ],
+)
+def test_workers_end_when_their_parent_is_killed(script, where):
+    with subprocess.Popen([*script, where], stdout=subprocess.PIPE, text=True) as parent:
+        lines = [parent.stdout.readline().split() for _ in range(3)]
         parent.send_signal(signal.SIGKILL)
-        assert lines == ["started", "worker", "worker"]
-        # Workers hold the pipe's other end: it is at its end when they are gone.
-        assert parent.stdout.read() == ""
+        assert [line[0] for line in lines] == ["started", "worker", "worker"]
+        try:
+            # Workers hold the pipe's other end: it is at its end when they are gone.
+            assert parent.communicate(timeout=30) == ("", None)
+        except subprocess.TimeoutExpired:
+            for _, pid in lines[1:]:
+                os.kill(int(pid), signal.SIGKILL)
+            raise
 
 
 @pytest.mark.parametrize(
