@@ -20,7 +20,8 @@ from rio_mucho_cli.executors.channel import pack
 from rio_mucho_cli.executors.process import Launch
 from rio_mucho_cli.executors.processes import ProcessDiedError, ProcessExecutor
 from rio_mucho_cli.inputs.sources import Input, Reading
-from rio_mucho_cli.work.worker import Order, work, work_all
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import work, work_all
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
 
@@ -119,9 +120,12 @@ def test_every_way_to_die(executor_of, monkeypatch, death, exitcode):
 
 def test_a_new_process_knows_the_order(order):
     with open_executor("processes", 1, "run", order) as executor:
-        first = executor.submit(work, "run", PLANNED).result(timeout=30).data.max()
+        first = executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max()
         assert died(executor.submit(work, "run", (PLANNED[0], (6, 6)))).exitcode == 6
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).data.max() != first
+        second = executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max()
+        assert second != first
+            executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() != first
+        )
 
 
 def test_progress_is_that_of_the_call(order):
