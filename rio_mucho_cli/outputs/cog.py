@@ -21,6 +21,7 @@ import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +160,13 @@ def rearrange(source: Path, target: Path, bigtiff: str | None = None) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         target.open("xb", buffering=_BUFFER) as out,
     ):
-        levels: list[list[_Image]] = []
-        order = "<"
-        for directory in Directory.read_all(data):
-            order = directory.order
-            image = _Image.of(data, directory)
-            if image.is_mask:
-                levels[-1].append(image)
-            else:
-                levels.append([image])
+        directories = Directory.read_all(data)
+        order = directories[0].order
+        images = [_Image.of(data, directory) for directory in directories]
+        # GDAL puts masks behind their images, or behind all of them.
+        masks = [image for image in images if image.is_mask]
+        pairs = zip_longest((image for image in images if not image.is_mask), masks)
+        levels = [[image for image in pair if image is not None] for pair in pairs]
         size = sum(_placed(level, 0) for level in levels)
         big = is_yes(bigtiff)
         start = len(_header(levels, order, big=big))
