@@ -1,0 +1,75 @@
+"""Files that outlive the process: one process has them, and what is in them lasts."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+
+def open_locked(path: Path, flags: int = 0) -> FileIO:
+    """Open a regular file, no link or pipe, for reading and writing.
+
+    Nobody else can read one that is made. The lock goes with the process,
+    however that ends.
+
+    Parameters
+    ----------
+    path : Path
+    flags : int
+        os.O_CREAT, to make one where there is none.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it.
+    OSError
+        If it cannot be opened.
+    """
+    flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = FileIO(os.open(path, flags, 0o600), "r+")
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # a file system that has no locks
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def write_at(file: FileIO, data: Any, offset: int) -> None:
+    """Write all of it: without a buffer, a write may take a part only."""
+    file.seek(offset)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def flush(descriptor: int) -> None:
+    """Wait until what has been written is on the disk."""
+    try:
+        os.fsync(descriptor)
+    except OSError as exc:
+        if exc.errno not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
+            raise  # else the file system cannot do that
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk, as far as it can be had."""
+    with suppress(OSError):
+        folder = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            flush(folder)
+        finally:
+            os.close(folder)
