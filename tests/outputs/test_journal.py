@@ -461,6 +461,49 @@ def test_data_that_cannot_be_read_are_not_trusted(data_file):
         assert verified(some_records(), file, begin=BEGIN, windows=3) == 0
 
 
+def run_on(folder, contents, most):
+    """Do as a writer does: go on with what can be trusted, and append some windows."""
+    path = folder / "j"
+    with (folder / "data").open("r+b", buffering=0) as file:
+        if path.exists():
+            made, _, found = Journal.open(path)
+        else:
+            made, found = Journal.create(path, HEADER), []
+        done = verified(found, file, begin=BEGIN, windows=len(contents))
+        made.keep(found[:done])
+        end = found[done - 1].end if done else BEGIN
+        file.truncate(end)
+        for number in range(done, min(done + most, len(contents))):
+            record = Record.of(number, end, contents[number], payload=bytes(number))
+            durable.write_at(file, contents[number], end)
+            made.append(record)
+            end = record.end
+            made.sync(file)
+        made.close()
+
+
+@given(st.lists(st.binary(max_size=9), max_size=6), st.data())
+def test_however_often_it_is_cut_off_the_end_is_the_same(contents, data):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        results = []
+        for interruptions in (0, data.draw(st.integers(0, 4))):
+            (folder / "j").unlink(missing_ok=True)
+            (folder / "data").write_bytes(bytes(BEGIN))
+            for _ in range(interruptions):
+                run_on(folder, contents, data.draw(st.integers(0, 3)))
+                # The disk may have one without the other, and anything in between.
+                for file, least in (("j", len(make_header())), ("data", BEGIN)):
+                    size = (folder / file).stat().st_size
+                    os.truncate(folder / file, data.draw(st.integers(least, size)))
+                    if data.draw(st.booleans()):
+                        os.truncate(folder / file, size)
+            run_on(folder, contents, len(contents))
+            results.append([(folder / file).read_bytes() for file in ("j", "data")])
+    assert results[0] == results[1]
+    assert results[0][1] == bytes(BEGIN) + b"".join(contents)
+
+
 def test_numbers_of_windows_may_leave_gaps_but_lie_within_64_bits():
     with pytest.raises(struct.error):
         Record(-1, 0, 0, 0).packed()
