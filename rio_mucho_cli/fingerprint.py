@@ -1,0 +1,141 @@
+"""Which run it is: all that its output depends on, to compare when it is resumed.
+
+What a function reads for itself, files or the network, is not in it, nor are
+the libraries that it calls.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.windows import Window
+
+from rio_mucho_cli.canonical import canonical, digest, name_of
+from rio_mucho_cli.inputs.sources import open_dataset
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.work.source import digest_of
+
+# Fields of a Job that say where, how fast and how often, but not what.
+_OF_NO_MATTER = {"output", "overwrite", "executor", "jobs", "mem_limit", "resume"}
+_WITH_PARTS = {"inputs", "function", "global_args", "windows"}
+# How many characters of an argument are kept as they are.
+_MOST = 1000
+
+
+def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
+    """Describe a run, in parts that have names and are JSON.
+
+    Parameters
+    ----------
+    job : Job
+    windows : sequence of (window, ij)
+        As they were planned.
+
+    Raises
+    ------
+    InputError
+        If an input cannot be opened.
+    UsageError
+        If the function or its arguments hold something that cannot be
+        compared, such as a lock.
+
+    Notes
+    -----
+    Signed URLs, credentials in paths and arguments are in it as they are: who
+    keeps it must keep it to himself.
+    """
+    options = {
+        field.name: canonical(getattr(job, field.name))
+        for field in dataclasses.fields(job)
+        if field.name not in _OF_NO_MATTER | _WITH_PARTS
+    }
+    is_list = not (job.windows is None or isinstance(job.windows, str | Size))
+    options["windows"] = "a list" if is_list else canonical(job.windows)
+    return {
+        "versions": _versions(),
+        "inputs": [_dataset(path) for path in job.inputs],
+        "like": [] if job.like is None else [_dataset(job.like)],
+        "function": _function(job.function),
+        "global_args": _arguments(job.global_args),
+        "options": options,
+        "windows": _windows(windows),
+    }
+
+
+def _versions() -> dict[str, str]:
+    try:
+        ours = version("rio-mucho-cli")
+    except PackageNotFoundError:
+        ours = "unknown"
+    return {
+        "rio-mucho-cli": ours,
+        "GDAL": rasterio.__gdal_version__,
+        "rasterio": rasterio.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _dataset(path: str) -> dict[str, Any]:
+    """Say where an input is, and of which age and size its files are."""
+    if is_remote(path):
+        return {"path": path, "files": {}}
+    files = {}
+    with open_dataset(path) as src:
+        for name in src.files:
+            # Whoever asks GDAL for statistics makes it write them there.
+            if not is_remote(name) and not name.endswith(".aux.xml") and Path(name).exists():
+                about = Path(name).stat()
+                files[str(Path(name).resolve())] = [about.st_size, about.st_mtime_ns]
+    place = Path(path)
+    return {"path": str(place.resolve()) if place.exists() else path, "files": files}
+
+
+def _function(function: Any) -> dict[str, Any]:
+    if not isinstance(function, FunctionRef):
+        bare = function
+        while isinstance(bare, functools.partial):
+            bare = bare.func
+        parts = canonical(function, module=getattr(bare, "__module__", None))
+        return {"name": name_of(bare), "sha256": digest(parts)}
+    module, colon, attributes = function.name.rpartition(":")
+    if module.endswith(".py") or os.sep in module:
+        module = str(Path(function.folder, module).resolve())
+    return {"name": f"{module}{colon}{attributes}", "sha256": digest_of(function)}
+
+
+def _arguments(arguments: Any) -> Any:
+    """Keep short arguments as they are, so that messages can show them."""
+    if isinstance(arguments, Mapping):
+        return {key: _shortened(value) for key, value in canonical(arguments).items()}
+    return _shortened(canonical(arguments))
+
+
+def _shortened(value: Any) -> Any:
+    return value if len(json.dumps(value)) <= _MOST else {"sha256": digest(value)}
+
+
+def _windows(windows: Sequence[PlannedWindow]) -> dict[str, Any]:
+    total = hashlib.sha256()
+    for window, ij in windows:
+        total.update(json.dumps(canonical([_ends(window), ij])).encode("ascii"))
+    size = None
+    if windows and isinstance(windows[0][0], Window):
+        size = canonical([windows[0][0].width, windows[0][0].height])
+    return {"number": len(windows), "size": size, "sha256": total.hexdigest()}
+
+
+def _ends(window: Any) -> Any:
+    return window.flatten() if isinstance(window, Window) else window
