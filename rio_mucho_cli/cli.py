@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from rio_mucho_cli.errors import MuchoError
     from rio_mucho_cli.job import Windows
     from rio_mucho_cli.progress import Event, Listener
+    from rio_mucho_cli.report import Report
 
-INTERRUPTED = 130
+# Exit statuses, beside click's own: windows were left out; and 128 + a signal's number.
+_LEFT_OUT = 3
+_BY_SIGNAL = 128
+_MOST_LISTED = 20
 
 # rasterio's files_inout_arg without its callback, which refuses a missing
 # input as wrong usage, and does not look at the last one after -o. The engine
@@ -212,6 +216,21 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     help="What all processes may take together, by estimate: windows become smaller, then jobs "
     "fewer.  [default: what suits the jobs and the machine]",
 )
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="How often a window is computed again whose worker process was killed, or crashed.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "nodata"]),
+    default="fail",
+    show_default=True,
+    help="If the function raises: end the run, or make the window nodata, and exit with 3.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
 def mucho(
@@ -247,6 +266,8 @@ def mucho(
     jobs: int | None,
     executor: Any,
     mem_limit: int | None,
+    retries: int,
+    on_error: Any,
     quiet: bool,
 ) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
@@ -268,6 +289,8 @@ def mucho(
     \b
         $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
     """  # noqa: D301 (click wants the character itself)
+    from rio_mucho_cli.interrupts import INTERRUPTS, Terminated
+
     # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     if output is None:
@@ -313,10 +336,14 @@ def mucho(
                 executor=executor,
                 jobs=jobs,
                 mem_limit=mem_limit,
+                retries=retries,
+                on_error=on_error,
             )
-    except KeyboardInterrupt:
-        click.echo(f"Interrupted: {output} was not written.", err=True)
-        _leave(INTERRUPTED)
+    except INTERRUPTS as exc:
+        signum = exc.signum if isinstance(exc, Terminated) else signal.SIGINT
+        how = "Interrupted" if signum == signal.SIGINT else f"Ended by {signum.name}"
+        click.echo(f"{how}: {output} was not written.", err=True)
+        _leave(_BY_SIGNAL + signum)
 
 
 def _run(
@@ -342,6 +369,7 @@ def _run(
     from rio_mucho_cli.environment import keep_memory
     from rio_mucho_cli.errors import MuchoError, OutputError
     from rio_mucho_cli.executors import usable_cpus
+    from rio_mucho_cli.interrupts import caught
     from rio_mucho_cli.job import Job
     from rio_mucho_cli.output import Output
     from rio_mucho_cli.work.functions import FunctionRef
@@ -362,10 +390,25 @@ def _run(
             **given,
         )
         keep_memory()
-        with _bar(quiet) as listen:
-            engine.run(job, listen)
+        with caught(), _bar(quiet) as listen:
+            report = engine.run(job, listen)
     except MuchoError as exc:
         raise _failure(exc) from None
+    if report.failed:
+        _list_failed(report)
+        sys.exit(_LEFT_OUT)
+
+
+def _list_failed(report: Report) -> None:
+    """Say which windows are nodata because their function raised."""
+    from rio_mucho_cli.inputs.windows import describe
+
+    number = len(report.failed)
+    click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
+    for failure in report.failed[:_MOST_LISTED]:
+        click.echo(f"  {describe(failure.window)} (ij {failure.ij}): {failure.message}", err=True)
+    if number > _MOST_LISTED:
+        click.echo(f"  and {number - _MOST_LISTED} more", err=True)
 
 
 def _read_windows(text: str | None) -> Windows:
@@ -419,15 +462,23 @@ def _bar(quiet: bool) -> Iterator[Listener]:
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield ignore
         return
-    with click.progressbar(length=0, label="windows", show_pos=True, file=sys.stderr) as bar:
+    with (
+        suppress(BrokenPipeError),
+        click.progressbar(length=0, label="windows", show_pos=True, file=sys.stderr) as bar,
+    ):
 
-        def listen(event: Event) -> None:
+        def show(event: Event) -> None:
             match event:
                 case RunStarted(windows=windows, overviews=overviews):
                     bar.length = windows + overviews
                     bar.render_progress()
                 case WindowDone() | OverviewDone():
                     bar.update(1)
+
+        def listen(event: Event) -> None:
+            # A terminal that has gone is no reason to end the run.
+            with suppress(OSError):
+                show(event)
 
         yield listen
 

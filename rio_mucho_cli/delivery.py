@@ -124,7 +124,8 @@ class Delivery:
         if self.plan.wanted.statistics and not has_statistics(profile["dtype"]):
             raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
         # What is skipped must not look like pixels.
-        self.has_mask = masked or (self.job.skip_masked and profile.get("nodata") is None)
+        leaves_out = self.job.skip_masked or self.job.on_error == "nodata"
+        self.has_mask = masked or (leaves_out and profile.get("nodata") is None)
         self.writer.begin(profile, masked=self.has_mask, metadata=self.plan.metadata)
 
 

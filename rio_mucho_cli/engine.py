@@ -12,42 +12,38 @@ bytes for every number of jobs follow from that.
 from __future__ import annotations
 
 import logging
-import signal
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import cast
 
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import interrupts
 from rio_mucho_cli.batches import Batches
+from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.delivery import Delivery, open_deliveries
-from rio_mucho_cli.environment import cache_held, without_georeferencing_warnings
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, WorkerDiedError
+from rio_mucho_cli.environment import (
+    cache_held,
+    patient_with_servers,
+    without_georeferencing_warnings,
+)
+from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import open_executor
-from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.finishing import count_windows, make_rest
-from rio_mucho_cli.inputs.windows import PlannedWindow, describe
+from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.ordered import Lost, Task, in_order
+from rio_mucho_cli.ordered import Recover, Task, in_order
 from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
-from rio_mucho_cli.report import Report
-from rio_mucho_cli.work.worker import Result, work_all
+from rio_mucho_cli.report import Failure, Report
+from rio_mucho_cli.work.worker import Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
-
-_DEATHS = {
-    "SIGKILL": "the system usually does that when memory runs out: "
-    "fewer jobs or smaller windows need less",
-    "SIGSEGV": "that is usually native code, in a library that the function calls",
-    "SIGABRT": "that is usually native code, in a library that the function calls",
-    "SIGBUS": "that is usually an input that shrank, or a full disk behind a memory map",
-}
 
 
 def run(job: Job, listen: Listener = ignore) -> Report:
@@ -69,7 +65,12 @@ def run(job: Job, listen: Listener = ignore) -> Report:
         Of the class that fits the cause. There is no new output then, and an
         old one is as it was.
     """
-    with interrupts.once(), env_ctx_if_needed(), without_georeferencing_warnings():
+    with (
+        interrupts.once(),
+        env_ctx_if_needed(),
+        patient_with_servers(),
+        without_georeferencing_warnings(),
+    ):
         return _Run(job, listen).run()
     raise AssertionError("the process should have ended by a signal")
 
@@ -85,6 +86,8 @@ class _Run:
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
     committed: bool = False
+    failed: list[Failure] = field(default_factory=list)
+    retried: int = 0
 
     def run(self) -> Report:
         job = self.job
@@ -104,6 +107,8 @@ class _Run:
             call_seconds=self.call_seconds,
             encode_seconds=self.encode_seconds,
             write_seconds=self.write_seconds,
+            failed=tuple(self.failed),
+            retried=self.retried,
         )
 
     def _run(self, plan: Plan) -> None:
@@ -118,21 +123,32 @@ class _Run:
             open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
         ):
             self.listen(RunStarted(len(plan.windows), count_windows(deliveries)))
-            for planned, outcome in _work_on_windows(executor, key, plan):
-                if isinstance(outcome, MuchoError):
-                    if isinstance(outcome, MuchoChildError):
-                        outcome.done = self.done
-                    raise outcome
-                self._append(deliveries, planned, outcome)
+            recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
+            for planned, outcome in _work_on_windows(executor, key, plan, recover):
+                self._append(deliveries, planned, self._accepted(outcome))
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
-                self._make_overviews(executor, key, plan, delivery)
+                self._make_overviews(executor, key, plan, delivery, recover)
                 delivery.describe()
+            self.retried = recover.count
             started = time.perf_counter()
             commit_all(writers)
             self.committed = True
             self.write_seconds += time.perf_counter() - started
+
+    def _accepted(self, outcome: Result | MuchoError) -> Result:
+        """Return a result; of a window whose function raised, an empty one, if that is wanted."""
+        if not isinstance(outcome, MuchoError):
+            return outcome
+        if is_fatal(outcome, tolerant=self.job.on_error == "nodata"):
+            if isinstance(outcome, MuchoChildError):
+                outcome.done = self.done
+            raise outcome
+        if not self.failed:
+            log.warning("%s", cast("MuchoChildError", outcome).formatted.rstrip())
+        self.failed.append(Failure(outcome.window, outcome.ij, str(outcome.args[0])))
+        return Result((), 0.0, 0.0, 0.0)
 
     def _append(
         self, deliveries: Sequence[Delivery], planned: PlannedWindow, result: Result
@@ -149,19 +165,18 @@ class _Run:
         self.done += 1
         self.listen(WindowDone(window, ij, self.done))
 
-    def _make_overviews(self, executor: Executor, key: str, plan: Plan, delivery: Delivery) -> None:
+    def _make_overviews(
+        self, executor: Executor, key: str, plan: Plan, delivery: Delivery, recover: Retries
+    ) -> None:
         """Make the overviews that windows did not have."""
         started = time.perf_counter()
-        try:
-            for level, window in make_rest(executor, key, plan, delivery):
-                self.listen(OverviewDone(level, window))
-        except Lost as exc:
-            raise _worker_died(exc.cause, []) from None
+        for level, window in make_rest(executor, key, plan, delivery, recover):
+            self.listen(OverviewDone(level, window))
         self.encode_seconds += time.perf_counter() - started
 
 
 def _work_on_windows(
-    executor: Executor, key: str, plan: Plan
+    executor: Executor, key: str, plan: Plan, recover: Recover
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
     batches = Batches(len(plan.windows), plan.in_flight)
@@ -169,39 +184,12 @@ def _work_on_windows(
     def tasks() -> Iterator[Task[list[PlannedWindow]]]:
         rest = iter(plan.windows)
         while batch := list(islice(rest, batches.next_size())):
-            yield batch, work_all, (key, batch)
+            yield Task(batch, work_all, (key, batch))
 
-    try:
-        for batch, outcomes in in_order(executor, tasks(), plan.in_flight):
-            for planned in batch[: len(outcomes)]:
-                outcome = outcomes.pop(0)
-                if isinstance(outcome, Result) and outcome.pieces:
-                    batches.measure(outcome.seconds, outcome.nbytes)
-                yield planned, outcome
-                del outcome
-    except Lost as exc:
-        raise _worker_died(exc.cause, exc.payload) from None
-
-
-def _worker_died(exc: BrokenExecutor, batch: Sequence[PlannedWindow]) -> WorkerDiedError:
-    """Name the window that was being worked on, and what the signal means."""
-    signals = {int(number): number.name for number in signal.Signals}
-    how, why = "was lost", str(exc)
-    if isinstance(exc, ProcessDiedError):
-        how = f"ended with exit status {exc.exitcode}"
-        why = "the function, or a library that it calls, ended the process"
-        if exc.exitcode < 0:
-            name = signals.get(-exc.exitcode, f"signal {-exc.exitcode}")
-            how, why = f"was killed by {name}", _DEATHS.get(name, "nobody here knows by whom")
-        if not exc.started:
-            return WorkerDiedError(
-                f"a worker process {how} before it was ready: its own messages, above, may say why"
-            )
-    if not batch:
-        return WorkerDiedError(f"a worker process {how} while it made overviews: {why}")
-    window, ij = batch[min(getattr(exc, "progress", 0), len(batch) - 1)]
-    error = WorkerDiedError(
-        f"a worker process {how} while it worked on {describe(window)} (ij {ij}): {why}"
-    )
-    error.at(window, ij)
-    return error
+    for batch, outcomes in in_order(executor, tasks(), plan.in_flight, recover):
+        for planned in batch[: len(outcomes)]:
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Result) and outcome.pieces:
+                batches.measure(outcome.seconds, outcome.nbytes)
+            yield planned, outcome
+            del outcome

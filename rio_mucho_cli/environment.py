@@ -28,6 +28,8 @@ THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 
+_PATIENCE = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
+
 # A window's arrays are freed and made again for every window. glibc would give
 # such large pieces back to the system each time, and take them again, page by
 # page: a tenth of the time of a cheap function.
@@ -53,6 +55,27 @@ def entered(options: Mapping[str, Any]) -> Iterator[None]:
     """
     with rasterio.Env(session=DummySession()):
         rasterio.env.setenv(**options)
+        yield
+
+
+@contextmanager
+def patient_with_servers() -> Iterator[None]:
+    """Have GDAL ask a server again that answers with a passing error, or resets a connection.
+
+    What the user has set stays.
+
+    Notes
+    -----
+    GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, which is 0
+    without this, is about HTTP 429, 500, 502, 503, 504 and lost connections.
+    """
+    options = capture()
+    missing = {
+        name: value
+        for name, value in _PATIENCE.items()
+        if name not in os.environ and name not in options
+    }
+    with entered(missing):
         yield
 
 

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.delivery import Delivery
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.inputs.windows import Size, cover
-from rio_mucho_cli.ordered import Task, in_order
+from rio_mucho_cli.ordered import Recover, Task, in_order
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.work.overviews import encode_overview, make_overviews
@@ -21,7 +21,7 @@ _SIDE = 1024
 
 
 def make_rest(
-    executor: Executor, key: str, plan: Plan, delivery: Delivery
+    executor: Executor, key: str, plan: Plan, delivery: Delivery, recover: Recover
 ) -> Iterator[tuple[int, Window]]:
     """Make an output's overviews as far as they are not made; yield level and window of each part.
 
@@ -29,18 +29,16 @@ def make_rest(
     ------
     MuchoError
         If one cannot be made.
-    Lost
-        If a worker is.
     """
     for unmade in delivery.writer.unmade_overviews():
         pyramid = cast("Pyramid", delivery.plan.pyramid)
         if unmade.factors:
-            build = None, make_overviews, (key, unmade, pyramid, plan.jobs)
-            for _, error in in_order(executor, iter([build]), 1):
+            build = Task(None, make_overviews, (key, unmade, pyramid, plan.jobs))
+            for _, error in in_order(executor, iter([build]), 1, recover):
                 if error is not None:
                     raise error
         tasks = _tasks(key, unmade, delivery)
-        for (level, window), encoded in in_order(executor, tasks, plan.in_flight):
+        for (level, window), encoded in in_order(executor, tasks, plan.in_flight, recover):
             if isinstance(encoded, MuchoError):
                 raise encoded
             delivery.writer.append_overview(level, window, encoded)
@@ -68,7 +66,7 @@ def _tasks(key: str, unmade: Unmade, delivery: Delivery) -> Iterator[Task[tuple[
             arguments = (
                 key, unmade.path, number, window, profile, pyramid.block, delivery.has_mask,
             )  # fmt: skip
-            yield (level, window), encode_overview, arguments
+            yield Task((level, window), encode_overview, arguments)
 
 
 def _windows(delivery: Delivery, pyramid: Pyramid, level: int) -> list[Window]:

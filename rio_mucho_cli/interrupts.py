@@ -16,7 +16,7 @@ class Terminated(BaseException):
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
-        self.signum = signum
+        self.signum = signal.Signals(signum)
 
 
 INTERRUPTS = (KeyboardInterrupt, Terminated)
@@ -30,13 +30,17 @@ _DEFAULTS: dict[signal.Signals, Any] = {
 
 
 @contextmanager
-def once() -> Iterator[None]:
+def caught() -> Iterator[None]:
     """Turn the first signal into an exception, and ignore what follows it.
 
     Cleaning up takes a moment; a second Ctrl-C must not leave it half done.
-    After SIGTERM or SIGHUP, the process ends by that signal, as it would have
-    without cleaning up. Handlers that the program has set are left alone, and
-    so is everything in other threads than the main one.
+    Handlers that the program has set are left alone, and so is everything in
+    other threads than the main one.
+
+    Raises
+    ------
+    KeyboardInterrupt, Terminated
+        After SIGINT; after SIGTERM or SIGHUP.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -50,16 +54,27 @@ def once() -> Iterator[None]:
 
     for number in ours:
         signal.signal(number, interrupt)
-    came = None
     try:
         yield
-    except Terminated as exc:
-        came = exc.signum
     finally:
         for number in ours:
             signal.signal(number, _DEFAULTS[number])
-    if came is not None:
-        os.kill(os.getpid(), came)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """End the process by SIGTERM or SIGHUP as it would have ended, but after cleaning up.
+
+    Where somebody else catches these signals, they are left to him.
+    """
+    is_default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    try:
+        with caught():
+            yield
+    except Terminated as exc:
+        if not is_default:
+            raise
+        os.kill(os.getpid(), exc.signum)
 
 
 @contextmanager

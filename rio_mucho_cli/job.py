@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName
@@ -17,6 +17,7 @@ from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
+OnError: TypeAlias = Literal["fail", "nodata"]
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 
@@ -81,6 +82,12 @@ class Job:
         rasterio's name of it. None: nearest.
     stats : bool
         Write the statistics of all bands into the outputs' tags.
+    retries : int
+        How often a window is computed again whose worker process was killed,
+        or crashed.
+    on_error : {"fail", "nodata"}
+        What a window comes to whose function raises: the run ends, or the
+        window is nodata.
     metadata : bool
         Carry over what is said of the first input and its bands, where the
         output's correspond.
@@ -139,6 +146,8 @@ class Job:
     overviews: Sequence[int] | None = None
     overview_resampling: str | None = None
     stats: bool = False
+    retries: int = 2
+    on_error: OnError = "fail"
 
     def __post_init__(self) -> None:
         if not self.inputs and (self.profile is None or self.windows is None):
@@ -154,6 +163,10 @@ class Job:
             raise UsageError(
                 f"jobs is {self.jobs}: expected at least 1, or on the command line -1 for all CPUs"
             )
+        if self.retries < 0:
+            raise UsageError(f"retries is {self.retries}: expected 0 or more")
+        if self.on_error not in get_args(OnError):
+            raise UsageError(f"on_error is {self.on_error!r}: expected fail or nodata")
         if self.mem_limit is not None and self.mem_limit < 1:
             raise UsageError(f"the memory limit is {self.mem_limit}: expected a number of MB")
         if not isinstance(self.function, FunctionRef) and not callable(self.function):

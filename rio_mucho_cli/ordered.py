@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 P = TypeVar("P")
 
-Task: TypeAlias = "tuple[P, Callable[..., Any], tuple[Any, ...]]"
-"""What the task is about, a function for a worker, and its arguments."""
 
-
-class Lost(Exception):  # noqa: N818 (it is what happened, and not shown to anybody)
-    """A worker was lost with its task.
+@dataclass(frozen=True, slots=True)
+class Task(Generic[P]):
+    """A call that a worker makes.
 
     Attributes
     ----------
-    payload : object
-        What the task was about.
-    cause : BrokenExecutor
+    about : object
+        What it is about, for whoever takes its result.
+    function : callable
+    arguments : tuple
     """
 
-    def __init__(self, payload: Any, cause: BrokenExecutor) -> None:
-        super().__init__(str(cause))
-        self.payload = payload
-        self.cause = cause
+    about: P
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def submit(self, executor: Executor) -> Future[Any]:
+        """Hand it out."""
+        return executor.submit(self.function, *self.arguments)
+
+
+class Recover(Protocol):
+    """What is done when a worker was lost with a task."""
+
+    def __call__(
+        self, task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /
+    ) -> Any:
+        """Return the task's result after all, or raise."""
 
 
 def in_order(
-    executor: Executor, tasks: Iterator[Task[P]], in_flight: int
+    executor: Executor, tasks: Iterator[Task[P]], in_flight: int, recover: Recover
 ) -> Iterator[tuple[P, Any]]:
     """Yield what each task is about and its result, in the order of the tasks.
 
@@ -41,24 +53,21 @@ def in_order(
         The next one is taken when there is room for it.
     in_flight : int
         How many are handed out at once.
-
-    Raises
-    ------
-    Lost
-        If a worker is.
+    recover : callable
+        Gets the task whose worker was lost, how it was, and the futures of
+        all others that are handed out.
     """
-    waiting: deque[tuple[P, Future[Any]]] = deque()
+    waiting: deque[tuple[Task[P], Future[Any]]] = deque()
     while True:
         while len(waiting) < in_flight and (task := next(tasks, None)) is not None:
-            payload, function, arguments = task
-            waiting.append((payload, executor.submit(function, *arguments)))
+            waiting.append((task, task.submit(executor)))
         if not waiting:
             return
-        payload, future = waiting.popleft()
+        task, future = waiting.popleft()
         try:
             result = future.result()
         except BrokenExecutor as exc:
-            raise Lost(payload, exc) from None
+            result = recover(task, exc, [other for _, other in waiting])
         del future  # nothing keeps a result that has been written
-        yield payload, result
+        yield task.about, result
         del result

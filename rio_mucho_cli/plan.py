@@ -156,4 +156,5 @@ def order_for(job: Job, plan: Plan) -> Order:
         height=plan.outputs[0].size.height,
         wanted=tuple(output.wanted for output in plan.outputs),
         plain=job.plain,
+        tolerant=job.on_error == "nodata",
     )

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A window that is nodata because its function raised.
+
+    Attributes
+    ----------
+    window : rasterio.windows.Window, or the caller's own window
+    ij : tuple of int
+    message : str
+        What was raised, on one line.
+    """
+
+    window: Any
+    ij: Any
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,10 @@ class Report:
         Reading, in the function, and encoding: each the sum over all workers.
     write_seconds : float
         Writing, in the parent; with encoding where workers do not do that.
+    failed : tuple of Failure
+        Windows that are nodata because their function raised.
+    retried : int
+        How often something was done again because a worker process died.
     """
 
     windows: int
@@ -33,3 +55,5 @@ class Report:
     call_seconds: float
     encode_seconds: float
     write_seconds: float
+    failed: tuple[Failure, ...] = ()
+    retried: int = 0

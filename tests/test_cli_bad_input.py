@@ -211,7 +211,8 @@ def test_a_worker_that_dies(mucho, tmp_path, leftovers):
     one_error_line(
         result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
     )
-    assert "fewer jobs or smaller windows need less" in result.stderr
+    assert ", 3 times, at last with no other beside it: the system usually" in result.stderr
+    assert "smaller --windows, fewer --jobs or a --mem-limit need less" in result.stderr
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
 

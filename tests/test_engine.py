@@ -203,7 +203,7 @@ def die(data, window, ij, global_args):
 )
 def test_a_worker_that_dies_is_noticed_and_its_window_named(job, tmp_path, how, says, leftovers):
     with pytest.raises(WorkerDiedError) as caught:
-        run(job(die, global_args={"how": how}, executor="processes", jobs=2))
+        run(job(die, global_args={"how": how}, executor="processes", jobs=2, retries=0))
     assert says in str(caught.value)
     assert ("with exit status 7" if how == "exit" else f"by {how} ") in str(caught.value)
     assert "while it worked on window rows 16:32, columns 16:32 (ij (1, 1)): " in str(caught.value)

@@ -63,6 +63,8 @@ class Order:
         One for each output.
     plain : bool
         Call the function with arrays and the global args by their names.
+    tolerant : bool
+        Windows whose function raises are nodata.
     env : Mapping
         GDAL options to set, or None to keep those of the calling thread.
     """
@@ -74,6 +76,7 @@ class Order:
     height: int
     wanted: tuple[Wanted, ...] = (Wanted(),)
     plain: bool = False
+    tolerant: bool = False
     env: Mapping[str, Any] | None = None
 
     def packed(self) -> bytes:

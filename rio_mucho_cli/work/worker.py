@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli import environment
-from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
@@ -232,18 +232,38 @@ def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
 
 
 def work_all(key: str, batch: Sequence[PlannedWindow]) -> list[Result | MuchoError]:
-    """Work on windows one after the other, up to the first error.
+    """Work on windows one after the other, up to the first error that ends the run.
 
     Small windows travel together, because sending a task takes as long as
     working on one of them.
     """
-    outcomes = []
+    outcomes: list[Result | MuchoError] = []
     for done, planned in enumerate(batch):
         _note_progress(done)
         outcomes.append(work(key, planned))
-        if isinstance(outcomes[-1], MuchoError):
+        if is_fatal(outcomes[-1], tolerant=_is_tolerant(key)):
             break
     return outcomes
+
+
+def is_fatal(outcome: Result | MuchoError, *, tolerant: bool) -> bool:
+    """Whether what came of a window ends the run.
+
+    Parameters
+    ----------
+    outcome : Result or MuchoError
+    tolerant : bool
+        Windows whose function raises are nodata.
+    """
+    if not isinstance(outcome, MuchoError):
+        return False
+    is_windows = isinstance(outcome, MuchoChildError) and outcome.window is not None
+    return not (tolerant and is_windows)
+
+
+def _is_tolerant(key: str) -> bool:
+    order = _orders.get(key)
+    return isinstance(order, Order) and order.tolerant
 
 
 def note_progress_with(note: Callable[[int], Any]) -> None:

@@ -1,0 +1,132 @@
+"""Workers that die: their windows are computed again, and one that kills them is named."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from typing import Any
+
+from rio_mucho_cli.errors import WorkerDiedError
+from rio_mucho_cli.executors.processes import ProcessDiedError
+from rio_mucho_cli.inputs.windows import PlannedWindow, describe
+from rio_mucho_cli.memory import MB
+from rio_mucho_cli.ordered import Task
+from rio_mucho_cli.work.worker import is_fatal, work_all
+
+log = logging.getLogger(__name__)
+
+_MEANINGS = {
+    "SIGKILL": "the system usually does that when memory runs out: "
+    "smaller --windows, fewer --jobs or a --mem-limit need less",
+    "SIGSEGV": "that is usually native code, in a library that the function calls",
+    "SIGABRT": "that is usually native code, in a library that the function calls",
+    "SIGBUS": "that is usually an input that shrank, or a full disk behind a memory map",
+}
+
+
+class Retries:
+    """Does again what a worker was lost with.
+
+    Parameters
+    ----------
+    executor : Executor
+    most : int
+        How often a window is computed again; the last time alone, so that no
+        other one can be the cause.
+    tolerant : bool
+        Windows whose function raises are nodata.
+
+    Attributes
+    ----------
+    count : int
+        How often something was done again.
+    """
+
+    def __init__(self, executor: Executor, most: int, *, tolerant: bool) -> None:
+        self._executor = executor
+        self._tolerant = tolerant
+        self._most = most
+        self.count = 0
+
+    def __call__(
+        self, task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /
+    ) -> Any:
+        """Return the task's result after all.
+
+        Raises
+        ------
+        WorkerDiedError
+            If its worker is lost again and again.
+        """
+        if task.function is not work_all:
+            return self._again(task, lost, others)
+        key, batch = task.arguments
+        guilty = min(getattr(lost, "progress", 0), len(batch) - 1)
+        outcomes: list[Any] = []
+        for number, planned in enumerate(batch):
+            # Alone in its batch it can be named, if it dies again.
+            single = Task([planned], work_all, (key, [planned]))
+            outcomes += self._again(single, lost if number == guilty else None, others)
+            if is_fatal(outcomes[-1], tolerant=self._tolerant):
+                break
+        return outcomes
+
+    def _again(
+        self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
+    ) -> Any:
+        deaths = 0 if lost is None else 1
+        while True:
+            if lost is not None:
+                died = _described(lost, task.about, deaths, alone=1 < deaths > self._most)
+                if deaths > self._most or not getattr(lost, "started", False):
+                    raise died
+                log.warning("%s; it is done again", died)
+                self.count += 1
+                if deaths == self._most:
+                    wait(others)
+            try:
+                return task.submit(self._executor).result()
+            except BrokenExecutor as exc:
+                lost, deaths = exc, deaths + 1
+
+
+def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
+    """Name the window that was being worked on, and what the signal means."""
+    how, why = "was lost", str(lost)
+    if isinstance(lost, ProcessDiedError):
+        how = f"ended with exit status {lost.exitcode}"
+        why = "the function, or a library that it calls, ended the process"
+        if lost.exitcode < 0:
+            name = _name_of_signal(-lost.exitcode)
+            how, why = f"was killed by {name}", _MEANINGS.get(name, "nobody here knows by whom")
+        if not lost.started:
+            return WorkerDiedError(
+                f"a worker process {how} before it was ready: its own messages, above, may say why"
+            )
+        if lost.peak is not None:
+            how += f", at {lost.peak // MB} MB of memory,"
+    often = f", {times} times{', at last with no other beside it' if alone else ''}"
+    often = often if times > 1 else ""
+    planned = _window_of(about)
+    if planned is None:
+        return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
+    window, ij = planned
+    error = WorkerDiedError(
+        f"a worker process {how} while it worked on {describe(window)} (ij {ij}){often}: {why}"
+    )
+    error.at(window, ij)
+    return error
+
+
+def _window_of(about: Any) -> PlannedWindow | None:
+    match about:
+        case [(window, ij), *_]:
+            return window, ij
+    return None
+
+
+def _name_of_signal(number: int) -> str:
+    names = {int(each): each.name for each in signal.Signals}
+    return names.get(number, f"signal {number}")
