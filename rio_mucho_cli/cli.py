@@ -231,6 +231,12 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     show_default=True,
     help="If the function raises: end the run, or make the window nodata, and exit with 3.",
 )
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with what an interrupted run of the same command has done; leave what this one "
+    "has done, in OUTPUT.mucho-partial, if it is interrupted.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
 def mucho(
@@ -268,6 +274,7 @@ def mucho(
     mem_limit: int | None,
     retries: int,
     on_error: Any,
+    resume: bool,
     quiet: bool,
 ) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
@@ -338,11 +345,12 @@ def mucho(
                 mem_limit=mem_limit,
                 retries=retries,
                 on_error=on_error,
+                resume=resume,
             )
     except INTERRUPTS as exc:
         signum = exc.signum if isinstance(exc, Terminated) else signal.SIGINT
         how = "Interrupted" if signum == signal.SIGINT else f"Ended by {signum.name}"
-        click.echo(f"{how}: {output} was not written.", err=True)
+        click.echo(f"{how}: {output} was not written.{_kept(output, resume)}", err=True)
         _leave(_BY_SIGNAL + signum)
 
 
@@ -393,7 +401,8 @@ def _run(
         with caught(), _bar(quiet) as listen:
             report = engine.run(job, listen)
     except MuchoError as exc:
-        raise _failure(exc) from None
+        kept = _kept(output, given["resume"])
+        raise _failure(exc, kept) from None
     if report.failed:
         _list_failed(report)
         sys.exit(_LEFT_OUT)
@@ -469,8 +478,9 @@ def _bar(quiet: bool) -> Iterator[Listener]:
 
         def show(event: Event) -> None:
             match event:
-                case RunStarted(windows=windows, overviews=overviews):
+                case RunStarted(windows=windows, overviews=overviews, done=done):
                     bar.length = windows + overviews
+                    bar.update(done)
                     bar.render_progress()
                 case WindowDone() | OverviewDone():
                     bar.update(1)
@@ -483,7 +493,17 @@ def _bar(quiet: bool) -> Iterator[Listener]:
         yield listen
 
 
-def _failure(exc: MuchoError) -> click.ClickException:
+def _kept(output: str, resume: bool) -> str:
+    """Say where what was done is kept, if it is."""
+    from rio_mucho_cli.outputs.target import journal_of, partial_folder
+
+    if not resume or not journal_of(output).exists():
+        return ""
+    folder = partial_folder(output).name
+    return f" What was done is in {folder}: the same command goes on with it."
+
+
+def _failure(exc: MuchoError, kept: str) -> click.ClickException:
     """Say an error as the command line says it."""
     from rio_mucho_cli.errors import MuchoChildError, UsageError
 
@@ -495,7 +515,9 @@ def _failure(exc: MuchoError) -> click.ClickException:
     if isinstance(exc, MuchoChildError):
         click.echo(exc.formatted, err=True, nl=False)
         message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
-    return _WrongUsage(message) if isinstance(exc, UsageError) else _Failed(message)
+    if isinstance(exc, UsageError):
+        return _WrongUsage(message)
+    return _Failed(f"{message}.{kept}" if kept else message)
 
 
 def _leave(status: int) -> None:

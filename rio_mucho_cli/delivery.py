@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rio_mucho_cli.errors import ResultError, UsageError
+import numpy as np
+
+from rio_mucho_cli.canonical import digest
+from rio_mucho_cli.errors import OutputError, ResultError, UsageError, one_line
+from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
+from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics
 from rio_mucho_cli.outputs.writers import Writer, make_writer
+from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
 
 log = logging.getLogger(__name__)
@@ -32,6 +38,8 @@ class Delivery:
         The output has an internal mask.
     statistics : tuple of BandStatistics
         Of its bands, as far as they have come.
+    digest : str or None
+        Which run it is, if it can be resumed.
     """
 
     job: Job
@@ -40,6 +48,7 @@ class Delivery:
     form: tuple[int, str, bool] | None = None
     has_mask: bool = False
     statistics: tuple[BandStatistics, ...] = ()
+    digest: str | None = None
 
     @classmethod
     def to(cls, job: Job, plan: OutputPlan) -> Delivery:
@@ -54,8 +63,68 @@ class Delivery:
             pyramid=plan.pyramid,
             cog=plan.format.cog,
             statistics=job.stats,
+            resume=job.resume,
         )
         return cls(job, plan, writer)
+
+    def open_log(self, run: Mapping[str, Any], windows: Sequence[PlannedWindow]) -> int:
+        """Open the journal; return how many windows an earlier run has done.
+
+        Parameters
+        ----------
+        run : Mapping
+            Its fingerprint.
+        windows : sequence of (window, ij)
+        """
+        self.digest = digest(run)
+        return self.writer.open_log(run, windows, overwrite=self.job.overwrite)
+
+    def restore(self, windows: int) -> list[Failure]:
+        """Take up so many windows of an earlier run; return those that failed.
+
+        Raises
+        ------
+        OutputError
+            If what is said of them makes no sense.
+        """
+        try:
+            states = self.writer.restrict(windows)
+            state = states[-1]
+            count, dtype, masked = state["form"]
+            if type(count) is not int or count < 1 or np.dtype(dtype).kind not in "iufc":
+                raise ValueError("no form of a result")
+            self.form = count, str(np.dtype(dtype).name), bool(masked)
+            self.statistics = tuple(map(BandStatistics.from_json, state["statistics"]))
+            failed = [Failure.from_json(value) for each in states for value in each["failed"]]
+            self.begin(*self.form)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
+            raise OutputError(
+                f"the journal of {self.plan.output.path} makes no sense ({one_line(exc)}): "
+                "pass --overwrite to begin anew, after removing it"
+            ) from None
+        return failed
+
+    def note(self, number: int, failed: Sequence[Failure]) -> bool:
+        """Write down that all windows up to a number are written.
+
+        Parameters
+        ----------
+        number : int
+            Of the last one, in the plan.
+        failed : sequence of Failure
+            Those of them that have failed since the last note.
+
+        Returns
+        -------
+        bool
+            False if there is nothing yet to note it of.
+        """
+        state = {
+            "form": self.form,
+            "statistics": [band.as_json() for band in self.statistics],
+            "failed": [failure.as_json() for failure in failed],
+        }
+        return self.writer.note(number, state)
 
     def append(self, window: Any, ij: Any, piece: Piece) -> None:
         """Write one result; the first one settles what the output is."""
@@ -126,7 +195,10 @@ class Delivery:
         # What is skipped must not look like pixels.
         leaves_out = self.job.skip_masked or self.job.on_error == "nodata"
         self.has_mask = masked or (leaves_out and profile.get("nodata") is None)
-        self.writer.begin(profile, masked=self.has_mask, metadata=self.plan.metadata)
+        metadata = self.plan.metadata
+        if self.digest is not None:
+            metadata = (metadata or Metadata()).with_digest(self.digest)
+        self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
 
 
 def open_deliveries(job: Job, plans: Sequence[OutputPlan]) -> list[Delivery]:

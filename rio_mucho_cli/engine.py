@@ -14,11 +14,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 from rasterio.env import env_ctx_if_needed
 
@@ -33,6 +34,7 @@ from rio_mucho_cli.environment import (
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import open_executor
+from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
@@ -41,6 +43,7 @@ from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Failure, Report
+from rio_mucho_cli.resuming import check_can_resume, is_done, with_earlier_windows
 from rio_mucho_cli.work.worker import Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -88,13 +91,19 @@ class _Run:
     committed: bool = False
     failed: list[Failure] = field(default_factory=list)
     retried: int = 0
+    resumed: int = 0
+    # Windows that have failed and are in no journal yet.
+    unnoted: list[Failure] = field(default_factory=list)
 
     def run(self) -> Report:
-        job = self.job
-        plan = make_plan(job)
+        if self.job.resume:
+            check_can_resume(self.job)
+        plan = make_plan(with_earlier_windows(self.job))
         log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, plan.executor)
+        run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
-            self._run(plan)
+            if run is None or not is_done(self.job, run):
+                self._run(plan, run)
         except KeyboardInterrupt:
             if not self.committed:
                 raise  # else the output is there: it came too late
@@ -109,22 +118,25 @@ class _Run:
             write_seconds=self.write_seconds,
             failed=tuple(self.failed),
             retried=self.retried,
+            resumed=self.resumed,
         )
 
-    def _run(self, plan: Plan) -> None:
-        """Work on all windows, and commit."""
+    def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
+        """Work on all windows that an earlier run has not done, and commit."""
         job = self.job
         key = uuid.uuid4().hex
         deliveries = open_deliveries(job, plan.outputs)
         writers = [delivery.writer for delivery in deliveries]
-        with (
-            discarded_on_error(writers),
-            cache_held(plan.cache),
-            open_executor(plan.executor, plan.jobs, key, order_for(job, plan)) as executor,
-        ):
-            self.listen(RunStarted(len(plan.windows), count_windows(deliveries)))
+        with discarded_on_error(writers), cache_held(plan.cache), ExitStack() as stack:
+            if run is not None:
+                self._take_up(deliveries, run, plan)
+            executor = stack.enter_context(
+                open_executor(plan.executor, plan.jobs, key, order_for(job, plan))
+            )
+            self.listen(RunStarted(len(plan.windows), count_windows(deliveries), self.done))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
-            for planned, outcome in _work_on_windows(executor, key, plan, recover):
+            rest = plan.windows[self.done :]
+            for planned, outcome in _work_on_windows(executor, key, plan, rest, recover):
                 self._append(deliveries, planned, self._accepted(outcome))
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
@@ -137,6 +149,15 @@ class _Run:
             self.committed = True
             self.write_seconds += time.perf_counter() - started
 
+    def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
+        """Find out what an earlier run has done, and go on from there."""
+        done = min(delivery.open_log(run, plan.windows) for delivery in deliveries)
+        if done:
+            for delivery in deliveries:
+                self.failed = delivery.restore(done)
+            self.done = self.resumed = done
+            log.info("%d of %d windows are done", done, len(plan.windows))
+
     def _accepted(self, outcome: Result | MuchoError) -> Result:
         """Return a result; of a window whose function raised, an empty one, if that is wanted."""
         if not isinstance(outcome, MuchoError):
@@ -148,6 +169,7 @@ class _Run:
         if not self.failed:
             log.warning("%s", cast("MuchoChildError", outcome).formatted.rstrip())
         self.failed.append(Failure(outcome.window, outcome.ij, str(outcome.args[0])))
+        self.unnoted.append(self.failed[-1])
         return Result((), 0.0, 0.0, 0.0)
 
     def _append(
@@ -158,6 +180,9 @@ class _Run:
         started = time.perf_counter()
         for delivery, piece in zip(deliveries, result.pieces, strict=False):
             delivery.append(window, ij, piece)
+        if self.job.resume:
+            noted = [delivery.note(self.done, self.unnoted) for delivery in deliveries]
+            self.unnoted = [] if all(noted) else self.unnoted
         self.write_seconds += time.perf_counter() - started
         self.read_seconds += result.read_seconds
         self.call_seconds += result.call_seconds
@@ -176,13 +201,17 @@ class _Run:
 
 
 def _work_on_windows(
-    executor: Executor, key: str, plan: Plan, recover: Recover
+    executor: Executor,
+    key: str,
+    plan: Plan,
+    windows: Sequence[PlannedWindow],
+    recover: Recover,
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
-    batches = Batches(len(plan.windows), plan.in_flight)
+    batches = Batches(len(windows), plan.in_flight)
 
     def tasks() -> Iterator[Task[list[PlannedWindow]]]:
-        rest = iter(plan.windows)
+        rest = iter(windows)
         while batch := list(islice(rest, batches.next_size())):
             yield Task(batch, work_all, (key, batch))
 

@@ -85,6 +85,9 @@ class Job:
     retries : int
         How often a window is computed again whose worker process was killed,
         or crashed.
+    resume : bool
+        Go on with what an earlier run of the same job has done, and leave
+        what this one has done if it does not come to its end.
     on_error : {"fail", "nodata"}
         What a window comes to whose function raises: the run ends, or the
         window is nodata.
@@ -147,6 +150,7 @@ class Job:
     overview_resampling: str | None = None
     stats: bool = False
     retries: int = 2
+    resume: bool = False
     on_error: OnError = "fail"
 
     def __post_init__(self) -> None:

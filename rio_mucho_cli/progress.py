@@ -18,10 +18,13 @@ class RunStarted:
     windows : int
     overviews : int
         Parts of overviews that are made after the last window.
+    done : int
+        Windows that an earlier run has done.
     """
 
     windows: int
     overviews: int = 0
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)

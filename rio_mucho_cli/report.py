@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rasterio.windows import Window
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -21,6 +23,16 @@ class Failure:
     window: Any
     ij: Any
     message: str
+
+    def as_json(self) -> list[Any]:
+        """Return it as what JSON can say."""
+        return [[int(value) for value in self.window.flatten()], list(self.ij), self.message]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Failure:
+        """Undo `as_json`; raise ValueError or TypeError if it is something else."""
+        (*ends,), (row, col), message = value
+        return cls(Window(*map(int, ends)), (int(row), int(col)), str(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,8 @@ class Report:
         Windows that are nodata because their function raised.
     retried : int
         How often something was done again because a worker process died.
+    resumed : int
+        How many windows an earlier run had done.
     """
 
     windows: int
@@ -57,3 +71,4 @@ class Report:
     write_seconds: float
     failed: tuple[Failure, ...] = ()
     retried: int = 0
+    resumed: int = 0

@@ -17,25 +17,31 @@ import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import FileIO
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
+from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.kept import KeptLevel
+from rio_mucho_cli.outputs.log import Log
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, overview_profile
 from rio_mucho_cli.outputs.profile import Layout, is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.tables import Tables
-from rio_mucho_cli.outputs.target import Target
+from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.templates import metadata_text, overview_template
 from rio_mucho_cli.outputs.tiff import METADATA, Directory
+
+_HEADER = "header.tif"
+_NOTHING = np.zeros(0, np.uint8)
 
 
 class BlockWriter:
@@ -43,7 +49,7 @@ class BlockWriter:
 
     Parameters
     ----------
-    target : Target
+    target : Target or Inner
     options : Mapping
         The creation options that the user gave.
     layout : Layout
@@ -56,7 +62,7 @@ class BlockWriter:
 
     def __init__(
         self,
-        target: Target,
+        target: Target | Inner,
         options: Mapping[str, str],
         layout: Layout,
         pyramid: Pyramid | None = None,
@@ -75,6 +81,52 @@ class BlockWriter:
         # Overviews that GDAL makes in the finished file.
         self._left_to_gdal: Pyramid | None = None
         self._statistics: Sequence[Mapping[str, str]] = ()
+        self._log: Log | None = None
+        # What has been appended since the last note: blocks, and the sizes of all.
+        self._fresh: list[Any] = []
+        self._sizes: list[list[list[int]]] = []
+
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Open the journal; return how many windows an earlier run has done."""
+        self._windows = windows
+        self._log = Log.take_up(self.target, fingerprint, len(windows), overwrite=overwrite)
+        return self._log.done
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Take up so many windows of the earlier run, at the beginning; return its states."""
+        log = cast("Log", self._log)
+        log.restrict(windows)
+        return log.states()
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Write down that all windows up to a number have been appended.
+
+        Parameters
+        ----------
+        number : int
+            Of the last one, in the plan.
+        state : Mapping
+            What is to be known again, as JSON.
+
+        Returns
+        -------
+        bool
+            False before `begin`: there is no file yet.
+        """
+        if self._log is None:
+            return True
+        if self._file is None:
+            return False
+        begin = self._end - sum(part.nbytes for part in self._fresh)
+        self._log.note(number, begin, self._fresh, self._sizes, state, self._file)
+        self._fresh, self._sizes = [], []
+        return True
 
     def begin(
         self,
@@ -86,7 +138,7 @@ class BlockWriter:
         """Have GDAL write the header: a file in which every block is missing."""
         self._size = Size(int(profile["width"]), int(profile["height"]))
         self._metadata = metadata
-        path, name = self.target.temporary, self.target.path
+        path, name = self._header_path(), self.target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
         dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
@@ -100,7 +152,7 @@ class BlockWriter:
             with gdal.internal_masks(True):
                 dst.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
         gdal.close(dst, name)
-        self._file = path.open("r+b", buffering=0)
+        self._file = self._opened(path)
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
             self._is_big = header[2] == 43 or header[3] == 43
             self._directories = Directory.read_all(header)
@@ -118,6 +170,50 @@ class BlockWriter:
             self._left_to_gdal, self._pyramid = self._pyramid, None
         if self._pyramid is not None:
             self._begin_overviews(self._pyramid, profile, metadata, masked=masked)
+        if self._log is not None and self._log.records:
+            self._restore(self._log)
+
+    def _header_path(self) -> Path:
+        """Return where GDAL writes the header: aside, if there are blocks behind an earlier one."""
+        path = self.target.temporary
+        if self._log is not None and self._log.records:
+            return path.with_name(_HEADER)
+        return path
+
+    def _opened(self, path: Path) -> FileIO:
+        """Open the file with its header and, if there are, the blocks of an earlier run."""
+        if self._log is None or not self._log.records:
+            return path.open("r+b", buffering=0)
+        file, header = cast("FileIO", self._log.file), path.read_bytes()
+        path.unlink()
+        if len(header) != self._log.records[0].begin:
+            raise OutputError(
+                f"{self.target.journal} does not fit this GDAL: pass --overwrite to begin anew"
+            )
+        # The tables in it may have been filled in, and what comes last is not in the journal.
+        file.truncate(self._log.records[-1].end)
+        write_at(file, header, 0)
+        return file
+
+    def _restore(self, log: Log) -> None:
+        """Fill the tables with the blocks of an earlier run."""
+        for record in log.records:
+            end = record.begin
+            sizes = log.sizes(record)
+            window = self._windows[record.window][0]
+            # A window that was skipped has none.
+            for level, of_level in enumerate(sizes):
+                place = self._window_of(level, window)
+                for tables, part in zip(self._levels[level], of_level, strict=True):
+                    blocks = Encoded(_NOTHING, np.array(part, np.int64), tables.decoding)
+                    end = tables.place(place, blocks, end)
+
+    def _window_of(self, level: int, window: Window) -> Window:
+        """Return the window of a level that a window of the raster covers."""
+        if level == 0:
+            return window
+        pyramid = cast("Pyramid", self._pyramid)
+        return scaled(window, pyramid.factors[level - 1], self._levels[level][0].size)
 
     def _is_local(self, pyramid: Pyramid, masked: bool) -> bool:
         """Whether workers make the overviews.
@@ -159,19 +255,22 @@ class BlockWriter:
 
     def append(self, window: Any, data: Encoded) -> None:
         """Append the encoded blocks of a window, and of its overviews."""
-        self.append_overview(0, window, data)
-        pyramid = self._pyramid
-        if pyramid is None:
-            return
-        for level, overview in enumerate(data.overviews, start=1):
-            size = self._levels[level][0].size
-            self.append_overview(level, scaled(window, pyramid.factors[level - 1], size), overview)
+        overviews = data.overviews if self._pyramid is not None else ()
+        for level, part in enumerate([data, *overviews]):
+            written = self._append(level, self._window_of(level, window), part)
+            if self._log is not None:
+                self._fresh += [each.content for each in written]
+                self._sizes.append([each.sizes.tolist() for each in written])
         if self._kept is not None:
-            factor = pyramid.factors[pyramid.kept - 1]
+            factor = cast("Pyramid", self._pyramid).factors[cast("Pyramid", self._pyramid).kept - 1]
             self._kept.write(scaled(window, factor, self._kept.size), data.kept)
 
     def append_overview(self, level: int, window: Window, data: Encoded) -> None:
-        """Append the encoded blocks of a window of a level; 0 is the raster."""
+        """Append the encoded blocks of a window of a level that windows did not have."""
+        self._append(level, window, data)
+
+    def _append(self, level: int, window: Window, data: Encoded) -> list[Encoded]:
+        """Append the encoded blocks of a window of a level; return them, and those of its mask."""
         parts = [data]
         tables = self._levels[level]
         if len(tables) > 1:
@@ -180,6 +279,7 @@ class BlockWriter:
             end = each.place(window, part, self._end)
             self._write(part.content, self._end)
             self._end = end
+        return parts
 
     def unmade_overviews(self) -> Sequence[Unmade]:
         """Say what overviews are to be made, by whom they can be made, and of what.
@@ -217,9 +317,13 @@ class BlockWriter:
             build_aside(str(self.target.temporary), self._left_to_gdal)
 
     def discard(self) -> None:
-        """Remove what there is."""
+        """Remove what there is, unless a later run is to go on with it."""
         if self._kept is not None:
             self._kept.close()
+        if self._log is not None:
+            self._log.leave(self._file)
+            if not self._log.noted:
+                self.target.remove_all_but()
         if self._file is not None:
             self._file.close()
         self.target.discard()
@@ -301,12 +405,8 @@ class BlockWriter:
         return cast("Encoded", encode(array, profile, masked=True).mask)
 
     def _write(self, data: Any, offset: int) -> None:
-        """Write all of it: without a buffer, a write may take a part only."""
-        file = cast("FileIO", self._file)
-        rest = memoryview(data)
+        """Write all of it, or raise OutputError."""
         try:
-            file.seek(offset)
-            while rest:
-                rest = rest[file.write(rest) :]
+            write_at(cast("FileIO", self._file), data, offset)
         except OSError as exc:
             raise OutputError(f"{self.target.path} cannot be written: {exc.strerror}") from None

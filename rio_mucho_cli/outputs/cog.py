@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import is_no, is_yes
 from rio_mucho_cli.outputs.pyramid import Unmade
-from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.tiff import Directory
 
 _NAME = "unordered.tif"
@@ -54,20 +54,19 @@ class CogWriter:
     options : Mapping
         The creation options that the user gave.
     make_writer : callable
-        Makes the writer for the GeoTIFF, from a Target and these options.
+        Makes the writer for the GeoTIFF, from its place and these options.
     """
 
     def __init__(
         self,
         target: Target,
         options: Mapping[str, str],
-        make_writer: Callable[[Target, Mapping[str, str]], Any],
+        make_writer: Callable[[Inner, Mapping[str, str]], Any],
     ) -> None:
         self.target: Target = target
         self._bigtiff = options.get("bigtiff")
-        self._place = target.temporary.with_name(_NAME)
-        inner = Target(str(self._place), overwrite=False, inputs=[])
-        inner.path = target.path
+        inner = target.within(_NAME)
+        self._place = inner.temporary
         self._writer = make_writer(inner, options)
 
     def begin(
@@ -83,6 +82,27 @@ class CogWriter:
     def append(self, window: Any, data: Any) -> None:
         """Append the encoded blocks of a window, and of its overviews."""
         self._writer.append(window, data)
+
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Open the journal of the GeoTIFF."""
+        done: int = self._writer.open_log(fingerprint, windows, overwrite=overwrite)
+        return done
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Take up so many windows of an earlier run."""
+        states: Sequence[Mapping[str, Any]] = self._writer.restrict(windows)
+        return states
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Write down that all windows up to a number are written."""
+        noted: bool = self._writer.note(number, state)
+        return noted
 
     def unmade_overviews(self) -> Sequence[Unmade]:
         """Say what overviews are to be made, and of what."""
@@ -100,7 +120,6 @@ class CogWriter:
     def finish(self) -> None:
         """Finish the GeoTIFF, and put its blocks in order."""
         self._writer.finish()
-        publish([self._writer.target])
         try:
             rearrange(self._place, self.target.temporary, self._bigtiff)
         except OSError as exc:

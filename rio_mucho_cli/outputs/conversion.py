@@ -20,12 +20,13 @@ import rasterio.shutil
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.overviews import run_aside
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import Unmade
-from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.outputs.target import Target
 
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
 """Creation options of the GeoTIFF that is converted."""
@@ -75,8 +76,9 @@ class ConvertingWriter:
         self.target: Target = target
         self._conversion = conversion
         self._asked = asked
-        self._place = target.temporary.with_name(_NAME)
-        self._writer = make_writer(Target(str(self._place), overwrite=False, inputs=[]))
+        inner = target.within(_NAME)
+        self._place = inner.temporary
+        self._writer = make_writer(inner)
 
     def begin(
         self,
@@ -101,6 +103,27 @@ class ConvertingWriter:
         """Write one window."""
         self._writer.append(window, data)
 
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Open the journal of the GeoTIFF."""
+        done: int = self._writer.open_log(fingerprint, windows, overwrite=overwrite)
+        return done
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Take up so many windows of an earlier run."""
+        states: Sequence[Mapping[str, Any]] = self._writer.restrict(windows)
+        return states
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Write down that all windows up to a number are written."""
+        noted: bool = self._writer.note(number, state)
+        return noted
+
     def unmade_overviews(self) -> Sequence[Unmade]:
         """Return nothing: the format has none, or GDAL makes them."""
         return ()
@@ -116,7 +139,6 @@ class ConvertingWriter:
     def finish(self) -> None:
         """Finish the GeoTIFF, and convert it."""
         self._writer.finish()
-        publish([self._writer.target])
         output = self.target.temporary
         run_aside(partial(self._convert, self._place, output, environment.capture()))
         if not output.exists() or (output.is_file() and not output.stat().st_size):

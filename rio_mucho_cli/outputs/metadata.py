@@ -10,9 +10,11 @@ from rasterio.enums import ColorInterp
 
 # Where `rio overview` keeps what it needs to make overviews anew.
 _OVERVIEWS = "rio_overview"
+# Where a run that can be resumed says which one it was.
+_RUN, _DIGEST = "RIO_MUCHO", "RUN"
 # Namespaces in which GDAL tells what it sees in a file, not what was put there.
 _OF_THE_FILE = {
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds", _OVERVIEWS,
+    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds", _OVERVIEWS, _RUN,
 }  # fmt: skip
 # Tags that are about pixels, which are others now.
 _OF_PIXELS = ("STATISTICS_", "HISTOGRAM_", "OVR_RESAMPLING_ALG")
@@ -104,6 +106,10 @@ class Metadata:
         """Say how overviews are made, where `rio overview` looks for it."""
         return replace(self, tags={**self.tags, _OVERVIEWS: {"resampling": resampling}})
 
+    def with_digest(self, digest: str) -> Metadata:
+        """Say which run the output is of."""
+        return replace(self, tags={**self.tags, _RUN: {_DIGEST: digest}})
+
     def write(self, dst: Any, compress: str = "") -> None:
         """Put it into a dataset that is open for writing, and has no pixels yet.
 
@@ -144,6 +150,12 @@ class Metadata:
         if all(same) and any(pair != (1.0, 0.0) for pair in scales):
             dst.scales, dst.offsets = zip(*scales, strict=True)
         return colormaps
+
+
+def digest_of(src: Any) -> str | None:
+    """Return which run an open dataset is of, if that is said in it."""
+    digest: str | None = src.tags(ns=_RUN).get(_DIGEST)
+    return digest
 
 
 def write_band_tags(dst: Any, tags: Sequence[Mapping[str, str]]) -> None:

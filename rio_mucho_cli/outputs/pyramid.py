@@ -17,7 +17,7 @@ first such level on, GDAL makes all levels at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rasterio.enums import OverviewResampling
 from rasterio.windows import Window
@@ -117,6 +117,11 @@ def plan_pyramid(
         if encoded < len(powers):
             kept = encoded + 1 if halves(encoded + 1) else encoded
     return Pyramid(powers, resampling, block, encoded, kept)
+
+
+def without_kept(pyramid: Pyramid) -> Pyramid:
+    """Return a pyramid of which nothing is kept but what is in the output itself."""
+    return replace(pyramid, kept=0)
 
 
 def default_factors(width: int, height: int, smallest: int = _SMALLEST) -> tuple[int, ...]:
@@ -233,12 +238,14 @@ def unmade(
     if rest and cascades and pyramid.resampling == "nearest":
         # Beside a file, GDAL makes each of the raster. Of what it has made
         # there, it makes the others as it should.
-        found.append(Unmade(path, (2,), True, ((1, 1),)))
-        if len(rest) > 1:
-            found.append(_made_of(f"{path}.ovr", rest[1:], 1))
+        first = tuple((level, level) for level in rest if level == 1)
+        found.append(Unmade(path, (2,), True, first))
+        if rest != [1]:
+            found.append(_made_of(f"{path}.ovr", [level for level in rest if level > 1], 1))
     elif rest:
-        pairs = tuple((level, number) for number, level in enumerate(rest, start=1))
-        found.append(Unmade(path, tuple(2**level for level in rest), True, pairs))
+        # From the first one on, or the others would not be made of it.
+        factors = tuple(2**level for level in range(1, len(pyramid.factors) + 1))
+        found.append(Unmade(path, factors, True, tuple((level, level) for level in rest)))
     return found
 
 

@@ -139,13 +139,13 @@ class Contents(NamedTuple):
     end: Mark
 
 
-def read(file: FileIO) -> Contents:
-    """Read a journal up to the first record that is not whole.
+def read_header(file: FileIO) -> tuple[dict[str, Any], Mark]:
+    """Read the header of a journal, and no more.
 
     Raises
     ------
     ValueError
-        If there is no header: it is damaged, or no journal.
+        If there is none: it is damaged, or no journal.
     """
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
@@ -159,6 +159,19 @@ def read(file: FileIO) -> Contents:
         raise ValueError("its header is nested without end") from None
     if not isinstance(header, dict):
         raise ValueError("its header is no object")
+    return header, begin
+
+
+def read(file: FileIO) -> Contents:
+    """Read a journal up to the first record that is not whole.
+
+    Raises
+    ------
+    ValueError
+        If there is no header: it is damaged, or no journal.
+    """
+    size = os.fstat(file.fileno()).st_size
+    header, begin = read_header(file)
     records, end = [], begin
     while found := end.read(file, size):
         body, behind = found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -85,6 +85,29 @@ class BandStatistics:
                 measured = _measure(kept) if kept.size else cls(0)
                 found = found.merged(replace(measured, pixels=piece.size))
         return found
+
+    def as_json(self) -> list[Any]:
+        """Return it as what JSON can say; numbers stay what they are."""
+        return [
+            f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else value
+            for value in astuple(self)
+        ]
+
+    @classmethod
+    def from_json(cls, value: Any) -> BandStatistics:
+        """Undo `as_json`.
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
+        if not isinstance(value, list) or len(value) != 6:
+            raise ValueError("no statistics of a band")
+        numbers: list[Any] = [Fraction(each) if isinstance(each, str) else each for each in value]
+        if not all(isinstance(each, int | float | Fraction) for each in numbers):
+            raise ValueError("no statistics of a band")
+        return cls(*numbers)
 
     @property
     def mean(self) -> float:

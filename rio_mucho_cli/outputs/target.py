@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError
@@ -16,13 +19,18 @@ from rio_mucho_cli.interrupts import held
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
 # The folder of what is replaced, while it may have to be put back.
 _BEFORE = "before"
+# How much of an output's name is in the name of its folder: together they must not be too long.
+_LONGEST = 60
+# Seconds in which a new folder is locked, at the most.
+_FRESH = 1.0
 
 
 class Target:
     """A place on a file system, and a folder beside it in which its file grows.
 
     The file has the target's own name there: formats that come as several
-    files refer to each other by name.
+    files refer to each other by name. The folder is locked; one that nobody
+    has locked was left by a run that was killed, and is removed by the next.
 
     Parameters
     ----------
@@ -32,22 +40,40 @@ class Target:
     overwrite : bool
     inputs : sequence of str
         To say so if the output is one of them.
+    resume : bool
+        The folder has a name of its own, outlasts a run that does not come to
+        its end, and is taken up by the next.
 
     Raises
     ------
     OutputError
-        If the output exists and may not be replaced, or its folder is missing
-        or not writable.
+        If the output exists and may not be replaced, its folder is missing or
+        not writable, or another run resumes it.
     """
 
-    def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool = False
+    ) -> None:
         self.path = path
+        self.resumes = resume
         try:
             self._place = Path(os.path.realpath(path))
             _check(path, self._place, overwrite, inputs)
-            self._folder = Path(tempfile.mkdtemp(prefix=".mucho-", dir=self._place.parent))
+            if resume:
+                self._folder = partial_folder(path)
+                self._folder.mkdir(exist_ok=True)
+                self._lock = lock_folder(self._folder)
+            else:
+                prefix = f".mucho-{self._place.name[:_LONGEST]}-"
+                _remove_stale(self._place.parent, prefix)
+                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._place.parent))
+                self._lock = lock_folder(self._folder)
         except OutputError:
             raise
+        except BlockingIOError:
+            raise OutputError(
+                f"{self._folder} is in use: another run writes the same output"
+            ) from None
         except OSError as exc:
             if not self._place.parent.is_dir():
                 raise OutputError(
@@ -58,6 +84,15 @@ class Target:
                 f"no such file ({exc.strerror})"
             ) from None
 
+    def within(self, name: str) -> Inner:
+        """Return a place in the folder, for a file that this one is made of."""
+        return Inner(self, self._folder / name)
+
+    @property
+    def journal(self) -> Path:
+        """Where it is written down what has been done."""
+        return journal_of(self.path)
+
     @property
     def temporary(self) -> Path:
         """Where the file grows."""
@@ -66,9 +101,9 @@ class Target:
     def remove_all_but(self, *paths: Path) -> None:
         """Remove what is no part of the output from the folder in which it grows."""
         for path in self._folder.iterdir():
-            if path in paths:
+            if path in paths or path == self.journal:
                 continue
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
@@ -81,7 +116,8 @@ class Target:
         undo : ExitStack
             Gets what takes it back.
         """
-        made = sorted(self._folder.iterdir(), key=lambda file: file == self.temporary)
+        files = [file for file in self._folder.iterdir() if file != self.journal]
+        made = sorted(files, key=lambda file: file == self.temporary)
         names = {file.name for file in made}
         stale = [self._place.name + end for end in _SIDECARS]
         if self._place.exists():
@@ -102,8 +138,45 @@ class Target:
                 undo.callback(new.unlink)
 
     def discard(self) -> None:
+        """Remove what there is beside the target, unless a later run is to go on with it."""
+        if not self.resumes:
+            self.remove()
+        else:
+            with suppress(OSError):
+                self._folder.rmdir()  # if it is empty
+            self._release()
+
+    def remove(self) -> None:
         """Remove what there is beside the target."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+class Inner:
+    """A file in the folder of a target, which that is made of.
+
+    It has of a Target what a writer needs, and is neither published nor
+    discarded by itself.
+    """
+
+    def __init__(self, target: Target, place: Path) -> None:
+        self._target = target
+        self.path = target.path
+        self.resumes = target.resumes
+        self.journal = target.journal
+        self.temporary = place
+
+    def remove_all_but(self, *paths: Path) -> None:
+        """Remove everything else from the folder."""
+        self._target.remove_all_but(*paths)
+
+    def discard(self) -> None:
+        """Do nothing: the target does it."""
 
 
 def publish(targets: Sequence[Target]) -> None:
@@ -123,7 +196,57 @@ def publish(targets: Sequence[Target]) -> None:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
         for target in targets:
-            target.discard()
+            target.remove()
+
+
+def partial_folder(path: str) -> Path:
+    """Return the folder in which an output grows that can be resumed."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(f"{place.name}.mucho-partial")
+
+
+def journal_of(path: str) -> Path:
+    """Return where it is written down what has been done of an output."""
+    folder = partial_folder(path)
+    return folder / f"{folder.name.removesuffix('.mucho-partial')}.journal"
+
+
+def lock_folder(folder: Path, *, must: bool = False) -> int | None:
+    """Lock a folder, no link to one, until the descriptor is closed or the process ends.
+
+    Parameters
+    ----------
+    folder : Path
+    must : bool
+        Else it is not minded if the file system has no locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process has it.
+    OSError
+        If it is no folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        if must or isinstance(exc, BlockingIOError):
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def _remove_stale(parent: Path, prefix: str) -> None:
+    """Remove what a killed run has left: its folder is locked by nobody."""
+    for folder in parent.glob(f"{glob.escape(prefix)}*"):
+        if time.time() - folder.lstat().st_ctime < _FRESH:
+            continue  # its run may be about to lock it
+        with suppress(OSError):
+            lock = lock_folder(folder, must=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
 
 
 def _set_aside(old: Path, aside: Path) -> None:

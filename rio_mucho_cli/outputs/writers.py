@@ -21,7 +21,8 @@ from typing import Any, Protocol
 import rasterio.shutil
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.errors import OutputError, UsageError, one_line
+from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.cog import CogWriter
@@ -31,7 +32,7 @@ from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
-from rio_mucho_cli.outputs.target import Target, exists_error, is_remote, publish
+from rio_mucho_cli.outputs.target import Inner, Target, exists_error, is_remote, publish
 from rio_mucho_cli.outputs.tiff import is_whole
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,23 @@ class Writer(Protocol):
             What else is said of it.
         """
 
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Open the journal, before `begin`; return how many windows an earlier run has done."""
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Take up so many windows of an earlier run; return the states that were noted."""
+
     def append(self, window: Any, data: Any) -> None:
         """Write a window: a (count, rows, cols) array, or its encoded blocks."""
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Write down that all windows up to a number are written; False if it is too early."""
 
     def unmade_overviews(self) -> Sequence[Unmade]:
         """Say what overviews workers have still to make, after the last window."""
@@ -77,14 +93,38 @@ class Writer(Protocol):
         """Leave nothing of it."""
 
     @property
-    def target(self) -> Target | None:
-        """What is to be published when it is finished, if it is a file."""
+    def target(self) -> Any:
+        """The Target that is to be published when it is finished, or None."""
 
 
-class _LeavesOverviews:
-    """What writers have in common whose overviews workers do not make."""
+class _Plain:
+    """What writers have in common that get arrays: no overviews of workers, and no journal."""
 
-    target: Target | None = None
+    @property
+    def target(self) -> Any:
+        """Nothing that is to be published."""
+        return None
+
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Refuse: there are no blocks that could be found again."""
+        raise UsageError(
+            "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
+            "that are whole blocks of it"
+        )
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Refuse: there is no journal."""
+        raise NotImplementedError
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Do nothing: there is no journal."""
+        return True
 
     def unmade_overviews(self) -> Sequence[Unmade]:
         """Return nothing."""
@@ -95,7 +135,7 @@ class _LeavesOverviews:
         raise NotImplementedError
 
 
-class _GdalWriter(_LeavesOverviews):
+class _GdalWriter(_Plain):
     """What writers have in common that leave all to GDAL.
 
     Parameters
@@ -146,7 +186,7 @@ class FileWriter(_GdalWriter):
 
     Parameters
     ----------
-    target : Target
+    target : Target or Inner
     options : Mapping
         The creation options that the user gave.
     pyramid : Pyramid or None
@@ -154,12 +194,17 @@ class FileWriter(_GdalWriter):
     """
 
     def __init__(
-        self, target: Target, options: Mapping[str, str], pyramid: Pyramid | None = None
+        self, target: Target | Inner, options: Mapping[str, str], pyramid: Pyramid | None = None
     ) -> None:
         super().__init__(str(target.temporary), target.path, options)
-        self.target: Target = target
+        self._place = target
         self._pyramid = pyramid
         self._computes_statistics = False
+
+    @property
+    def target(self) -> Any:
+        """What is to be published."""
+        return self._place
 
     def finish(self) -> None:
         """Close the output, and have GDAL make its overviews."""
@@ -179,7 +224,7 @@ class FileWriter(_GdalWriter):
         if self._dst is not None:
             with suppress(Exception), gdal.messages():
                 self._dst.close()
-        self.target.discard()
+        self._place.discard()
 
     def _check(self) -> None:
         """Raise OutputError unless all that GDAL should have written is there.
@@ -187,7 +232,7 @@ class FileWriter(_GdalWriter):
         A write that fails while a dataset is closed, on a full disk, is
         reported by libtiff to the terminal and by nobody to the program.
         """
-        path = self.target.temporary
+        path = self._place.temporary
         whole = False
         if path.stat().st_size:
             with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
@@ -225,7 +270,7 @@ class RemoteWriter(_GdalWriter):
 _READ_ONLY = ("zip://", "zip+", "tar://", "gzip://", "/vsizip", "/vsitar", "/vsigzip", "/vsi7z")
 
 
-class DatasetWriter(_LeavesOverviews):
+class DatasetWriter(_Plain):
     """Writes to a dataset that the caller has opened, and closes it.
 
     What is in it after a failure is the caller's affair: its place and its
@@ -274,6 +319,7 @@ def make_writer(
     pyramid: Pyramid | None = None,
     cog: bool = False,
     statistics: bool = False,
+    resume: bool = False,
 ) -> Writer:
     """Choose the writer for an output.
 
@@ -294,6 +340,8 @@ def make_writer(
         Put the GeoTIFF in the order of a COG.
     statistics : bool
         The output gets the statistics of its bands.
+    resume : bool
+        What is there of it outlasts a run that does not come to its end.
 
     Raises
     ------
@@ -304,9 +352,9 @@ def make_writer(
         return DatasetWriter(output)
     if is_remote(str(output)):
         return RemoteWriter(str(output), overwrite=overwrite, options=options)
-    target = Target(str(output), overwrite=overwrite, inputs=inputs)
+    target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
 
-    def geotiff(target: Target, options: Mapping[str, str]) -> Writer:
+    def geotiff(target: Target | Inner, options: Mapping[str, str]) -> Writer:
         if blocks is None:
             return FileWriter(target, options, pyramid)
         return BlockWriter(target, options, blocks, pyramid, statistics=statistics)

@@ -1,0 +1,77 @@
+"""What a run can know of an earlier one before it starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from rio_mucho_cli.canonical import digest
+from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.metadata import digest_of
+from rio_mucho_cli.outputs.records import read_header
+from rio_mucho_cli.outputs.target import is_remote, journal_of
+
+log = logging.getLogger(__name__)
+
+
+def with_earlier_windows(job: Job) -> Job:
+    """Return a job with the windows of the run that it resumes, if nobody has given any.
+
+    They depend on jobs and memory, and fewer jobs are a good reason to resume
+    a run.
+    """
+    path = job.outputs[0].local_path
+    if not job.resume or job.windows is not None or path is None:
+        return job
+    match _header(journal_of(path)):
+        case {"windows": {"size": [int(width), int(height)]}} if min(width, height) > 0:
+            return replace(job, windows=Size(width, height))
+    return job
+
+
+def check_can_resume(job: Job) -> None:
+    """Raise UsageError if outputs are none that could be found again, half done."""
+    for output in job.outputs:
+        if output.local_path is None or is_remote(output.local_path):
+            raise UsageError("only outputs that are local files can be resumed")
+
+
+def is_done(job: Job, run: Mapping[str, Any]) -> bool:
+    """Whether all outputs are there, and are those of this very run."""
+    if job.overwrite:
+        return False
+    wanted = digest(run)
+    for output in job.outputs:
+        if not _is_done(str(output.local_path), wanted):
+            return False
+    log.warning("nothing is left to do: the output is there, and of this very run")
+    return True
+
+
+def _is_done(path: str, wanted: str) -> bool:
+    if not Path(path).is_file():
+        return False
+    try:
+        with rasterio.open(path) as src:
+            return digest_of(src) == wanted
+    except RasterioError:
+        return False
+
+
+def _header(path: Path) -> Any:
+    with suppress(OSError, ValueError):
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with FileIO(os.open(path, flags)) as file:
+            return read_header(file)[0]
+    return None
