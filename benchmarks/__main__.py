@@ -29,6 +29,8 @@ def _arguments() -> argparse.Namespace:
     add("--memory", action="store_true", help="only: peak memory of `rio mucho` at each size")
     add("--parent", action="store_true", help="only: CPU time of the calling process")
     add("--overlap", action="store_true", help="only: what overlap costs")
+    add("--finished", action="store_true", help="only: what COGs, overviews, statistics and "
+        "journals cost")  # fmt: skip
     return parser.parse_args()
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     args = _arguments()
     with folders(args.folder) as made:
         _show(machine.describe())
-        if args.memory or args.parent or args.overlap:
+        if args.memory or args.parent or args.overlap or args.finished:
             return _answer(args, made)
         _show(report.LEGEND)
         is_wrong = False
@@ -60,6 +62,9 @@ def _answer(args: argparse.Namespace, made: Folders) -> int:
             _show(modes.parent(args.size, args.jobs, args.rounds, made))
         if args.overlap:
             _show(modes.overlap(args.size, args.jobs, args.rounds, made))
+        if args.finished:
+            for size in args.size:
+                _show(modes.finished(size, args.jobs, args.rounds, made))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Questions beside the competition: memory at many sizes, the caller's share, overlap."""
+"""Questions beside the competition: memory, the caller's share, overlap, finished outputs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from statistics import median
 from benchmarks.contenders import CONTENDERS, OURS
 from benchmarks.folders import Folders
 from benchmarks.measure import Command, measure
-from benchmarks.peers import rio
+from benchmarks.peers import missing_cogeo, missing_rio_mucho, rio, rio_mucho
 from benchmarks.rasters import raster
 from benchmarks.report import failure, number, table
 from benchmarks.task import Task
 from benchmarks.workloads import WORKLOADS
+
+_PLAIN = "`rio mucho`"
 
 
 class FailedError(Exception):
@@ -100,6 +102,42 @@ def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> s
         rows.append([f"{size} x {size}", *medians, number(median(ratios))])
     head = ["raster", "seconds without overlap", "with overlap 1", "ratio"]
     return f"## A 3 x 3 focal mean of an elevation model, {jobs} jobs\n\n{table(head, rows)}"
+
+
+def finished(size: int, jobs: int, rounds: int, folders: Folders) -> str:
+    """Return a table of what it costs to have an output that needs no second tool."""
+    task = _task("index", size, jobs, folders)
+    ours = CONTENDERS[OURS].command(task)
+    assert isinstance(ours, Command)
+    cog = str(folders.output("cog"))
+    ways = {_PLAIN: [ours]}
+    for options in (["-f", "COG"], ["--overviews", "auto"], ["--stats"], ["--resume"]):
+        ways[f"`rio mucho {' '.join(options)}`"] = [Command([*ours.argv, *options])]
+    create = Command([rio(), "cogeo", "create", task.output, cog, "--quiet"])
+    if missing_cogeo() is None:
+        ways["`rio mucho`, then `rio cogeo create`"] = [ours, create]
+    if missing_cogeo() is None and missing_rio_mucho() is None:
+        ways["rio-mucho 1.0, then `rio cogeo create`"] = [rio_mucho(task), create]
+    seconds: dict[str, list[float]] = {title: [] for title in ways}
+    for _ in range(rounds):
+        for title, commands in ways.items():
+            total = 0.0
+            for path in (task.output, cog):
+                Path(path).unlink(missing_ok=True)
+            for command in commands:
+                run = measure(command)
+                if run.status != 0:
+                    raise FailedError(f"{title} at {size} {failure(run)}")
+                total += run.wall
+            seconds[title].append(total)
+    for path in (task.output, cog):
+        Path(path).unlink(missing_ok=True)
+    rows = []
+    for title, walls in seconds.items():
+        ratios = [wall / plain for wall, plain in zip(walls, seconds[_PLAIN], strict=True)]
+        rows.append([title, number(median(walls)), number(median(ratios))])
+    head = ["", "seconds", "/ plain GeoTIFF"]
+    return f"## Finished outputs, `index` at {size} x {size}, {jobs} jobs\n\n{table(head, rows)}"
 
 
 def _task(name: str, size: int, jobs: int, folders: Folders) -> Task:

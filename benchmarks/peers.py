@@ -37,6 +37,11 @@ def missing_rio_mucho() -> str | None:
     return _not_installed(["rio-mucho"])
 
 
+def missing_cogeo() -> str | None:
+    """Say why there is no rio-cogeo."""
+    return _not_installed(["rio-cogeo"])
+
+
 def dask_threads(task: Task) -> Command:
     """Run a program that uses dask's threads."""
     return _program("dask_threads", task, GDAL_NUM_THREADS=str(task.jobs))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rasterio.errors import WindowError
 
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Reading, Source
@@ -31,6 +31,8 @@ def make_budget(
         (len(each.indexes) or int(p["count"])) * _itemsize(p["dtype"])
         for each, p in zip(reading.inputs, profiles_, strict=True)
     )
+    for source in sources:
+        _check_blocks(source)
     output = job.profile or {}
     count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
     dtype = job.dtype or output.get("dtype")
@@ -38,6 +40,18 @@ def make_budget(
     return Budget.of(
         job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
     )
+
+
+def _check_blocks(source: Source) -> None:
+    """Raise InputError if one block does not fit into memory: a file may claim any size."""
+    pixels = source.block.width * source.block.height
+    together = source.profile["count"] if source.profile.get("interleave") == "pixel" else 1
+    size = pixels * int(together) * _itemsize(source.profile["dtype"])
+    if size > usable_memory():
+        raise InputError(
+            f"{source.path} has blocks of {size // MB} MB, and there are "
+            f"{usable_memory() // MB} MB of memory: rio convert can give it smaller ones"
+        )
 
 
 def _itemsize(dtype: Any) -> int:
@@ -54,10 +68,13 @@ def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
             *(*size, job.overlap, padded / (size.width * size.height)),
         )
     least = padded * (budget.read_bytes + budget.result_bytes)
-    if job.overlap and least > usable_memory():
+    if least > usable_memory():
+        what = (
+            f"overlap {job.overlap} makes" if job.overlap else f"{size.width} x {size.height} are"
+        )
         raise UsageError(
-            f"overlap {job.overlap} makes windows of {least // MB} MB, and there are "
-            f"{usable_memory() // MB} MB of memory: give a smaller overlap"
+            f"{what} windows of {least // MB} MB, and there are {usable_memory() // MB} MB of "
+            f"memory: give {'a smaller overlap' if job.overlap else 'smaller windows'}"
         )
     jobs, in_flight = budget.fitted(padded)
     if jobs < job.jobs:

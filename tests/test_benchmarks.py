@@ -26,7 +26,7 @@ def test_a_competition():
     assert "`otbcli_BandMath`" in done.stdout
 
 
-@pytest.mark.parametrize("mode", ["--memory", "--parent", "--overlap"])
+@pytest.mark.parametrize("mode", ["--memory", "--parent", "--overlap", "--finished"])
 def test_questions_beside_it(mode):
     done = benchmarks(mode, "--rounds", "1")
     assert done.returncode == 0, done.stderr

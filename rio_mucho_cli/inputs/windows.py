@@ -24,6 +24,9 @@ it, small enough that a few bands of it stay in a worker's memory.
 """
 
 
+_MOST = 2**24
+
+
 class Size(NamedTuple):
     """Width and height of a window or a block, in pixels."""
 
@@ -70,7 +73,20 @@ def default_size(
 
 
 def cover(width: int, height: int, size: Size) -> list[PlannedWindow]:
-    """Cover a raster with windows, row by row; the last ones are cut off."""
+    """Cover a raster with windows, row by row; the last ones are cut off.
+
+    Raises
+    ------
+    WindowsError
+        If there would be more than anybody could wait for: a file may claim
+        any size.
+    """
+    number = math.ceil(width / size.width) * math.ceil(height / size.height)
+    if number > _MOST:
+        raise WindowsError(
+            f"{width} x {height} pixels in windows of {size.width} x {size.height} are {number} "
+            f"windows, and {_MOST} are the most there can be: give larger ones"
+        )
     return [
         (Window(col, row, min(size.width, width - col), min(size.height, height - row)), (i, j))
         for i, row in enumerate(range(0, height, size.height))

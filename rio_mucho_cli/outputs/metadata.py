@@ -48,23 +48,24 @@ class Band:
     colormap: Mapping[int, tuple[int, int, int, int]] | None
 
     @classmethod
-    def of(cls, src: Any, index: int) -> Band:
-        """Take it from a band of an open dataset."""
-        try:
-            colormap = src.colormap(index)
-        except ValueError:
-            colormap = None
-        place = index - 1
-        return cls(
-            dtype=src.dtypes[place],
-            tags=_tags(src, index),
-            description=src.descriptions[place],
-            unit=src.units[place],
-            colorinterp=src.colorinterp[place],
-            scale=src.scales[place],
-            offset=src.offsets[place],
-            colormap=colormap,
-        )
+    def all_of(cls, src: Any, indexes: Sequence[int]) -> list[Band]:
+        """Take it from bands of an open dataset."""
+        # Each of these is made anew, for all bands, when it is asked for.
+        dtypes, descriptions, units = src.dtypes, src.descriptions, src.units
+        colours, scales, offsets = src.colorinterp, src.scales, src.offsets
+        return [
+            cls(
+                dtype=dtypes[index - 1],
+                tags=_tags(src, index),
+                description=descriptions[index - 1],
+                unit=units[index - 1],
+                colorinterp=colours[index - 1],
+                scale=scales[index - 1],
+                offset=offsets[index - 1],
+                colormap=_colormap(src, index),
+            )
+            for index in indexes
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Metadata:
             Whether GCPs and RPCs speak of the output's pixels, too.
         """
         points = src.gcps if same_grid and src.gcps[0] else None
-        bands = [Band.of(src, index) for index in indexes]
+        bands = Band.all_of(src, indexes)
         return cls(_tags(src, 0), bands, points, src.rpcs if same_grid else None)
 
     def with_overviews(self, resampling: str) -> Metadata:
@@ -162,6 +163,13 @@ def write_band_tags(dst: Any, tags: Sequence[Mapping[str, str]]) -> None:
     """Write tags of each band into an open dataset."""
     for index, values in enumerate(tags, start=1):
         dst.update_tags(index, **values)
+
+
+def _colormap(src: Any, index: int) -> Any:
+    try:
+        return src.colormap(index)
+    except ValueError:
+        return None
 
 
 def _tags(src: Any, index: int) -> dict[str, dict[str, str]]:
