@@ -2,6 +2,8 @@
 
 import http.server
 import re
+import socket
+import struct
 import threading
 from pathlib import Path
 
@@ -37,7 +39,12 @@ class Moody(http.server.BaseHTTPRequestHandler):
         self.asked.append(self.path)
         mood = self.moods[number % len(self.moods)]
         if mood == "reset":
-            self.connection.shutdown(2)
+            # Closed at once, and not in peace.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.rfile.close()
+            self.wfile.close()
+            self.connection.close()
             self.close_connection = True
             return
         content, status = self.content, 200
