@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from rio_mucho_cli.inputs.sources import Reading, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import MB, Budget, usable_memory
+from rio_mucho_cli.output import Output
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,18 @@ def make_budget(
     )
     for source in sources:
         _check_blocks(source)
-    output = job.profile or {}
-    count = job.count or output.get("count") or (profiles_[0]["count"] if profiles_ else 1)
-    dtype = job.dtype or output.get("dtype")
-    result = int(count) * (_itemsize(dtype) if dtype is not None else 4)
+    result = sum(_result_bytes(output, profiles_) for output in job.outputs)
     return Budget.of(
         job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
     )
+
+
+def _result_bytes(output: Output, profiles_: Sequence[Mapping[str, Any]]) -> int:
+    """Estimate what a pixel of an output takes."""
+    given = output.profile or {}
+    count = output.count or given.get("count") or (profiles_[0]["count"] if profiles_ else 1)
+    dtype = output.dtype or given.get("dtype")
+    return int(count) * (_itemsize(dtype) if dtype is not None else 4)
 
 
 def _check_blocks(source: Source) -> None:
