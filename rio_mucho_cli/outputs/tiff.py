@@ -182,6 +182,9 @@ class Directory:
             if tag in self.fields:
                 field = self.fields[tag]
                 found[name] = bytes(data[field.offset : field.offset + field.size])
+        if 277 not in self.fields or int(self.values(data, self.fields[277])[0]) == 1:
+            # A single band lies together and apart.
+            found.pop("PlanarConfiguration", None)
         codec = int(self.values(data, self.fields[259])[0]) if 259 in self.fields else 1
         if codec not in _COLOUR_CODECS:
             # What bands mean makes no difference to their bytes.
