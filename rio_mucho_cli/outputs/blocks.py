@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
@@ -143,6 +144,7 @@ class BlockWriter:
         self._sparse_ok = any(is_yes(profile[key]) for key in profile.keys() - rest.keys())
         dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         self._nodata = dst.nodata
+        has_alpha = ColorInterp.alpha in dst.colorinterp
         if self._has_statistics:
             # They are not known yet, but there must be a place that leads to them.
             write_band_tags(dst, [{"STATISTICS_VALID_PERCENT": "0"}])
@@ -157,6 +159,8 @@ class BlockWriter:
             self._is_big = header[2] == 43 or header[3] == 43
             self._directories = Directory.read_all(header)
             self._lie_together = self._directories[0].bands_lie_together(header)
+            # Whether GDAL makes each overview of the one before, whatever the resampling.
+            self._cascades = self._lie_together or has_alpha
             self._levels = [
                 [
                     Tables.of(directory, header, self._size, self._block, name)
@@ -296,7 +300,7 @@ class BlockWriter:
         if self._kept is not None:
             self._kept.close()
             kept = str(self._kept.path)
-        return unmade(pyramid, *self._size, path, kept, cascades=self._lie_together)
+        return unmade(pyramid, *self._size, path, kept, cascades=self._cascades)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Take the statistics of all bands, as tags."""
