@@ -15,8 +15,8 @@ from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.profile import DEFAULT_BLOCK, Layout, Recipe, layout_of
-from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, without_kept
+from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
+from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles, without_kept
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.work.order import Wanted
@@ -95,7 +95,7 @@ def plan_output(
         metadata = None
     pyramid = None
     if chosen.factors and chosen.is_geotiff:
-        pyramid = _pyramid(chosen, blocks, windows, size, metadata)
+        pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
         if job.resume:
             pyramid = without_kept(pyramid)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
@@ -178,15 +178,15 @@ def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int)
 
 def _pyramid(
     chosen: Format,
+    recipe: Recipe,
     blocks: Layout | None,
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
 ) -> Pyramid:
     """Say who makes which overview."""
-    block = DEFAULT_BLOCK
-    if blocks is not None and blocks.tiled and blocks.block.width == blocks.block.height:
-        block = blocks.block.width
+    layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
+    block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
         return Pyramid(chosen.factors, chosen.resampling, block, is_local=False)
     has_colormap = metadata is not None and any(band.colormap for band in metadata.bands)

@@ -29,6 +29,7 @@ LOCAL = ("nearest", "average", "mode")
 """Resamplings that look at 2 x 2 pixels, which lie in one window."""
 
 _SMALLEST = 256
+_SIDES = {2**power for power in range(6, 13)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,24 @@ def without_kept(pyramid: Pyramid) -> Pyramid:
     return replace(pyramid, kept=0)
 
 
+def side_of_tiles(block: Size | None) -> int:
+    """Return the side of an overview's tiles: the raster's own, where GDAL can make such.
+
+    Parameters
+    ----------
+    block : Size or None
+        The raster's tiles, if it has tiles.
+
+    Notes
+    -----
+    GDAL's page on the GTiff driver, GDAL_TIFF_OVR_BLOCKSIZE: powers of two
+    from 64 to 4096.
+    """
+    if block is not None and block.width == block.height and block.width in _SIDES:
+        return block.width
+    return _SMALLEST
+
+
 def default_factors(width: int, height: int, smallest: int = _SMALLEST) -> tuple[int, ...]:
     """Return 2, 4, 8, ... until neither side has more pixels than `smallest`."""
     factors: list[int] = []
@@ -198,7 +217,7 @@ def of_kept(pyramid: Pyramid, width: int, height: int, *, cascades: bool) -> lis
         Of the raster.
     cascades : bool
         Whether GDAL makes each overview of the one before with the resampling
-        nearest as well: it does where bands lie together, or there is one.
+        nearest as well: it does where bands lie together, or one is alpha.
     """
     levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
     if not pyramid.kept:
