@@ -99,7 +99,10 @@ def plan_pyramid(
         do not where a colour table says what their average is.
     """
     powers = tuple(2**level for level in range(1, len(factors) + 1))
-    if tuple(factors) != powers or resampling not in LOCAL:
+    # Where a level is as wide or as high as the one before, which has a single
+    # column or row, it depends on how bands lie of what GDAL makes it.
+    is_thin = min(width, height) <= 2 ** (len(powers) - 1)
+    if tuple(factors) != powers or resampling not in LOCAL or is_thin:
         return Pyramid(tuple(factors), resampling, block, is_local=False)
 
     def halves(level: int) -> bool:
