@@ -94,12 +94,6 @@ def resized(
     return list(found.values())
 
 
-def with_text(entries: Iterable[Entry], tag: int, text: bytes) -> list[Entry]:
-    """Return entries with another text; it ends with a zero byte."""
-    others = [entry for entry in entries if entry.tag != tag]
-    return [*others, Entry(tag, 2, len(text), text)]
-
-
 def lay_out(directories: Sequence[Sequence[Entry]], start: int, order: str, *, big: bool) -> bytes:
     """Return the bytes of a chain of directories that begins at an offset.
 
