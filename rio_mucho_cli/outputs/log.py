@@ -11,7 +11,7 @@ from io import FileIO
 from typing import Any
 
 from rio_mucho_cli.differences import differences
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import OutputError, UsageError, one_line
 from rio_mucho_cli.outputs.durable import open_locked
 from rio_mucho_cli.outputs.journal import Journal, JournalError
 from rio_mucho_cli.outputs.records import Record
@@ -69,14 +69,21 @@ class Log:
         JournalError
             If the journal cannot be used.
         """
-        if os.path.lexists(target.journal) and os.path.lexists(target.temporary):
-            found = cls._opened(target, fingerprint, windows, overwrite)
-            if found is not None:
-                target.remove_all_but(target.temporary)
-                return found
-        target.journal.unlink(missing_ok=True)
-        target.remove_all_but()
-        return cls(Journal.create(target.journal, fingerprint))
+        try:
+            if os.path.lexists(target.journal) and os.path.lexists(target.temporary):
+                found = cls._opened(target, fingerprint, windows, overwrite)
+                if found is not None:
+                    target.remove_all_but(target.temporary)
+                    return found
+            target.journal.unlink(missing_ok=True)
+            target.remove_all_but()
+            return cls(Journal.create(target.journal, fingerprint))
+        except OutputError:
+            raise
+        except OSError as exc:
+            raise JournalError(
+                f"{target.journal.parent} cannot be used ({one_line(exc)}): remove it to begin anew"
+            ) from None
 
     @classmethod
     def _opened(
@@ -99,7 +106,15 @@ class Log:
                 f"{target.journal.parent} is of another run: {'; '.join(differs)}; "
                 "pass --overwrite to begin anew, or give the same command as before"
             )
-        file = open_locked(target.temporary)
+        try:
+            file = open_locked(target.temporary)
+        except OSError as exc:
+            journal.close()
+            if isinstance(exc, BlockingIOError):
+                raise
+            # A link, a folder or a pipe: nothing that a run has left.
+            log.warning("the run begins anew: %s (%s)", target.temporary, exc.strerror)
+            return None
         begin = records[0].begin if records else 0
         good = records[: verified(records, file, begin=begin, windows=windows)]
         if len(good) < len(records):
