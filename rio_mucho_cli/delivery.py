@@ -51,11 +51,11 @@ class Delivery:
     digest: str | None = None
 
     @classmethod
-    def to(cls, job: Job, plan: OutputPlan) -> Delivery:
+    def to(cls, job: Job, plan: OutputPlan, *, overwrite: bool) -> Delivery:
         """Make the writer that suits an output."""
         writer = make_writer(
             plan.output.path,
-            overwrite=job.overwrite,
+            overwrite=overwrite,
             inputs=job.inputs,
             options=plan.output.creation_options,
             blocks=plan.blocks,
@@ -201,8 +201,17 @@ class Delivery:
         self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
 
 
-def open_deliveries(job: Job, plans: Sequence[OutputPlan]) -> list[Delivery]:
+def open_deliveries(
+    job: Job, plans: Sequence[OutputPlan], replaceable: Sequence[str] = ()
+) -> list[Delivery]:
     """Make all outputs' writers, or none.
+
+    Parameters
+    ----------
+    job : Job
+    plans : sequence of OutputPlan
+    replaceable : sequence of str
+        Outputs that may be replaced, even if the job does not say so.
 
     Raises
     ------
@@ -212,7 +221,8 @@ def open_deliveries(job: Job, plans: Sequence[OutputPlan]) -> list[Delivery]:
     deliveries: list[Delivery] = []
     try:
         for plan in plans:
-            deliveries.append(Delivery.to(job, plan))
+            may_exist = job.overwrite or plan.output.local_path in replaceable
+            deliveries.append(Delivery.to(job, plan, overwrite=may_exist))
     except BaseException:
         for delivery in deliveries:
             delivery.writer.discard()

@@ -43,7 +43,7 @@ from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Failure, Report
-from rio_mucho_cli.resuming import check_can_resume, is_done, with_earlier_windows
+from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, with_earlier_windows
 from rio_mucho_cli.work.worker import Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,8 @@ class _Run:
         """Work on all windows that an earlier run has not done, and commit."""
         job = self.job
         key = uuid.uuid4().hex
-        deliveries = open_deliveries(job, plan.outputs)
+        ours = [] if run is None else done_outputs(job, run)
+        deliveries = open_deliveries(job, plan.outputs, replaceable=ours)
         writers = [delivery.writer for delivery in deliveries]
         with discarded_on_error(writers), cache_held(plan.cache), ExitStack() as stack:
             if run is not None:
@@ -152,7 +153,11 @@ class _Run:
     def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
         """Find out what an earlier run has done, and go on from there."""
         done = min(delivery.open_log(run, plan.windows) for delivery in deliveries)
-        if done:
+        if not done:
+            # One of them has begun anew: so do the others.
+            for delivery in deliveries:
+                delivery.writer.restrict(0)
+        else:
             for delivery in deliveries:
                 self.failed = delivery.restore(done)
             self.done = self.resumed = done

@@ -20,7 +20,7 @@ from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.records import read_header
-from rio_mucho_cli.outputs.target import is_remote, journal_of
+from rio_mucho_cli.outputs.target import is_remote, journal_of, remove_partial
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +47,25 @@ def check_can_resume(job: Job) -> None:
             raise UsageError("only outputs that are local files can be resumed")
 
 
+def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
+    """Return the outputs that are there, and are those of this very run.
+
+    If it was killed while it put several into place, some may be.
+    """
+    wanted = digest(run)
+    paths = [str(output.local_path) for output in job.outputs]
+    return [path for path in paths if _is_done(path, wanted)]
+
+
 def is_done(job: Job, run: Mapping[str, Any]) -> bool:
-    """Whether all outputs are there, and are those of this very run."""
+    """Whether there is nothing left to do but to remove what an end at the last moment left."""
     if job.overwrite:
         return False
-    wanted = digest(run)
-    for output in job.outputs:
-        if not _is_done(str(output.local_path), wanted):
-            return False
+    done = done_outputs(job, run)
+    if len(done) < len(job.outputs):
+        return False
+    for path in done:
+        remove_partial(path)
     log.warning("nothing is left to do: the output is there, and of this very run")
     return True
 

@@ -7,7 +7,6 @@ import glob
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -21,8 +20,6 @@ _SIDECARS = (".aux.xml", ".ovr", ".msk")
 _BEFORE = "before"
 # How much of an output's name is in the name of its folder: together they must not be too long.
 _LONGEST = 60
-# Seconds in which a new folder is locked, at the most.
-_FRESH = 1.0
 
 
 class Target:
@@ -62,12 +59,11 @@ class Target:
             if resume:
                 self._folder = partial_folder(path)
                 self._folder.mkdir(exist_ok=True)
-                self._lock = lock_folder(self._folder)
+                self._lock: int | None = lock_folder(self._folder)
             else:
                 prefix = f".mucho-{self._place.name[:_LONGEST]}-"
                 _remove_stale(self._place.parent, prefix)
-                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=self._place.parent))
-                self._lock = lock_folder(self._folder)
+                self._folder, self._lock = _new_folder(self._place.parent, prefix)
         except OutputError:
             raise
         except BlockingIOError:
@@ -211,7 +207,17 @@ def journal_of(path: str) -> Path:
     return folder / f"{folder.name.removesuffix('.mucho-partial')}.journal"
 
 
-def lock_folder(folder: Path, *, must: bool = False) -> int | None:
+def remove_partial(path: str) -> None:
+    """Remove the folder in which an output has grown, unless a run has it."""
+    folder = partial_folder(path)
+    with suppress(OSError):
+        lock = lock_folder(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def lock_folder(folder: Path, *, must: bool = False) -> int:
     """Lock a folder, no link to one, until the descriptor is closed or the process ends.
 
     Parameters
@@ -237,16 +243,27 @@ def lock_folder(folder: Path, *, must: bool = False) -> int | None:
     return descriptor
 
 
+def _new_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    """Make a folder and lock it.
+
+    Another run may come in between, and take it for one that was left.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError, BlockingIOError):
+            lock = lock_folder(folder)
+            if folder.is_dir():
+                return folder, lock
+            os.close(lock)
+
+
 def _remove_stale(parent: Path, prefix: str) -> None:
     """Remove what a killed run has left: its folder is locked by nobody."""
     for folder in parent.glob(f"{glob.escape(prefix)}*"):
-        if time.time() - folder.lstat().st_ctime < _FRESH:
-            continue  # its run may be about to lock it
         with suppress(OSError):
             lock = lock_folder(folder, must=True)
             shutil.rmtree(folder, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
+            os.close(lock)
 
 
 def _set_aside(old: Path, aside: Path) -> None:
