@@ -1,0 +1,379 @@
+"""Runs that are hindered, and what must be true of them afterwards.
+
+MUCHO_FAULTS, a number, makes everything that is random happen so many times as
+often: `MUCHO_FAULTS=10 pytest tests/faults`. MUCHO_SEED, another number, makes
+other things happen.
+"""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from rio_mucho_cli.outputs.target import journal_of, partial_folder
+
+SCALE = float(os.environ.get("MUCHO_FAULTS", "1"))
+SEED = int(os.environ.get("MUCHO_SEED", "0"))
+DEADLINE = 120.0
+
+SHARED_MEMORY = Path("/dev/shm")
+FUNCTIONS = """
+import os, time
+import numpy as np
+
+def plain(data, window, ij, global_args):
+    time.sleep(0.01)
+    return data[0] // 2 + ij[0]
+
+def masked(data, window, ij, global_args):
+    time.sleep(0.01)
+    return np.ma.array(data[0], mask=data[0] % 5 == ij[1] % 5)
+
+def two(data, window, ij, global_args):
+    time.sleep(0.01)
+    return {"first": data[0] // 2, "second": data[0].astype("float32") / 3}
+
+def part(data, window, ij, global_args):
+    '''Raise in a window, and fail everything that comes after.'''
+    if list(ij) >= global_args["end"]:
+        raise ValueError("that is enough")
+    return data[0] // 2 + ij[0]
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A command, and the files that it makes."""
+
+    files: tuple[str, ...]
+    options: tuple[str, ...]
+
+    @property
+    def output(self):
+        return self.files[0]
+
+
+def kind(files, options):
+    return Kind(tuple(files.split()), tuple(options.split()))
+
+
+TILES = "--windows 64 --co blockxsize=64 --co blockysize=64 --co compress=deflate"
+KINDS = {
+    "GTiff": kind("out.tif", f"--func mod:plain --overviews 2,4,8 --stats {TILES}"),
+    "COG": kind("out.tif", "--func mod:plain --windows 64 --format COG --co blocksize=64"),
+    "PNG": kind("out.png out.png.aux.xml", "--func mod:plain --windows 64 --format PNG"),
+    "masked": kind("out.tif", f"--func mod:masked --nodata none --overviews 2 {TILES}"),
+    "two": kind(
+        "out.tif second.tif",
+        f"--func mod:two --also second=second.tif --windows 64 --stats {TILES}",
+    ),
+}
+WAYS = {
+    "serial": ("--executor", "serial", "-j", "1"),
+    "threads": ("--executor", "threads", "-j", "2"),
+    "processes": ("--executor", "processes", "-j", "2"),
+}
+
+
+def make_folder(folder):
+    folder.mkdir(parents=True)
+    (folder / "mod.py").write_text(FUNCTIONS)
+    return folder
+
+
+def make_input(path):
+    pixels = np.random.default_rng(0).integers(1, 250, (1, 290, 350), "uint8")
+    profile = {"driver": "GTiff", "tiled": True, "blockxsize": 32, "blockysize": 32, "nodata": 0}
+    profile |= {"crs": "EPSG:32633", "transform": rasterio.Affine(30, 0, 4e5, 0, -30, 5e6)}
+    with rasterio.open(path, "w", count=1, height=290, width=350, dtype="uint8", **profile) as dst:
+        dst.write(pixels)
+    return path
+
+
+RIO = str(Path(sys.executable).with_name("rio"))
+
+
+def processes_of(session):
+    """Return the processes of a session that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def has_locked(run):
+    """Whether a run has the folder in which its output grows."""
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(each[1] == "FLOCK" and each[4] == str(run.pid) for each in locks)
+
+
+def wait_until(happened, what):
+    """Poll, with a deadline that is no part of what is tested."""
+    deadline = time.monotonic() + DEADLINE
+    while not happened():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.002)
+
+
+@dataclass
+class Place:
+    """A folder with a function, in which one kind of output is made of an input elsewhere."""
+
+    folder: Path
+    source: Path
+    kind: Kind
+    span: float = 0.5
+    old: dict[str, bytes] = field(default_factory=dict)
+    expected: dict[str, bytes] = field(default_factory=dict)
+
+    def start(self, way, *more, **given):
+        return subprocess.Popen(
+            [RIO, "mucho", self.source, self.kind.output, *self.kind.options, *WAYS[way], *more],
+            **{
+                "cwd": self.folder,
+                "stderr": subprocess.PIPE,
+                "stdout": subprocess.DEVNULL,
+                "text": True,
+                "start_new_session": True,
+                **given,
+            },
+        )
+
+    def run(self, way="serial", *more, **given):
+        """Run to the end; return the exit status and what was said."""
+        with self.start(way, *more, **given) as run:
+            said = run.communicate(timeout=DEADLINE)[1]
+        self.check_processes(run)
+        return run.returncode, said or ""
+
+    def names(self):
+        return {path.name for path in self.folder.iterdir()} - {"in.tif", "mod.py", "__pycache__"}
+
+    def contents(self):
+        return {name: (self.folder / name).read_bytes() for name in self.names()}
+
+    def check_processes(self, run):
+        wait_until(lambda: not processes_of(run.pid), f"a process of {run.args} is left")
+
+    def write_old(self):
+        self.old = {self.kind.output: b"old"}
+        (self.folder / self.kind.output).write_bytes(b"old")
+
+    @property
+    def partial(self):
+        return partial_folder(str(self.folder / self.kind.output))
+
+    @property
+    def journal(self):
+        return journal_of(str(self.folder / self.kind.output))
+
+    def grows(self, run):
+        """Whether there is a file with what came of windows."""
+        return has_locked(run) and any(self.folder.glob("*mucho*/*.tif"))
+
+    def temporaries(self):
+        return [name for name in self.names() if "mucho" in name]
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory):
+    """What runs make that nobody hinders, by kind, and whether they could have been resumed."""
+    source = make_input(tmp_path_factory.mktemp("input") / "in.tif")
+
+    def make(name, resumable):
+        place = Place(make_folder(tmp_path_factory.mktemp(name) / "place"), source, KINDS[name])
+        with place.start("serial", *(["--resume"] if resumable else [])) as run:
+            wait_until(lambda: has_locked(run) or run.poll() is not None, "it has not begun")
+            begun = time.monotonic()
+            said = run.communicate(timeout=DEADLINE)[1]
+        assert (run.returncode, said) == (0, ""), run.args
+        place.span = time.monotonic() - begun
+        place.expected = place.contents()
+        assert place.expected.keys() == set(place.kind.files)
+        return place
+
+    names = list(itertools.product(KINDS, [True, False]))
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda each: make(*each), names)
+        return dict(zip(names, made, strict=True))
+
+
+@pytest.fixture
+def place_for(tmp_path, references):
+    """Return a function that makes a place for a kind of output."""
+
+    def make(name, folder="place", *, resume=True):
+        return replace(references[name, resume], folder=make_folder(tmp_path / folder), old={})
+
+    return make
+
+
+@dataclass
+class Life:
+    """A run that is struck again and again, until it is done."""
+
+    place: Place
+    way: str
+    number: signal.Signals
+    victim: str
+    resume: bool
+    dice: random.Random
+    counts: Counter = field(default_factory=Counter)
+
+    def live(self):
+        options = ["--resume"] if self.resume else []
+        if self.dice.random() < 0.3:
+            self.place.write_old()
+            options.append("--overwrite")
+        shared = shared_memory()
+        most = self.dice.choice([1, 2, 2, 3, 5]) if self.resume else 1
+        for _ in range(most):
+            with self.place.start(self.way, *options) as run:
+                struck = self._strike(run)
+                said = run.communicate(timeout=DEADLINE)[1]
+            self.place.check_processes(run)
+            self._check(run, said, struck)
+            if run.returncode == 0:
+                break
+        else:
+            if self._is_done() and (not self.resume or self.place.kind.output.endswith("png")):
+                # It came too late, but may have left its folder. Only a GeoTIFF
+                # can say which run it is of.
+                options = [*options, "--overwrite"]
+            status, said = self.place.run(self.dice.choice(list(WAYS)), *options)
+            assert status == 0, said
+            assert "Traceback" not in said
+        assert self.place.contents() == self.place.expected, (self.place.names(), self.way, said)
+        assert shared_memory() <= shared
+        self.counts["finished and identical"] += 1
+        return self.counts
+
+    def _is_done(self):
+        names = self.place.kind.files
+        paths = [self.place.folder / name for name in names]
+        expected = [self.place.expected[name] for name in names]
+        return [path.read_bytes() if path.exists() else None for path in paths] == expected
+
+    def _strike(self, run):
+        """Send the signal at some moment; return when that was."""
+        when = "early"
+        if self.dice.random() < 0.93:
+            when = "begun"
+            # Workers that die before they can do anything end a run.
+            begun = self.place.grows if self.victim == "worker" else has_locked
+            wait_until(lambda: run.poll() is not None or begun(run), "it has not begun")
+        seconds = self.dice.uniform(0, 0.35 if when == "early" else 0.9 * self.place.span)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(seconds)
+            self.counts["over before"] += 1
+            return "never"
+        with contextlib.suppress(ProcessLookupError):
+            if self.victim == "group":
+                os.killpg(run.pid, self.number)
+            elif self.victim == "parent":
+                os.kill(run.pid, self.number)
+            else:
+                workers = [pid for pid in processes_of(run.pid) if pid != run.pid]
+                if not workers:
+                    self.counts["no worker there"] += 1
+                    return "never"
+                os.kill(self.dice.choice(workers), self.number)
+            self.counts["struck"] += 1
+            return when
+        return "never"
+
+    def _check(self, run, said, struck):
+        status, number = run.returncode, int(self.number)
+        about = (status, said, struck, self.victim, self.way)
+        self.counts[f"exit status {status}"] += 1
+        # While Python takes itself apart, signals do what they do by themselves.
+        allowed = {0, -number} if self._is_done() else {0}
+        if struck == "early":
+            # Python has not come to the command: it ends as Python does.
+            allowed |= {-number, 128 + number, 1}
+        elif struck == "begun":
+            if self.victim == "worker":
+                allowed |= {1}
+            else:
+                allowed |= {-number if self.number == signal.SIGKILL else 128 + number}
+        assert status in allowed, about
+        if struck != "early":
+            assert "Traceback" not in said, about
+        if status == 1 and struck != "early":
+            assert said.splitlines()[-1].startswith("Error: a worker process was killed"), about
+        done = {name: self.place.expected[name] for name in self.place.kind.files}
+        for name in self.place.kind.files:
+            path = self.place.folder / name
+            old = self.place.old.get(name)
+            found = path.read_bytes() if path.exists() else None
+            assert found in (old, done[name]), (name, about)
+        if status == -signal.SIGKILL:
+            return
+        left = self.place.temporaries()
+        if not self.resume or status == 0:
+            assert not left or (struck == "early" and status < 0), (left, about)
+        else:
+            assert all(name.endswith(".mucho-partial") for name in left), (left, about)
+
+
+def shared_memory():
+    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
+
+
+@pytest.fixture(scope="session")
+def scale():
+    return SCALE
+
+
+@pytest.fixture
+def campaign(tmp_path, references):
+    """Return a function that lets lives be lived, two at once, until there were enough strikes."""
+
+    def carry_out(number, *, strikes, resume=True, victims=("parent", "group")):
+        wanted = max(1, round(strikes * SCALE))
+        total: Counter = Counter()
+        lives = _lives(tmp_path, references, number, victims, resume)
+        with ThreadPoolExecutor(2) as pool:
+            running = [pool.submit(next(lives).live) for _ in range(2)]
+            while running:
+                total += running.pop(0).result()
+                if total["struck"] < wanted:
+                    running.append(pool.submit(next(lives).live))
+        print(f"{number.name}, {'resumed' if resume else 'run again'}: {dict(total)}")
+        return total
+
+    return carry_out
+
+
+def _lives(tmp_path, references, number, victims, resume) -> Iterator[Life]:
+    dice = random.Random(f"{SEED} {number} {victims} {resume}")
+    count = 0
+    while True:
+        names = list(KINDS)
+        dice.shuffle(names)
+        for name in names:
+            count += 1
+            way, victim = dice.choice(list(WAYS)), dice.choice(victims)
+            if victim == "worker":
+                way = "processes"
+            like = references[name, resume]
+            place = replace(like, folder=make_folder(tmp_path / f"{count}"), old={})
+            yield Life(place, way, number, victim, resume, random.Random(dice.random()))

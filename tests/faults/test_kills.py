@@ -1,0 +1,31 @@
+"""Runs that are killed at random moments end as if nobody had.
+
+Each is struck several times, by chance at its beginning or in the midst of its
+last step, and started again; the last time it is left alone. Every file must
+have the bytes of a run that nobody has hindered, and nothing else may be left.
+"""
+
+import signal
+
+import pytest
+
+
+def test_killed_and_resumed(campaign):
+    found = campaign(signal.SIGKILL, strikes=24)
+    assert found["exit status -9"]
+
+
+def test_workers_that_are_killed(campaign):
+    campaign(signal.SIGKILL, strikes=6, victims=["worker"])
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_interrupted_and_resumed(campaign, name):
+    number = signal.Signals[name]
+    found = campaign(number, strikes=5)
+    assert found[f"exit status {128 + number}"]
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_without_resume_nothing_is_left_by_the_next_run(campaign, name):
+    campaign(signal.Signals[name], strikes=4, resume=False)

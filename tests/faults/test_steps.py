@@ -1,0 +1,110 @@
+"""Runs that are killed at a file operation of theirs: one after the other, all that they have."""
+
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rio_mucho_cli.outputs import target as module
+from rio_mucho_cli.outputs.target import Target
+
+# A run that is killed before its Nth operation, and says how many it has.
+PROGRAM = """
+import atexit, os, signal, sys
+left = int(sys.argv.pop(1))
+whole = left
+NAMES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate",
+         "os.scandir", "os.listdir", "fcntl.flock"}
+
+def hook(event, args):
+    global left
+    if event not in NAMES:
+        return
+    told = " ".join(str(each) for each in args)
+    if event == "fcntl.flock" or "mucho-" in told or os.path.basename(told) in NAMED:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+NAMED = {"out.tif", "second.tif", "out.png"}
+from rasterio.rio.main import main_group
+import rio_mucho_cli.engine
+sys.addaudithook(hook)
+atexit.register(lambda: print(whole - left))
+main_group()
+"""
+
+
+def killed_at(place, step, *options):
+    """Run with a kill at a step; return the exit status and the number of steps, if it ended."""
+    command = [
+        sys.executable, "-c", PROGRAM, str(step), "mucho", place.source, place.kind.output,
+        *place.kind.options, "-j", "1", *options,
+    ]  # fmt: skip
+    done = subprocess.run(
+        list(map(str, command)), cwd=place.folder, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", ["GTiff", "COG", "two"])
+def test_killed_at_a_step(place_for, scale, name, resume):
+    """With each kind some steps are tried in a small campaign, all in one of 10."""
+    options = ["--resume"] if resume else []
+    place = place_for(name, resume=resume)
+    status, steps, said = killed_at(place, 10**9, *options)
+    assert (status, said) == (0, "")
+    assert place.contents() == place.expected
+    dice = random.Random(f"{name} {resume}")
+    numbers = range(1, int(steps) + 1)
+    chosen = dice.sample(numbers, min(len(numbers), round(4 * scale)))
+
+    def work(step):
+        own = place_for(name, f"{step}", resume=resume)
+        status, _, said = killed_at(own, step, *options)
+        assert status == -9, (step, said)
+        more = options
+        if not resume and (own.folder / own.kind.output).exists():
+            more = ["--overwrite"]
+        status, said = own.run("serial", *more)
+        assert status == 0, (step, said)
+        assert own.contents() == place.expected, step
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, chosen))
+
+
+def test_the_last_steps_of_all(place_for):
+    """Between two outputs that are put into place, and before the folder is removed."""
+    place = place_for("two")
+    _, steps, _ = killed_at(place, 10**9, "--resume")
+    for step in range(int(steps) - 11, int(steps) + 1):
+        own = place_for("two", f"{step}")
+        assert killed_at(own, step, "--resume")[0] == -9
+        status, said = own.run("serial", "--resume")
+        assert status == 0, (step, said)
+        assert own.contents() == place.contents(), step
+
+
+def test_a_run_that_finds_its_new_folder_removed_makes_another(tmp_path, monkeypatch):
+    """Another run may take it for one that was left, before it is locked."""
+    lock, calls = module.lock_folder, []
+
+    def slow(folder, **given):
+        calls.append(folder)
+        if len(calls) == 1:
+            folder.rmdir()
+        descriptor = lock(folder, **given)
+        if len(calls) == 2:
+            folder.rmdir()
+        return descriptor
+
+    monkeypatch.setattr(module, "lock_folder", slow)
+    made = Target(str(tmp_path / "out.tif"), overwrite=False, inputs=())
+    assert len(calls) == 3
+    assert made.temporary.parent.is_dir()
+    made.discard()
+    assert list(tmp_path.iterdir()) == []
