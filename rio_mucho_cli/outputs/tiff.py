@@ -57,6 +57,8 @@ _COLOUR_CODECS = {6, 7, 50001}
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
 _MOST_DIRECTORIES = 64
+# All that a classic TIFF can say; there are no more tags, either.
+_MOST_ENTRIES = 65535
 _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
 
 
@@ -119,8 +121,18 @@ class Directory:
         Raises
         ------
         ValueError
-            If it is no TIFF.
+            If it is no TIFF, or one that is cut off.
         """
+        try:
+            directories = cls._read_all(data)
+        except struct.error:
+            raise ValueError("no whole TIFF: it ends within a directory") from None
+        if not directories:
+            raise ValueError("no TIFF: it has no directory")
+        return directories
+
+    @classmethod
+    def _read_all(cls, data: Any) -> list[Directory]:
         order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
         if not order:
             raise ValueError("no TIFF: it starts with neither II nor MM")
@@ -137,6 +149,8 @@ class Directory:
         directories: list[Directory] = []
         while place and len(directories) < _MOST_DIRECTORIES:
             (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
+            if length > _MOST_ENTRIES:
+                raise ValueError(f"no TIFF: a directory of {length} entries")
             fields = {}
             end = place + step + length * entry_size
             for at in range(place + step, end, entry_size):
@@ -166,12 +180,28 @@ class Directory:
 
     @property
     def tables(self) -> tuple[Field, Field]:
-        """The block tables: offsets, and numbers of bytes."""
+        """The block tables: offsets, and numbers of bytes.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
         offsets, counts = TILE_TABLES if TILE_TABLES[0] in self.fields else STRIP_TABLES
+        if offsets not in self.fields or counts not in self.fields:
+            raise ValueError("no TIFF with an image: it has no block tables")
         return self.fields[offsets], self.fields[counts]
 
     def values(self, data: Any, field: Field) -> np.ndarray[Any, Any]:
-        """Return the values of a field of unsigned integers."""
+        """Return the values of a field of unsigned integers.
+
+        Raises
+        ------
+        ValueError
+            If they are something else, or not all in the data.
+        """
+        if field.type not in _UNSIGNED or field.offset + field.size > len(data):
+            raise ValueError("a field of a TIFF has no whole numbers, or lies beyond its end")
         kind = f"{self.order}{_UNSIGNED[field.type]}"
         return np.frombuffer(data, kind, field.count, field.offset)
 
@@ -218,8 +248,17 @@ def split(data: Any, directory: Directory) -> tuple[np.ndarray[Any, Any], Indexe
         One block after the other.
     sizes : ndarray of int64
         Their numbers of bytes; 0 for a block that is not there.
+
+    Raises
+    ------
+    ValueError
+        If they are not in the data.
     """
-    offsets, sizes = (directory.values(data, field).astype(np.int64) for field in directory.tables)
+    tables = _tables_within(data, directory)
+    # Blocks that share bytes could come to any length.
+    if tables is None or sum(tables[1].tolist()) > len(data):
+        raise ValueError("blocks of a TIFF lie beyond its end, or over each other")
+    offsets, sizes = (table.astype(np.int64) for table in tables)
     there = np.flatnonzero(sizes)
     starts, ends = offsets[there], offsets[there] + sizes[there]
     # Blocks that follow each other in the file are taken in one piece.
@@ -238,12 +277,29 @@ def split(data: Any, directory: Directory) -> tuple[np.ndarray[Any, Any], Indexe
 def is_whole(data: Any) -> bool:
     """Whether the directory of a TIFF, and all blocks that it speaks of, are in the file."""
     try:
-        directory = Directory.read(data)
-        offsets, counts = (directory.values(data, field) for field in directory.tables)
-    except (ValueError, KeyError, struct.error):
+        return _tables_within(data, Directory.read(data)) is not None
+    except ValueError:
         return False
-    ends = offsets.astype(np.uint64) + counts.astype(np.uint64)
-    return not len(ends) or int(ends.max()) <= len(data)
+
+
+def _tables_within(
+    data: Any, directory: Directory
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+    """Return the block tables, or None if a block is not in the data.
+
+    Raises
+    ------
+    ValueError
+        If there are no tables, or they are not.
+    """
+    offsets, counts = (
+        directory.values(data, field).astype(np.uint64) for field in directory.tables
+    )
+    if len(offsets) != len(counts):
+        raise ValueError("the block tables of a TIFF differ in length")
+    length = np.uint64(len(data))
+    within = (offsets <= length) & (counts <= length - np.minimum(offsets, length))
+    return (offsets, counts) if within.all() else None
 
 
 def block_indexes(window: Window, block: Size, width: int, height: int, planes: int) -> Indexes:
