@@ -438,7 +438,8 @@ def _read_windows(text: str | None) -> Windows:
     size = parse_size(text)
     if size is not None:
         return size
-    if text != "-" and not Path(text).is_file():
+    # os.path, unlike Path, takes a name that is too long for one of no file.
+    if text != "-" and not os.path.isfile(text):  # noqa: PTH113
         raise WindowsError(
             f"--windows {text} is no file: expected 'blocks', a size such as 512 or 1024x512, "
             "a file of GeoJSON features, or - for standard input"
@@ -455,7 +456,7 @@ def _read_windows(text: str | None) -> Windows:
         return from_features(iter_features(iter(lines)) if lines else [])
     except WindowsError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise WindowsError(
             f"--windows {text} is not GeoJSON ({type(exc).__name__}: {exc}): expected a "
             "FeatureCollection, or one Feature on each line, as rio blocks --sequence and jq -c "

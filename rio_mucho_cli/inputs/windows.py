@@ -25,6 +25,7 @@ it, small enough that a few bands of it stay in a worker's memory.
 
 
 _MOST = 2**24
+_MOST_DIGITS = 18
 
 
 class Size(NamedTuple):
@@ -39,6 +40,8 @@ def parse_size(text: str) -> Size | None:
     match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
     if match is None:
         return None
+    if max(map(len, match[0].lower().split("x"))) > _MOST_DIGITS:
+        raise WindowsError(f"windows of {text[:40]}... pixels are larger than any raster")
     size = Size(int(match[1]), int(match[2] or match[1]))
     if min(size) < 1:
         raise WindowsError(f"windows of {text} have no pixels: give at least 1x1")
@@ -218,7 +221,7 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value
 
