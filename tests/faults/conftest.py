@@ -22,12 +22,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import HealthCheck, settings
 
 from rio_mucho_cli.outputs.target import journal_of, partial_folder
 
 SCALE = float(os.environ.get("MUCHO_FAULTS", "1"))
 SEED = int(os.environ.get("MUCHO_SEED", "0"))
 DEADLINE = 120.0
+settings.register_profile(
+    "faults", max_examples=round(300 * SCALE), suppress_health_check=list(HealthCheck)
+)
 
 SHARED_MEMORY = Path("/dev/shm")
 FUNCTIONS = """
