@@ -23,6 +23,9 @@ from rio_mucho_cli.outputs.target import is_remote
 
 log = logging.getLogger(__name__)
 
+# What these drivers make of a file is gone with it.
+_WITHOUT_PIXELS = {"VRT", "MEM", "MEMORY"}
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -95,6 +98,11 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
     """
     driver = _choose_driver(output, first)
     path = output.local_path
+    if driver.upper() in _WITHOUT_PIXELS and path is not None:
+        raise OutputError(
+            f"{path} would be a file of the driver {driver}, which holds no pixels itself: "
+            "give it another driver, or another name"
+        )
     if driver == "GTiff" or path is None or is_remote(path):
         is_local_geotiff = driver == "GTiff" and path is not None and not is_remote(path)
         if job.overviews is not None and not is_local_geotiff:
