@@ -15,7 +15,12 @@ from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics
+from rio_mucho_cli.outputs.profile import changes_values, is_yes
+from rio_mucho_cli.outputs.statistics import (
+    BandStatistics,
+    has_statistics,
+    statistics_of_nothing,
+)
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
@@ -152,24 +157,32 @@ class Delivery:
             self.statistics = piece.statistics
 
     def describe(self) -> None:
-        """Give the writer the statistics of all bands."""
+        """Give the writer the statistics of all bands, as far as they are known."""
         if not self.plan.wanted.statistics:
             return
         pixels = self.plan.size.width * self.plan.size.height
-        tags = []
-        for band in self.statistics:
-            # What no window covers is nodata, or 0.
-            rest = pixels - band.pixels
-            is_nodata = self.has_mask or self.profile.get("nodata") is not None
-            empty = BandStatistics(rest) if is_nodata else BandStatistics.constant(0, rest)
-            tags.append(band.merged(empty).tags())
-        self.writer.set_statistics(tags)
+        missing = pixels - sum(band.pixels for band in self.statistics[:1])
+        if missing and changes_values(self.profile):
+            # Not even those of one colour are what a codec like WebP makes of them.
+            self.writer.set_statistics([])
+            return
+        rest = statistics_of_nothing(
+            missing,
+            len(self.statistics),
+            nodata=self.profile.get("nodata"),
+            dtype=str(self.profile["dtype"]),
+            alpha=is_yes(self.profile.get("alpha")),
+            masked=self.has_mask,
+        )
+        merged = map(BandStatistics.merged, self.statistics, rest)
+        self.writer.set_statistics([band.tags() for band in merged])
 
     def begin_with_nothing(self, bands: int) -> None:
         """Make an output that no window has a result for."""
         if self.form is None:
             self.form = self.plan.form_of_nothing(bands)
             self.begin(*self.form)
+            self.statistics = (BandStatistics(0),) * self.form[0]
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""

@@ -69,8 +69,20 @@ class Format:
             return self.options
         return cog_options.geotiff_options(self.options, "none", 1, "uint8")
 
-    def left_to_gdal(self, why: str) -> Format:
-        """Return a COG that GDAL's driver makes at the end."""
+    def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> Format:
+        """Return a COG that GDAL's driver makes at the end.
+
+        Raises
+        ------
+        UsageError
+            If it is to have statistics, and there is no telling what values
+            the driver makes of the function's.
+        """
+        if stats and (not same_values or profiles.changes_values(self.options)):
+            raise UsageError(
+                "no statistics are known of a COG that GDAL's driver makes (because "
+                f"{why}), and that has other values than the function's: use gdalinfo -stats on it"
+            )
         log.info("GDAL's driver COG finishes the output, because %s", why)
         options = {**self.options, "overview_resampling": self.resampling}
         conversion = Conversion("COG", options)
@@ -103,6 +115,8 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
             f"{path} would be a file of the driver {driver}, which holds no pixels itself: "
             "give it another driver, or another name"
         )
+    if path is None and job.stats:
+        raise UsageError("statistics are written into files, and the output is an open dataset")
     if driver == "GTiff" or path is None or is_remote(path):
         is_local_geotiff = driver == "GTiff" and path is not None and not is_remote(path)
         if job.overviews is not None and not is_local_geotiff:
@@ -143,17 +157,13 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     resampling = job.overview_resampling or asked or "nearest"
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
-    needs_gdal = option is not None or resampling not in LOCAL
-    if job.stats and needs_gdal and (option is not None or profiles.changes_values(options)):
-        raise UsageError(
-            "no statistics are known of a COG that GDAL's driver makes, and that has other values "
-            "than the function's: use gdalinfo -stats on it"
-        )
     if option is not None:
-        return found.left_to_gdal(f"of the option {option.upper()}")
+        why = f"of the option {option.upper()}"
+        return found.left_to_gdal(why, stats=job.stats, same_values=False)
     check_resampling(resampling)
     if resampling not in LOCAL:
-        return found.left_to_gdal(f"the resampling {resampling} looks beyond 2 x 2 pixels")
+        why = f"the resampling {resampling} looks beyond 2 x 2 pixels"
+        return found.left_to_gdal(why, stats=job.stats)
     block = profiles.pixels_of(options, "blocksize") or cog_options.BLOCK
     if block % 16:
         raise UsageError(f"blocksize is {block}: expected a multiple of 16 pixels")

@@ -89,7 +89,8 @@ def plan_output(
     size = _size(output, recipe)
     blocks = _encodable(output, chosen, recipe, windows, size)
     if chosen.cog and blocks is None:
-        chosen = chosen.left_to_gdal("windows are not whole blocks of it, or overlap")
+        why = "windows are not whole blocks of it, or overlap"
+        chosen = chosen.left_to_gdal(why, stats=job.stats)
         return plan_output(output, chosen, job, first, windows, metadata)
     if output.local_path is None:
         metadata = None

@@ -33,7 +33,7 @@ from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.kept import KeptLevel
 from rio_mucho_cli.outputs.log import Log
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
-from rio_mucho_cli.outputs.overviews import build_aside, overview_profile
+from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics, overview_profile
 from rio_mucho_cli.outputs.profile import Layout, is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.tables import Tables
@@ -82,6 +82,7 @@ class BlockWriter:
         # Overviews that GDAL makes in the finished file.
         self._left_to_gdal: Pyramid | None = None
         self._statistics: Sequence[Mapping[str, str]] = ()
+        self._computes_statistics = False
         self._log: Log | None = None
         # What has been appended since the last note: blocks, and the sizes of all.
         self._fresh: list[Any] = []
@@ -151,8 +152,7 @@ class BlockWriter:
         if masked:
             # It makes the mask. The one block that is written stays in the
             # header, and the table forgets it.
-            with gdal.internal_masks(True):
-                dst.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
+            gdal.make_mask(dst)
         gdal.close(dst, name)
         self._file = self._opened(path)
         with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as header:
@@ -305,6 +305,7 @@ class BlockWriter:
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Take the statistics of all bands, as tags."""
         self._statistics = tags
+        self._computes_statistics = not tags
 
     def finish(self) -> None:
         """Fill in the tables, and write the directories of overviews."""
@@ -319,6 +320,8 @@ class BlockWriter:
         self.target.remove_all_but(self.target.temporary)
         if self._left_to_gdal is not None:
             build_aside(str(self.target.temporary), self._left_to_gdal)
+        if self._computes_statistics:
+            compute_statistics(str(self.target.temporary))
 
     def discard(self) -> None:
         """Remove what there is, unless a later run is to go on with it."""

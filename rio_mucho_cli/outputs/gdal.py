@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.inputs.windows import describe as describe_window
@@ -120,6 +121,12 @@ def write_array(
         dst.write_mask(~np.ma.getmaskarray(array[0]), window=window)
     else:
         dst.write(array, window=window)
+
+
+def make_mask(dst: Any) -> None:
+    """Make the internal mask of a file in which nothing is valid yet."""
+    with internal_masks(True):
+        dst.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
 
 
 @contextmanager

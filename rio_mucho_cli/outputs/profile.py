@@ -180,11 +180,13 @@ class Recipe:
             if "compress" not in self.options:
                 interleave = profile.get("interleave", "band")
                 profile.update(_compression(first, dtype, count, interleave))
-            if count == 4 and dtype == "uint8" and not {"alpha", "photometric"} & set(self.options):
-                # GDAL takes the fourth of four bytes for alpha, near infrared too.
-                profile["alpha"] = (
-                    "yes" if first.has_alpha and first.profile["count"] == 4 else "no"
-                )
+            if not {"alpha", "photometric"} & set(self.options):
+                has_alpha = first.has_alpha and first.profile["count"] == count
+                if count == 4 and dtype == "uint8":
+                    # GDAL takes the fourth of four bytes for alpha, near infrared too.
+                    profile["alpha"] = "yes" if has_alpha else "no"
+                elif count == 2 and has_alpha:
+                    profile["alpha"] = "yes"
         if self.cog:
             codec = self.options.get("compress", profile.get("compress", "lzw"))
             profile.update(geotiff_options(self.options, codec, count, dtype))

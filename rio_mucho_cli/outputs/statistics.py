@@ -169,7 +169,7 @@ class BandStatistics:
         return tags
 
 
-def has_statistics(dtype: str) -> bool:
+def has_statistics(dtype: str | np.dtype[Any]) -> bool:
     """Whether there is a least and a greatest value: not so for complex numbers."""
     return np.dtype(dtype).kind in "iuf"
 
@@ -181,7 +181,7 @@ def statistics_of(
     dtype: str | None = None,
     alpha: bool = False,
 ) -> tuple[BandStatistics, ...]:
-    """Describe every band of an array: (count, rows, cols).
+    """Describe every band of an array: (count, rows, cols); of complex numbers, none.
 
     Parameters
     ----------
@@ -196,6 +196,8 @@ def statistics_of(
     """
     data, masks = np.ma.getdata(array), [np.ma.getmask(band) for band in array]
     kind = np.dtype(dtype or array.dtype)
+    if not has_statistics(kind):
+        return ()
     if alpha and nodata is None and len(array) in {2, 4} and kind in (np.uint8, np.uint16):
         clear = data[-1] == 0
         masks = [mask | clear for mask in masks[:-1]] + masks[-1:]
@@ -204,6 +206,28 @@ def statistics_of(
             band, nodata=nodata, dtype=dtype, mask=None if mask is np.ma.nomask else mask
         )
         for band, mask in zip(data, masks, strict=True)
+    )
+
+
+def statistics_of_nothing(
+    pixels: int, count: int, *, nodata: float | None, dtype: str, alpha: bool, masked: bool
+) -> tuple[BandStatistics, ...]:
+    """Describe every band of pixels that no window covers: nodata, or 0, and masked if may be.
+
+    Parameters
+    ----------
+    pixels, count : int
+        Pixels of a band, and bands.
+    nodata, dtype, alpha
+        As for `statistics_of`.
+    masked : bool
+        The file has an internal mask.
+    """
+    value = 0 if nodata is None else nodata
+    one = np.ma.array(np.full((count, 1, 1), value, dtype), mask=masked)
+    return tuple(
+        BandStatistics.constant(value, pixels) if band.valid else BandStatistics(pixels)
+        for band in statistics_of(one, nodata=nodata, alpha=alpha)
     )
 
 

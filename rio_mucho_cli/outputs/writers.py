@@ -153,6 +153,7 @@ class _GdalWriter(_Plain):
         self._name = name
         self._options = options
         self._masked = False
+        self._is_empty = True
         self._dst: Any = None
 
     def begin(
@@ -168,6 +169,7 @@ class _GdalWriter(_Plain):
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
+        self._is_empty = False
         gdal.write(self._dst, self._name, window, data, masked=self._masked)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
@@ -176,6 +178,12 @@ class _GdalWriter(_Plain):
             write_band_tags(self._dst, tags)
         else:
             self._compute_statistics()
+
+    def _close(self) -> None:
+        """Close the output; one that nothing was written to gets its mask now."""
+        if self._masked and self._is_empty:
+            gdal.make_mask(self._dst)
+        gdal.close(self._dst, self._name)
 
     def _compute_statistics(self) -> None:
         log.warning("%s has no statistics: its compression changes values", self._name)
@@ -208,7 +216,7 @@ class FileWriter(_GdalWriter):
 
     def finish(self) -> None:
         """Close the output, and have GDAL make its overviews."""
-        gdal.close(self._dst, self._name)
+        self._close()
         self._check()
         if self._pyramid is not None:
             build_aside(self._path, self._pyramid)
@@ -257,7 +265,7 @@ class RemoteWriter(_GdalWriter):
 
     def finish(self) -> None:
         """Close the output."""
-        gdal.close(self._dst, self._path)
+        self._close()
 
     def discard(self) -> None:
         """Close and delete what there is."""

@@ -181,3 +181,52 @@ def test_no_metadata_on_the_command_line(mucho, tmp_path):
         assert result.exit_code == 0, result.output
         with rasterio.open(tmp_path / "out.tif") as dst:
             assert ("SCENE" in dst.tags()) == there
+
+
+EVERY_WAY = pytest.mark.parametrize("driver", ["GTiff", "COG"])
+EVERY_WINDOW = pytest.mark.parametrize("windows", [None, Size(37, 20)], ids=["blocks", "parts"])
+
+
+@EVERY_WAY
+@EVERY_WINDOW
+def test_a_mask_that_the_function_gives_back_stays(job_on, tiled, read, driver, windows):
+    path = tiled("mask.tif", count=3, dtype="uint8", photometric="rgb")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dst:
+        dst.write_mask(dst.read(1) > 100)
+        dst.descriptions = "one", "two", "three"
+    given = {"windows": windows, "driver": driver, "masked": True}
+    with opened(job_on([path], **given)) as dst, rasterio.open(path) as src:
+        assert dst.mask_flag_enums == src.mask_flag_enums
+        np.testing.assert_array_equal(dst.dataset_mask(), src.dataset_mask())
+        np.testing.assert_array_equal(dst.read(masked=True), src.read(masked=True))
+        assert dst.colorinterp == src.colorinterp
+        assert dst.descriptions == src.descriptions
+        assert dst.nodata is None
+
+
+@EVERY_WAY
+@EVERY_WINDOW
+def test_colours_and_points_of_every_format(job_on, tiled, read, driver, windows):
+    path = tiled("classes.tif", dtype="uint8", transform=None, crs=None, nodata=9)
+    points = [
+        GroundControlPoint(row, col, 400 + col, 500 - row) for row in (0, 9) for col in (0, 9)
+    ]
+    with rasterio.open(path, "r+") as dst:
+        dst.write_colormap(1, COLOURS)
+        dst.gcps = points, "EPSG:32633"
+        dst.units, dst.scales, dst.offsets = ("K",), (0.5,), (270.0,)
+    with opened(job_on([path], windows=windows, driver=driver)) as dst, rasterio.open(path) as src:
+        assert (dst.colormap(1), dst.colorinterp) == (src.colormap(1), src.colorinterp)
+        assert len(dst.gcps[0]) == 4
+        assert dst.gcps[1] == "EPSG:32633"
+        assert (dst.units, dst.scales, dst.offsets) == (("K",), (0.5,), (270.0,))
+        assert dst.nodata == 9
+        np.testing.assert_array_equal(dst.read(), src.read())
+
+
+@EVERY_WINDOW
+def test_grey_with_alpha_stays_so(job_on, tiled, windows):
+    path = tiled("alpha.tif", count=2, dtype="uint8", photometric="minisblack", alpha="yes")
+    for metadata in (True, False):
+        with opened(job_on([path], windows=windows, metadata=metadata)) as dst:
+            assert dst.colorinterp == (ColorInterp.gray, ColorInterp.alpha)
