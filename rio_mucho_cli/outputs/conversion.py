@@ -90,6 +90,7 @@ class ConvertingWriter:
         """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
         self._writer.begin(profile, masked=masked, metadata=metadata)
         folder = self._place.with_name("sample")
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir()
         sample = folder / _NAME
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
@@ -97,6 +98,7 @@ class ConvertingWriter:
         with rasterio.open(sample, "w", **{**kept, **side}) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), dst.dtypes[0]))
         self._convert(sample, folder / self.target.temporary.name)
+        self.target.check_others({path.name for path in folder.iterdir()} - {_NAME})
         shutil.rmtree(folder)
 
     def append(self, window: Any, data: Any) -> None:
@@ -143,7 +145,8 @@ class ConvertingWriter:
         run_aside(partial(self._convert, self._place, output, environment.capture()))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
             raise OutputError(f"{self.target.path} is empty: is the disk full?")
-        self._place.unlink()
+        for path in self._place.parent.glob(f"{_NAME}*"):
+            path.unlink()
 
     def discard(self) -> None:
         """Remove what there is."""

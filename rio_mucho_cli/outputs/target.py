@@ -7,15 +7,23 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import rasterio
+
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.interrupts import held
+from rio_mucho_cli.outputs.gdal import messages
 
-# What may lie beside a raster and speaks of its pixels.
+# What may lie beside a raster and speaks of its pixels, under its whole name ...
 _SIDECARS = (".aux.xml", ".ovr", ".msk")
+# ... and what may do so with another extension: headers, places, tables and overviews.
+_OTHER_EXTENSIONS = {
+    ".hdr", ".prj", ".wld", ".clr", ".stx", ".sta", ".rrd", ".ige", ".rdc", ".sgrd", ".mgrd",
+    ".gri", ".aux",
+}  # fmt: skip
 # The folder of what is replaced, while it may have to be put back.
 _BEFORE = "before"
 # How much of an output's name is in the name of its folder: together they must not be too long.
@@ -53,6 +61,7 @@ class Target:
     ) -> None:
         self.path = path
         self.resumes = resume
+        self._overwrite = overwrite
         try:
             self._place = Path(os.path.realpath(path))
             _check(path, self._place, overwrite, inputs)
@@ -104,25 +113,53 @@ class Target:
             else:
                 path.unlink()
 
-    def put_into_place(self, undo: ExitStack) -> None:
+    def places(self) -> list[Path]:
+        """Return where what has been made comes to lie; the file itself is the last."""
+        files = [file for file in self._folder.iterdir() if file != self.journal]
+        made = sorted(files, key=lambda file: file == self.temporary)
+        return [self._place.with_name(file.name) for file in made]
+
+    def check_others(self, names: Iterable[str]) -> None:
+        """Raise OutputError if a file beside the output would replace one that exists.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Of what belongs to the output. What has its whole name and an
+            ending can belong to nothing else.
+        """
+        for name in names:
+            is_ours = name.startswith(self._place.name)
+            if not self._overwrite and not is_ours and self._place.with_name(name).exists():
+                raise OutputError(
+                    f"{self.path} comes with a file {name}, and there is one: "
+                    "pass --overwrite to replace it, or give another name"
+                )
+
+    def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
         """Move the file, and what lies beside it, into place.
 
         Parameters
         ----------
         undo : ExitStack
             Gets what takes it back.
+        kept : container of Path
+            Files that are not to be removed, although they could speak of the
+            old file: those of other outputs.
         """
-        files = [file for file in self._folder.iterdir() if file != self.journal]
-        made = sorted(files, key=lambda file: file == self.temporary)
+        made = [self._folder / place.name for place in self.places()]
         names = {file.name for file in made}
-        stale = [self._place.name + end for end in _SIDECARS]
+        self.check_others(names)
+        stale = [name for name in self._stale() if self._place.with_name(name) not in kept]
         if self._place.exists():
             shutil.copymode(self._place, self.temporary)
         before = self._folder / _BEFORE
         for name in sorted({*names, *stale}):
             old = self._place.with_name(name)
             if old.is_file() or old.is_symlink():
-                before.mkdir(exist_ok=True)
+                if not before.exists():
+                    before.mkdir()
+                    undo.callback(shutil.rmtree, before, ignore_errors=True)
                 _set_aside(old, before / name)
                 undo.callback((before / name).replace, old)
                 if name not in names:
@@ -130,8 +167,20 @@ class Target:
         for file in made:
             new = self._place.with_name(file.name)
             file.replace(new)
-            if not (before / file.name).exists():
-                undo.callback(new.unlink)
+            undo.callback(new.replace, file)
+
+    def _stale(self) -> set[str]:
+        """Return the names of files that speak of what is replaced."""
+        name, stem, extension = self._place.name, self._place.stem, self._place.suffix
+        found = {name + end for end in _SIDECARS}
+        worlds = {f"{extension}w", f"{extension[:2]}{extension[-1:]}w"}
+        others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
+        if any(self._place.with_name(other).exists() for other in others):
+            # Whether they do, or belong to another raster, the driver knows.
+            with suppress(Exception), messages(), rasterio.open(self._place) as src:
+                if src.driver != "VRT":
+                    found |= others & {Path(file).name for file in src.files}
+        return found
 
     def discard(self) -> None:
         """Remove what there is beside the target, unless a later run is to go on with it."""
@@ -184,10 +233,19 @@ def publish(targets: Sequence[Target]) -> None:
         If that fails; what was there before is there again.
     """
     with held():
+        owners: dict[Path, Target] = {}
+        for target in targets:
+            for place in target.places():
+                other = owners.setdefault(place, target)
+                if other is not target:
+                    raise OutputError(
+                        f"{other.path} and {target.path} both come with a file {place.name}: "
+                        "give one of them another name"
+                    )
         with ExitStack() as undo:
             for target in targets:
                 try:
-                    target.put_into_place(undo)
+                    target.put_into_place(undo, owners)
                 except OSError as exc:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
