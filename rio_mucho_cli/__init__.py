@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from rio_mucho_cli.job import Job
     from rio_mucho_cli.mucho import RioMucho, tb_capture
+    from rio_mucho_cli.output import Output
     from rio_mucho_cli.report import Report
     from rio_mucho_cli.single_process_pool import MockTub
 
@@ -41,6 +42,7 @@ _HOMES = {
     "MuchoChildError": "errors",
     "MuchoError": "errors",
     "NodataError": "errors",
+    "Output": "output",
     "OutputError": "errors",
     "Report": "report",
     "ResultError": "errors",
@@ -62,6 +64,7 @@ __all__ = [
     "MuchoChildError",
     "MuchoError",
     "NodataError",
+    "Output",
     "OutputError",
     "Report",
     "ResultError",

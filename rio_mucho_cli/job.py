@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -14,6 +15,7 @@ from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
+from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -175,6 +177,11 @@ class Job:
             raise UsageError(f"the memory limit is {self.mem_limit}: expected a number of MB")
         if not isinstance(self.function, FunctionRef) and not callable(self.function):
             raise UsageError(f"{self.function!r} cannot be called: expected a function")
+        if self.plain and not isinstance(self.global_args, Mapping):
+            raise UsageError(
+                "a plain function gets the global args by their names, and they are "
+                f"{self.global_args!r}: give a dict"
+            )
         self._check_outputs()
 
     def _check_outputs(self) -> None:
@@ -186,9 +193,12 @@ class Job:
             if names.count(name) > 1:
                 raise UsageError(f"there are two outputs for {name!r}: give each another name")
         paths = [output.local_path for output in self.outputs]
-        for path in paths:
-            if path is not None and paths.count(path) > 1:
+        places = [None if path is None else _place(path) for path in paths]
+        for path, place in zip(paths, places, strict=True):
+            if place is not None and places.count(place) > 1:
                 raise UsageError(f"{path} is the path of two outputs: give each its own")
+        if not self.inputs and any(output.profile is None for output in self.also):
+            raise UsageError("there is no input, and an output without a profile: give it one")
         if self.overviews:
             check_factors(self.overviews)
         if self.overview_resampling is not None:
@@ -235,6 +245,11 @@ class Job:
             profile=self.profile,
         )
         return (first, *self.also)
+
+
+def _place(path: str) -> str:
+    """Return what a path leads to, if it is the file system's."""
+    return path if is_remote(path) else os.path.realpath(path)
 
 
 def _are_numbers(values: Any, count: int) -> bool:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from rasterio.dtypes import check_dtype
+
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.outputs.profile import nodata_fits
 
@@ -58,6 +61,8 @@ class Output:
     def __post_init__(self) -> None:
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
+        if self.dtype is not None and not _is_dtype(self.dtype):
+            raise UsageError(f"dtype is {self.dtype!r}: expected one such as uint8 or float32")
         if (
             self.dtype is not None
             and not self.keep_nodata
@@ -70,3 +75,11 @@ class Output:
     def local_path(self) -> str | None:
         """The path as text, or None for an open dataset."""
         return str(self.path) if isinstance(self.path, str | Path) else None
+
+
+def _is_dtype(dtype: Any) -> bool:
+    """Whether numpy and GDAL both have it."""
+    try:
+        return bool(check_dtype(np.dtype(dtype).name))
+    except TypeError:
+        return False

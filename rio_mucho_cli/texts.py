@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +98,26 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                 case "driver" | "format" | "f":
                     output["driver"] = value
                 case "count":
-                    output["count"] = int(value)
+                    output["count"] = _number(
+                        int, value, f"count={value}, in {text!r}, is no whole number"
+                    )
                 case "nodata":
                     output["keep_nodata"] = False
-                    output["nodata"] = None if value.lower() == "none" else float(value)
+                    says = f"nodata={value}, in {text!r}, is neither a number nor nan nor none"
+                    output["nodata"] = (
+                        None if value.lower() == "none" else _number(float, value, says)
+                    )
                 case _:
                     creation_options[key] = value
         found.append({**output, "creation_options": creation_options})
     return found
+
+
+def _number(kind: Callable[[str], Any], value: str, otherwise: str) -> Any:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ValueError(otherwise) from None
 
 
 def bounds(text: str | None) -> tuple[float, ...] | None:

@@ -35,6 +35,71 @@ WRONG_USAGE = {
     "no window": (["--func", "mod:copy", "--windows", "plain.json"], "feature 1 has no window"),
     "windows of nothing": (["--func", "mod:copy", "--windows", "0"], "no pixels"),
     "no such windows": (["--func", "mod:copy", "--windows", "block"], "--windows block is no file"),
+    "overviews of nothing": (
+        ["--func", "mod:copy", "--overviews", "0"],
+        "overviews are 0: expected",
+    ),
+    "overviews of the raster": (["--func", "mod:copy", "--overviews", "1"], "overviews are 1: exp"),
+    "overviews that shrink": (
+        ["--func", "mod:copy", "--overviews", "4,2"],
+        "overviews are 4,2: exp",
+    ),
+    "overviews twice": (
+        ["--func", "mod:copy", "--overviews", "2,2"],
+        "overviews are 2,2: expected",
+    ),
+    "a COG with gaps": (
+        ["--func", "mod:copy", "-f", "COG", "--overviews", "2,8"],
+        "overviews of a COG are 2, 4, 8",
+    ),
+    "no such resampling": (
+        ["--func", "mod:copy", "--overviews", "2", "--overview-resampling", "foo"],
+        "resampling of overviews is 'foo': expected one of nearest, ",
+    ),
+    "overviews of a PNG": (
+        ["--func", "mod:copy", "-f", "PNG", "--overviews", "2"],
+        "is to be PNG: use rio overview on it",
+    ),
+    "statistics of a PNG": (
+        ["--func", "mod:copy", "-f", "PNG", "--stats"],
+        "is to be PNG: use gdalinfo -stats on it",
+    ),
+    "plain datasets": (
+        ["--func", "mod:copy", "--plain", "--mode", "manual_read"],
+        "plain functions get arrays, and manual_read gives datasets",
+    ),
+    "two outputs of one name": (
+        ["--func", "mod:copy", "--also", "x=b1.tif", "--also", "x=b2.tif"],
+        "there are two outputs for 'x'",
+    ),
+    "two outputs in one place": (
+        ["--func", "mod:copy", "--also", "x=./out.tif"],
+        "is the path of two outputs",
+    ),
+    "no dtype of an output": (
+        ["--func", "mod:copy", "--also", "x=b1.tif,dtype=foo"],
+        "dtype is 'foo': expected one such as uint8",
+    ),
+    "no dtype and nodata": (
+        ["--func", "mod:copy", "--also", "x=b1.tif,dtype=foo,nodata=3"],
+        "dtype is 'foo': expected one such as uint8",
+    ),
+    "nodata of an output": (
+        ["--func", "mod:copy", "--also", "x=b1.tif,dtype=uint8,nodata=-1"],
+        "nodata -1 does not fit uint8",
+    ),
+    "no bands of an output": (
+        ["--func", "mod:copy", "--also", "x=b1.tif,count=0"],
+        "count is 0: expected at least 1 band",
+    ),
+    "no option of an output": (
+        ["--func", "mod:copy", "--also", "x=b1.tif,crs=EPSG:4326"],
+        "crs is no creation option",
+    ),
+    "statistics of another output": (
+        ["--func", "mod:copy", "--also", "x=b1.png", "--stats"],
+        "b1.png is to be PNG: use gdalinfo -stats on it",
+    ),
     "option of ours": (["--func", "mod:copy", "--co", "nodata=1"], "use --nodata"),
 }
 
@@ -92,12 +157,31 @@ def test_wrong_usage(mucho, files, tmp_path, leftovers, case):
         (["--func", "mod:copy", "--arg", "k"], "'k' is not NAME=VALUE"),
         (["--func", "mod:copy", "--global-args", "-", "--windows", "-"], "cannot both be standard"),
         (["--func", "mod:copy", "-j", "many"], "'many' is not a valid integer"),
+        (["--func", "mod:copy", "--also", "x"], "'x' is not NAME=PATH"),
+        (["--func", "mod:copy", "--also", "=b1.tif"], "'=b1.tif' is not NAME=PATH"),
+        (["--func", "mod:copy", "--also", "x="], "'x=' is not NAME=PATH"),
+        (["--func", "mod:copy", "--also", "x=,dtype=uint8"], "is not NAME=PATH"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,"], "'', in 'x=b1.tif,', is not OPTION=VALUE"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,tiled"], "'tiled', in .* is not OPTION=VALUE"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,=3"], "'=3', in .* is not OPTION=VALUE"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,nodata=abc"], "nodata=abc, in .* is neither"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,count=x"], "count=x, in .* is no whole number"),
+        (["--func", "mod:copy", "--also", "x=b1.tif,count=1.5"], "count=1.5, in .* is no whole"),
+        (["--func", "mod:copy", "--overviews", "abc"], "'abc' is not 2,4,8, nor 2^1..3, nor auto"),
+        (["--func", "mod:copy", "--overviews", "2^0..3"], "'2^0..3' is not 2,4,8"),
+        (["--func", "mod:copy", "--overviews", "2^3..1"], "'2^3..1' is not 2,4,8"),
+        (["--func", "mod:copy", "--overviews", "2^3"], "'2^3' is not 2,4,8"),
+        (["--func", "mod:copy", "--overviews", ""], "'' is not 2,4,8"),
+        (["--func", "mod:copy", "--overviews", "2,,4"], "'2,,4' is not 2,4,8"),
     ],
 )
-def test_what_click_refuses(mucho, args, says):
+def test_what_click_refuses(mucho, leftovers, args, says):
     result = mucho(*args)
     assert result.exit_code == 2
-    assert says in result.stderr
+    lines = result.stderr.splitlines()
+    assert [line.startswith("Error: ") for line in lines].count(True) == 1
+    assert says in lines[-1] or re.search(says, lines[-1]), lines[-1]
+    assert not leftovers()
 
 
 def test_one_file_is_no_input(rio, mucho):
@@ -139,6 +223,7 @@ def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers
         ("link.tif", "link.tif is the input a.tif: pass --overwrite"),
         ("nowhere/out.tif", "the folder of nowhere/out.tif does not exist"),
         ("/proc/out.tif", "takes no such file"),
+        ("out.vrt", "the driver VRT, which holds no pixels itself: give it another driver"),
     ],
 )
 def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
@@ -154,6 +239,13 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
     ("args", "says"),
     [
         (["-f", "NOPE"], "there is no driver 'NOPE'"),
+        (["-f", "vrt"], "the driver vrt, which holds no pixels itself"),
+        (["-f", "MEM"], "the driver MEM, which holds no pixels itself"),
+        (["--also", "x=b1.tif,driver=NOPE"], "there is no driver 'NOPE'"),
+        (["--also", "x=b1.vrt"], "b1.vrt would be a file of the driver VRT"),
+        (["--also", "x=nowhere/b1.tif"], "the folder of nowhere/b1.tif does not exist"),
+        (["--also", "x=/vsimem/b1.tif"], "would be gone when this command ends"),
+        (["--also", "x=a.tif"], "a.tif is the input a.tif: pass --overwrite"),
         (["--co", "compress=foo"], "'foo' is an unexpected value for COMPRESS"),
         (["--co", "blockxsize=100", "--co", "blockysize=100"], "multiples of 16"),
         (["--co", "colour=red"], "COLOUR"),
@@ -203,6 +295,37 @@ def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
     result = mucho("--func", f"mod:{name}", *count, *way)
     one_error_line(result, 1, RESULTS_THAT_DO_NOT_FIT[name])
     assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+DICTS = {
+    "one": "expected a dict with arrays for x and for the first output",
+    "others": "the function returned a dict without 'x', for which there is an output",
+    "many": "found 'y', 'z': say with --also NAME=PATH where the others go",
+    "bad": "for 'x' the function returned None, expected a numpy array",
+}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("name", DICTS)
+def test_dicts_that_do_not_fit(mucho, module, tmp_path, name, jobs, leftovers):
+    module(
+        "one = lambda data, *args: data[0]\n"
+        "others = lambda data, *args: {'y': data[0], 'z': data[0]}\n"
+        "many = lambda data, *args: {'x': data[0], 'y': data[0], 'z': data[0]}\n"
+        "bad = lambda data, *args: {'x': None, 'y': data[0]}\n",
+        "dicts.py",
+    )
+    result = mucho("--func", f"dicts:{name}", "--also", "x=b1.tif", "-j", jobs)
+    one_error_line(result, 1, DICTS[name])
+    assert not {"out.tif", "b1.tif"} & {path.name for path in tmp_path.iterdir()}
+    assert not leftovers()
+
+
+def test_a_dict_without_outputs_for_it(mucho, module, leftovers):
+    module("def run(data, *args):\n    return {'x': data[0], 'y': data[0]}\n", "dicts.py")
+    result = mucho("--func", "dicts:run", "-j", "1")
+    one_error_line(result, 1, "found 'x', 'y': say with --also NAME=PATH where the others go")
     assert not leftovers()
 
 

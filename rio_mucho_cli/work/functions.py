@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
 from rio_mucho_cli.interrupts import INTERRUPTS
 
-UserFunction: TypeAlias = Callable[[Any, Any, Any, Any], Any]
+UserFunction: TypeAlias = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,8 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     """
     keywords = global_args
     if isinstance(function, type):
-        function, keywords = _instance(function, global_args), {}
+        arguments = "the arrays" if plain else "(data, window, ij, global_args)"
+        function, keywords = _instance(function, global_args, arguments), {}
     if not plain:
         return function
     called: Callable[..., Any] = function
@@ -155,7 +156,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     return call
 
 
-def _instance(function: type, global_args: Any) -> UserFunction:
+def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
     try:
         made: Any = function(**global_args)
     except INTERRUPTS:
@@ -164,8 +165,7 @@ def _instance(function: type, global_args: Any) -> UserFunction:
         raise child_error(f"{function.__name__} cannot be made: it", exc) from None
     if not callable(made):
         raise ResultError(
-            f"{function.__name__} has no __call__: a class needs one, "
-            "with the arguments (data, window, ij, global_args)"
+            f"{function.__name__} has no __call__: a class needs one, with {arguments}"
         )
     instance: UserFunction = made
     return instance
@@ -202,11 +202,15 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
             f"the function returned a dict without {missing[0]!r}, for which there is an "
             f"output{hint}"
         )
-    if len(rest) != 1:
-        found = ", ".join(map(repr, rest)) or "none"
+    if not rest:
         raise ResultError(
-            f"the first output gets the one array of the dict that no other has, found {found}: "
-            "say with --also NAME=PATH where the others go"
+            "every array of the dict that the function returned has an output of its own: "
+            "the first output gets one that no other has, and there is none"
+        )
+    if len(rest) > 1:
+        raise ResultError(
+            "the first output gets the one array of the dict that no other has, found "
+            f"{', '.join(map(repr, rest))}: say with --also NAME=PATH where the others go"
         )
     return [returned[rest[0] if name is None else name] for name in names]
 
