@@ -119,7 +119,7 @@ def _plan_windows(
         case None:
             layouts = [profiles.choose_layout(first, each.layout_options, None) for each in formats]
             block = _common_block(layouts)
-            whole_rows = first.is_striped or not layouts[0].tiled
+            whole_rows = first.is_striped or not all(layout.tiled for layout in layouts)
             size = windowing.default_size(
                 width, height, block, whole_rows=whole_rows, most=most_pixels
             )
@@ -137,12 +137,13 @@ def _plan_windows(
 
 def _common_block(layouts: Sequence[Layout]) -> Size:
     """Return a size that is a whole number of each output's blocks, or else of the first one's."""
-    common = Size(
-        math.lcm(*(layout.block.width for layout in layouts)),
-        math.lcm(*(layout.block.height for layout in layouts)),
-    )
     first = layouts[0].block
-    fits = common.width <= max(first.width, _LARGEST_COMMON) and common.height <= _LARGEST_COMMON
+    # Windows that are whole rows fit tiles of every width.
+    strips = [layout.block.width for layout in layouts if not layout.tiled]
+    widths = strips[:1] or [layout.block.width for layout in layouts]
+    common = Size(math.lcm(*widths), math.lcm(*(layout.block.height for layout in layouts)))
+    largest = Size(max(first.width, *strips, _LARGEST_COMMON), max(first.height, _LARGEST_COMMON))
+    fits = common.width <= largest.width and common.height <= largest.height
     return common if fits else first
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,18 +34,11 @@ def make_budget(
     )
     for source in sources:
         _check_blocks(source)
-    result = sum(_result_bytes(output, profiles_) for output in job.outputs)
+    bands = int(profiles_[0]["count"]) if profiles_ else 1
+    result = sum(_result_bytes(output, bands) for output in job.outputs)
     return Budget.of(
         job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
     )
-
-
-def _result_bytes(output: Output, profiles_: Sequence[Mapping[str, Any]]) -> int:
-    """Estimate what a pixel of an output takes."""
-    given = output.profile or {}
-    count = output.count or given.get("count") or (profiles_[0]["count"] if profiles_ else 1)
-    dtype = output.dtype or given.get("dtype")
-    return int(count) * (_itemsize(dtype) if dtype is not None else 4)
 
 
 def _check_blocks(source: Source) -> None:
@@ -58,6 +51,14 @@ def _check_blocks(source: Source) -> None:
             f"{source.path} has blocks of {size // MB} MB, and there are "
             f"{usable_memory() // MB} MB of memory: rio convert can give it smaller ones"
         )
+
+
+def _result_bytes(output: Output, bands: int) -> int:
+    """Estimate what a pixel of an output takes; it has so many bands if nobody says otherwise."""
+    profile = output.profile or {}
+    dtype = output.dtype or profile.get("dtype")
+    count = int(output.count or profile.get("count") or bands)
+    return count * (_itemsize(dtype) if dtype is not None else 4)
 
 
 def _itemsize(dtype: Any) -> int:
