@@ -18,6 +18,7 @@ from rio_mucho_cli.executors import ExecutorName, usable_cpus
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
 from rio_mucho_cli.job import Bidx, Job, Windows
+from rio_mucho_cli.output import Output
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.work.functions import UserFunction
 
@@ -56,6 +57,11 @@ class RioMucho:
         windows, if not given, are made on it.
     metadata : bool, optional
         Carry over what is said of the first input and its bands.
+    plain, overviews, overview_resampling, stats : optional
+        As for a `Job`.
+    also : sequence of Output, optional
+        More outputs, of a function that returns a dict of arrays by name. What
+        is not said of them is that of the first input.
     executor : {"processes", "threads", "serial"}
         Where windows are worked on if `run` is given more than one process.
     mem_limit : int, optional
@@ -94,6 +100,11 @@ class RioMucho:
         masked: bool = False,
         skip_masked: bool = False,
         metadata: bool = False,
+        plain: bool = False,
+        also: Sequence[Output] = (),
+        overviews: Sequence[int] | None = None,
+        overview_resampling: str | None = None,
+        stats: bool = False,
         executor: ExecutorName = "processes",
         mem_limit: int | None = None,
     ) -> None:
@@ -112,7 +123,7 @@ class RioMucho:
         self.global_args = global_args or {}
         has_other_grid = any(value is not None for value in (like, extent, bounds))
         self._makes_windows = has_other_grid and not windows
-        self._reading: dict[str, Any] = {
+        self._given: dict[str, Any] = {
             "like": None if like is None else os.fspath(like),
             "extent": extent,
             "bounds": bounds,
@@ -123,6 +134,11 @@ class RioMucho:
             "masked": masked,
             "skip_masked": skip_masked,
             "metadata": metadata,
+            "plain": plain,
+            "also": also,
+            "overviews": overviews,
+            "overview_resampling": overview_resampling,
+            "stats": stats,
         }
         self.executor = executor
         self.mem_limit = mem_limit
@@ -168,7 +184,7 @@ class RioMucho:
             output=os.fspath(output) if is_path else output,
             function=self.run_function,
             mode=self.mode,
-            **self._reading,
+            **self._given,
             windows=windows,
             global_args=self.global_args,
             profile=profile if is_path else None,

@@ -10,7 +10,7 @@ from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import profile as profiles
@@ -85,7 +85,7 @@ def plan_output(
     metadata: Metadata | None,
 ) -> OutputPlan:
     """Choose an output's blocks, and who makes what of it."""
-    recipe = _recipe(output, chosen, job, first, windows)
+    recipe = _recipe(output, chosen, first, windows)
     size = _size(output, recipe)
     blocks = _encodable(output, chosen, recipe, windows, size)
     if chosen.cog and blocks is None:
@@ -107,13 +107,13 @@ def plan_output(
 def _recipe(
     output: Output,
     chosen: Format,
-    job: Job,
     first: Source | None,
     windows: Sequence[PlannedWindow],
 ) -> Recipe:
     layout = None
-    if first is not None and chosen.is_geotiff and (job.strict or job.windows is None):
-        layout = profiles.choose_layout(first, chosen.layout_options, windows)
+    if first is not None and chosen.is_geotiff and chosen.given is None:
+        whole = are_whole_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
+        layout = profiles.choose_layout(first, chosen.layout_options, windows if whole else None)
     return Recipe(
         first=first,
         driver=chosen.driver,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import rio_mucho_cli as riomucho
-from rio_mucho_cli import Job, MuchoChildError, Report, RioMucho, run
+from rio_mucho_cli import Job, MuchoChildError, Output, Report, RioMucho, run
 
 
 def ones(data: Any, window: Any, ij: Any, global_args: dict[str, Any]) -> Any:
@@ -17,6 +17,18 @@ def use_the_class(path: Path) -> float:
     with RioMucho([path, "b.tif"], path, ones, mode="array_read", executor="threads") as rm:
         report: Report = rm.run(4)
     return report.seconds
+
+
+def largest(red: Any, nir: Any) -> dict[str, Any]:
+    return {"largest": np.maximum(red, nir), "red": red > nir}
+
+
+def use_plain_functions(path: Path) -> None:
+    also = [Output(path="red.tif", name="red", dtype="uint8")]
+    given: dict[str, Any] = {"overviews": [2, 4], "overview_resampling": "average", "stats": True}
+    with RioMucho([path, "b.tif"], path, largest, plain=True, also=also, **given) as rm:
+        rm.run(4)
+    run(Job(inputs=["a.tif"], output="b.tif", function=largest, plain=True, also=also, stats=True))
 
 
 def use_the_engine() -> int:
