@@ -192,7 +192,7 @@ class BlockWriter:
         path.unlink()
         if len(header) != self._log.records[0].begin:
             raise OutputError(
-                f"{self.target.journal} does not fit this GDAL: pass --overwrite to begin anew"
+                f"{self.target.journal} does not fit this GDAL: remove it to begin anew"
             )
         # The tables in it may have been filled in, and what comes last is not in the journal.
         file.truncate(self._log.records[-1].end)
@@ -317,6 +317,8 @@ class BlockWriter:
         if self._statistics:
             self._write_statistics(self._statistics)
         cast("FileIO", self._file).close()
+        if self._log is not None:
+            self._log.close()
         self.target.remove_all_but(self.target.temporary)
         if self._left_to_gdal is not None:
             build_aside(str(self.target.temporary), self._left_to_gdal)

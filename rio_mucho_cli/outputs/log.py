@@ -6,12 +6,13 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any
 
 from rio_mucho_cli.differences import differences
-from rio_mucho_cli.errors import OutputError, UsageError, one_line
+from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.outputs.durable import open_locked
 from rio_mucho_cli.outputs.journal import Journal, JournalError
 from rio_mucho_cli.outputs.records import Record
@@ -75,14 +76,13 @@ class Log:
                 if found is not None:
                     target.remove_all_but(target.temporary)
                     return found
-            target.journal.unlink(missing_ok=True)
-            target.remove_all_but()
+            target.remove_all()
             return cls(Journal.create(target.journal, fingerprint))
         except OutputError:
             raise
         except OSError as exc:
             raise JournalError(
-                f"{target.journal.parent} cannot be used ({one_line(exc)}): remove it to begin anew"
+                f"{target.journal.parent} cannot be used ({exc.strerror}): remove it to begin anew"
             ) from None
 
     @classmethod
@@ -185,14 +185,19 @@ class Log:
 
     def leave(self, file: FileIO | None) -> None:
         """Close it for a later run, or remove it if there is nothing to go on with."""
-        try:
-            if self.noted and file is not None:
+        # What cannot be flushed is verified, and no reason not to tell why the run ends.
+        with suppress(OutputError):
+            if self.noted and file is not None and not file.closed:
                 self.journal.sync(file, now=True)
-        finally:
-            if self.noted:
-                self.journal.close()
-            else:
-                self.journal.remove()
+        self.close()
+        if not self.noted:
+            self.journal.remove()
+
+    def close(self) -> None:
+        """Close its files."""
+        self.journal.close()
+        if self.file is not None:
+            self.file.close()
 
 
 def _payload(record: Record) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class Target:
             _check(path, self._place, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)
+                if os.path.lexists(self._folder) and not _is_own_folder(self._folder):
+                    raise OutputError(
+                        f"{self._folder} is no folder of a run: remove it, or give another output"
+                    )
                 self._folder.mkdir(exist_ok=True)
                 self._lock: int | None = lock_folder(self._folder)
             else:
@@ -106,12 +110,13 @@ class Target:
     def remove_all_but(self, *paths: Path) -> None:
         """Remove what is no part of the output from the folder in which it grows."""
         for path in self._folder.iterdir():
-            if path in paths or path == self.journal:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            if path not in paths and path != self.journal:
+                _remove(path)
+
+    def remove_all(self) -> None:
+        """Remove everything from the folder in which it grows."""
+        for path in self._folder.iterdir():
+            _remove(path)
 
     def places(self) -> list[Path]:
         """Return where what has been made comes to lie; the file itself is the last."""
@@ -220,6 +225,10 @@ class Inner:
         """Remove everything else from the folder."""
         self._target.remove_all_but(*paths)
 
+    def remove_all(self) -> None:
+        """Remove everything from the folder."""
+        self._target.remove_all()
+
     def discard(self) -> None:
         """Do nothing: the target does it."""
 
@@ -322,6 +331,18 @@ def _remove_stale(parent: Path, prefix: str) -> None:
             lock = lock_folder(folder, must=True)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+
+
+def _is_own_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if _is_own_folder(path):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _set_aside(old: Path, aside: Path) -> None:

@@ -385,7 +385,9 @@ def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
         yield
     except BaseException:
         for writer in writers:
-            writer.discard()
+            # A folder that is gone or full is no reason to leave others there.
+            with suppress(OSError):
+                writer.discard()
         raise
 
 
@@ -398,5 +400,10 @@ def commit_all(writers: Sequence[Writer]) -> None:
         If one of them cannot be finished; then none is visible.
     """
     for writer in writers:
-        writer.finish()
+        try:
+            writer.finish()
+        except OutputError:
+            raise
+        except OSError as exc:
+            raise OutputError(f"an output cannot be finished: {one_line(exc)}") from None
     publish([writer.target for writer in writers if writer.target is not None])
