@@ -15,8 +15,8 @@ from typing import Any
 def open_locked(path: Path, flags: int = 0) -> FileIO:
     """Open a regular file, no link or pipe, for reading and writing.
 
-    Nobody else can read one that is made. The lock goes with the process,
-    however that ends.
+    One that has another name, too, is somebody else's. Nobody else can read
+    one that is made. The lock goes with the process, however that ends.
 
     Parameters
     ----------
@@ -34,8 +34,11 @@ def open_locked(path: Path, flags: int = 0) -> FileIO:
     flags |= os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     file = FileIO(os.open(path, flags, 0o600), "r+")
     try:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")
+        if about.st_nlink > 1:
+            raise OSError(errno.EMLINK, "it is a file that has another name, too")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
