@@ -21,11 +21,15 @@ from rio_mucho_cli.outputs.statistics import (
     has_statistics,
     statistics_of_nothing,
 )
+from rio_mucho_cli.outputs.target import partial_folder
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
 
 log = logging.getLogger(__name__)
+
+# Of a TIFF.
+_MOST_BANDS = 65535
 
 
 @dataclass
@@ -96,7 +100,11 @@ class Delivery:
             states = self.writer.restrict(windows)
             state = states[-1]
             count, dtype, masked = state["form"]
-            if type(count) is not int or count < 1 or np.dtype(dtype).kind not in "iufc":
+            if (
+                type(count) is not int
+                or not 1 <= count <= _MOST_BANDS
+                or np.dtype(dtype).kind not in "iufc"
+            ):
                 raise ValueError("no form of a result")
             self.form = count, str(np.dtype(dtype).name), bool(masked)
             self.statistics = tuple(map(BandStatistics.from_json, state["statistics"]))
@@ -105,7 +113,7 @@ class Delivery:
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
             raise OutputError(
                 f"the journal of {self.plan.output.path} makes no sense ({one_line(exc)}): "
-                "pass --overwrite to begin anew, after removing it"
+                f"remove {partial_folder(str(self.plan.output.path))} to begin anew"
             ) from None
         return failed
 
