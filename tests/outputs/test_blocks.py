@@ -216,7 +216,7 @@ def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
             writer.begin(profile)
             for number, (window, _) in enumerate(windows):
                 if number == 5:
-                    writer._end = 2**32 + 7  # nobody writes in between: the disk stays empty
+                    writer._tiff.end = 2**32 + 7  # nobody writes in between: the disk stays empty
                 writer.append(window, encode(array[(slice(None), *window.toslices())], profile))
             writer.finish()
         publish([writer.target])

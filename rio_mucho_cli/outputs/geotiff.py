@@ -1,0 +1,213 @@
+"""A GeoTIFF that grows: a header of GDAL's, blocks behind it, and tables that lead to them.
+
+    ┌────────┬──────┬────────┬─────────┬─────────┬───┬───────────┐
+    │ header │ tags │ tables │ block 0 │ block 7 │ … │ overviews │
+    └────────┴──────┴────────┴─────────┴─────────┴───┴───────────┘
+     by GDAL, as a sparse        appended, in the     their tags, as
+     file of the full size       order of windows;    GDAL has them in
+                                 overviews' as well   a small file
+
+Where each block is goes into the tables at the end. Nothing is decoded,
+computed or compressed here, but blocks in which there is nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from io import FileIO
+from typing import Any, cast
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
+from rio_mucho_cli.outputs.durable import write_at
+from rio_mucho_cli.outputs.encoding import Encoded, encode
+from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.overviews import overview_profile
+from rio_mucho_cli.outputs.profile import is_yes
+from rio_mucho_cli.outputs.pyramid import Pyramid
+from rio_mucho_cli.outputs.tables import Tables
+from rio_mucho_cli.outputs.templates import metadata_text, overview_template
+from rio_mucho_cli.outputs.tiff import METADATA, Directory
+
+
+def is_sparse(profile: Mapping[str, Any]) -> bool:
+    """Whether blocks in which there is nothing are to be missing in a file."""
+    return any(key.upper() == "SPARSE_OK" and is_yes(value) for key, value in profile.items())
+
+
+class GrowingTiff:
+    """A GeoTIFF whose header is written, and whose blocks are being appended.
+
+    Parameters
+    ----------
+    file : FileIO
+        Open for reading and writing.
+    name : str
+        What messages call it.
+    profile : Mapping
+        Of the raster.
+    block : Size
+        Of the raster.
+    nodata : float or None
+    metadata : Metadata or None
+        What else is said of it.
+
+    Attributes
+    ----------
+    file : FileIO
+    end : int
+        Where the next block goes.
+    levels : list of list of Tables
+        The raster's, and those of its overviews: of the image, and of its
+        mask if there is one.
+    """
+
+    def __init__(
+        self,
+        file: FileIO,
+        name: str,
+        profile: Mapping[str, Any],
+        block: Size,
+        nodata: float | None,
+        metadata: Metadata | None,
+    ) -> None:
+        self.file = file
+        self.name = name
+        self._metadata = metadata
+        self._nodata = nodata
+        self._sparse_ok = is_sparse(profile)
+        # With these profiles the blocks of each level are encoded.
+        self._profiles: list[Mapping[str, Any]] = [profile]
+        # The entries of an overview's directories: the image's, and the mask's.
+        self._template: list[list[Entry]] = []
+        self.size = Size(int(profile["width"]), int(profile["height"]))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
+            self._is_big = header[2] == 43 or header[3] == 43
+            self._directories = Directory.read_all(header)
+            self.lie_together = self._directories[0].bands_lie_together(header)
+            self.levels = [
+                [
+                    Tables.of(directory, header, self.size, block, name)
+                    for directory in self._directories
+                ]
+            ]
+        self.end = file.seek(0, 2)
+
+    def add_overviews(self, pyramid: Pyramid) -> None:
+        """Learn from GDAL what the directories of overviews are like."""
+        block, masked = Size(pyramid.block, pyramid.block), len(self._directories) > 1
+        profile = self._profiles[0]
+        data, size = overview_template(profile, self._metadata, pyramid.block, masked=masked)
+        directories = Directory.read_all(data)[len(self._directories) :]
+        self._template = [entries_of(data, directory) for directory in directories]
+        for level in range(1, len(pyramid.factors) + 1):
+            of_level = pyramid.size(level, *self.size)
+            self.levels.append(
+                [
+                    Tables.of(directory, data, of_level, block, self.name, size)
+                    for directory in directories
+                ]
+            )
+            self._profiles.append(overview_profile(profile, pyramid.block))
+
+    def append(self, level: int, window: Window, data: Encoded) -> list[Encoded]:
+        """Append the encoded blocks of a window of a level; return them, and those of its mask."""
+        parts = [data]
+        tables = self.levels[level]
+        if len(tables) > 1:
+            parts.append(data.mask if data.mask is not None else self._all_valid(level, window))
+        for each, part in zip(tables, parts, strict=True):
+            end = each.place(window, part, self.end)
+            self._write(part.content, self.end)
+            self.end = end
+        return parts
+
+    def fill_in_tables(self) -> None:
+        """Write down in the header where the raster's blocks are."""
+        for directory, tables in zip(self._directories, self.levels[0], strict=True):
+            for field, values in zip(
+                directory.tables, (tables.offsets, tables.counts), strict=True
+            ):
+                self._write(directory.packed(field, values), field.offset)
+
+    def write_overviews(self) -> None:
+        """Write the directories of overviews, and have the last one of the header lead there."""
+        last = self._directories[-1]
+        start = self.end + self.end % 2
+        chain = [
+            resized(entries, last.order, each.size, each.offsets, each.counts, big=self._is_big)
+            for tables in self.levels[1:]
+            for entries, each in zip(self._template, tables, strict=True)
+        ]
+        if chain:
+            directories = lay_out(chain, start, last.order, big=self._is_big)
+            self._write(directories, start)
+            self._write(last.pointer(start, big=self._is_big), last.next_at)
+            self.end = start + len(directories)
+
+    def write_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Write the text of all tags anew, as GDAL puts it, and have the header lead there.
+
+        Raises
+        ------
+        OutputError
+            If a classic TIFF has no room for it.
+        """
+        text = metadata_text(self._profiles[0], self._metadata, tags)
+        start = self.end + self.end % 2
+        self._write(text, start)
+        self.end = start + len(text)
+        first = self._directories[0]
+        field = first.fields[METADATA]
+        self._write(first.moved(field, len(text), start, big=self._is_big), field.at)
+
+    def fill(self, level: int) -> None:
+        """Put blocks of nodata where no window was, as GDAL does."""
+        if self._sparse_ok:
+            return
+        for number, tables in enumerate(self.levels[level]):
+            missing = tables.missing()
+            if not missing:
+                continue
+            rows = tables.size.height % tables.block.height
+            empty = self._empty(level, tables.block.height)[number]
+            short = self._empty(level, rows)[number] if rows else empty
+            for index in missing:
+                part = short if tables.is_short(index) else empty
+                end = tables.place_at(np.array([index]), part, self.end)
+                self._write(part.content, self.end)
+                self.end = end
+
+    def _empty(self, level: int, rows: int) -> list[Encoded]:
+        """Encode one block of nothing but nodata, and one of the mask."""
+        profile, tables = self._profiles[level], self.levels[level]
+        columns = min(tables[0].block.width, tables[0].size.width)
+        shape = (int(profile["count"]), rows, columns)
+        array = np.full(shape, 0 if self._nodata is None else self._nodata, profile["dtype"])
+        masked = len(tables) > 1
+        encoded = encode(np.ma.array(array, mask=masked), profile, masked=masked)
+        parts = [encoded] if encoded.mask is None else [encoded, encoded.mask]
+        return [
+            replace(part, content=part.content[: part.sizes[0]], sizes=part.sizes[:1])
+            for part in parts
+        ]
+
+    def _all_valid(self, level: int, window: Window) -> Encoded:
+        """Encode the mask of a window in which nothing is masked."""
+        profile = self._profiles[level]
+        shape = (int(profile["count"]), int(window.height), int(window.width))
+        array = np.ma.zeros(shape, profile["dtype"])
+        return cast("Encoded", encode(array, profile, masked=True).mask)
+
+    def _write(self, data: Any, offset: int) -> None:
+        """Write all of it, or raise OutputError."""
+        try:
+            write_at(self.file, data, offset)
+        except OSError as exc:
+            raise OutputError(f"{self.name} cannot be written: {exc.strerror}") from None
