@@ -15,6 +15,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.overviews import check_overviews
 from rio_mucho_cli.outputs.profile import changes_values, is_yes
 from rio_mucho_cli.outputs.statistics import (
     BandStatistics,
@@ -213,6 +214,8 @@ class Delivery:
         self.profile = profile = recipe.profile(count, dtype)
         if self.plan.wanted.statistics and not has_statistics(profile["dtype"]):
             raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
+        if self.plan.pyramid is not None:
+            check_overviews(profile)
         # What is skipped must not look like pixels.
         leaves_out = self.job.skip_masked or self.job.on_error == "nodata"
         self.has_mask = masked or (leaves_out and profile.get("nodata") is None)

@@ -13,7 +13,12 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
-from rio_mucho_cli.outputs.overviews import overview_profile, read_level, reduce
+from rio_mucho_cli.outputs.overviews import (
+    check_overviews,
+    overview_profile,
+    read_level,
+    reduce,
+)
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory, split
 
@@ -110,6 +115,7 @@ class Encoder:
             encoded = self._encode(array, part, masked)
             if pyramid is None or not pyramid.in_windows:
                 return encoded
+            check_overviews(profile)
             factors = pyramid.factors[: pyramid.in_windows]
             levels = reduce(
                 self._memory.name,

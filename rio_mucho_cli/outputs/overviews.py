@@ -40,6 +40,22 @@ def uncompressed_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def check_overviews(profile: Mapping[str, Any]) -> None:
+    """Raise OutputError if GDAL cannot make overviews in a file with this profile.
+
+    Notes
+    -----
+    Where 64-bit integers have a nodata value, GDAL 3.10 and 3.12 keep the
+    first overview alone, and if the file is not compressed, they never end.
+    """
+    dtype = np.dtype(profile["dtype"])
+    if dtype.kind in "iu" and dtype.itemsize == 8 and profile.get("nodata") is not None:
+        raise OutputError(
+            f"GDAL makes no overviews of {dtype} with nodata: choose another dtype, such as "
+            "int32 or float64, or leave them out (of a COG with --co OVERVIEWS=NONE)"
+        )
+
+
 def build(
     path: str,
     factors: Sequence[int],

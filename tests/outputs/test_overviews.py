@@ -10,7 +10,7 @@ import tifffile
 from rasterio.enums import ColorInterp, OverviewResampling
 from rasterio.windows import Window
 
-from rio_mucho_cli import Job, UsageError, run
+from rio_mucho_cli import Job, OutputError, UsageError, run
 from rio_mucho_cli.inputs.windows import Size, cover
 
 FACTORS = [2, 4, 8]
@@ -336,6 +336,17 @@ OTHERS = ["int8", "uint16", "int32", "uint32", "int64", "uint64", "complex64"]
 def test_other_dtypes(source, compare, dtype):
     for resampling in LOCAL[:2]:
         compare(source(dtype=dtype), resampling, windows=Size(256, 256))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("options", [{"compress": "none"}, {"compress": "zstd"}], ids=str)
+@pytest.mark.parametrize("windows", [None, Size(100, 90)], ids=["blocks", "parts"])
+def test_long_integers_with_nodata_are_refused(job_on, source, leftovers, dtype, options, windows):
+    path = source(dtype=dtype, nodata=7)
+    job = job_on([path], copy, overviews=[2, 4], creation_options=options, windows=windows)
+    with pytest.raises(OutputError, match="choose another dtype, such as int32"):
+        run(job)
+    assert not leftovers()
 
 
 def test_few_bits(source, compare):
