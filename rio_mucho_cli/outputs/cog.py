@@ -64,7 +64,7 @@ class CogWriter:
         make_writer: Callable[[Inner, Mapping[str, str]], Any],
     ) -> None:
         self.target: Target = target
-        self._bigtiff = options.get("bigtiff")
+        self._bigtiff = {key.lower(): value for key, value in options.items()}.get("bigtiff")
         inner = target.within(_NAME)
         self._place = inner.temporary
         self._writer = make_writer(inner, options)
