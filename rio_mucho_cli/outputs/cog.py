@@ -21,7 +21,6 @@ import mmap
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +181,11 @@ def rearrange(source: Path, target: Path, bigtiff: str | None = None) -> None:
         directories = Directory.read_all(data)
         order = directories[0].order
         images = [_Image.of(data, directory) for directory in directories]
-        # GDAL puts masks behind their images, or behind all of them.
+        # GDAL puts the masks of overviews behind all overviews.
         masks = [image for image in images if image.is_mask]
-        pairs = zip_longest((image for image in images if not image.is_mask), masks)
-        levels = [[image for image in pair if image is not None] for pair in pairs]
+        levels = [[image] for image in images if not image.is_mask]
+        for level, mask in zip(levels, masks, strict=bool(masks)):
+            level.append(mask)
         size = sum(_placed(level, 0) for level in levels)
         big = is_yes(bigtiff)
         start = len(_header(levels, order, big=big))
