@@ -72,8 +72,8 @@ def geotiff_options(
     if predictor and codec in {"lzw", "deflate", "zstd"}:
         found["predictor"] = predictor
     if "level" in options:
-        name = "zstd_level" if codec.endswith("zstd") else "zlevel"
-        found[name] = options["level"]
+        by_codec = {"zstd": "zstd_level", "lerc_zstd": "zstd_level", "lzma": "lzma_preset"}
+        found[by_codec.get(codec, "zlevel")] = options["level"]
     if "quality" in options and codec == "jpeg":
         found["jpeg_quality"] = options["quality"]
     if "quality" in options and codec == "webp":
