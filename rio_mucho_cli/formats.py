@@ -84,7 +84,7 @@ class Format:
                 f"{why}), and that has other values than the function's: use gdalinfo -stats on it"
             )
         log.info("GDAL's driver COG finishes the output, because %s", why)
-        options = {**self.options, "overview_resampling": self.resampling}
+        options = {**self.options, "overview_resampling": self.resampling.replace("_", "")}
         conversion = Conversion("COG", options)
         return Format("GTiff", INTERMEDIATE, None, conversion)
 
