@@ -157,6 +157,7 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     resampling = job.overview_resampling or asked or "nearest"
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
+    cog_options.check_values(options)
     if option is not None:
         why = f"of the option {option.upper()}"
         return found.left_to_gdal(why, stats=job.stats, same_values=False)

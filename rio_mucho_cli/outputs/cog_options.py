@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rio_mucho_cli.errors import UsageError
+
 BLOCK = 512
 """The side of tiles, if nobody says otherwise."""
 
@@ -23,6 +25,26 @@ _CODECS = {
     "none", "lzw", "deflate", "zstd", "lzma", "jpeg", "webp", "lerc", "lerc_deflate", "lerc_zstd",
 }  # fmt: skip
 _MADE_ANEW = {"auto", "ignore_existing", "none"}
+_SWITCHES = {"yes", "true", "on", "1", "no", "false", "off", "0"}
+_CHOICES = {
+    "predictor": {"yes", "no", "standard", "floating_point", "2", "3"},
+    "bigtiff": {"yes", "no", "if_needed", "if_safer"},
+    "sparse_ok": _SWITCHES,
+}
+
+
+def check_values(options: Mapping[str, str]) -> None:
+    """Raise UsageError for a value that GDAL's driver would only warn of."""
+    for name, choices in _CHOICES.items():
+        value = str(options.get(name, min(choices)))
+        if value.lower() not in choices:
+            expected = ", ".join(sorted(choice.upper() for choice in choices))
+            raise UsageError(f"{name} is {value!r}: expected one of {expected}")
+    for name, most in (("level", None), ("quality", 100)):
+        value = str(options.get(name, 1))
+        if not value.isdigit() or (most is not None and not 1 <= int(value) <= most):
+            expected = "a whole number" if most is None else f"1 to {most}"
+            raise UsageError(f"{name} is {value!r}: expected {expected}")
 
 
 def only_gdal_serves(options: Mapping[str, str]) -> str | None:
