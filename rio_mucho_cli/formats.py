@@ -171,7 +171,8 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     factors = default_factors(first.grid.width, first.grid.height, block)
     count = profiles.pixels_of(options, "overview_count")
     if count is not None:
-        factors = tuple(2**level for level in range(1, count + 1))
+        # None is made of a single pixel.
+        factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
     if job.overviews:
         factors = tuple(job.overviews)
         if factors != tuple(2**level for level in range(1, len(factors) + 1)):
