@@ -85,6 +85,8 @@ class Format:
             )
         log.info("GDAL's driver COG finishes the output, because %s", why)
         options = {**self.options, "overview_resampling": self.resampling.replace("_", "")}
+        if self.factors:
+            options["overview_count"] = str(len(self.factors))
         conversion = Conversion("COG", options)
         return Format("GTiff", INTERMEDIATE, None, conversion)
 
@@ -158,6 +160,10 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
     cog_options.check_values(options)
+    if job.overviews:
+        found = replace(found, factors=tuple(job.overviews))
+        if found.factors != tuple(2**level for level in range(1, len(found.factors) + 1)):
+            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
     if option is not None:
         why = f"of the option {option.upper()}"
         return found.left_to_gdal(why, stats=job.stats, same_values=False)
@@ -173,10 +179,7 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     if count is not None:
         # None is made of a single pixel.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
-    if job.overviews:
-        factors = tuple(job.overviews)
-        if factors != tuple(2**level for level in range(1, len(factors) + 1)):
-            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
+    factors = found.factors or factors
     if not cog_options.has_overviews(options) and job.overviews is None:
         factors = ()
     return replace(found, factors=factors)
