@@ -85,8 +85,6 @@ class Format:
             )
         log.info("GDAL's driver COG finishes the output, because %s", why)
         options = {**self.options, "overview_resampling": self.resampling.replace("_", "")}
-        if self.factors:
-            options["overview_count"] = str(len(self.factors))
         conversion = Conversion("COG", options)
         return Format("GTiff", INTERMEDIATE, None, conversion)
 
@@ -155,15 +153,18 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
 def _cog(job: Job, output: Output, first: Source) -> Format:
     """Choose who makes a COG."""
     options = {key.lower(): str(value) for key, value in output.creation_options.items()}
+    if job.overviews is not None and not cog_options.has_overviews(options):
+        del options["overviews"]
+    if job.overviews:
+        powers = [2**level for level in range(1, len(job.overviews) + 1)]
+        if list(job.overviews) != powers:
+            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
+        options["overview_count"] = str(len(powers))
     asked = cog_options.resampling_of(options)
     resampling = job.overview_resampling or asked or "nearest"
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
     cog_options.check_values(options)
-    if job.overviews:
-        found = replace(found, factors=tuple(job.overviews))
-        if found.factors != tuple(2**level for level in range(1, len(found.factors) + 1)):
-            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
     if option is not None:
         why = f"of the option {option.upper()}"
         return found.left_to_gdal(why, stats=job.stats, same_values=False)
@@ -179,8 +180,7 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     if count is not None:
         # None is made of a single pixel.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
-    factors = found.factors or factors
-    if not cog_options.has_overviews(options) and job.overviews is None:
+    if not cog_options.has_overviews(options):
         factors = ()
     return replace(found, factors=factors)
 

@@ -133,3 +133,27 @@ def test_sidecars_that_are_stale_go(job, tmp_path, folder):
         "out.bin.aux.xml",
         "out.hdr",
     ]
+
+
+@pytest.mark.parametrize("windows", [None, Size(37, 20)], ids=str)
+@pytest.mark.parametrize("resampling", ["average", "cubic"])
+@pytest.mark.parametrize(
+    ("overviews", "options", "factors"),
+    [
+        (None, {}, []),
+        ((2, 4), {}, [2, 4]),
+        ((2, 4), {"overviews": "none"}, [2, 4]),
+        ((2, 4), {"overview_count": "1"}, [2, 4]),
+        (None, {"overview_count": "1"}, [2]),
+        (None, {"overview_count": "1", "overviews": "none"}, []),
+    ],
+)
+def test_overviews_of_a_cog_are_those_asked_for(
+    job, windows, resampling, overviews, options, factors
+):
+    """GDAL's driver makes it where windows do not fit, or for such a resampling."""
+    made = job("out.tif", driver="COG", windows=windows, overviews=overviews,
+               overview_resampling=resampling, creation_options=options)  # fmt: skip
+    run(made)
+    with rasterio.open(made.output) as dst:
+        assert dst.overviews(1) == factors
