@@ -350,7 +350,8 @@ def mucho(
     except INTERRUPTS as exc:
         signum = exc.signum if isinstance(exc, Terminated) else signal.SIGINT
         how = "Interrupted" if signum == signal.SIGINT else f"Ended by {signum.name}"
-        click.echo(f"{how}: {output} was not written.{_kept(output, resume)}", err=True)
+        with suppress(OSError):
+            click.echo(f"{how}: {output} was not written.{_kept(output, resume)}", err=True)
         _leave(_BY_SIGNAL + signum)
 
 
@@ -398,13 +399,15 @@ def _run(
             **given,
         )
         keep_memory()
-        with caught(), _bar(quiet) as listen:
+        with caught(for_good=True), _bar(quiet) as listen:
             report = engine.run(job, listen)
     except MuchoError as exc:
         kept = _kept(output, given["resume"])
         raise _failure(exc, kept) from None
     if report.failed:
-        _list_failed(report)
+        # Whether somebody reads it makes no difference to what was done.
+        with suppress(OSError):
+            _list_failed(report)
         sys.exit(_LEFT_OUT)
 
 

@@ -30,12 +30,18 @@ _DEFAULTS: dict[signal.Signals, Any] = {
 
 
 @contextmanager
-def caught() -> Iterator[None]:
+def caught(*, for_good: bool = False) -> Iterator[None]:
     """Turn the first signal into an exception, and ignore what follows it.
 
     Cleaning up takes a moment; a second Ctrl-C must not leave it half done.
     Handlers that the program has set are left alone, and so is everything in
     other threads than the main one.
+
+    Parameters
+    ----------
+    for_good : bool
+        After a signal, ignore others until the process ends, which it is
+        about to do.
 
     Raises
     ------
@@ -47,7 +53,11 @@ def caught() -> Iterator[None]:
         return
     ours = [number for number, default in _DEFAULTS.items() if signal.getsignal(number) == default]
 
+    came = False
+
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
         for number in ours:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt if signum == signal.SIGINT else Terminated(signum)
@@ -57,7 +67,7 @@ def caught() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in ours:
+        for number in ours if not (came and for_good) else ():
             signal.signal(number, _DEFAULTS[number])
 
 
