@@ -157,6 +157,8 @@ class Place:
                 "stdout": subprocess.DEVNULL,
                 "text": True,
                 "start_new_session": True,
+                # What is started in the background of a script ignores Ctrl-C.
+                "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 **given,
             },
         )
