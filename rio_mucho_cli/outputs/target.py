@@ -153,6 +153,8 @@ class Target:
             old file: those of other outputs.
         """
         made = [self._folder / place.name for place in self.places()]
+        if self.temporary not in made:
+            raise OutputError(f"{self.path} cannot be put into place: somebody has removed it")
         names = {file.name for file in made}
         self.check_others(names)
         stale = [name for name in self._stale() if self._place.with_name(name) not in kept]
@@ -255,6 +257,8 @@ def publish(targets: Sequence[Target]) -> None:
             for target in targets:
                 try:
                     target.put_into_place(undo, owners)
+                except OutputError:
+                    raise
                 except OSError as exc:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
