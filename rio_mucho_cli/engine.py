@@ -34,7 +34,7 @@ from rio_mucho_cli.environment import (
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import open_executor
-from rio_mucho_cli.fingerprint import fingerprint
+from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
@@ -144,6 +144,8 @@ class _Run:
                 delivery.begin_with_nothing(bands)
                 self._make_overviews(executor, key, plan, delivery, recover)
                 delivery.describe()
+            if run is not None:
+                check_inputs(job, run)
             self.retried = recover.count
             started = time.perf_counter()
             commit_all(writers)

@@ -21,6 +21,7 @@ import rasterio
 from rasterio.windows import Window
 
 from rio_mucho_cli.canonical import canonical, digest, name_of
+from rio_mucho_cli.errors import InputError
 from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
@@ -73,6 +74,17 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         "options": options,
         "windows": _windows(windows),
     }
+
+
+def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
+    """Raise InputError if inputs are not what they were when the run began."""
+    for name, paths in (("inputs", job.inputs), ("like", [job.like] if job.like else [])):
+        for path, was in zip(paths, run[name], strict=True):
+            if _dataset(path) != was:
+                raise InputError(
+                    f"{path} has changed while it was read: the run cannot be gone on with, "
+                    "pass --overwrite to begin anew"
+                )
 
 
 def _versions() -> dict[str, str]:
