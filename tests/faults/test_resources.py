@@ -1,0 +1,334 @@
+"""Disks that are full, folders that go, inputs that change, and too little of everything.
+
+A run ends with one line that says why, or as if nothing had been; an old output
+is as it was, and nothing else is left.
+"""
+
+import contextlib
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+# A large campaign takes what a small one leaves out.
+ALL = float(os.environ.get("MUCHO_FAULTS", "1")) > 1
+IS_ROOT = os.geteuid() == 0
+RIO = str(Path(sys.executable).with_name("rio"))
+
+FUNCTIONS = """
+import os, shutil
+from pathlib import Path
+
+def noise(data, window, ij, global_args):
+    return data[0]
+
+def act(data, window, ij, global_args):
+    '''Do something to files in the midst of a run, once.'''
+    here = Path(global_args["here"])
+    if ij == (2, 1) and not (here / "acted").exists():
+        (here / "acted").touch()
+        exec(global_args["code"], {"here": here, "os": os, "shutil": shutil, "Path": Path})
+    return data[0]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "mod.py").write_text(FUNCTIONS)
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 512, 512), "uint8")
+    profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "crs": "EPSG:32633"}
+    profile |= {"transform": rasterio.Affine(30, 0, 4e5, 0, -30, 5e6)}
+    with rasterio.open(
+        tmp_path / "in.tif", "w", count=3, height=512, width=512, dtype="uint8", **profile
+    ) as dst:
+        dst.write(pixels)
+    return tmp_path
+
+
+@pytest.fixture
+def mucho(folder):
+    def run(output, *options, limits=(), **given):
+        def limit():
+            for which, value in limits:
+                resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
+
+        command = [RIO, "mucho", folder / "in.tif", output, *map(str, options)]
+        return subprocess.run(
+            list(map(str, command)),
+            **{
+                "cwd": folder,
+                "capture_output": True,
+                "text": True,
+                "check": False,
+                "timeout": 120,
+                "preexec_fn": limit,
+                **given,
+            },
+        )
+
+    return run
+
+
+def is_one_line(done, status=1):
+    """Whether a run said in one line of its own why it ended."""
+    said = done.stderr.strip().splitlines()
+    return (
+        done.returncode == status
+        and bool(said)
+        and said[-1].startswith("Error: ")
+        and "Traceback" not in done.stderr
+    )
+
+
+KINDS = {
+    "plain": ("out.tif", "--windows 128"),
+    "overviews": ("out.tif", "--windows 128 --overviews 2,4,8 --stats"),
+    "by GDAL": ("out.tif", "--windows 100 --overviews 2"),
+    "COG": ("out.tif", "--windows 128 --format COG --co blocksize=128"),
+    "PNG": ("out.png", "--windows 128"),
+}
+RESUMABLE = [name for name in KINDS if name != "by GDAL"]
+
+
+def options_of(name, way="serial"):
+    jobs = ["-j", "1" if way == "serial" else "2", "--executor", way]
+    return [*KINDS[name][1].split(), "--func", "mod:noise", *jobs]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("share", [0.02, 0.4, 0.97] if ALL else [0.4])
+def test_files_may_not_be_so_large(folder, mucho, name, share):
+    """RLIMIT_FSIZE, at a share of the size of the output."""
+    output, options = KINDS[name][0], options_of(name)
+    assert mucho(output, *options).returncode == 0
+    size = (folder / output).stat().st_size
+    whole = (folder / output).read_bytes()
+    limits = [(resource.RLIMIT_FSIZE, int(share * size))]
+    before = sorted(path.name for path in folder.iterdir())
+    done = mucho(output, *options, "--overwrite", limits=limits)
+    assert is_one_line(done), done
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert (folder / output).read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", RESUMABLE)
+def test_files_may_be_larger_again(folder, mucho, name):
+    """What was done is kept, and the same command goes on with it."""
+    output, options = KINDS[name][0], [*options_of(name), "--resume"]
+    assert mucho(output, *options).returncode == 0
+    whole = (folder / output).read_bytes()
+    dice = random.Random(name)
+    (folder / output).unlink()
+    for name_of_sidecar in (f"{output}.aux.xml",):
+        (folder / name_of_sidecar).unlink(missing_ok=True)
+    limit = int(dice.uniform(0.3, 0.8) * len(whole))
+    done = mucho(output, *options, limits=[(resource.RLIMIT_FSIZE, limit)])
+    assert is_one_line(done), done
+    assert f"is in {output}.mucho-partial: the same command goes on" in done.stderr
+    assert not (folder / output).exists()
+    done = mucho(output, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / output).read_bytes() == whole
+    assert not list(folder.glob("*mucho*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory):
+    """Return a function that mounts a small file system, for root."""
+    if not IS_ROOT:
+        pytest.skip("only root can mount a small file system")
+    mounted = []
+
+    def mount(size):
+        place = tmp_path_factory.mktemp("disk")
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("this root may not mount a small file system")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("way", ["serial", "processes"] if ALL else ["serial"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_disk_that_is_full(folder, mucho, small_disk, name, way):
+    """And, where a run can be resumed, has room again afterwards."""
+    output, options = KINDS[name][0], options_of(name, way)
+    resumes = name in RESUMABLE
+    options += ["--resume"] if resumes else []
+    assert mucho(output, *options).returncode == 0
+    whole = (folder / output).read_bytes()
+    # A COG needs the place twice.
+    place = small_disk(int(2.2 * len(whole)) + 200_000)
+    ballast = place / "ballast"
+    ballast.write_bytes(bytes(int(1.9 * len(whole))))
+    done = mucho(place / output, *options)
+    assert is_one_line(done), done
+    left = {path.name for path in place.iterdir()} - {"ballast"}
+    assert left <= ({f"{output}.mucho-partial"} if resumes else set())
+    ballast.unlink()
+    done = mucho(place / output, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (place / output).read_bytes() == whole
+    assert not list(place.glob("*mucho*"))
+
+
+def acting(code, folder, *options):
+    return ["--func", "mod:act", "--windows", "128", "--arg", f"here={folder}",
+            "--arg", f"code={code}", "-j", "1", "--co", "compress=deflate", *options]  # fmt: skip
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", ["plain", "by GDAL", "COG"] if ALL else ["plain", "COG"])
+@pytest.mark.parametrize("what", ["the folder", "what is in it", "the folder in which it grows"])
+def test_what_is_removed_in_the_midst_of_a_run(folder, mucho, name, what, resume):
+    if resume and name == "by GDAL":
+        pytest.skip("that cannot be resumed")
+    place = folder / "place"
+    place.mkdir()
+    code = {
+        "the folder": "shutil.rmtree(here / 'place')",
+        "what is in it": "for each in (here / 'place').glob('*mucho*'):\n"
+        "    for file in each.iterdir(): file.unlink()",
+        "the folder in which it grows": "for each in (here / 'place').glob('*mucho*'):\n"
+        "    shutil.rmtree(each)",
+    }[what]
+    given = [*(["--resume"] if resume else []), *KINDS[name][1].split()]
+    done = mucho(place / "out.tif", *acting(code, folder), *given)
+    assert is_one_line(done), done
+    place.mkdir(exist_ok=True)
+    assert not (place / "out.tif").exists()
+    done = mucho(place / "out.tif", *acting(code, folder), *given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in place.iterdir()} == {"out.tif"}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_that_may_not_be_written_to_any_more(folder, mucho, resume):
+    """Root may always write: then the program is somebody else's."""
+    place = Path(tempfile.mkdtemp())
+    given = {}
+    try:
+        for name in ("in.tif", "mod.py"):
+            (place / name).write_bytes((folder / name).read_bytes())
+        out = place / "out"
+        out.mkdir()
+        (out / "out.tif").write_text("old")
+        if IS_ROOT:
+            given = {"user": 65534, "env": {**os.environ, "HOME": "/nonexistent"}}
+            for path in (place, out, *place.iterdir()):
+                os.chown(path, 65534, 65534)
+            try:
+                subprocess.run([RIO, "--help"], check=True, capture_output=True, cwd=place, **given)
+            except (PermissionError, subprocess.CalledProcessError):
+                pytest.skip("nobody but root can run this Python")
+        options = acting("os.chmod(here / 'out', 0o500)", place, "--overwrite")
+        options += ["--resume"] if resume else []
+        done = mucho(out / "out.tif", *options, cwd=place, **given)
+        assert is_one_line(done), done
+        assert (out / "out.tif").read_text() == "old"
+        out.chmod(0o700)
+        done = mucho(out / "out.tif", *options, cwd=place, **given)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {path.name for path in out.iterdir()} == {"out.tif"}
+    finally:
+        subprocess.run(["rm", "-rf", str(place)], check=True)
+
+
+@pytest.mark.parametrize("way", ["serial", "processes"])
+def test_an_input_that_is_cut_off_in_the_midst_of_a_run(folder, mucho, way):
+    (folder / "out.tif").write_text("old")
+    code = "os.truncate(here / 'in.tif', 100_000)"
+    done = mucho("out.tif", *acting(code, folder), "--overwrite", "--executor", way)
+    assert is_one_line(done), done
+    assert "in.tif" in done.stderr
+    assert (folder / "out.tif").read_text() == "old"
+    assert not list(folder.glob("*mucho*"))
+
+
+def test_an_input_that_changes_in_the_midst_of_a_run_that_can_be_resumed(folder, mucho):
+    """It is no error to have read the old one, but nobody may go on with the new one."""
+    (folder / "out.tif").write_text("old")
+    code = "os.utime(here / 'in.tif', (1, 1))"
+    options = acting(code, folder, "--overwrite", "--resume")
+    done = mucho("out.tif", *options)
+    assert is_one_line(done), done
+    assert "in.tif has changed" in done.stderr
+    assert (folder / "out.tif").read_text() == "old"
+    done = mucho("out.tif", *options)
+    assert done.returncode == 0, done
+
+
+def test_an_input_of_which_blocks_do_not_decode(folder, mucho):
+    assert mucho("broken.tif", *options_of("plain"), "--co", "compress=lzw").returncode == 0
+    data = bytearray((folder / "broken.tif").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 2000] = b"\xff" * 2000
+    (folder / "in.tif").write_bytes(data)
+    for more in ([], ["--resume"], ["--on-error", "nodata"]):
+        done = mucho("out.tif", *options_of("plain"), *more)
+        assert is_one_line(done), done
+        assert "in.tif" in done.stderr
+        assert not (folder / "out.tif").exists()
+
+
+LIMITS = {
+    "descriptors": (resource.RLIMIT_NOFILE, [8, 10, 12, 14, 17, 20, 24]),
+    "memory": (resource.RLIMIT_AS, [2**20 * each for each in (300, 400, 600, 900, 1300)]),
+    "processes": (resource.RLIMIT_NPROC, [1, 3, 6, 12]),
+}
+
+
+@pytest.mark.parametrize("which", LIMITS)
+@pytest.mark.parametrize("way", ["serial", "threads", "processes"] if ALL else ["processes"])
+def test_too_little(folder, mucho, which, way):
+    """Whatever a run lacks: it is done right, or ends and leaves nothing."""
+    if which == "processes" and IS_ROOT:
+        pytest.skip("root may have as many processes as it likes")
+    limit, values = LIMITS[which]
+    options = [*options_of("overviews", way), "--overwrite"]
+    assert mucho("whole.tif", *options).returncode == 0
+    (folder / "out.tif").write_text("old")
+    chosen = values if ALL else values[1::3]
+    for value in chosen:
+        done = mucho("out.tif", *options, limits=[(limit, value)])
+        if done.returncode == 0:
+            assert (folder / "out.tif").read_bytes() == (folder / "whole.tif").read_bytes()
+            (folder / "out.tif").write_text("old")
+        else:
+            # With very little, Python does not come as far as this program.
+            assert done.returncode > 0 or which == "memory", (value, done)
+            assert done.stderr, value
+            assert (folder / "out.tif").read_text() == "old"
+        assert not list(folder.glob("*mucho*")), (value, done)
+
+
+def test_a_clock_that_jumps(folder, monkeypatch):
+    """Of the time of day nothing depends; and the one that does never stops a run."""
+    from rio_mucho_cli.outputs.durable import open_locked
+    from rio_mucho_cli.outputs.journal import Journal
+    from rio_mucho_cli.outputs.records import Record
+
+    dice = random.Random(3)
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(open_locked(folder / "data", os.O_CREAT))
+        made = Journal.create(
+            folder / "journal", {}, clock=lambda: dice.choice([-1e300, 0.0, 1e9, -5.0, 1e300])
+        )
+        expected = [Record.of(number, 0) for number in range(50)]
+        for record in expected:
+            made.append(record)
+            made.sync(data)
+        made.close()
+        again, _, found = Journal.open(folder / "journal")
+        again.close()
+        assert found == expected
