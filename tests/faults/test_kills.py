@@ -11,21 +11,21 @@ import pytest
 
 
 def test_killed_and_resumed(campaign):
-    found = campaign(signal.SIGKILL, strikes=24)
+    found = campaign(signal.SIGKILL, strikes=16)
     assert found["exit status -9"]
 
 
 def test_workers_that_are_killed(campaign):
-    campaign(signal.SIGKILL, strikes=6, victims=["worker"])
+    campaign(signal.SIGKILL, strikes=4, victims=["worker"])
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_interrupted_and_resumed(campaign, name):
     number = signal.Signals[name]
-    found = campaign(number, strikes=5)
+    found = campaign(number, strikes=3)
     assert found[f"exit status {128 + number}"]
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
 def test_without_resume_nothing_is_left_by_the_next_run(campaign, name):
-    campaign(signal.Signals[name], strikes=4, resume=False)
+    campaign(signal.Signals[name], strikes=3, resume=False)

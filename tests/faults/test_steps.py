@@ -52,7 +52,7 @@ def killed_at(place, step, *options):
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("name", ["GTiff", "COG", "two"])
 def test_killed_at_a_step(place_for, scale, name, resume):
-    """With each kind some steps are tried in a small campaign, all in one of 10."""
+    """With each kind some steps are tried in a small campaign, many in a large one."""
     options = ["--resume"] if resume else []
     place = place_for(name, resume=resume)
     status, steps, said = killed_at(place, 10**9, *options)
@@ -60,7 +60,7 @@ def test_killed_at_a_step(place_for, scale, name, resume):
     assert place.contents() == place.expected
     dice = random.Random(f"{name} {resume}")
     numbers = range(1, int(steps) + 1)
-    chosen = dice.sample(numbers, min(len(numbers), round(4 * scale)))
+    chosen = dice.sample(numbers, min(len(numbers), round(2 * scale)))
 
     def work(step):
         own = place_for(name, f"{step}", resume=resume)
