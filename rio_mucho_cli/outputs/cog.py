@@ -27,12 +27,10 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
-from rio_mucho_cli.outputs.encoding import Encoded
-from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
 from rio_mucho_cli.outputs.profile import is_no, is_yes
-from rio_mucho_cli.outputs.pyramid import Unmade
 from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.tiff import Directory
 
@@ -44,7 +42,7 @@ _BUFFER = 4 * 1024 * 1024
 _NEW_SUBFILE_TYPE, _IS_MASK = 254, 4
 
 
-class CogWriter:
+class CogWriter(MadeOfGeotiff):
     """Has another writer make a GeoTIFF, and puts its blocks in order.
 
     Parameters
@@ -62,59 +60,9 @@ class CogWriter:
         options: Mapping[str, str],
         make_writer: Callable[[Inner, Mapping[str, str]], Any],
     ) -> None:
-        self.target: Target = target
-        self._bigtiff = {key.lower(): value for key, value in options.items()}.get("bigtiff")
         inner = target.within(_NAME)
-        self._place = inner.temporary
-        self._writer = make_writer(inner, options)
-
-    def begin(
-        self,
-        profile: Mapping[str, Any],
-        *,
-        masked: bool = False,
-        metadata: Metadata | None = None,
-    ) -> None:
-        """Begin the GeoTIFF."""
-        self._writer.begin(profile, masked=masked, metadata=metadata)
-
-    def append(self, window: Any, data: Any) -> None:
-        """Append the encoded blocks of a window, and of its overviews."""
-        self._writer.append(window, data)
-
-    def open_log(
-        self,
-        fingerprint: Mapping[str, Any],
-        windows: Sequence[PlannedWindow],
-        *,
-        overwrite: bool,
-    ) -> int:
-        """Open the journal of the GeoTIFF."""
-        done: int = self._writer.open_log(fingerprint, windows, overwrite=overwrite)
-        return done
-
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Take up so many windows of an earlier run."""
-        states: Sequence[Mapping[str, Any]] = self._writer.restrict(windows)
-        return states
-
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Write down that all windows up to a number are written."""
-        noted: bool = self._writer.note(number, state)
-        return noted
-
-    def unmade_overviews(self) -> Sequence[Unmade]:
-        """Say what overviews are to be made, and of what."""
-        found: Sequence[Unmade] = self._writer.unmade_overviews()
-        return found
-
-    def append_overview(self, level: int, window: Any, data: Encoded) -> None:
-        """Append the encoded blocks of a window of a level."""
-        self._writer.append_overview(level, window, data)
-
-    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Take the statistics of all bands, as tags."""
-        self._writer.set_statistics(tags)
+        super().__init__(target, inner, make_writer(inner, options))
+        self._bigtiff = {key.lower(): value for key, value in options.items()}.get("bigtiff")
 
     def finish(self) -> None:
         """Finish the GeoTIFF, and put its blocks in order."""
@@ -124,11 +72,6 @@ class CogWriter:
         except OSError as exc:
             raise OutputError(f"{self.target.path} cannot be written: {exc.strerror}") from None
         self._place.unlink()
-
-    def discard(self) -> None:
-        """Remove what there is."""
-        self._writer.discard()
-        self.target.discard()
 
 
 @dataclass(frozen=True, slots=True)

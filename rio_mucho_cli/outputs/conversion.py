@@ -8,7 +8,7 @@ compressed quickly: it is read once.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,11 @@ import rasterio.shutil
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.overviews import run_aside
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
-from rio_mucho_cli.outputs.pyramid import Unmade
 from rio_mucho_cli.outputs.target import Target
 
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
@@ -56,7 +55,7 @@ class Conversion:
         return cls(str(profile["driver"]), options)
 
 
-class ConvertingWriter:
+class ConvertingWriter(MadeOfGeotiff):
     """Has another writer make a GeoTIFF, and converts it.
 
     Parameters
@@ -73,12 +72,10 @@ class ConvertingWriter:
     def __init__(
         self, target: Target, conversion: Conversion, asked: Mapping[str, str], make_writer: Any
     ) -> None:
-        self.target: Target = target
+        inner = target.within(_NAME)
+        super().__init__(target, inner, make_writer(inner))
         self._conversion = conversion
         self._asked = asked
-        inner = target.within(_NAME)
-        self._place = inner.temporary
-        self._writer = make_writer(inner)
 
     def begin(
         self,
@@ -88,7 +85,7 @@ class ConvertingWriter:
         metadata: Metadata | None = None,
     ) -> None:
         """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
-        self._writer.begin(profile, masked=masked, metadata=metadata)
+        super().begin(profile, masked=masked, metadata=metadata)
         folder = self._place.with_name("sample")
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir()
@@ -101,43 +98,6 @@ class ConvertingWriter:
         self.target.check_others({path.name for path in folder.iterdir()} - {_NAME})
         shutil.rmtree(folder)
 
-    def append(self, window: Any, data: Any) -> None:
-        """Write one window."""
-        self._writer.append(window, data)
-
-    def open_log(
-        self,
-        fingerprint: Mapping[str, Any],
-        windows: Sequence[PlannedWindow],
-        *,
-        overwrite: bool,
-    ) -> int:
-        """Open the journal of the GeoTIFF."""
-        done: int = self._writer.open_log(fingerprint, windows, overwrite=overwrite)
-        return done
-
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Take up so many windows of an earlier run."""
-        states: Sequence[Mapping[str, Any]] = self._writer.restrict(windows)
-        return states
-
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Write down that all windows up to a number are written."""
-        noted: bool = self._writer.note(number, state)
-        return noted
-
-    def unmade_overviews(self) -> Sequence[Unmade]:
-        """Return nothing: the format has none, or GDAL makes them."""
-        return ()
-
-    def append_overview(self, level: int, window: Any, data: Any) -> None:
-        """Refuse: nobody has been asked for it."""
-        raise NotImplementedError
-
-    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Take the statistics of all bands, as tags."""
-        self._writer.set_statistics(tags)
-
     def finish(self) -> None:
         """Finish the GeoTIFF, and convert it."""
         self._writer.finish()
@@ -147,11 +107,6 @@ class ConvertingWriter:
             raise OutputError(f"{self.target.path} is empty: is the disk full?")
         for path in self._place.parent.glob(f"{_NAME}*"):
             path.unlink()
-
-    def discard(self) -> None:
-        """Remove what there is."""
-        self._writer.discard()
-        self.target.discard()
 
     def _convert(self, source: Path, path: Path, env: Mapping[str, Any] | None = None) -> None:
         """Convert a GeoTIFF, or raise OutputError."""
