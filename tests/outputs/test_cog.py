@@ -341,11 +341,9 @@ OPTIONS = [
     {},
     {"compress": "NONE"},
     {"compress": "DEFLATE"},
-    {"compress": "LZMA"},
     {"compress": "ZSTD"},
     {"compress": "LERC"},
-    {"compress": "LERC_DEFLATE", "max_z_error": "2"},
-    {"compress": "LERC_ZSTD"},
+    {"compress": "LERC_DEFLATE"},
     {"compress": "DEFLATE", "predictor": "YES"},
     {"compress": "LZW", "predictor": "STANDARD"},
     {"compress": "ZSTD", "predictor": "2"},
@@ -370,14 +368,12 @@ OPTIONS = [
 def test_options_are_those_of_gdals_driver(source, cog, geotiff, tmp_path, options):
     path = source((512, 384), 2, "uint16")
     out = cog(path, creation_options={"blocksize": "128", **options})
-    gdals = copied_by_gdal(geotiff(path), tmp_path / "gdals.tif", options)
+    resampling = options.get("resampling", options.get("overview_resampling", "nearest"))
+    plain, gdals = geotiff(path), tmp_path / "gdals.tif"
+    copied_by_gdal(plain, gdals, {"overview_resampling": resampling, **options})
     assert structure(out) == structure(gdals)
     assert out.read_bytes()[2] == gdals.read_bytes()[2]
-    resampling = options.get("resampling", options.get("overview_resampling", "nearest"))
-    if "max_z_error" not in options and resampling == "nearest":
-        assert_same_pixels(out, copied_by_gdal(
-            geotiff(path), gdals, {"overview_resampling": "nearest", **options}
-        ))  # fmt: skip
+    assert_same_pixels(out, gdals)
 
 
 @pytest.mark.parametrize(
@@ -410,7 +406,7 @@ LOSSY = [
 @pytest.mark.parametrize("options", LOSSY, ids=str)
 @pytest.mark.parametrize("function", [copy, hide])
 def test_lossy_codecs_of_three_bands(source, cog, geotiff, tmp_path, options, function):
-    path = source((512, 384), 3)
+    path = source((256, 192), 3)
     out = cog(path, function, creation_options={"blocksize": "128", **options})
     plain = geotiff(path, function)
     gdals = copied_by_gdal(plain, tmp_path / "gdals.tif", options)
