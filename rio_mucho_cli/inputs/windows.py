@@ -232,12 +232,12 @@ def _feature_window(value: Any, number: int) -> Window:
         whole = [int(part) for part in parts]
         if any(isinstance(part, bool | str) for part in parts) or whole != parts:
             raise ValueError
+        return Window(*whole)  # which refuses negative sides
     except (KeyError, TypeError, ValueError, OverflowError):
         raise WindowsError(
             f"feature {number} has no window of whole pixels among its properties: "
             "expected col_off, row_off, width and height, as rio blocks writes them"
         ) from None
-    return Window(*whole)
 
 
 def _feature_block(value: Any) -> tuple[int, int] | None:

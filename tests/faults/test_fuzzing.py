@@ -157,6 +157,7 @@ features = st.one_of(
 @settings(max_examples=settings.get_profile("faults").max_examples)
 @given(st.lists(features, max_size=6))
 @example([{"properties": {"window": "[" * 100_000}}])
+@example([{"properties": {"window": {"col_off": 0, "row_off": 0, "width": 0, "height": -1}}}])
 def test_any_features_are_windows_or_a_windows_error(found):
     try:
         windows = from_features(found)
