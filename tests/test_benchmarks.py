@@ -26,8 +26,16 @@ def test_a_competition():
     assert "`otbcli_BandMath`" in done.stdout
 
 
-@pytest.mark.parametrize("mode", ["--memory", "--parent", "--overlap", "--finished"])
-def test_questions_beside_it(mode):
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("--memory", "| 300 x 300 |"),
+        ("--parent", "| 300 x 300 |"),
+        ("--overlap", "| 300 x 300 |"),
+        ("--finished", "at 300 x 300, 2 jobs\n\n|  | seconds |"),
+    ],
+)
+def test_questions_beside_it(mode, says):
     done = benchmarks(mode, "--rounds", "1")
     assert done.returncode == 0, done.stderr
-    assert "| 300 x 300 |" in done.stdout
+    assert says in done.stdout

@@ -76,13 +76,13 @@ def kind(files, options):
 
 TILES = "--windows 64 --co blockxsize=64 --co blockysize=64 --co compress=deflate"
 KINDS = {
-    "GTiff": kind("out.tif", f"--func mod:plain --overviews 2,4,8 --stats {TILES}"),
-    "COG": kind("out.tif", "--func mod:plain --windows 64 --format COG --co blocksize=64"),
-    "PNG": kind("out.png out.png.aux.xml", "--func mod:plain --windows 64 --format PNG"),
-    "masked": kind("out.tif", f"--func mod:masked --nodata none --overviews 2 {TILES}"),
+    "GTiff": kind("out.tif", f"--func hindered:plain --overviews 2,4,8 --stats {TILES}"),
+    "COG": kind("out.tif", "--func hindered:plain --windows 64 --format COG --co blocksize=64"),
+    "PNG": kind("out.png out.png.aux.xml", "--func hindered:plain --windows 64 --format PNG"),
+    "masked": kind("out.tif", f"--func hindered:masked --nodata none --overviews 2 {TILES}"),
     "two": kind(
         "out.tif second.tif",
-        f"--func mod:two --also second=second.tif --windows 64 --stats {TILES}",
+        f"--func hindered:two --also second=second.tif --windows 64 --stats {TILES}",
     ),
 }
 WAYS = {
@@ -94,7 +94,7 @@ WAYS = {
 
 def make_folder(folder):
     folder.mkdir(parents=True)
-    (folder / "mod.py").write_text(FUNCTIONS)
+    (folder / "hindered.py").write_text(FUNCTIONS)
     return folder
 
 
@@ -171,7 +171,11 @@ class Place:
         return run.returncode, said or ""
 
     def names(self):
-        return {path.name for path in self.folder.iterdir()} - {"in.tif", "mod.py", "__pycache__"}
+        return {path.name for path in self.folder.iterdir()} - {
+            "in.tif",
+            "hindered.py",
+            "__pycache__",
+        }
 
     def contents(self):
         return {name: (self.folder / name).read_bytes() for name in self.names()}

@@ -199,10 +199,10 @@ def shared_file(tmp_path_factory):
 def test_windows_that_make_no_sense_are_one_line(tmp_path, monkeypatch, make_raster, text):
     monkeypatch.chdir(tmp_path)
     make_raster("in.tif")
-    (tmp_path / "mod.py").write_text(
+    (tmp_path / "hindered.py").write_text(
         "def run(data, window, ij, global_args):\n    return data[0]\n"
     )
-    command = ["mucho", "in.tif", "out.tif", "--func", "mod:run", "-j", "1", "--windows", text]
+    command = ["mucho", "in.tif", "out.tif", "--func", "hindered:run", "-j", "1", "--windows", text]
     done = CliRunner().invoke(main_group, command)
     assert done.exit_code in (0, 2), done.output
     assert "Traceback" not in done.output

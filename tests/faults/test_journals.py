@@ -30,7 +30,7 @@ def scene(tmp_path_factory, references):
     """A folder with an input and what a run has left after some windows."""
     folder = tmp_path_factory.mktemp("journal")
     source = next(iter(references.values())).source
-    (folder / "mod.py").write_text(FUNCTION)
+    (folder / "hindered.py").write_text(FUNCTION)
     (folder / "end").write_text("7")
     with pytest.raises(MuchoChildError):
         run(job(folder, source))
@@ -38,7 +38,7 @@ def scene(tmp_path_factory, references):
     assert journal_of(str(folder / "out.tif")).exists()
     whole = folder / "whole"
     whole.mkdir()
-    shutil.copy(folder / "mod.py", whole)
+    shutil.copy(folder / "hindered.py", whole)
     (whole / "end").write_text(str(WINDOWS))
     run(job(whole, source, function=folder))
     return folder, source, (whole / "out.tif").read_bytes()
@@ -59,7 +59,7 @@ def job(folder, source, function=None, **given):
     return Job(**{
         "inputs": [str(source)],
         "output": str(folder / "out.tif"),
-        "function": FunctionRef("mod.py:run", str(function or folder)),
+        "function": FunctionRef("hindered.py:run", str(function or folder)),
         "windows": Size(96, 112),
         "creation_options": {"blockxsize": "32", "blockysize": "16", "compress": "deflate"},
         "executor": "serial",

@@ -41,7 +41,7 @@ def act(data, window, ij, global_args):
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "mod.py").write_text(FUNCTIONS)
+    (tmp_path / "hindered.py").write_text(FUNCTIONS)
     pixels = np.random.default_rng(0).integers(0, 255, (3, 512, 512), "uint8")
     profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "crs": "EPSG:32633"}
     profile |= {"transform": rasterio.Affine(30, 0, 4e5, 0, -30, 5e6)}
@@ -99,7 +99,7 @@ RESUMABLE = [name for name in KINDS if name != "by GDAL"]
 
 def options_of(name, way="serial"):
     jobs = ["-j", "1" if way == "serial" else "2", "--executor", way]
-    return [*KINDS[name][1].split(), "--func", "mod:noise", *jobs]
+    return [*KINDS[name][1].split(), "--func", "hindered:noise", *jobs]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -184,7 +184,7 @@ def test_a_disk_that_is_full(folder, mucho, small_disk, name, way):
 
 
 def acting(code, folder, *options):
-    return ["--func", "mod:act", "--windows", "128", "--arg", f"here={folder}",
+    return ["--func", "hindered:act", "--windows", "128", "--arg", f"here={folder}",
             "--arg", f"code={code}", "-j", "1", "--co", "compress=deflate", *options]  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def test_a_folder_that_may_not_be_written_to_any_more(folder, mucho, resume):
     place = Path(tempfile.mkdtemp())
     given = {}
     try:
-        for name in ("in.tif", "mod.py"):
+        for name in ("in.tif", "hindered.py"):
             (place / name).write_bytes((folder / name).read_bytes())
         out = place / "out"
         out.mkdir()

@@ -25,7 +25,7 @@ def test_nobody_reads_what_it_says(place_for):
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_when_a_run_fails(place_for, closed):
     place = place_for("GTiff")
-    (place.folder / "mod.py").write_text("def plain(*args):\n    raise ValueError\n")
+    (place.folder / "hindered.py").write_text("def plain(*args):\n    raise ValueError\n")
     with place.start("serial", "--resume") as like:
         like.communicate()
     command = " ".join(map(str, like.args))
@@ -37,7 +37,7 @@ def test_closed_streams_when_a_run_fails(place_for, closed):
 def test_windows_that_are_nodata_are_told_to_nobody(place_for):
     place = place_for("GTiff")
     source = "def plain(data, window, ij, args):\n    if ij == (1, 1): raise ValueError\n"
-    (place.folder / "mod.py").write_text(f"{source}    return data[0]\n")
+    (place.folder / "hindered.py").write_text(f"{source}    return data[0]\n")
     reading, writing = os.pipe()
     os.close(reading)
     with place.start("serial", "--on-error", "nodata", stderr=writing) as run:
