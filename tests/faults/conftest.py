@@ -171,7 +171,8 @@ class Place:
         return run.returncode, said or ""
 
     def names(self):
-        return {path.name for path in self.folder.iterdir()} - {
+        others = {"in.tif", "hindered.py", "__pycache__"}
+        return {path.name for path in self.folder.iterdir()} - others
             "in.tif",
             "hindered.py",
             "__pycache__",
