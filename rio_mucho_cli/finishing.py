@@ -33,7 +33,7 @@ def make_rest(
     for unmade in delivery.writer.unmade_overviews():
         pyramid = cast("Pyramid", delivery.plan.pyramid)
         if unmade.factors:
-            build = Task(None, make_overviews, (key, unmade, pyramid, plan.jobs))
+            build = Task(None, make_overviews, (key, unmade, pyramid))
             for _, error in in_order(executor, iter([build]), 1, recover):
                 if error is not None:
                     raise error

@@ -250,7 +250,7 @@ class BlockWriter:
     def discard(self) -> None:
         """Remove what there is, unless a later run is to go on with it."""
         if self._kept is not None:
-            self._kept.close()
+            self._kept.discard()
         if self._log is not None:
             self._log.leave(None if self._tiff is None else self._tiff.file)
             if not self._log.noted:

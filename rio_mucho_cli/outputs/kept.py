@@ -55,6 +55,10 @@ class KeptLevel:
                 self._dst.write_mask(valid, window=window)
 
     def close(self) -> None:
-        """Let others read it."""
+        """Let others read it, or raise OutputError: what GDAL had not written yet may not fit."""
+        gdal.close(self._dst, str(self.path))
+
+    def discard(self) -> None:
+        """Close it, whatever comes of it."""
         with suppress(Exception), gdal.messages():
             self._dst.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +14,7 @@ from rasterio.enums import OverviewResampling
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
+from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_array
 from rio_mucho_cli.outputs.pyramid import Pyramid
 
 # What says how pixels are compressed, but not what they are.
@@ -63,7 +64,6 @@ def build(
     *,
     block: int,
     beside: bool = False,
-    threads: int = 1,
 ) -> None:
     """Have GDAL make the overviews of a file.
 
@@ -77,7 +77,6 @@ def build(
     beside : bool
         Into another file, ``.ovr``, uncompressed; the file itself is not
         changed.
-    threads : int
 
     Raises
     ------
@@ -87,7 +86,8 @@ def build(
     options = {
         "GDAL_TIFF_OVR_BLOCKSIZE": block,
         "BIGTIFF_OVERVIEW": "IF_SAFER",
-        "GDAL_NUM_THREADS": threads,
+        # Where the system gives it no thread, GDAL leaves overviews empty, and does not say so.
+        "GDAL_NUM_THREADS": 1,
     }
     if beside:
         options.update(TIFF_USE_OVR=True, COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="PIXEL")
@@ -95,12 +95,14 @@ def build(
         with (
             rasterio.Env(**options),
             internal_masks(True),
-            messages(),
+            heard(logging.ERROR) as errors,
             rasterio.open(path, "r+") as dst,
         ):
             dst.build_overviews(list(factors), OverviewResampling[resampling])
     except Exception as exc:
         raise OutputError(f"overviews cannot be made: {one_line(exc)}") from None
+    if errors:  # while it was closed; rasterio only logs them
+        raise OutputError(f"overviews cannot be made: {errors[0]}; is the disk full?")
 
 
 def build_aside(path: str, pyramid: Pyramid) -> None:

@@ -15,7 +15,7 @@ from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.work.worker import in_environment
 
 
-def make_overviews(key: str, unmade: Unmade, pyramid: Pyramid, threads: int) -> MuchoError | None:
+def make_overviews(key: str, unmade: Unmade, pyramid: Pyramid) -> MuchoError | None:
     """Have GDAL make overviews in a file, or beside it.
 
     Parameters
@@ -24,8 +24,6 @@ def make_overviews(key: str, unmade: Unmade, pyramid: Pyramid, threads: int) -> 
         The name of the run.
     unmade : Unmade
     pyramid : Pyramid
-    threads : int
-        How many GDAL may use.
     """
     try:
         with in_environment(key):
@@ -35,7 +33,6 @@ def make_overviews(key: str, unmade: Unmade, pyramid: Pyramid, threads: int) -> 
                 pyramid.resampling,
                 block=pyramid.block,
                 beside=unmade.beside,
-                threads=threads,
             )
     except MuchoError as exc:
         return exc

@@ -173,10 +173,6 @@ class Place:
     def names(self):
         others = {"in.tif", "hindered.py", "__pycache__"}
         return {path.name for path in self.folder.iterdir()} - others
-            "in.tif",
-            "hindered.py",
-            "__pycache__",
-        }
 
     def contents(self):
         return {name: (self.folder / name).read_bytes() for name in self.names()}
