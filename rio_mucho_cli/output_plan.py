@@ -16,7 +16,7 @@ from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
-from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles, without_kept
+from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.work.order import Wanted
@@ -98,7 +98,8 @@ def plan_output(
     if chosen.factors and chosen.is_geotiff:
         pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
         if job.resume:
-            pyramid = without_kept(pyramid)
+            # What is kept beside the output would not outlast an interruption.
+            pyramid = replace(pyramid, kept=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
     return OutputPlan(output, chosen, recipe, size, blocks, pyramid, metadata, wanted)

@@ -17,7 +17,7 @@ first such level on, GDAL makes all levels at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rasterio.enums import OverviewResampling
 from rasterio.windows import Window
@@ -121,11 +121,6 @@ def plan_pyramid(
         if encoded < len(powers):
             kept = encoded + 1 if halves(encoded + 1) else encoded
     return Pyramid(powers, resampling, block, encoded, kept)
-
-
-def without_kept(pyramid: Pyramid) -> Pyramid:
-    """Return a pyramid of which nothing is kept but what is in the output itself."""
-    return replace(pyramid, kept=0)
 
 
 def side_of_tiles(block: Size | None) -> int:
