@@ -63,8 +63,8 @@ class BlockWriter:
         self._kept: KeptLevel | None = None
         # Overviews that GDAL makes in the finished file.
         self._left_to_gdal: Pyramid | None = None
-        self._statistics: Sequence[Mapping[str, str]] = ()
-        self._computes_statistics = False
+        # None: not wanted; empty: GDAL finds them out.
+        self._statistics: Sequence[Mapping[str, str]] | None = None
         self._log: Log | None = None
         # What has been appended since the last note: blocks, and the sizes of all.
         self._fresh: list[Any] = []
@@ -227,7 +227,6 @@ class BlockWriter:
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Take the statistics of all bands, as tags."""
         self._statistics = tags
-        self._computes_statistics = not tags
 
     def finish(self) -> None:
         """Fill in the tables, and write the directories of overviews."""
@@ -244,7 +243,7 @@ class BlockWriter:
         self.target.remove_all_but(self.target.temporary)
         if self._left_to_gdal is not None:
             build_aside(str(self.target.temporary), self._left_to_gdal)
-        if self._computes_statistics:
+        if self._statistics is not None and not self._statistics:
             compute_statistics(str(self.target.temporary))
 
     def discard(self) -> None:
