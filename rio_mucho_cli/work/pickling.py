@@ -6,7 +6,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import IO, Any
 
 import cloudpickle
@@ -59,6 +59,8 @@ class _Pickler(cloudpickle.Pickler):
                 self._importable[name] = True  # it is taken care of
             if isinstance(obj, _CACHE) and (name == "__main__" or module in self.by_value):
                 return _cached, (obj.__wrapped__, obj.cache_parameters())
+        if isinstance(obj, CodeType):
+            return _code, (*self.dispatch_table[CodeType](obj), obj.co_filename)
         return super().reducer_override(obj)
 
     def _can_import(self, module: ModuleType) -> bool:
@@ -74,6 +76,14 @@ _CACHE = type(functools.lru_cache(len))
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
+
+
+def _code(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str) -> CodeType:
+    """Make code that knows its file, without which a traceback shows no line.
+
+    From 3.1.3 on, cloudpickle calls every file "<dynamic-code>".
+    """
+    return make(*args).replace(co_filename=filename)
 
 
 def _importable(module: ModuleType) -> bool:

@@ -65,6 +65,16 @@ def test_closures_and_lambdas_travel_by_value():
     assert loaded_elsewhere(pack(lambda x: x + step, "the function")) == [b"5", b"False"]
 
 
+def test_code_that_travels_by_value_knows_its_file():
+    def outer(x):
+        def inner():
+            return sys._getframe()
+
+        return {frame.f_code.co_filename for frame in (sys._getframe(), inner())}
+
+    assert loaded_elsewhere(pack(outer, "the function")) == [b"{%a}" % __file__, b"False"]
+
+
 def test_what_cannot_travel_is_wrong_usage():
     with pytest.raises(UsageError, match="global_args cannot be sent to worker processes"):
         pack({"file": sys.stdout}, "global_args")
