@@ -118,7 +118,7 @@ class Encoder:
             check_overviews(profile)
             factors = pyramid.factors[: pyramid.in_windows]
             levels = reduce(
-                self._memory.name,
+                self._memory,
                 array,
                 part,
                 factors,

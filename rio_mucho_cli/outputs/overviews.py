@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import mmap
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from rasterio.enums import OverviewResampling
+from rasterio.io import MemoryFile
 
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_array
+from rio_mucho_cli.outputs.profile import is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid
+from rio_mucho_cli.outputs.tiff import Directory
 
 # What says how pixels are compressed, but not what they are.
 _ENCODING = {
@@ -103,6 +109,46 @@ def build(
         raise OutputError(f"overviews cannot be made: {one_line(exc)}") from None
     if errors:  # while it was closed; rasterio only logs them
         raise OutputError(f"overviews cannot be made: {errors[0]}; is the disk full?")
+    if path.startswith("/vsimem/"):
+        return
+    try:
+        with (
+            Path(f"{path}.ovr" if beside else path).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            check_blocks(data, beside=beside)
+    except (OSError, ValueError) as exc:
+        if isinstance(exc, OutputError):
+            raise
+        raise OutputError(f"overviews cannot be checked: {one_line(exc)}") from None
+
+
+def check_blocks(data: Any, *, beside: bool = False) -> None:
+    """Raise OutputError if overviews that GDAL has made lack blocks.
+
+    Where there is no memory for its buffers, GDAL (3.10, 3.12) makes
+    overviews without any, and does not say so. Those of nodata are there.
+
+    Parameters
+    ----------
+    data : buffer
+        A TIFF.
+    beside : bool
+        It has nothing but overviews.
+    """
+    if is_yes(_option("SPARSE_OK_OVERVIEW")):
+        return
+    for directory in Directory.read_all(data)[0 if beside else 1 :]:
+        if not directory.values(data, directory.tables[1]).all():
+            raise OutputError(
+                "overviews cannot be made: GDAL has left blocks of them out, as it does where "
+                "there is too little memory: fewer jobs, or smaller windows, need less"
+            )
+
+
+def _option(name: str) -> Any:
+    """Return what the user has set one of GDAL's options to."""
+    return environment.capture().get(name, os.environ.get(name, "NO"))
 
 
 def build_aside(path: str, pyramid: Pyramid) -> None:
@@ -160,7 +206,7 @@ def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> An
 
 
 def reduce(
-    name: str,
+    memory: MemoryFile,
     array: np.ndarray[Any, Any],
     profile: Mapping[str, Any],
     factors: Sequence[int],
@@ -173,8 +219,8 @@ def reduce(
 
     Parameters
     ----------
-    name : str
-        Of a file in memory that is written to.
+    memory : MemoryFile
+        It is written to.
     array : ndarray
         (count, rows, cols), as the output has it.
     profile : Mapping
@@ -191,9 +237,11 @@ def reduce(
     list of ndarray
         One for each factor; masked if `masked`.
     """
+    name = memory.name
     whole = overview_profile(uncompressed_profile(profile), block)
     whole.update(width=array.shape[2], height=array.shape[1])
     with internal_masks(masked), rasterio.open(name, "w", **whole) as dst:
         write_array(dst, array, masked=masked)
     build(name, factors, resampling, block=block)
+    check_blocks(memory.getbuffer())
     return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]

@@ -336,3 +336,52 @@ def test_a_clock_that_jumps(folder, monkeypatch):
         again, _, found = Journal.open(folder / "journal")
         again.close()
         assert found == expected
+
+
+WITHOUT_MEMORY = """
+import gc, resource, shutil, sys, warnings
+from pathlib import Path
+import numpy as np
+import rasterio
+from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.outputs.overviews import build, read_level
+
+warnings.simplefilter("ignore")
+pixels = np.random.default_rng(0).integers(1, 255, (3, 256, 256), "uint8")
+profile = {"driver": "GTiff", "count": 3, "height": 256, "width": 256, "dtype": "uint8"}
+with rasterio.open("plain.tif", "w", **profile, tiled=True) as dst:
+    dst.write(pixels)
+
+def made():
+    shutil.copy("plain.tif", "built.tif")
+    build("built.tif", [2, 4], "nearest", block=64)
+
+def levels():
+    return [read_level("built.tif", level, masked=False) for level in (1, 2)]
+
+made()
+expected = levels()
+for more in [*range(0, 200_000, 1024), 2**25]:
+    gc.collect()
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, -1))
+    try:
+        made()
+        outcome = "made"
+    except (MuchoError, MemoryError, OSError):
+        outcome = "refused"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    if outcome == "made" and not all(map(np.array_equal, levels(), expected)):
+        outcome = "wrong"
+    print(outcome)
+"""
+
+
+def test_overviews_for_which_there_is_no_memory(folder):
+    """GDAL leaves their blocks out then, without an error."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"made", "refused"}

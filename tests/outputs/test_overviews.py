@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import Job, OutputError, UsageError, run
 from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.outputs.overviews import build, check_blocks
+from rio_mucho_cli.outputs.tiff import Directory
 
 FACTORS = [2, 4, 8]
 BLOCK = 64
@@ -466,3 +469,17 @@ def test_a_failure_leaves_nothing(source, job_on, leftovers):
     with pytest.raises(Exception, match="ZeroDivisionError"):
         run(job)
     assert not leftovers()
+
+
+def test_blocks_that_are_missing_are_found(tmp_path, make_raster):
+    path = make_raster("built.tif", width=300, height=300)
+    build(str(path), [2, 4], "nearest", block=64)
+    data = bytearray(Path(path).read_bytes())
+    check_blocks(data)
+    directory = Directory.read_all(data)[2]
+    counts = directory.tables[1]
+    values = directory.values(data, counts).copy()
+    values[1] = 0
+    data[counts.offset : counts.offset + counts.size] = directory.packed(counts, values)
+    with pytest.raises(OutputError, match="GDAL has left blocks of them out"):
+        check_blocks(data)
