@@ -204,10 +204,15 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--executor",
-    type=click.Choice(["processes", "threads", "serial"]),
-    default="processes",
-    show_default=True,
-    help="Where windows are worked on.",
+    type=click.Choice(["processes", "threads", "serial", "dask"]),
+    help="Where windows are worked on. dask: in a cluster started here, or --scheduler's.  "
+    "[default: processes]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS|FILE",
+    help="Work in the dask cluster of this scheduler: tcp://host:8786, or a file that it has "
+    "written. All its workers are used.",
 )
 @click.option(
     "--mem-limit",
@@ -271,6 +276,7 @@ def mucho(
     overwrite: bool,
     jobs: int | None,
     executor: Any,
+    scheduler: str | None,
     mem_limit: int | None,
     retries: int,
     on_error: Any,
@@ -340,7 +346,8 @@ def mucho(
                 stats=stats,
                 also=also,
                 overwrite=overwrite,
-                executor=executor,
+                executor=executor or ("processes" if scheduler is None else "dask"),
+                scheduler=scheduler,
                 jobs=jobs,
                 mem_limit=mem_limit,
                 retries=retries,

@@ -63,7 +63,15 @@ class Retries:
         if task.function is not work_all:
             return self._again(task, lost, others)
         key, batch = task.arguments
-        guilty = min(getattr(lost, "progress", 0), len(batch) - 1)
+        if not getattr(lost, "started", False):
+            raise _described(lost, batch, 1, alone=False)
+        guilty = getattr(lost, "progress", 0 if len(batch) == 1 else None)
+        if guilty is None:
+            died = _described(lost, batch, 1, alone=False)
+            log.warning("%s; they are done again, one by one", died)
+            self.count += 1
+        else:
+            guilty = min(guilty, len(batch) - 1)
         outcomes: list[Any] = []
         for number, planned in enumerate(batch):
             # Alone in its batch it can be named, if it dies again.
@@ -76,7 +84,7 @@ class Retries:
     def _again(
         self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
     ) -> Any:
-        deaths = 0 if lost is None else 1
+        deaths = _times(lost)
         while True:
             if lost is not None:
                 died = _described(lost, task.about, deaths, alone=1 < deaths > self._most)
@@ -89,12 +97,17 @@ class Retries:
             try:
                 return task.submit(self._executor).result()
             except BrokenExecutor as exc:
-                lost, deaths = exc, deaths + 1
+                lost, deaths = exc, deaths + _times(exc)
+
+
+def _times(lost: BrokenExecutor | None) -> int:
+    """Return how many workers were lost; dask itself makes a call again."""
+    return 0 if lost is None else getattr(lost, "times", 1)
 
 
 def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
-    how, why = "was lost", str(lost)
+    how, why, often = "was lost", str(lost), ""
     if isinstance(lost, ProcessDiedError):
         how = f"ended with exit status {lost.exitcode}"
         why = "the function, or a library that it calls, ended the process"
@@ -107,15 +120,16 @@ def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> 
             )
         if lost.peak is not None:
             how += f", at {lost.peak // MB} MB of memory,"
-    often = f", {times} times{', at last with no other beside it' if alone else ''}"
-    often = often if times > 1 else ""
+        if times > 1:
+            often = f", {times} times{', at last with no other beside it' if alone else ''}"
     planned = _window_of(about)
     if planned is None:
         return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
     window, ij = planned
-    error = WorkerDiedError(
-        f"a worker process {how} while it worked on {describe(window)} (ij {ij}){often}: {why}"
-    )
+    place = f"{describe(window)} (ij {ij})"
+    if len(about) > 1 and not hasattr(lost, "progress"):
+        place = f"one of {len(about)} windows, the first of them {place}"
+    error = WorkerDiedError(f"a worker process {how} while it worked on {place}{often}: {why}")
     error.at(window, ij)
     return error
 

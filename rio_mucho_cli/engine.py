@@ -33,7 +33,7 @@ from rio_mucho_cli.environment import (
     without_georeferencing_warnings,
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
-from rio_mucho_cli.executors import open_executor
+from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in, usable_cpus
 from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
@@ -99,7 +99,7 @@ class _Run:
         if self.job.resume:
             check_can_resume(self.job)
         plan = make_plan(with_earlier_windows(self.job))
-        log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, plan.executor)
+        log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, name_of(plan.executor))
         run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
             if run is None or not is_done(self.job, run):
@@ -109,7 +109,7 @@ class _Run:
                 raise  # else the output is there: it came too late
         return Report(
             windows=self.done,
-            executor=plan.executor,
+            executor=name_of(plan.executor),
             jobs=plan.jobs,
             seconds=time.perf_counter() - self.started,
             read_seconds=self.read_seconds,
@@ -132,7 +132,7 @@ class _Run:
             if run is not None:
                 self._take_up(deliveries, run, plan)
             executor = stack.enter_context(
-                open_executor(plan.executor, plan.jobs, key, order_for(job, plan))
+                open_executor(plan.executor, plan.jobs, key, order_for(job, plan), job.scheduler)
             )
             self.listen(RunStarted(len(plan.windows), count_windows(deliveries), self.done))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
@@ -142,11 +142,12 @@ class _Run:
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
-                self._make_overviews(executor, key, plan, delivery, recover)
+            self.retried = recover.count
+            self._make_overviews(executor, key, plan, deliveries)
+            for delivery in deliveries:
                 delivery.describe()
             if run is not None:
                 check_inputs(job, run)
-            self.retried = recover.count
             started = time.perf_counter()
             commit_all(writers)
             self.committed = True
@@ -198,12 +199,23 @@ class _Run:
         self.listen(WindowDone(window, ij, self.done))
 
     def _make_overviews(
-        self, executor: Executor, key: str, plan: Plan, delivery: Delivery, recover: Retries
+        self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[Delivery]
     ) -> None:
-        """Make the overviews that windows did not have."""
+        """Make the overviews that windows did not have, where the files are: on this machine."""
+        if not any(delivery.plan.pyramid for delivery in deliveries):
+            return
         started = time.perf_counter()
-        for level, window in make_rest(executor, key, plan, delivery, recover):
-            self.listen(OverviewDone(level, window))
+        with ExitStack() as stack:
+            if plan.executor not in LOCAL:
+                key = uuid.uuid4().hex
+                order = order_for(self.job, plan)
+                near = open_executor("processes", usable_cpus(), key, order)
+                executor = stack.enter_context(near)
+            recover = Retries(executor, self.job.retries, tolerant=False)
+            for delivery in deliveries:
+                for level, window in make_rest(executor, key, plan, delivery, recover):
+                    self.listen(OverviewDone(level, window))
+            self.retried += recover.count
         self.encode_seconds += time.perf_counter() - started
 
 
@@ -215,14 +227,15 @@ def _work_on_windows(
     recover: Recover,
 ) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
     """Hand out windows, some at once, and yield what came of them in order."""
-    batches = Batches(len(windows), plan.in_flight)
+    room = room_in(executor, plan.in_flight)
+    batches = Batches(len(windows), room())
 
     def tasks() -> Iterator[Task[list[PlannedWindow]]]:
         rest = iter(windows)
         while batch := list(islice(rest, batches.next_size())):
             yield Task(batch, work_all, (key, batch))
 
-    for batch, outcomes in in_order(executor, tasks(), plan.in_flight, recover):
+    for batch, outcomes in in_order(executor, tasks(), room, recover):
         for planned in batch[: len(outcomes)]:
             outcome = outcomes.pop(0)
             if isinstance(outcome, Result) and outcome.pieces:

@@ -30,7 +30,9 @@ from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.source import digest_of
 
 # Fields of a Job that say where, how fast and how often, but not what.
-_OF_NO_MATTER = {"output", "overwrite", "executor", "jobs", "mem_limit", "resume", "retries"}
+_OF_NO_MATTER = {
+    "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
+}  # fmt: skip
 _WITH_PARTS = {"inputs", "function", "global_args", "windows"}
 # How many characters of an argument are kept as they are.
 _MOST = 1000

@@ -34,11 +34,11 @@ def make_rest(
         pyramid = cast("Pyramid", delivery.plan.pyramid)
         if unmade.factors:
             build = Task(None, make_overviews, (key, unmade, pyramid))
-            for _, error in in_order(executor, iter([build]), 1, recover):
+            for _, error in in_order(executor, iter([build]), lambda: 1, recover):
                 if error is not None:
                     raise error
         tasks = _tasks(key, unmade, delivery)
-        for (level, window), encoded in in_order(executor, tasks, plan.in_flight, recover):
+        for (level, window), encoded in in_order(executor, tasks, lambda: plan.in_flight, recover):
             if isinstance(encoded, MuchoError):
                 raise encoded
             delivery.writer.append_overview(level, window, encoded)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.executors import EXECUTORS, ExecutorName
+from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
@@ -101,10 +102,16 @@ class Job:
     strict : bool
         Refuse inputs on different grids (unless the function reads them
         itself), and windows that overlap or leave the raster.
-    executor : {"processes", "threads", "serial"}
+    executor : {"processes", "threads", "serial", "dask"} or Executor
+        Where windows are worked on. dask is a cluster that is started on this
+        machine, with so many workers as `jobs` says, or that of `scheduler`.
+        An Executor of one's own is used as it is, and stays open.
+    scheduler : str or None
+        The address of dask's scheduler, or a file that it has written. All
+        its workers are used.
     jobs : int
         How many windows are worked on at once. With one, it is in the calling
-        thread.
+        thread, unless `executor` is an Executor.
     mem_limit : int or None
         MB that all processes of the run may take together, by estimate: it
         makes windows smaller, and then jobs fewer. None: what suits the jobs
@@ -143,7 +150,8 @@ class Job:
     metadata: bool = True
     overwrite: bool = False
     strict: bool = True
-    executor: ExecutorName = "processes"
+    executor: ExecutorName | Executor = "processes"
+    scheduler: str | None = None
     jobs: int = 1
     mem_limit: int | None = None
     also: Sequence[Output] = ()
@@ -161,9 +169,14 @@ class Job:
         if self.mode not in MODES:
             raise UsageError(f"mode is {self.mode!r}: expected one of {', '.join(MODES)}")
         self._check_reading()
-        if self.executor not in EXECUTORS:
+        if not isinstance(self.executor, Executor) and self.executor not in EXECUTORS:
             raise UsageError(
                 f"executor is {self.executor!r}: expected one of {', '.join(EXECUTORS)}"
+            )
+        if self.scheduler is not None and self.executor != "dask":
+            raise UsageError(
+                f"the scheduler {self.scheduler} is dask's, and the executor is "
+                f"{name_of(self.executor)}: use the executor dask"
             )
         if self.jobs < 1:
             raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -62,8 +63,10 @@ class RioMucho:
     also : sequence of Output, optional
         More outputs, of a function that returns a dict of arrays by name. What
         is not said of them is that of the first input.
-    executor : {"processes", "threads", "serial"}
+    executor : {"processes", "threads", "serial", "dask"} or Executor
         Where windows are worked on if `run` is given more than one process.
+    scheduler : str, optional
+        The address of dask's scheduler, or a file that it has written.
     mem_limit : int, optional
         MB that all processes may take together, by estimate.
 
@@ -105,7 +108,8 @@ class RioMucho:
         overviews: Sequence[int] | None = None,
         overview_resampling: str | None = None,
         stats: bool = False,
-        executor: ExecutorName = "processes",
+        executor: ExecutorName | Executor = "processes",
+        scheduler: str | None = None,
         mem_limit: int | None = None,
     ) -> None:
         if mode not in MODES:
@@ -141,6 +145,7 @@ class RioMucho:
             "stats": stats,
         }
         self.executor = executor
+        self.scheduler = scheduler
         self.mem_limit = mem_limit
 
     def __enter__(self) -> RioMucho:
@@ -149,7 +154,9 @@ class RioMucho:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-    def run(self, processes: int | None = 4) -> Report:
+    def run(
+        self, processes: int | None = 4, *, executor: ExecutorName | Executor | None = None
+    ) -> Report:
         """Work on all windows, and write the output.
 
         Parameters
@@ -157,6 +164,8 @@ class RioMucho:
         processes : int or None
             How many windows are worked on at once. 1: in the calling process;
             None: as many as there are CPUs.
+        executor : str or Executor, optional
+            Where; default: what the constructor was given.
 
         Raises
         ------
@@ -190,7 +199,8 @@ class RioMucho:
             profile=profile if is_path else None,
             overwrite=True,
             strict=False,
-            executor=self.executor,
+            executor=self.executor if executor is None else executor,
+            scheduler=self.scheduler,
             jobs=usable_cpus() if processes is None else processes,
             mem_limit=self.mem_limit,
         )

@@ -28,8 +28,13 @@ class Task(Generic[P]):
     arguments: tuple[Any, ...]
 
     def submit(self, executor: Executor) -> Future[Any]:
-        """Hand it out."""
-        return executor.submit(self.function, *self.arguments)
+        """Hand it out; if there is nobody left to take it, its future says so."""
+        try:
+            return executor.submit(self.function, *self.arguments)
+        except BrokenExecutor as exc:
+            failed: Future[Any] = Future()
+            failed.set_exception(exc)
+            return failed
 
 
 class Recover(Protocol):
@@ -42,7 +47,10 @@ class Recover(Protocol):
 
 
 def in_order(
-    executor: Executor, tasks: Iterator[Task[P]], in_flight: int, recover: Recover
+    executor: Executor,
+    tasks: Iterator[Task[P]],
+    in_flight: Callable[[], int],
+    recover: Recover,
 ) -> Iterator[tuple[P, Any]]:
     """Yield what each task is about and its result, in the order of the tasks.
 
@@ -51,15 +59,15 @@ def in_order(
     executor : Executor
     tasks : iterator of Task
         The next one is taken when there is room for it.
-    in_flight : int
-        How many are handed out at once.
+    in_flight : callable
+        Returns how many are to be handed out at once, by now.
     recover : callable
         Gets the task whose worker was lost, how it was, and the futures of
         all others that are handed out.
     """
     waiting: deque[tuple[Task[P], Future[Any]]] = deque()
     while True:
-        while len(waiting) < in_flight and (task := next(tasks, None)) is not None:
+        while len(waiting) < in_flight() and (task := next(tasks, None)) is not None:
             waiting.append((task, task.submit(executor)))
         if not waiting:
             return

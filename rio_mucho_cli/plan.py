@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import cast
 
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.formats import Format, choose_format
 from rio_mucho_cli.inputs import windows as windowing
@@ -38,7 +40,7 @@ class Plan:
     windows : sequence of (window, ij)
     reading : Reading
     outputs : sequence of OutputPlan
-    executor : str
+    executor : str or Executor
     jobs : int
         1 if there is one window only.
     in_flight : int
@@ -50,7 +52,7 @@ class Plan:
     windows: Sequence[PlannedWindow]
     reading: Reading
     outputs: Sequence[OutputPlan]
-    executor: ExecutorName
+    executor: ExecutorName | Executor
     jobs: int
     in_flight: int
     cache: int
@@ -76,10 +78,7 @@ def make_plan(job: Job) -> Plan:
     if first is not None and reading.grid is not None:
         first = replace(first, grid=reading.grid)
     formats = [choose_format(job, output, first, reading.grid) for output in job.outputs]
-    executor = job.executor if job.jobs > 1 else "serial"
-    if executor == "processes" and any(path.startswith("/vsimem/") for path in job.inputs):
-        log.info("threads instead of processes: inputs in this process's memory")
-        executor = "threads"
+    executor = _choose_executor(job)
     budget = make_budget(job, reading, sources, executor)
     windows = _plan_windows(job, first, formats, budget.window_pixels())
     metadata = _metadata(job, reading)
@@ -89,14 +88,34 @@ def make_plan(job: Job) -> Plan:
     ]
     size = largest(windows, *outputs[0].size)
     jobs, in_flight = fitted(job, budget, size)
-    if min(jobs, len(windows)) <= 1:
+    if min(jobs, len(windows)) <= 1 and not _is_elsewhere(job):
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, len(windows))
-    cache = CACHE * (1 if executor == "processes" else jobs)
+    cache = CACHE * (jobs if executor in {"serial", "threads"} else 1)
     if any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * outputs[0].size.width * size.height)
     return Plan(windows, reading, outputs, executor, jobs, min(in_flight, 2 * jobs), cache)
+
+
+def _choose_executor(job: Job) -> ExecutorName | Executor:
+    in_memory = any(path.startswith("/vsimem/") for path in job.inputs)
+    if job.executor == "dask" and in_memory:
+        raise UsageError(
+            "an input is in this process's memory, where dask's workers cannot read it: use the "
+            "executor threads, or a file"
+        )
+    if _is_elsewhere(job):
+        return job.executor
+    if job.executor == "processes" and job.jobs > 1 and in_memory:
+        log.info("threads instead of processes: inputs in this process's memory")
+        return "threads"
+    return job.executor if job.jobs > 1 else "serial"
+
+
+def _is_elsewhere(job: Job) -> bool:
+    """Whether there are workers already, which somebody has chosen to use."""
+    return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
 def _metadata(job: Job, reading: Reading) -> Metadata | None:

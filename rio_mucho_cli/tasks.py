@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def make_budget(
-    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName
+    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName | Executor
 ) -> Budget:
     """Estimate what a pixel takes, and say what there is room for."""
     profiles_ = [source.profile for source in sources]
@@ -37,7 +38,11 @@ def make_budget(
     bands = int(profiles_[0]["count"]) if profiles_ else 1
     result = sum(_result_bytes(output, bands) for output in job.outputs)
     return Budget.of(
-        job.mem_limit, job.jobs, in_processes=executor == "processes", read=read, result=result
+        job.mem_limit,
+        job.jobs,
+        in_processes=executor in {"processes", "dask"},
+        read=read,
+        result=result,
     )
 
 

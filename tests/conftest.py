@@ -1,8 +1,10 @@
 """Rasters and programs for the tests; everything is made in tmp_path."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,73 @@ def scene(count, height, width, dtype, seed=0):
     if dtype.kind in "iu":
         return (1 + data * 250).astype(dtype)
     return data.astype(dtype)
+
+
+class Cluster:
+    """A dask scheduler and workers of one thread each, in processes of their own."""
+
+    def __init__(self, folder, **variables):
+        self.file = folder / "scheduler.json"
+        self._folder = folder
+        self._variables = {**os.environ, **variables}
+        self.processes = []
+        self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        while not self.file.exists() or not self.file.stat().st_size:
+            time.sleep(0.05)
+        self.address = json.loads(self.file.read_text())["address"]
+
+    def add_worker(self):
+        """Start one; it lives in another folder than the tests."""
+        where = ["--scheduler-file", str(self.file), "--local-directory", str(self._folder)]
+        self._start("worker", *where, "--nthreads", "1", "--no-nanny")
+        return self.processes[-1]
+
+    def _start(self, what, *options):
+        if what == "scheduler":
+            options = (*options, "--scheduler-file", str(self.file))
+        log = (self._folder / f"{len(self.processes)}.log").open("w")
+        command = [sys.executable, "-m", "dask", what, *options, "--no-dashboard"]
+        self.processes.append(
+            subprocess.Popen(command, env=self._variables, cwd=self._folder, stdout=log, stderr=log)
+        )
+        log.close()
+
+    def wait_for_workers(self, number):
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(number)
+            return list(client.scheduler_info()["workers"])
+
+    def close(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Return a cluster of two workers, the same for all tests."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    made.add_worker()
+    made.add_worker()
+    made.wait_for_workers(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_cluster(tmp_path_factory):
+    """Return a function that makes a cluster without workers."""
+    made = []
+
+    def make(**variables):
+        made.append(Cluster(tmp_path_factory.mktemp("cluster"), **variables))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

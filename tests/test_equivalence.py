@@ -6,8 +6,10 @@ bytes of the file are the same. Every new feature joins in here.
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
+import loky
 import numpy as np
 import pytest
 import rasterio
@@ -274,6 +276,46 @@ def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, leftov
         assert len(digests) == 1, f"bytes differ for windows {windows}"
         descriptions.add(tuple(map(description, paths.values())))
     assert len(descriptions) == 1
+    assert not leftovers()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(cluster):
+    """Return workers that are there already: dask's, loky's, and threads."""
+    with loky.ProcessPoolExecutor(2) as processes, ThreadPoolExecutor(2) as threads:
+        yield [
+            {"executor": "dask", "scheduler": cluster.address},
+            {"executor": processes},
+            {"executor": threads},
+        ]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_workers_elsewhere_give_the_same_bytes(case, inputs, tmp_path, elsewhere, leftovers):
+    names, function, mode, global_args = CASES[case]
+    paths = {name: tmp_path / f"{name}.tif" for name in ["out", *ALSO.get(case, {})]}
+    also = [
+        Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
+    ]
+    digests = set()
+    for where in [{"executor": "serial"}, *elsewhere]:
+        job = Job(
+            inputs=[str(inputs[name]) for name in names],
+            output=str(paths["out"]),
+            function=function,
+            mode=mode,
+            windows=Size(64, 64),
+            global_args=global_args,
+            jobs=2,
+            overwrite=True,
+            also=also,
+            **where,
+            **GIVEN.get(case, {}),
+        )
+        run(job)
+        contents = b"".join(path.read_bytes() for path in paths.values())
+        digests.add(hashlib.sha256(contents).hexdigest())
+    assert len(digests) == 1
     assert not leftovers()
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.work.order import Order
 
-ExecutorName: TypeAlias = Literal["processes", "threads", "serial"]
+ExecutorName: TypeAlias = Literal["processes", "threads", "serial", "dask"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
+LOCAL = ("processes", "threads", "serial")
+"""Those whose workers see this machine's files, and end with the run."""
 
 
 def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
@@ -37,28 +40,78 @@ def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 @contextmanager
-def open_executor(name: ExecutorName, jobs: int, key: str, order: Order) -> Iterator[Executor]:
+def open_executor(
+    chosen: ExecutorName | Executor,
+    jobs: int,
+    key: str,
+    order: Order,
+    scheduler: str | None = None,
+) -> Iterator[Executor]:
     """Start workers for a run, and end them, whatever happens.
 
     Parameters
     ----------
-    name : str
+    chosen : str or Executor
+        An executor that is there already stays open.
     jobs : int
         How many windows are worked on at once, at most.
     key : str
         The name of the run.
     order : Order
+    scheduler : str or None
+        dask's, if that is running.
 
     Yields
     ------
     Executor
         Its workers know the order by its key.
+
+    Raises
+    ------
+    UsageError
+        If dask is not installed.
     """
-    if name == "serial":
-        from rio_mucho_cli.executors import serial as chosen
-    elif name == "threads":
-        from rio_mucho_cli.executors import threads as chosen  # type: ignore[no-redef]
+    if isinstance(chosen, Executor):
+        from rio_mucho_cli.executors import carrying
+
+        with carrying.workers(chosen, key, order) as executor:
+            yield executor
+        return
+    if chosen == "dask":
+        try:
+            from rio_mucho_cli.executors import dask
+        except ImportError as exc:
+            raise UsageError(
+                f"the executor dask needs dask.distributed ({exc}): "
+                "pip install 'rio-mucho-cli[dask]'"
+            ) from None
+        with dask.workers(jobs, key, order, scheduler) as executor:
+            yield executor
+        return
+    if chosen == "serial":
+        from rio_mucho_cli.executors import serial as module
+    elif chosen == "threads":
+        from rio_mucho_cli.executors import threads as module  # type: ignore[no-redef]
     else:
-        from rio_mucho_cli.executors import processes as chosen  # type: ignore[no-redef]
-    with chosen.workers(jobs, key, order) as executor:
+        from rio_mucho_cli.executors import processes as module  # type: ignore[no-redef]
+    with module.workers(jobs, key, order) as executor:
         yield executor
+
+
+def name_of(chosen: ExecutorName | Executor) -> str:
+    """Return what a report calls an executor."""
+    return type(chosen).__name__ if isinstance(chosen, Executor) else chosen
+
+
+def room_in(executor: Executor, in_flight: int) -> Callable[[], int]:
+    """Return what says how many tasks are to be handed out at once.
+
+    Parameters
+    ----------
+    executor : Executor
+        Of one whose workers come and go, it is what it says itself.
+    in_flight : int
+        Of any other.
+    """
+    own: Callable[[], int] | None = getattr(executor, "in_flight", None)
+    return (lambda: in_flight) if own is None else own

@@ -40,6 +40,17 @@ class FunctionRef:
     name: str
     folder: str
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is in a file that is named by its path."""
+        module, _, _ = self.name.rpartition(":")
+        return module.endswith(".py") or os.sep in module
+
+    @property
+    def path(self) -> Path:
+        """The file, if it `is_file`."""
+        return Path(self.folder, self.name.rpartition(":")[0]).resolve()
+
     def load(self) -> UserFunction:
         """Import the function, or the class.
 
@@ -56,8 +67,7 @@ class FunctionRef:
             raise FunctionNotFoundError(
                 f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION{hint}"
             )
-        is_path = module_name.endswith(".py") or os.sep in module_name
-        module = self._load_file(module_name) if is_path else self._load_module(module_name)
+        module = self._load_file() if self.is_file else self._load_module(module_name)
         found: Any = module
         for attribute in attributes.split("."):
             owner = getattr(found, "__name__", module_name)
@@ -92,8 +102,8 @@ class FunctionRef:
         except BaseException as exc:
             raise _broken(name, exc) from None
 
-    def _load_file(self, name: str) -> ModuleType:
-        path = Path(self.folder, name).resolve()
+    def _load_file(self) -> ModuleType:
+        name, path = self.name.rpartition(":")[0], self.path
         if not path.is_file():
             others = [entry.name for entry in path.parent.glob("*.py")]
             raise FunctionNotFoundError(f"there is no file {name}{_nearest(path.name, others)}")

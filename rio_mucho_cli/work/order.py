@@ -79,16 +79,21 @@ class Order:
     tolerant: bool = False
     env: Mapping[str, Any] | None = None
 
-    def packed(self) -> bytes:
+    def packed(self, near: str | None = None) -> bytes:
         """Pickle the order for other processes.
+
+        Parameters
+        ----------
+        near : str or None
+            A folder whose modules they do not have.
 
         Raises
         ------
         UsageError
             If the function or its global args cannot be sent.
         """
-        function = pack(self.function, "the function")
-        global_args = pack(self.global_args, "global_args")
+        function = pack(self.function, "the function", near)
+        global_args = pack(self.global_args, "global_args", near)
         bare = replace(self, function=_nothing, global_args=None)
         data: bytes = cloudpickle.dumps((bare, function, global_args))
         return data

@@ -6,6 +6,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import IO, Any
 
@@ -14,12 +15,20 @@ import cloudpickle
 from rio_mucho_cli.errors import UsageError
 
 
-def pack(value: Any, what: str) -> bytes:
+def pack(value: Any, what: str, near: str | None = None) -> bytes:
     """Pickle a value for other processes.
 
     Functions and classes travel by name where their module can be imported
     by that name, and by value where it cannot: in a script, a notebook, a
     closure, a lambda, a module that was loaded from a file.
+
+    Parameters
+    ----------
+    value : object
+    what : str
+        What messages call it.
+    near : str or None
+        A folder whose modules, and packages, only this process can import.
 
     Raises
     ------
@@ -27,7 +36,7 @@ def pack(value: Any, what: str) -> bytes:
         If it cannot be pickled.
     """
     buffer = io.BytesIO()
-    pickler = _Pickler(buffer)
+    pickler = _Pickler(buffer, near)
     try:
         pickler.dump(value)
     except Exception as exc:
@@ -44,8 +53,9 @@ def pack(value: Any, what: str) -> bytes:
 class _Pickler(cloudpickle.Pickler):
     """Sends by value, besides what cloudpickle does, what workers cannot import."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], near: str | None) -> None:
         super().__init__(file)
+        self._near = near
         self.by_value: list[ModuleType] = []
         self._importable: dict[str, bool] = {}
 
@@ -66,7 +76,7 @@ class _Pickler(cloudpickle.Pickler):
     def _can_import(self, module: ModuleType) -> bool:
         name = module.__name__
         if name not in self._importable:
-            self._importable[name] = _importable(module)
+            self._importable[name] = not _is_in(module, self._near) and _importable(module)
         return self._importable[name]
 
 
@@ -84,6 +94,16 @@ def _code(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str) -
     From 3.1.3 on, cloudpickle calls every file "<dynamic-code>".
     """
     return make(*args).replace(co_filename=filename)
+
+
+def _is_in(module: ModuleType, folder: str | None) -> bool:
+    """Whether a module, or the outermost package that it is in, lies in a folder."""
+    outermost = sys.modules.get(module.__name__.partition(".")[0], module)
+    file = getattr(outermost, "__file__", None)
+    if folder is None or file is None:
+        return False
+    place = Path(file).resolve()
+    return str((place.parent if place.name == "__init__.py" else place).parent) == folder
 
 
 def _importable(module: ModuleType) -> bool:

@@ -22,9 +22,8 @@ def digest_of(reference: FunctionRef) -> str | None:
     folder as it does or in the current one. None if there is no such file.
     """
     module, _, _ = reference.name.rpartition(":")
-    if module.endswith(".py") or os.sep in module:
-        file = Path(reference.folder, module).resolve()
-        root, start = file.parent, [file]
+    if reference.is_file:
+        root, start = reference.path.parent, [reference.path]
     else:
         root, start = Path(reference.folder).resolve(), list(_found(module, reference.folder))
     files = _followed(start, root)

@@ -16,14 +16,14 @@ import rasterio.env
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors import EXECUTORS, channel, open_executor, processes, usable_cpus
+from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes, usable_cpus
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
-every = pytest.mark.parametrize("name", EXECUTORS)
+every = pytest.mark.parametrize("name", LOCAL)
 
 
 @pytest.fixture

@@ -1,0 +1,125 @@
+"""Executors of the user's own: each call takes along what its worker has to know.
+
+    CarryingExecutor.submit(fn, ...) ─▶ executor.submit(carried, key, order, fn, ...)
+
+Nobody can tell such workers beforehand what a run is about, nor afterwards
+that it is over. A worker unpacks an order when it first meets it, and forgets
+it when it has met others since.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rio_mucho_cli import environment
+from rio_mucho_cli.memory import CACHE
+from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.worker import begin, dismiss
+
+# GDAL's block cache in a worker process, whose threads nobody knows the number of.
+_CACHE = 4 * CACHE
+# Runs whose datasets stay open although nothing is done for them.
+_IDLE = 2
+
+
+class CarryingExecutor(Executor):
+    """An executor for a run, within one that knows nothing of it.
+
+    Parameters
+    ----------
+    executor : Executor
+        Stays open.
+    key : str
+        The name of the run.
+    packed : bytes
+        Its order.
+    """
+
+    def __init__(self, executor: Executor, key: str, packed: bytes) -> None:
+        self._executor = executor
+        self._key = key
+        self._packed = packed
+        self._futures: set[Future[Any]] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call, with the order."""
+        future = self._executor.submit(carried, self._key, self._packed, fn, *args, **kwargs)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Cancel what has not begun."""
+        for future in list(self._futures):
+            future.cancel()
+
+
+def carried(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Make a call in a worker that may never have heard of its run."""
+    with _taken_up(key, packed):
+        return fn(*args, **kwargs)
+
+
+@dataclass
+class _Known:
+    """A run that this process has met."""
+
+    calls: int = 0
+    stack: ExitStack = field(default_factory=ExitStack)
+
+
+_runs: dict[str, _Known] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def _taken_up(key: str, packed: bytes) -> Iterator[None]:
+    with _lock:
+        known = _runs.get(key)
+        if known is None:
+            known = _runs[key] = _Known()
+            known.stack.callback(dismiss, key)
+            known.stack.enter_context(environment.one_thread_each())
+            known.stack.enter_context(environment.cache_held(_CACHE))
+            known.stack.enter_context(environment.without_georeferencing_warnings())
+            begin(key, packed)
+        known.calls += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            known.calls -= 1
+            idle = [name for name, each in _runs.items() if not each.calls]
+            for name in idle[:-_IDLE]:
+                _runs.pop(name).stack.close()
+
+
+def forget(key: str) -> None:
+    """Close what workers of a run have open in this process, unless they are busy."""
+    with _lock:
+        known = _runs.get(key)
+        if known is not None and not known.calls:
+            _runs.pop(key).stack.close()
+
+
+@contextmanager
+def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
+    """Use an executor for a run; afterwards, cancel what it has not begun.
+
+    Raises
+    ------
+    UsageError
+        If the function or its global args cannot be sent.
+    """
+    packed = replace(order, env=environment.capture()).packed()
+    carrying = CarryingExecutor(executor, key, packed)
+    try:
+        yield carrying
+    finally:
+        carrying.shutdown()
+        forget(key)  # the workers may be threads of this process

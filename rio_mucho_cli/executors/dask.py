@@ -1,0 +1,389 @@
+"""Workers of a dask cluster: one that runs, or one on this machine for the time of a run.
+
+    submit ─▶ scheduler ─▶ worker: carried(order, call) ─▶ result stays there
+                                                              │
+    Future.result() ◀──── fetched, with the few that follow ◀─┘
+
+A result waits in its worker's memory until its turn comes, so that this
+process holds a few at a time, however many workers there are. The order is a
+result itself, which dask brings to every worker that needs it, those that
+join later too, and forgets with this client.
+
+dask does again by itself what a worker was lost with. It gives up a call that
+several workers did not survive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotDone
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, Security, get_worker, rpc
+from distributed.comm.addressing import parse_host_port
+from distributed.scheduler import KilledWorker
+
+from rio_mucho_cli import credentials, environment
+from rio_mucho_cli.errors import InputError, MuchoError, UsageError, one_line
+from rio_mucho_cli.executors.carrying import carried, forget
+from rio_mucho_cli.executors.introductions import check_workers
+from rio_mucho_cli.executors.local_cluster import local_cluster
+from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.work.order import Order
+
+log = logging.getLogger(__name__)
+
+# Seconds to connect to a scheduler.
+_PATIENCE = 8
+# Seconds between two looks at how many workers there are.
+_INTERVAL = 2
+# Seconds without any before it is said: of a cluster that runs, and of one that is being started.
+_LONG = 10
+_LONG_TO_START = 60
+# How many results are fetched before their turn.
+_AHEAD = 4
+
+
+class WorkersLostError(BrokenExecutor):
+    """A call was given up, because no worker survived it.
+
+    Attributes
+    ----------
+    started : bool
+        Whether the call may be submitted again.
+    times : int
+        How many workers were lost with it.
+    """
+
+    def __init__(self, message: str, *, started: bool, times: int = 1) -> None:
+        super().__init__(message)
+        self.started = started
+        self.times = times
+
+
+class DaskExecutor(Executor):
+    """An executor of a cluster, for one run.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    key : str
+        The name of the run.
+    packed : bytes
+        Its order.
+    name : str
+        What dask's dashboard calls the calls.
+    patience : float
+        Seconds without any worker before it is said.
+    """
+
+    def __init__(
+        self, client: Any, key: str, packed: bytes, name: str, patience: float = _LONG
+    ) -> None:
+        self._patience = patience
+        self._client = client
+        self._key = key
+        self._name = f"{name}-{key}"
+        self._number = 0
+        # dask warns of what it takes for data that somebody else should load.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
+            self._order = client.submit(bytes, packed, key=f"order-{key}", pure=False)
+        self._fetching = ThreadPoolExecutor(_AHEAD, thread_name_prefix="mucho-fetch")
+        self._waiting: deque[_Result] = deque()
+        self._looked = -float("inf")
+        self._threads = 0
+        self._lonely = time.monotonic()
+        self._complained = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call; its result is fetched when it is asked for."""
+        self._number += 1
+        remote = self._client.submit(
+            _call,
+            self._key,
+            self._order,
+            fn,
+            *args,
+            key=(self._name, self._number),
+            pure=False,
+            **kwargs,
+        )
+        future = _Result(self, remote)
+        self._waiting.append(future)
+        remote.add_done_callback(future.settle)
+        return future
+
+    def in_flight(self) -> int:
+        """Return how many calls should be submitted at once, for the workers that there are."""
+        return 2 * max(1, self._count_threads())
+
+    def fetch(self, result: _Result) -> Any:
+        """Fetch a result that is done, and begin to fetch those that come next."""
+        while self._waiting and self._waiting[0].is_taken:
+            self._waiting.popleft()
+        for future in [result, *list(self._waiting)[: _AHEAD + 1]]:
+            if future.done() and future.fetched is None and future.exception() is None:
+                future.fetched = self._fetching.submit(future.remote.result)
+        assert result.fetched is not None
+        result.is_taken = True
+        fetched, result.fetched = result.fetched, None
+        try:
+            return fetched.result()
+        except Exception as exc:
+            raise _translated(exc) from None
+        finally:
+            result.remote.release()
+
+    def complain(self) -> None:
+        """Say so, once, if there is nobody to work for long."""
+        if self._count_threads():
+            self._lonely, self._complained = time.monotonic(), False
+        elif not self._complained and time.monotonic() - self._lonely > self._patience:
+            self._complained = True
+            address = self._client.scheduler.address
+            log.warning("the cluster at %s has no workers: waiting for some to join", address)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Give up what is not done."""
+        self._fetching.shutdown(wait=False, cancel_futures=True)
+        with suppress(Exception):
+            self._client.cancel([each.remote for each in self._waiting])
+        if wait and not cancel_futures:
+            with suppress(Exception):
+                self._client.run(forget, self._key, on_error="ignore")
+
+    def _count_threads(self) -> int:
+        if time.monotonic() - self._looked > _INTERVAL:
+            self._looked = time.monotonic()
+            self._threads = sum(self._client.nthreads().values())
+        return self._threads
+
+
+class _Result(Future[Any]):
+    """A call at a worker: it is done when its result is there, and fetched when it is wanted."""
+
+    def __init__(self, executor: DaskExecutor, remote: Any) -> None:
+        super().__init__()
+        self._executor = executor
+        self.remote = remote
+        self.fetched: Future[Any] | None = None
+        self.is_taken = False
+
+    def settle(self, remote: Any) -> None:
+        """Take note that the call has come to an end."""
+        if self.done():
+            return
+        if remote.status == "finished":
+            self.set_result(None)
+        elif remote.status == "error":
+            self.set_exception(_translated(remote.exception()))
+        else:
+            self.set_exception(
+                WorkersLostError("the connection to dask's scheduler was lost", started=False)
+            )
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the result, and bring it here. That can be done once."""
+        while timeout is None:
+            try:
+                super().result(_INTERVAL)
+                break
+            except NotDone:
+                self._executor.complain()
+        else:
+            super().result(timeout)
+        return self._executor.fetch(self)
+
+
+def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Make a call in a worker; errors that have to do with where it is say where that was."""
+    made = carried(key, packed, fn, *args, **kwargs)
+    for outcome in made if isinstance(made, list) else [made]:
+        if isinstance(outcome, InputError | UsageError):
+            outcome.args = (f"{outcome.args[0]} (on the worker {get_worker().address})",)
+    return made
+
+
+def _translated(exc: BaseException) -> BaseException:
+    """Return what the engine takes for a worker that was lost, where it is that."""
+    if isinstance(exc, KilledWorker):
+        times = exc.allowed_failures + 1
+        return WorkersLostError(
+            f"{times} workers were lost with it, the last one {exc.last_worker.address}: its "
+            "memory may have run out, or native code that the function calls has crashed, which "
+            "the worker's log says",
+            started=True,
+            times=times,
+        )
+    if isinstance(exc, MuchoError):
+        return exc
+    return MuchoError(f"dask could not bring a result here ({one_line(exc)})")
+
+
+@contextmanager
+def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterator[Executor]:
+    """Use a cluster, or start one on this machine.
+
+    Parameters
+    ----------
+    jobs : int
+        How many workers are started, if no scheduler is given.
+    key : str
+        The name of the run.
+    order : Order
+    scheduler : str or None
+        Its address, or a file that it has written.
+
+    Raises
+    ------
+    MuchoError
+        If no scheduler answers, or its workers are not fit for the run.
+    UsageError
+        If the function or its global args cannot be sent.
+    """
+    env = environment.capture()
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if scheduler is None:
+            cluster = stack.enter_context(local_cluster(jobs, environment.process_variables(env)))
+            client = stack.enter_context(_connected(cluster))
+        else:
+            client = stack.enter_context(_connected(_where(scheduler)))
+            env = _sendable({**credentials.in_variables(), **env}, client)
+        packed, name = _for_others(replace(order, env=env)), _name_of(order.function)
+        patience = _LONG_TO_START
+        if scheduler is not None:
+            check_workers(client, order.function)
+            patience = _LONG
+        executor = DaskExecutor(client, key, packed, name, patience)
+        try:
+            yield executor
+            executor.shutdown()
+        except BaseException:
+            executor.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to oneself what dask says of workers that come and go: what matters is said here."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _where(scheduler: str) -> str:
+    """Return the address of a scheduler."""
+    if "://" in scheduler:
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_text())["address"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"the scheduler {scheduler} is neither an address, such as tcp://host:8786, nor a file "
+            "that dask scheduler --scheduler-file has written"
+        ) from None
+
+
+@contextmanager
+def _connected(address: Any) -> Iterator[Any]:
+    try:
+        if isinstance(address, str):
+            _knock(address)
+        client = Client(
+            address,
+            timeout=_PATIENCE,
+            name="rio-mucho",
+            set_as_default=False,
+            direct_to_workers=True,
+        )
+    except Exception as exc:  # of whatever is there instead
+        raise MuchoError(
+            f"no dask scheduler answers at {address} ({one_line(exc)}): start one with dask "
+            "scheduler, or give the address that it printed"
+        ) from None
+    try:
+        yield client
+    finally:
+        with suppress(Exception):
+            client.close(timeout=_PATIENCE)
+
+
+def _knock(address: str) -> None:
+    """Raise an exception where no scheduler listens.
+
+    A Client would try where the connection is refused, and does not let go of
+    what does not answer it as a scheduler does.
+    """
+    scheme, _, place = address.partition("://")
+    if scheme in {"tcp", "tls"}:
+        host, port = parse_host_port(place)
+        socket.create_connection((host, port), _PATIENCE / 2).close()
+
+    async def ask() -> Any:
+        arguments = Security().get_connection_args("client")
+        async with rpc(address, timeout=_PATIENCE / 2, connection_args=arguments) as scheduler:
+            return await asyncio.wait_for(scheduler.identity(), _PATIENCE / 2)
+
+    with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs
+        kind = thread.submit(asyncio.run, ask()).result()["type"]
+    if kind != "Scheduler":
+        raise ValueError(f"there is a {kind}")
+
+
+def _sendable(env: dict[str, Any], client: Any) -> dict[str, Any]:
+    """Leave out secrets if somebody could read them on their way."""
+    address = client.scheduler_info()["address"]
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    if address.startswith(("tls://", "wss://", "inproc://")) or host in {"127.0.0.1", "::1"}:
+        return env
+    withheld = credentials.secrets_among(env)
+    if withheld:
+        log.warning(
+            "%s not sent to the workers, because the connection to %s is not encrypted: give the "
+            "workers credentials of their own, or use a scheduler at a tls:// address",
+            ", ".join(withheld) + (" is" if len(withheld) == 1 else " are"),
+            address,
+        )
+    return {name: value for name, value in env.items() if name not in withheld}
+
+
+def _for_others(order: Order) -> bytes:
+    """Pickle an order for processes with another current folder, or another disk."""
+    function, near = order.function, None
+    if isinstance(function, FunctionRef) and function.is_file:
+        near = str(function.path.parent)
+        function = function.load()
+    inputs = [replace(each, path=_absolute(each.path)) for each in order.reading.inputs]
+    reading = replace(order.reading, inputs=inputs)
+    return replace(order, function=function, reading=reading).packed(near)
+
+
+def _absolute(path: str) -> str:
+    """Return where a file is, whatever the current folder; other datasets as they are."""
+    if is_remote(path) or not os.path.lexists(path):
+        return path
+    return str(Path.cwd() / path)
+
+
+def _name_of(function: Any) -> str:
+    """Return what to call the calls."""
+    name = function.name if isinstance(function, FunctionRef) else getattr(function, "__name__", "")
+    return name.rpartition(":")[2].rpartition(".")[2].strip("<>") or "mucho"

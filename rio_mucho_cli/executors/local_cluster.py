@@ -1,0 +1,116 @@
+"""A dask cluster on this machine, that ends with the process that has started it.
+
+Scheduler and workers are processes of their own, none of which imports the
+caller's ``__main__``. They watch the caller: whatever ends it, they end, and
+remove the folder in which they keep what they have to.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from distributed import Nanny
+from distributed.deploy.subprocess import SubprocessCluster
+
+# What dask runs in the scheduler, at its start.
+_PRELOAD = """
+from rio_mucho_cli.executors.local_cluster import end_with
+end_with({parent}, {folder!r})
+"""
+
+
+class WatchingNanny(Nanny):  # type: ignore[misc]
+    """What starts a worker, and another one when that has died; it ends with its parent.
+
+    Parameters
+    ----------
+    parent : int
+        Its process.
+    folder : str
+        Is removed then.
+    env : dict
+        Environment variables that the worker has from its start.
+    **options
+        dask's own.
+    """
+
+    def __init__(
+        self, *args: Any, parent: int, folder: str, env: dict[str, str], **options: Any
+    ) -> None:
+        end_with(parent, folder)
+        super().__init__(*args, **options)
+        self.pre_spawn_env.update(env)
+
+
+@contextmanager
+def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
+    """Start a scheduler, and workers of one thread each.
+
+    Parameters
+    ----------
+    jobs : int
+    variables : Mapping
+        Environment variables of the workers.
+    """
+    with tempfile.TemporaryDirectory(prefix="mucho-dask-", ignore_cleanup_errors=True) as folder:
+        preload = Path(folder, "watch_parent.py")
+        preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder))
+        with _kept_in(folder):
+            cluster = SubprocessCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0" if find_spec("bokeh") else None,
+                silence_logs=logging.ERROR,
+                scheduler_kwargs={
+                    "preload": [str(preload)],
+                    "scheduler_file": str(Path(folder, "scheduler.json")),
+                },
+                worker_class=f"{__name__}.{WatchingNanny.__name__}",
+                worker_kwargs={
+                    "parent": os.getpid(),
+                    "folder": folder,
+                    "env": dict(variables),
+                },
+            )
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def _kept_in(folder: str) -> Iterator[None]:
+    """Have processes that are started meanwhile keep there what dask keeps in files.
+
+    The scheduler takes no other word for it.
+    """
+    name = "DASK_TEMPORARY_DIRECTORY"
+    before = os.environ.get(name)
+    os.environ[name] = folder
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def end_with(parent: int, folder: str) -> None:
+    """End this process when its parent has ended, and remove a folder."""
+    threading.Thread(target=_watch, args=(parent, folder), daemon=True).start()
+
+
+def _watch(parent: int, folder: str) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
