@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import machine, modes, report
+from benchmarks import cluster, machine, modes, report
 from benchmarks.contenders import CONTENDERS, LIMIT
 from benchmarks.folders import Folders, folders
 from benchmarks.rounds import compete
@@ -29,6 +29,9 @@ def _arguments() -> argparse.Namespace:
     add("--memory", action="store_true", help="only: peak memory of `rio mucho` at each size")
     add("--parent", action="store_true", help="only: CPU time of the calling process")
     add("--overlap", action="store_true", help="only: what overlap costs")
+    add(
+        "--cluster", action="store_true", help="only: what a dask cluster costs the calling process"
+    )
     add("--finished", action="store_true", help="only: what COGs, overviews, statistics and "
         "journals cost")  # fmt: skip
     return parser.parse_args()
@@ -42,7 +45,7 @@ def main() -> int:
     args = _arguments()
     with folders(args.folder) as made:
         _show(machine.describe())
-        if args.memory or args.parent or args.overlap or args.finished:
+        if args.memory or args.parent or args.overlap or args.finished or args.cluster:
             return _answer(args, made)
         _show(report.LEGEND)
         is_wrong = False
@@ -62,6 +65,8 @@ def _answer(args: argparse.Namespace, made: Folders) -> int:
             _show(modes.parent(args.size, args.jobs, args.rounds, made))
         if args.overlap:
             _show(modes.overlap(args.size, args.jobs, args.rounds, made))
+        if args.cluster:
+            _show(cluster.table())
         if args.finished:
             for size in args.size:
                 _show(modes.finished(size, args.jobs, args.rounds, made))

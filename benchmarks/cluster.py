@@ -1,0 +1,208 @@
+"""What a dask cluster costs the process that has started a run, and how far one goes.
+
+Workers sleep instead of computing, many in one process, and return pixels that
+do not compress: there can be more of them than CPUs, and what limits the run is
+the calling process, the scheduler, or the sleep.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from rio_mucho_cli import Job, run
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.progress import Event, WindowDone
+
+MB = 1e6
+# Processes that the workers' threads are spread over.
+_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a simulated run is like: windows of a side, seconds of sleep, workers."""
+
+    side: int
+    windows: int
+    seconds: float
+    workers: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run took: seconds, CPU seconds of two processes, tasks, peak memory in MB."""
+
+    load: Load
+    seconds: float
+    client: float
+    scheduler: float
+    memory: list[float]
+
+
+class Sleeper:
+    """Returns the same pixels for every window, after a while."""
+
+    def __init__(self, side: int, seconds: float) -> None:
+        self._pixels = np.random.default_rng(0).integers(0, 255, (1, side, side), "uint8")
+        self._seconds = seconds
+
+    def __call__(self, data: object, window: object, ij: object, args: object) -> np.ndarray:
+        """Sleep."""
+        time.sleep(self._seconds)
+        return self._pixels
+
+
+@contextmanager
+def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """Start a scheduler and workers; yield the scheduler's address and process."""
+    file = folder / "scheduler.json"
+    file.unlink(missing_ok=True)
+    started = []
+
+    def start(*options: str) -> int:
+        command = [sys.executable, "-m", "dask", *options, "--no-dashboard"]
+        given = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started.append(subprocess.Popen(command, cwd=folder, **given))
+        return started[-1].pid
+
+    try:
+        options = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
+        pid = start("scheduler", *options)
+        while not file.exists() or not file.stat().st_size:
+            time.sleep(0.1)
+        threads = max(1, workers // _PROCESSES)
+        for _ in range(min(workers, _PROCESSES)):
+            start("worker", "--scheduler-file", str(file), "--nthreads", str(threads),
+                  "--no-nanny", "--memory-limit", "0",
+                  "--local-directory", str(folder))  # fmt: skip
+        address = json.loads(file.read_text())["address"]
+        from distributed import Client
+
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(min(workers, _PROCESSES))
+        yield address, pid
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def measure(load: Load) -> Cost:
+    """Run a load in a new process, and return what it cost."""
+    with tempfile.TemporaryDirectory() as name, cluster(load.workers, Path(name)) as (address, pid):
+        before = _cpu_seconds(pid)
+        arguments = [load.side, load.windows, load.seconds, address, name]
+        done = subprocess.run(
+            [sys.executable, "-m", __name__, *map(str, arguments)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        found = json.loads(done.stdout)
+        return Cost(load, found["seconds"], found["client"], _cpu_seconds(pid) - before,
+                    found["memory"])  # fmt: skip
+
+
+def _simulate(side: int, windows: int, seconds: float, address: str, folder: str) -> None:
+    """Run a load in this process, and print what it cost, as JSON."""
+    columns = int(windows**0.5)
+    rows = windows // columns
+    source = str(Path(folder, "in.tif"))
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "sparse_ok": True, "tiled": True}
+    profile |= {"width": columns * side, "height": rows * side}
+    with rasterio.open(source, "w", bigtiff="YES", **profile):
+        pass
+    block = str(min(side, 512))
+    memory: list[float] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, WindowDone) and event.done % max(1, columns * rows // 10) == 0:
+            memory.append(_resident())
+
+    job = Job(
+        inputs=[source],
+        output=str(Path(folder, "out.tif")),
+        function=Sleeper,
+        global_args={"side": side, "seconds": seconds},
+        mode="manual_read",
+        windows=Size(side, side),
+        creation_options={"blockxsize": block, "blockysize": block, "bigtiff": "YES"},
+        executor="dask",
+        scheduler=address,
+    )
+    from rio_mucho_cli.executors import dask  # its import is no part of the cost
+
+    assert dask
+    used, started = _own_cpu_seconds(), time.perf_counter()
+    run(job, listen)
+    found = {
+        "seconds": time.perf_counter() - started,
+        "client": _own_cpu_seconds() - used,
+        "memory": memory,
+    }
+    print(json.dumps(found))
+
+
+def _own_cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / MB
+
+
+LOADS = [
+    # One window in each task, because each takes long.
+    Load(64, 2000, 0.1, 40),
+    Load(1024, 1000, 0.1, 40),
+    Load(2048, 400, 0.1, 40),
+    # Many windows in each task.
+    Load(64, 100_000, 0.0, 2),
+    # More and more workers, of whom each returns a megabyte a second.
+    Load(1024, 300, 1.0, 10),
+    Load(1024, 1500, 1.0, 100),
+    Load(1024, 3000, 1.0, 400),
+    Load(64, 20_000, 1.0, 1000),
+]
+
+
+def table() -> str:
+    """Measure all loads, and return a table of markdown."""
+    lines = [
+        "| window | sleep, s | workers | windows/s | MB/s | client, ms a window | "
+        "scheduler, ms a window | memory of the client after each tenth, MB |",
+        "|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for load in LOADS:
+        cost = measure(load)
+        count = int(load.windows**0.5) * (load.windows // int(load.windows**0.5))
+        size = load.side**2 / MB
+        lines.append(
+            f"| {load.side} | {load.seconds} | {load.workers} | {count / cost.seconds:.0f} | "
+            f"{count * size / cost.seconds:.0f} | {1000 * cost.client / count:.2f} | "
+            f"{1000 * cost.scheduler / count:.2f} | {', '.join(f'{m:.0f}' for m in cost.memory)} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    side, windows, seconds, address, folder = sys.argv[1:]
+    _simulate(int(side), int(windows), float(seconds), address, folder)
