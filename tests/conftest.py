@@ -1,10 +1,12 @@
 """Rasters and programs for the tests; everything is made in tmp_path."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +231,74 @@ def children():
         return found
 
     return pids
+
+
+class Bucket:
+    """A bucket of a real S3 server on this machine."""
+
+    def __init__(self, client, name):
+        self.client, self.name = client, name
+
+    def url(self, key):
+        return f"s3://{self.name}/{key}"
+
+    def put(self, key, file):
+        self.client.upload_file(str(file), self.name, key)
+        return self.url(key)
+
+    def get(self, key):
+        return self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+
+    def keys(self):
+        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return [each["Key"] for each in found]
+
+    def pending(self):
+        """Return the keys of uploads that are neither complete nor aborted."""
+        found = self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+        return [each["Key"] for each in found]
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """The port of moto's S3 server, on the loopback interface."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel("ERROR")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    """An empty bucket; the environment says how GDAL gets there."""
+    import boto3
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_S3_ENDPOINT": f"127.0.0.1:{s3_server}",
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "GDAL_HTTP_RETRY_DELAY": "0.01",
+    }.items():
+        monkeypatch.setenv(name, value)
+    url = f"http://127.0.0.1:{s3_server}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        region_name="us-east-1",
+    )
+    name = f"bucket-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    return Bucket(client, name)
 
 
 FUNCTIONS = """

@@ -1,0 +1,125 @@
+"""Objects of a real S3 server: made of files, found, removed, by GDAL alone."""
+
+import os
+
+import pytest
+
+from rio_mucho_cli import OutputError
+from rio_mucho_cli.outputs import objects
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file.xml"
+    path.write_bytes(os.urandom(3000))
+    return path
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    """A file of three parts: the least that S3 takes is 5 MiB."""
+    monkeypatch.setattr(objects, "PART", 5 * 1024 * 1024)
+    path = tmp_path / "large.bin"
+    path.write_bytes(os.urandom(11 * 1024 * 1024))
+    return path
+
+
+def test_any_file_becomes_an_object(bucket, file):
+    objects.upload(file, bucket.url("a/b.vrt"))
+    assert bucket.get("a/b.vrt") == file.read_bytes()
+    assert not bucket.pending()
+
+
+def test_a_large_one_is_sent_in_parts(bucket, large):
+    objects.upload(large, bucket.url("large.bin"))
+    head = bucket.client.head_object(Bucket=bucket.name, Key="large.bin")
+    assert head["ETag"].strip('"').endswith("-3")
+    assert bucket.get("large.bin") == large.read_bytes()
+
+
+def test_gdals_own_names_are_taken(bucket, file):
+    objects.upload(file, f"/vsis3/{bucket.name}/x y.xml")
+    assert bucket.keys() == ["x y.xml"]
+
+
+def test_nothing_shows_before_all_is_sent_and_complete(bucket, large):
+    upload = objects.Upload(bucket.url("out.bin"))
+    upload.send(large)
+    assert not bucket.keys()
+    upload.complete()
+    assert bucket.keys() == ["out.bin"]
+
+
+def test_what_is_aborted_leaves_nothing_and_the_old_as_it_was(bucket, large, file):
+    objects.upload(file, bucket.url("out.bin"))
+    upload = objects.Upload(bucket.url("out.bin"))
+    upload.send(large)
+    upload.abort()
+    assert bucket.get("out.bin") == file.read_bytes()
+    assert not bucket.pending()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OutputError])
+def test_an_upload_that_fails_halfway_leaves_nothing(bucket, large, monkeypatch, error):
+    def fail(*args):
+        assert bucket.pending() == ["out.bin"]
+        raise error
+
+    monkeypatch.setattr(objects, "_complete", fail)
+    with pytest.raises(error):
+        objects.upload(large, bucket.url("out.bin"))
+    assert not bucket.keys()
+    assert not bucket.pending()
+
+
+def test_what_is_there_is_found(bucket, file):
+    url = bucket.url("folder/x.xml")
+    assert not objects.exists(url)
+    bucket.put("folder/x.xml", file)
+    assert objects.exists(url)
+    assert not objects.exists(bucket.url("folder"))
+    objects.remove(url)
+    assert not bucket.keys()
+    assert not objects.exists(url)
+    objects.remove(url)  # and again: there is none
+
+
+@pytest.mark.parametrize("act", [objects.exists, objects.remove, objects.check])
+def test_a_bucket_that_is_not_there_is_named(bucket, act):
+    with pytest.raises(OutputError, match=r"s3://no-such-bucket/x\.tif cannot .*bucket does not"):
+        act("s3://no-such-bucket/x.tif")
+
+
+def test_credentials_that_are_missing_are_named(bucket, file, monkeypatch):
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(OutputError, match=r"x\.tif cannot be written: .*AWS_SECRET_ACCESS_KEY"):
+        objects.upload(file, bucket.url("x.tif"))
+
+
+def test_an_empty_file_is_no_output(bucket, tmp_path):
+    (tmp_path / "empty").touch()
+    with pytest.raises(OutputError, match="would be empty"):
+        objects.upload(tmp_path / "empty", bucket.url("x"))
+    assert not bucket.pending()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("s3://bucket/key.tif", True),
+        ("gs://bucket/key.tif", True),
+        ("az://container/key.tif", True),
+        ("/vsis3/bucket/folder/key.tif", True),
+        ("s3://bucket", False),
+        ("s3://bucket/folder/", False),
+        ("https://example.org/key.tif", False),
+        ("zip+s3://bucket/archive.zip!key.tif", False),
+        ("/vsimem/key.tif", False),
+        ("key.tif", False),
+    ],
+)
+def test_paths_of_objects_are_known(path, expected):
+    assert objects.is_object(path) == expected
