@@ -19,7 +19,7 @@ from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.outputs.target import is_in_memory
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +117,8 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
         )
     if path is None and job.stats:
         raise UsageError("statistics are written into files, and the output is an open dataset")
-    if driver == "GTiff" or path is None or is_remote(path):
-        is_local_geotiff = driver == "GTiff" and path is not None and not is_remote(path)
+    if driver == "GTiff" or path is None or is_in_memory(path):
+        is_local_geotiff = driver == "GTiff" and path is not None and not is_in_memory(path)
         if job.overviews is not None and not is_local_geotiff:
             raise UsageError(
                 "overviews are made in GeoTIFFs that are local files: use rio overview on "

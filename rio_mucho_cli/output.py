@@ -59,6 +59,8 @@ class Output:
     profile: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.path, str) and self.path.startswith("file:///"):
+            object.__setattr__(self, "path", self.path.removeprefix("file://"))
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
         if self.dtype is not None and not _is_dtype(self.dtype):

@@ -17,7 +17,7 @@ from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
 from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.outputs.target import is_in_memory
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.work.order import Wanted
 
@@ -149,7 +149,7 @@ def _encodable(
     reason = ""
     if output.local_path is None:
         reason = "the output is an open dataset"
-    elif is_remote(output.local_path):
+    elif is_in_memory(output.local_path):
         reason = "the output is no local file"
     elif str(profile.get("driver", "GTiff")).upper() != "GTIFF":
         reason = f"the driver is {profile.get('driver')}"

@@ -13,6 +13,7 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.formats import Format, choose_format
 from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
@@ -139,8 +140,12 @@ def _plan_windows(
             layouts = [profiles.choose_layout(first, each.layout_options, None) for each in formats]
             block = _common_block(layouts)
             whole_rows = first.is_striped or not all(layout.tiled for layout in layouts)
+            low = any(map(is_on_network, job.inputs))
+            if low:
+                # Or each block would be asked for by several windows.
+                block = _common_size([block, first.block]) or block
             size = windowing.default_size(
-                width, height, block, whole_rows=whole_rows, most=most_pixels
+                width, height, block, whole_rows=whole_rows, most=most_pixels, low=low
             )
             return windowing.cover(width, height, size)
         case "blocks":
@@ -164,6 +169,13 @@ def _common_block(layouts: Sequence[Layout]) -> Size:
     largest = Size(max(first.width, *strips, _LARGEST_COMMON), max(first.height, _LARGEST_COMMON))
     fits = common.width <= largest.width and common.height <= largest.height
     return common if fits else first
+
+
+def _common_size(sizes: Sequence[Size]) -> Size | None:
+    """Return a size that is a whole number of each, unless that would be too large."""
+    widths, heights = zip(*sizes, strict=True)
+    common = Size(math.lcm(*widths), math.lcm(*heights))
+    return common if max(common) <= _LARGEST_COMMON else None
 
 
 def order_for(job: Job, plan: Plan) -> Order:

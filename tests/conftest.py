@@ -1,7 +1,6 @@
 """Rasters and programs for the tests; everything is made in tmp_path."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -259,16 +258,29 @@ class Bucket:
         return [each["Key"] for each in found]
 
 
+S3_SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
 @pytest.fixture(scope="session")
 def s3_server():
-    """The port of moto's S3 server, on the loopback interface."""
-    from moto.server import ThreadedMotoServer
+    """The port of moto's S3 server, on the loopback interface.
 
-    logging.getLogger("werkzeug").setLevel("ERROR")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
+    It is another process: rasterio keeps Python's lock while GDAL looks for
+    files beside a dataset, and a server in a thread could not answer.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", S3_SERVER], text=True, **pipes) as process:
+        yield int(process.stdout.readline())
+        process.stdin.close()
 
 
 @pytest.fixture

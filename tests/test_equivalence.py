@@ -378,3 +378,24 @@ def test_windows_may_be_listed_in_any_order_and_cover_a_part(inputs, tmp_path, r
         )
         run(job)
         np.testing.assert_array_equal(read(output), expected)
+
+
+@pytest.mark.parametrize("case", ["index", "COG"])
+def test_objects_are_as_files(case, inputs, bucket, tmp_path):
+    """Inputs and output in object storage: the pixels, and the bytes of a local file."""
+    names, function, mode, global_args = CASES[case]
+    expected = whole(names, function, mode, global_args, inputs, case)["out"]
+    given = {"mode": mode, "global_args": global_args, "function": function, "overwrite": True}
+    urls = [bucket.put(f"{name}.tif", inputs[name]) for name in names]
+    local, got = tmp_path / "local.tif", tmp_path / "got.tif"
+    for windows in WINDOWS[2:5]:
+        files = [str(inputs[name]) for name in names]
+        run(Job(inputs=files, output=str(local), windows=windows, **given, **GIVEN.get(case, {})))
+        for executor, jobs in [WAYS[0], ("threads", 2), ("processes", 2)]:
+            run(Job(
+                inputs=urls, output=bucket.url("out.tif"), windows=windows, executor=executor,
+                jobs=jobs, **given, **GIVEN.get(case, {}),
+            ))  # fmt: skip
+            got.write_bytes(bucket.get("out.tif"))
+            assert_equal(got, expected)
+            assert got.read_bytes() == local.read_bytes()

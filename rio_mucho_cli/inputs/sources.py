@@ -11,8 +11,10 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError, RasterioIOError
 
-from rio_mucho_cli.errors import GridError, InputError, one_line
+from rio_mucho_cli.errors import GridError, InputError, one_line, text_of
+from rio_mucho_cli.heard import told_once
 from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import is_placed_by_points, open_reader, read_padded
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
@@ -235,9 +237,22 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
 def open_dataset(path: str) -> Any:
     """Open an input, shared with nobody, or raise InputError."""
     try:
-        return rasterio.open(path, sharing=False)
+        with told_once():
+            return _open(path)
     except RasterioIOError as exc:
         text = one_line(exc)
         raise InputError(text if path in text else f"{path}: {text}") from None
     except (RasterioError, OSError, TypeError, ValueError) as exc:
         raise InputError(f"{path} cannot be opened: {one_line(exc)}") from None
+
+
+def _open(path: str) -> Any:
+    try:
+        with opening(path):
+            return rasterio.open(path, sharing=False)
+    except RasterioIOError as exc:
+        if not is_on_network(path) or "not recognized" not in text_of(exc):
+            raise
+    # There are formats of several files, each of which means nothing by itself.
+    with opening(path, looks_beside=True):
+        return rasterio.open(path, sharing=False)

@@ -49,7 +49,13 @@ def parse_size(text: str) -> Size | None:
 
 
 def default_size(
-    width: int, height: int, block: Size, *, whole_rows: bool = False, most: int | None = None
+    width: int,
+    height: int,
+    block: Size,
+    *,
+    whole_rows: bool = False,
+    most: int | None = None,
+    low: bool = False,
 ) -> Size:
     """Choose a window of about a million pixels that is a whole number of blocks.
 
@@ -66,11 +72,17 @@ def default_size(
     most : int
         How many pixels there is memory for. One block is the least there is,
         and whole rows are not taken if there is no room for a row of blocks.
+    low : bool
+        Make windows as wide and as low as they can be: blocks that are side
+        by side lie one after the other in a file, and are one request to a
+        server.
     """
     pixels = TARGET_PIXELS if most is None else min(TARGET_PIXELS, most)
     if whole_rows and (most is None or width * block.height <= most or block.width >= width):
         return Size(width, max(1, pixels // width // block.height) * block.height)
     across = min(math.isqrt(pixels), pixels // block.height) // block.width
+    if low:
+        across = min(pixels // block.height // block.width, math.ceil(width / block.width))
     columns = max(1, across) * block.width
     return Size(columns, max(1, pixels // columns // block.height) * block.height)
 

@@ -1,4 +1,4 @@
-"""Outputs that GDAL writes, in the calling process: local files, remote ones, and open datasets."""
+"""Outputs that GDAL writes, in the calling process: files, virtual ones too, and open datasets."""
 
 from __future__ import annotations
 
@@ -176,13 +176,11 @@ class FileWriter(_GdalWriter):
             raise OutputError(f"{self._name} was not written whole: is the disk full?")
 
 
-class RemoteWriter(_GdalWriter):
-    """Writes where there is no renaming: GDAL's virtual and remote files."""
+class MemoryWriter(_GdalWriter):
+    """Writes GDAL's virtual files, which are in memory and cannot be renamed."""
 
     def __init__(self, path: str, *, overwrite: bool, options: Mapping[str, str]) -> None:
         super().__init__(path, path, options)
-        if path.startswith(_READ_ONLY):
-            raise OutputError(f"{path} is in an archive, where nothing can be written")
         try:
             exists = not overwrite and rasterio.shutil.exists(path)
         except Exception as exc:
@@ -200,9 +198,6 @@ class RemoteWriter(_GdalWriter):
             with suppress(Exception), gdal.messages():
                 self._dst.close()
                 rasterio.shutil.delete(self._path)
-
-
-_READ_ONLY = ("zip://", "zip+", "tar://", "gzip://", "/vsizip", "/vsitar", "/vsigzip", "/vsi7z")
 
 
 class DatasetWriter(_Plain):

@@ -95,7 +95,7 @@ class ConvertingWriter(MadeOfGeotiff):
         with rasterio.open(sample, "w", **{**kept, **side}) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), dst.dtypes[0]))
         self._convert(sample, folder / self.target.temporary.name)
-        self.target.check_others({path.name for path in folder.iterdir()} - {_NAME})
+        self.target.check_others(path for path in folder.iterdir() if path != sample)
         shutil.rmtree(folder)
 
     def finish(self) -> None:

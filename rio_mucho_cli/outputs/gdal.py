@@ -1,9 +1,8 @@
-"""Make, write and close a dataset through GDAL, and hear what GDAL says of it."""
+"""Make, write and close a dataset through GDAL."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -14,6 +13,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.heard import heard as heard
+from rio_mucho_cli.heard import messages as messages
 from rio_mucho_cli.inputs.windows import describe as describe_window
 from rio_mucho_cli.outputs.metadata import Metadata
 
@@ -145,65 +146,3 @@ def close(dst: Any, name: str) -> None:
             raise OutputError(f"{name} cannot be finished: {one_line(exc)}") from None
     if errors:
         raise OutputError(f"{name} cannot be finished: {errors[0]}; is the disk full?")
-
-
-class _Collector(logging.Filter):
-    """Takes what GDAL says in a thread that collects it; lets pass everything else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.here = threading.local()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        said: list[logging.LogRecord] | None = getattr(self.here, "said", None)
-        if said is None:
-            return True
-        said.append(record)
-        return False
-
-
-_collector = _Collector()
-_log.addFilter(_collector)
-
-
-@contextmanager
-def messages(level: int = logging.WARNING) -> Iterator[list[str]]:
-    """Collect what GDAL says in this thread, instead of showing it.
-
-    Yields
-    ------
-    list of str
-        It is complete when the context ends.
-    """
-    said: list[str] = []
-    before = getattr(_collector.here, "said", None)
-    records: list[logging.LogRecord] = []
-    _collector.here.said = records
-    try:
-        yield said
-    finally:
-        _collector.here.said = before
-        for record in records:
-            if record.levelno >= level:
-                # "CPLE_IllegalArg in COMPRESS=foo value not recognised, ignoring."
-                text = record.getMessage().rstrip(".")
-                said.append(text.partition(" in ")[2] or text)
-
-
-@contextmanager
-def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
-    """Collect what GDAL says, however quiet the program is: it must be logged for that.
-
-    Yields
-    ------
-    list of str
-        It is complete when the context ends.
-    """
-    before = _log.level
-    if not _log.isEnabledFor(logging.WARNING):
-        _log.setLevel(logging.WARNING)
-    try:
-        with messages(level) as said:
-            yield said
-    finally:
-        _log.setLevel(before)

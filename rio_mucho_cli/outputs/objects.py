@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable
 from contextlib import suppress
 from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import rasterio._env
 from rasterio._path import _parse_path, _vsi_path
 from rasterio.env import ensure_env_with_credentials
 
 from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.heard import messages
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PART = 16 * 1024 * 1024
 """Bytes that are sent in one request. A signal is acted on between two of them."""
@@ -51,6 +56,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "VSIMultipartUploadEnd": (c_int, [c_char_p, c_char_p, c_size_t, c_void_p, c_uint64, c_void_p]),
     "VSIMultipartUploadAbort": (c_int, [c_char_p, c_char_p, c_void_p]),
 }
+
+
+def _credentialed(function: Callable[P, T]) -> Callable[P, T]:
+    """Have a function find the credentials for its first argument, a path, as rasterio does."""
+    found: Callable[P, T] = ensure_env_with_credentials(function)
+    return found
 
 
 @cache
@@ -82,7 +93,7 @@ def is_object(path: str) -> bool:
     return bool(store and bucket and key) and not key.endswith(b"/")
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+@_credentialed
 def exists(path: str) -> bool:
     """Whether there is such an object.
 
@@ -97,7 +108,7 @@ def exists(path: str) -> bool:
     return reason is None
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+@_credentialed
 def remove(path: str) -> None:
     """Remove an object, if there is one.
 
@@ -109,7 +120,9 @@ def remove(path: str) -> None:
     gdal, name = _gdal(), _name(path)
     gdal.VSICurlPartialClearCache(name)
     _forget_errors()
-    if gdal.VSIUnlink(name):
+    with messages():
+        failed = gdal.VSIUnlink(name)
+    if failed:
         said = _said()
         reason = _missing(path)
         if reason is None or reason:
@@ -189,7 +202,7 @@ class Upload:
             self._id = None
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+@_credentialed
 def _start(path: str) -> bytes:
     _forget_errors()
     found = _text(_gdal().VSIMultipartUploadStart(_name(path), None))
@@ -204,8 +217,8 @@ def _start(path: str) -> bytes:
     return found
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
-def _send(path: str, upload: bytes, descriptor: int, size: int, tags: list[bytes]) -> None:
+@_credentialed
+def _send(path: str, upload: bytes | None, descriptor: int, size: int, tags: list[bytes]) -> None:
     """Send a file in parts, and note the tag that the store gives to each."""
     part = max(PART, -(-size // _MOST_PARTS))
     # A private mapping is one that ctypes may point into; nothing is written.
@@ -225,8 +238,8 @@ def _send(path: str, upload: bytes, descriptor: int, size: int, tags: list[bytes
             tags.append(tag)
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
-def _complete(path: str, upload: bytes, tags: list[bytes], size: int) -> None:
+@_credentialed
+def _complete(path: str, upload: bytes | None, tags: list[bytes], size: int) -> None:
     listed = (c_char_p * (len(tags) + 1))(*tags, None)
     _forget_errors()
     done = _gdal().VSIMultipartUploadEnd(_name(path), upload, len(tags), listed, size, None)
@@ -235,7 +248,7 @@ def _complete(path: str, upload: bytes, tags: list[bytes], size: int) -> None:
         raise OutputError(f"{path} cannot be written: {_said()}")
 
 
-@ensure_env_with_credentials  # type: ignore[untyped-decorator]
+@_credentialed
 def _abort(path: str, upload: bytes) -> None:
     with suppress(Exception):
         _gdal().VSIMultipartUploadAbort(_name(path), upload, None)
@@ -249,7 +262,8 @@ def _missing(path: str) -> str | None:
     _forget_errors()
     # Opening it asks for the object alone; its folder need not be listed.
     options = (c_char_p * 2)(b"DISABLE_READDIR_ON_OPEN=EMPTY_DIR", None)
-    file = gdal.VSIFOpenEx2L(name, b"rb", 1, options)
+    with messages():
+        file = gdal.VSIFOpenEx2L(name, b"rb", 1, options)
     if file:
         gdal.VSIFCloseL(file)
         return None

@@ -18,7 +18,7 @@ from rio_mucho_cli.interrupts import held
 from rio_mucho_cli.outputs.gdal import messages
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
-_SIDECARS = (".aux.xml", ".ovr", ".msk")
+SIDECARS = (".aux.xml", ".ovr", ".msk")
 # ... and what may do so with another extension: headers, places, tables and overviews.
 _OTHER_EXTENSIONS = {
     ".hdr", ".prj", ".wld", ".clr", ".stx", ".sta", ".rrd", ".ige", ".rdc", ".sgrd", ".mgrd",
@@ -56,6 +56,8 @@ class Target:
         not writable, or another run resumes it.
     """
 
+    is_remote = False
+
     def __init__(
         self, path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool = False
     ) -> None:
@@ -74,9 +76,7 @@ class Target:
                 self._folder.mkdir(exist_ok=True)
                 self._lock: int | None = lock_folder(self._folder)
             else:
-                prefix = f".mucho-{self._place.name[:_LONGEST]}-"
-                _remove_stale(self._place.parent, prefix)
-                self._folder, self._lock = _new_folder(self._place.parent, prefix)
+                self._folder, self._lock = new_folder(self._place.parent, self._place.name)
         except OutputError:
             raise
         except BlockingIOError:
@@ -124,22 +124,28 @@ class Target:
         made = sorted(files, key=lambda file: file == self.temporary)
         return [self._place.with_name(file.name) for file in made]
 
-    def check_others(self, names: Iterable[str]) -> None:
+    def check_others(self, files: Iterable[Path]) -> None:
         """Raise OutputError if a file beside the output would replace one that exists.
 
         Parameters
         ----------
-        names : iterable of str
-            Of what belongs to the output. What has its whole name and an
-            ending can belong to nothing else.
+        files : iterable of Path
+            What belongs to the output, while it grows. What has its whole name
+            and an ending can belong to nothing else.
         """
-        for name in names:
+        for name in sorted(file.name for file in files):
             is_ours = name.startswith(self._place.name)
-            if not self._overwrite and not is_ours and self._place.with_name(name).exists():
+            if not self._overwrite and not is_ours and self._is_taken(name):
                 raise OutputError(
                     f"{self.path} comes with a file {name}, and there is one: "
                     "pass --overwrite to replace it, or give another name"
                 )
+
+    def _is_taken(self, name: str) -> bool:
+        return self._place.with_name(name).exists()
+
+    def send(self) -> None:
+        """Do what takes long of putting it into place, before anybody sees anything of it."""
 
     def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
         """Move the file, and what lies beside it, into place.
@@ -155,8 +161,8 @@ class Target:
         made = [self._folder / place.name for place in self.places()]
         if self.temporary not in made:
             raise OutputError(f"{self.path} cannot be put into place: somebody has removed it")
+        self.check_others(made)
         names = {file.name for file in made}
-        self.check_others(names)
         stale = [name for name in self._stale() if self._place.with_name(name) not in kept]
         if self._place.exists():
             shutil.copymode(self._place, self.temporary)
@@ -179,7 +185,7 @@ class Target:
     def _stale(self) -> set[str]:
         """Return the names of files that speak of what is replaced."""
         name, stem, extension = self._place.name, self._place.stem, self._place.suffix
-        found = {name + end for end in _SIDECARS}
+        found = {name + end for end in SIDECARS}
         worlds = {f"{extension}w", f"{extension[:2]}{extension[-1:]}w"}
         others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
         if any(self._place.with_name(other).exists() for other in others):
@@ -238,11 +244,16 @@ class Inner:
 def publish(targets: Sequence[Target]) -> None:
     """Move outputs into place: all of them, or none.
 
+    Files are moved first: that can be undone.
+
     Raises
     ------
     OutputError
         If that fails; what was there before is there again.
     """
+    targets = sorted(targets, key=lambda target: target.is_remote)
+    for target in targets:
+        target.send()
     with held():
         owners: dict[Path, Target] = {}
         for target in targets:
@@ -314,11 +325,13 @@ def lock_folder(folder: Path, *, must: bool = False) -> int:
     return descriptor
 
 
-def _new_folder(parent: Path, prefix: str) -> tuple[Path, int]:
-    """Make a folder and lock it.
+def new_folder(parent: Path, name: str) -> tuple[Path, int]:
+    """Make a folder for an output of that name, and lock it; remove those that runs have left.
 
     Another run may come in between, and take it for one that was left.
     """
+    prefix = f".mucho-{name[:_LONGEST]}-"
+    _remove_stale(parent, prefix)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with suppress(FileNotFoundError, BlockingIOError):
@@ -364,6 +377,11 @@ def _shortened(path: str) -> str:
 def is_remote(path: str) -> bool:
     """Whether a path is GDAL's or rasterio's, and not the file system's."""
     return path.startswith("/vsi") or "://" in path
+
+
+def is_in_memory(path: str) -> bool:
+    """Whether a path is that of a virtual file of GDAL's, in the memory of this process."""
+    return path.startswith("/vsimem/")
 
 
 def exists_error(path: str) -> OutputError:

@@ -21,14 +21,15 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs.blocks import BlockWriter
-from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, RemoteWriter
+from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
 from rio_mucho_cli.outputs.cog import CogWriter
 from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
-from rio_mucho_cli.outputs.target import Inner, Target, is_remote, publish
+from rio_mucho_cli.outputs.remote import RemoteTarget
+from rio_mucho_cli.outputs.target import Inner, Target, is_in_memory, is_remote, publish
 
 
 class Writer(Protocol):
@@ -132,9 +133,12 @@ def make_writer(
     """
     if not isinstance(output, str | Path):
         return DatasetWriter(output)
+    if is_in_memory(str(output)):
+        return MemoryWriter(str(output), overwrite=overwrite, options=options)
     if is_remote(str(output)):
-        return RemoteWriter(str(output), overwrite=overwrite, options=options)
-    target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
+        target: Target = RemoteTarget(str(output), overwrite=overwrite, inputs=inputs)
+    else:
+        target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
 
     def geotiff(target: Target | Inner, options: Mapping[str, str]) -> Writer:
         if blocks is None:

@@ -93,8 +93,8 @@ def test_a_bucket_that_is_not_there_is_named(bucket, act):
 def test_credentials_that_are_missing_are_named(bucket, file, monkeypatch):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     with pytest.raises(OutputError, match=r"x\.tif cannot be written: .*AWS_SECRET_ACCESS_KEY"):
         objects.upload(file, bucket.url("x.tif"))
 

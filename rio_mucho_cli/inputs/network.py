@@ -1,0 +1,58 @@
+"""Inputs on servers: which they are, and how they are opened with few requests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import rasterio
+from rasterio._path import _parse_path, _vsi_path
+
+from rio_mucho_cli.environment import capture
+
+# GDAL's page on its virtual file systems lists them. With ?, & and _streaming, too.
+_SYSTEMS = tuple(
+    f"/vsi{name}" for name in ("curl", "s3", "gs", "az", "adls", "oss", "swift", "hdfs", "webhdfs")
+)
+
+OPENING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+"""GDAL's options while such an input is opened, as far as the user has set none of them.
+
+Without it GDAL asks a plain HTTP server for some forty files that might lie
+beside a raster. Others that are said to help were tried: VSI_CACHE,
+GDAL_INGESTED_BYTES_AT_OPEN and CPL_VSIL_CURL_USE_HEAD made no difference to a
+COG that is read window by window, and what merges ranges is on by default.
+"""
+
+
+def is_on_network(path: str) -> bool:
+    """Whether GDAL gets a dataset from a server, and not out of an archive there."""
+    name: str = _vsi_path(_parse_path(path))
+    return name.startswith(_SYSTEMS)
+
+
+@contextmanager
+def opening(path: str, *, looks_beside: bool = False) -> Iterator[None]:
+    """Set GDAL's options for opening an input, in this thread alone.
+
+    They hold for whatever GDAL will read of it later. Local inputs are opened
+    as ever: what lies beside them is found.
+
+    Parameters
+    ----------
+    path : str
+    looks_beside : bool
+        Look for files that lie beside it all the same.
+    """
+    if not is_on_network(path) or looks_beside:
+        yield
+        return
+    given = capture()
+    missing = {
+        name: value
+        for name, value in OPENING.items()
+        if name not in os.environ and name not in given
+    }
+    with rasterio.Env(**missing):
+        yield

@@ -1,0 +1,147 @@
+"""The object that an output becomes: made in the temporary folder, uploaded at the end."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Container, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs.target import SIDECARS, Target, exists_error, new_folder
+
+log = logging.getLogger(__name__)
+
+
+class RemoteTarget(Target):
+    """A place in object storage, and a local folder in which its file grows.
+
+    Whether it can be written is found out at once. What is sent shows when all
+    of all outputs has been; files that lie beside the raster show before it.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+    inputs : sequence of str
+        To say so if the output is one of them.
+
+    Raises
+    ------
+    OutputError
+        If the output exists and may not be replaced, or cannot be written.
+    """
+
+    is_remote = True
+
+    def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
+        self.path = path
+        self.resumes = False
+        self._overwrite = overwrite
+        self._uploads: list[objects.Upload] = []
+        # A path on no file system: it names the files that come to lie there.
+        self._place = Path(path)
+        _check(path, overwrite, inputs)
+        parent = Path(tempfile.gettempdir())
+        try:
+            self._folder, self._lock = new_folder(parent, self._place.name)
+        except OSError as exc:
+            raise OutputError(
+                f"{path} is made in the temporary folder {parent} first, which takes no files "
+                f"({exc.strerror}): set TMPDIR to one that does"
+            ) from None
+
+    def check_others(self, files: Iterable[Path]) -> None:
+        """Raise OutputError if what belongs to the output cannot be uploaded beside it."""
+        files = list(files)
+        for file in files:
+            if file.is_dir():
+                raise OutputError(
+                    f"{self.path} would be a folder of files: expected a format of single files "
+                    "for an output in object storage"
+                )
+        super().check_others(files)
+
+    def send(self) -> None:
+        """Send all files to the store, which does not show them yet."""
+        places = self.places()
+        if not places or places[-1] != self._place:
+            raise OutputError(f"{self.path} cannot be uploaded: somebody has removed it")
+        files = [self._folder / place.name for place in places]
+        self.check_others(files)
+        for file in files:
+            log.info("uploading %s, %d bytes", self._url(file.name), file.stat().st_size)
+            upload = objects.Upload(self._url(file.name))
+            self._uploads.append(upload)
+            upload.send(file)
+
+    def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
+        """Have the store show what has been sent, the raster last.
+
+        Parameters
+        ----------
+        undo : ExitStack
+            Gets what takes it back, as far as there was nothing before.
+        kept : container of Path
+            Objects that are not to be removed, although they could speak of
+            the old one: those of other outputs.
+        """
+        for upload in self._uploads:
+            if not self._overwrite or _is_missing(upload.path):
+                undo.callback(_remove, upload.path)
+            upload.complete()
+        made = {place.name for place in self.places()}
+        for name in {self._place.name + end for end in SIDECARS} - made:
+            if self._place.with_name(name) not in kept:
+                # They speak of what has been replaced.
+                _remove(self._url(name))
+
+    def remove(self) -> None:
+        """Remove the local folder, and what has been sent in vain."""
+        for upload in self._uploads:
+            upload.abort()
+        super().remove()
+
+    def _is_taken(self, name: str) -> bool:
+        return objects.exists(self._url(name))
+
+    def _url(self, name: str) -> str:
+        return self.path.removesuffix(self._place.name) + name
+
+
+def _check(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Raise OutputError if an object may not be written, or cannot be."""
+    if not objects.is_object(path):
+        raise OutputError(
+            f"nothing can be written to {path}: expected a local file, or an object in "
+            "s3://BUCKET/, gs://BUCKET/, az://CONTAINER/ or oss://BUCKET/"
+        )
+    objects.check(path)
+    if overwrite:
+        return
+    try:
+        found = objects.exists(path)
+    except OutputError as exc:
+        raise OutputError(f"{exc}; pass --overwrite to write it without looking") from None
+    if found and path in inputs:
+        raise OutputError(
+            f"the output {path} is the input: pass --overwrite to replace it when all is done, "
+            "or give another output"
+        )
+    if found:
+        raise exists_error(path)
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        return not objects.exists(path)
+    except OutputError:
+        return False  # nobody knows
+
+
+def _remove(path: str) -> None:
+    """Remove an object if that can be done."""
+    with suppress(OutputError):
+        objects.remove(path)

@@ -1,0 +1,164 @@
+"""Inputs on a real HTTP server, which counts the requests that it gets."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+
+from rio_mucho_cli import InputError, Job, run
+from rio_mucho_cli.inputs.network import is_on_network
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.progress import WindowDone
+
+SERVER = Path(__file__).with_name("range_server.py")
+# What GDAL asks for to open a file: its size, and its first 16 KiB.
+OPENING = 2
+
+
+def same(data, window, ij, global_args):
+    return data[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What the server serves."""
+    (tmp_path / "served").mkdir()
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def serve(folder, tmp_path, monkeypatch):
+    """Return a function that serves a file of the folder at an URL that nobody has seen yet."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    log = tmp_path / "requests.txt"
+    log.touch()
+    command = [sys.executable, str(SERVER), str(folder), str(log)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        port = process.stdout.readline().strip()
+
+        def url(name):
+            return f"http://127.0.0.1:{port}/{name}"
+
+        url.requests = lambda: [line.split(" ", 2) for line in log.read_text().splitlines()]
+        yield url
+        process.kill()
+
+
+@pytest.fixture
+def cog(make_raster, folder):
+    """A COG of 2048 x 2048 pixels, in blocks of 128: its name."""
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 2000, (1, 2048, 2048), "uint16")
+    plain = make_raster("plain.tif", data=data)
+    rasterio.shutil.copy(plain, folder / "cog.tif", driver="COG", compress="lzw", blocksize=128)
+    return "cog.tif"
+
+
+@pytest.fixture
+def job(tmp_path):
+    def make(url, **given):
+        output = str(tmp_path / "out.tif")
+        return Job(**{"inputs": [url], "output": output, "function": same, **given})
+
+    return make
+
+
+@pytest.mark.parametrize(("executor", "jobs"), [("serial", 1), ("threads", 2), ("processes", 2)])
+@pytest.mark.parametrize("windows", [Size(128, 128), Size(1024, 128)], ids=str)
+def test_few_requests_for_each_window(serve, cog, job, folder, read, executor, jobs, windows):
+    done = []
+
+    def listen(event):
+        if isinstance(event, WindowDone):
+            done.append(event)
+
+    made = job(serve(cog), windows=windows, executor=executor, jobs=jobs)
+    run(made, listen)
+    np.testing.assert_array_equal(read(made.output), read(folder / cog))
+    requests = serve.requests()
+    assert {path for _, path, _ in requests} == {f"/{cog}"}
+    assert len(requests) <= 1.2 * len(done)
+
+
+@pytest.mark.parametrize(("executor", "jobs"), [("serial", 1), ("threads", 2), ("processes", 2)])
+def test_windows_that_nobody_gives_are_one_request_each(serve, cog, job, executor, jobs):
+    """Each is of blocks that lie one after the other in the file."""
+    done = []
+    run(job(serve(cog), executor=executor, jobs=jobs), done.append)
+    windows = sum(isinstance(event, WindowDone) for event in done)
+    openers = 1 + (jobs if executor == "processes" else 0)
+    assert len(serve.requests()) <= windows + OPENING * openers + 1
+
+
+def test_local_inputs_have_what_lies_beside_them(serve, cog, job, make_raster, tmp_path, read):
+    beside = make_raster("beside.tif", width=2048, height=2048)
+    with rasterio.open(tmp_path / "beside.tif.msk", "w", driver="GTiff", width=2048, height=2048,
+                       count=1, dtype="uint8") as dst:  # fmt: skip
+        dst.update_tags(INTERNAL_MASK_FLAGS_1="2")
+        dst.write(np.tile(np.uint8([0, 255]), (1, 2048, 1024)))
+
+    def masks(data, window, ij, global_args):
+        return np.stack([np.ma.getmaskarray(array)[0] for array in data]).astype("uint8")
+
+    output = str(tmp_path / "out.tif")
+    run(Job(inputs=[serve(cog), str(beside)], output=output, function=masks, masked=True))
+    found = read(output)
+    assert not found[0].any()
+    np.testing.assert_array_equal(found[1], np.tile(np.uint8([1, 0]), (2048, 1024)))
+
+
+@pytest.mark.parametrize("how", ["environment", "Env"])
+def test_what_the_user_says_counts(serve, cog, job, monkeypatch, how):
+    given = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"}
+    if how == "environment":
+        monkeypatch.setenv(*next(iter(given.items())))
+        given = {}
+    with rasterio.Env(**given):
+        run(job(serve(cog), windows=Size(1024, 1024)))
+    assert f"/{cog}.aux.xml" in {path for _, path, _ in serve.requests()}
+
+
+def test_a_format_of_several_files_is_read_all_the_same(serve, job, make_raster, folder, read):
+    make_raster("served/raw.img", driver="ENVI")
+    made = job(serve("raw.img"), driver="GTiff")
+    run(made)
+    np.testing.assert_array_equal(read(made.output), read(folder / "raw.img"))
+
+
+def test_a_file_that_is_not_there_is_one_line(serve, rio_program, module):
+    module("def same(data, window, ij, global_args):\n    return data[0]\n", "mod.py")
+    result = rio_program("mucho", serve("none.tif"), "out.tif", "--func", "mod:same")
+    assert result.returncode == 1
+    assert "none.tif" in result.stderr
+    assert "404" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_not_there_is_named(job, monkeypatch):
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    with pytest.raises(InputError, match=r"127\.0\.0\.1"):
+        run(job("http://127.0.0.1:9/in.tif"))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("https://example.org/a.tif", True),
+        ("s3://bucket/a.tif", True),
+        ("/vsicurl/https://example.org/a.tif", True),
+        ("/vsicurl?max_retry=3&url=https://example.org/a.tif", True),
+        ("/vsiaz/container/a.tif", True),
+        ("zip+https://example.org/a.zip!a.tif", False),
+        ("/vsimem/a.tif", False),
+        ("/vsizip/a.zip/a.tif", False),
+        ("a.tif", False),
+        ("file:///a.tif", False),
+    ],
+)
+def test_what_is_on_the_network_is_known(path, expected):
+    assert is_on_network(path) == expected
