@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+from rasterio._path import _parse_path, _vsi_path
+
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
@@ -261,8 +263,8 @@ class Job:
 
 
 def _place(path: str) -> str:
-    """Return what a path leads to, if it is the file system's."""
-    return path if is_remote(path) else os.path.realpath(path)
+    """Return what a path leads to, if it is the file system's, else GDAL's name of it."""
+    return str(_vsi_path(_parse_path(path))) if is_remote(path) else os.path.realpath(path)
 
 
 def _are_numbers(values: Any, count: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import rasterio
 
+from rio_mucho_cli.inputs.network import opening
 from rio_mucho_cli.inputs.sources import stack as array_stack
 
 __all__ = ["array_stack", "getOptions", "getWindows"]
@@ -13,11 +14,11 @@ __all__ = ["array_stack", "getOptions", "getWindows"]
 
 def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs use)
     """Return the profile of a dataset, given its path."""
-    with rasterio.open(input) as src:
+    with opening(input), rasterio.open(input) as src:
         return src.profile
 
 
 def getWindows(input: Any) -> list[list[Any]]:  # noqa: A002, N802
     """Return the block windows of a dataset as [window, ij] pairs, given its path."""
-    with rasterio.open(input) as src:
+    with opening(input), rasterio.open(input) as src:
         return [[window, ij] for ij, window in src.block_windows()]

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 WRONG_USAGE = {
-    "unknown module": (["--func", "mot:copy"], "no module named 'mot'.*did you mean 'mod'"),
+    "unknown module": (["--func", "modd:copy"], "no module named 'modd'.*did you mean 'mod'"),
     "unknown attribute": (["--func", "mod:copi"], "no attribute 'copi': did you mean 'copy'"),
     "not callable": (["--func", "mod:number"], "is a int and cannot be called"),
     "no colon": (["--func", "mod"], "is not MODULE:FUNCTION"),
@@ -363,7 +363,7 @@ def test_an_output_that_would_be_gone(mucho):
 
 def test_an_output_in_an_archive(mucho, tmp_path):
     result = mucho("--func", "mod:copy", output="zip://z.zip!out.tif")
-    one_error_line(result, 1, "is in an archive")
+    one_error_line(result, 1, "nothing can be written to zip://z.zip!out.tif")
     assert not [path for path in tmp_path.iterdir() if "zip" in path.name]
 
 

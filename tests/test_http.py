@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from rio_mucho_cli import InputError, Job, run
+from rio_mucho_cli import InputError, Job, RioMucho, run
 from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import WindowDone
@@ -110,6 +110,14 @@ def test_local_inputs_have_what_lies_beside_them(serve, cog, job, make_raster, t
     found = read(output)
     assert not found[0].any()
     np.testing.assert_array_equal(found[1], np.tile(np.uint8([1, 0]), (2048, 1024)))
+
+
+def test_rio_muchos_class_asks_no_more(serve, cog, tmp_path, read):
+    with RioMucho([serve(cog)], tmp_path / "out.tif", same) as rm:
+        report = rm.run(1)
+    assert report.windows == 256
+    assert len(serve.requests()) <= 1.2 * 256
+    assert {path for _, path, _ in serve.requests()} == {f"/{cog}"}
 
 
 @pytest.mark.parametrize("how", ["environment", "Env"])

@@ -210,6 +210,12 @@ def test_an_upload_cannot_be_resumed(job):
         run(job(resume=True))
 
 
+def test_two_names_of_one_object_are_two_outputs_of_one_path(job, bucket):
+    also = [Output(name="two", path=f"/vsis3/{bucket.name}/out.tif")]
+    with pytest.raises(UsageError, match="is the path of two outputs"):
+        job(function=both, also=also)
+
+
 def test_a_url_of_a_file_is_a_file(job, source, read, tmp_path, leftovers):
     run(job(output=f"file://{tmp_path}/out.tif"))
     np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(source) * 2)

@@ -26,14 +26,14 @@ COG that is read window by window, and what merges ranges is on by default.
 """
 
 
-def is_on_network(path: str) -> bool:
+def is_on_network(path: str | os.PathLike[str]) -> bool:
     """Whether GDAL gets a dataset from a server, and not out of an archive there."""
     name: str = _vsi_path(_parse_path(path))
     return name.startswith(_SYSTEMS)
 
 
 @contextmanager
-def opening(path: str, *, looks_beside: bool = False) -> Iterator[None]:
+def opening(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iterator[None]:
     """Set GDAL's options for opening an input, in this thread alone.
 
     They hold for whatever GDAL will read of it later. Local inputs are opened
@@ -41,7 +41,7 @@ def opening(path: str, *, looks_beside: bool = False) -> Iterator[None]:
 
     Parameters
     ----------
-    path : str
+    path : str or Path
     looks_beside : bool
         Look for files that lie beside it all the same.
     """

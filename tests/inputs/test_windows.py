@@ -55,6 +55,17 @@ def test_default_size_is_one_block_or_within_what_there_is_room_for(
     assert size.width % block.width == 0 or size.width == width
 
 
+@given(st.integers(1, 10**6), st.integers(1, 10**6), SIZES, st.integers(0, 10**9))
+def test_low_windows_have_blocks_one_above_the_other_only_if_they_are_as_wide_as_the_raster(
+    width, height, block, most
+):
+    size = w.default_size(width, height, block, low=True, most=most)
+    assert size.height % block.height == size.width % block.width == 0
+    assert size.height == block.height or size.width >= width
+    pixels = max(block.width * block.height, min(most, w.TARGET_PIXELS))
+    assert size.width * size.height <= pixels
+
+
 def test_one_row_strips_do_not_make_a_window_for_each_row():
     size = w.default_size(8000, 8000, Size(256, 256), whole_rows=True)
     assert len(w.cover(8000, 8000, size)) == 32
