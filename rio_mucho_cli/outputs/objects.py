@@ -35,7 +35,7 @@ PART = 16 * 1024 * 1024
 _STORES = ("/vsis3/", "/vsigs/", "/vsiaz/", "/vsioss/")
 _MOST_PARTS = 10_000
 # Of GDAL's cpl_vsi_error.h.
-_NO_ERROR, _ACCESS_DENIED, _NO_OBJECT = 0, 6, 8
+_NO_ERROR, _NO_OBJECT = 0, 8
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "VSIErrorReset": (None, []),
@@ -267,7 +267,9 @@ def _missing(path: str) -> str | None:
     if file:
         gdal.VSIFCloseL(file)
         return None
-    return "" if gdal.VSIGetLastErrorNo() in (_NO_ERROR, _NO_OBJECT) else _said()
+    # Of Amazon's answers GDAL knows what they mean, of others their numbers.
+    is_known = gdal.VSIGetLastErrorNo() in (_NO_ERROR, _NO_OBJECT)
+    return "" if is_known or _said() == "HTTP response code: 404" else _said()
 
 
 def _forget_errors() -> None:

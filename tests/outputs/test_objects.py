@@ -72,12 +72,22 @@ def test_an_upload_that_fails_halfway_leaves_nothing(bucket, large, monkeypatch,
     assert not bucket.pending()
 
 
-def test_what_is_there_is_found(bucket, file):
-    url = bucket.url("folder/x.xml")
+@pytest.fixture(params=["s3", "gs"])
+def store(request, bucket, s3_server, monkeypatch):
+    """A kind of store: Google's has an interface like Amazon's, which the server speaks."""
+    monkeypatch.setenv("GS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("GS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("CPL_GS_ENDPOINT", f"http://127.0.0.1:{s3_server}/")
+    return request.param
+
+
+def test_what_is_there_is_found(bucket, file, store):
+    url = f"{store}://{bucket.name}/folder/x.xml"
     assert not objects.exists(url)
-    bucket.put("folder/x.xml", file)
+    objects.upload(file, url)
+    assert bucket.get("folder/x.xml") == file.read_bytes()
     assert objects.exists(url)
-    assert not objects.exists(bucket.url("folder"))
+    assert not objects.exists(f"{store}://{bucket.name}/folder")
     objects.remove(url)
     assert not bucket.keys()
     assert not objects.exists(url)
@@ -88,6 +98,11 @@ def test_what_is_there_is_found(bucket, file):
 def test_a_bucket_that_is_not_there_is_named(bucket, act):
     with pytest.raises(OutputError, match=r"s3://no-such-bucket/x\.tif cannot .*bucket does not"):
         act("s3://no-such-bucket/x.tif")
+
+
+def test_a_bucket_of_googles_that_is_not_there_takes_nothing(store, file):
+    with pytest.raises(OutputError, match=r"no-such-bucket/x\.xml cannot be written"):
+        objects.upload(file, f"{store}://no-such-bucket/x.xml")
 
 
 def test_credentials_that_are_missing_are_named(bucket, file, monkeypatch):
