@@ -528,7 +528,7 @@ def _failure(exc: MuchoError, kept: str) -> click.ClickException:
         message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
     if isinstance(exc, UsageError):
         return _WrongUsage(message)
-    return _Failed(f"{message}.{kept}" if kept else message)
+    return _Failed(f"{message.rstrip('.')}.{kept}" if kept else message)
 
 
 def _leave(status: int) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 from rio_mucho_cli.errors import WorkerDiedError
+from rio_mucho_cli.executors.process import NotReadyError
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.memory import MB
@@ -107,6 +108,8 @@ def _times(lost: BrokenExecutor | None) -> int:
 
 def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
+    if isinstance(lost, NotReadyError):
+        return WorkerDiedError(str(lost))
     how, why, often = "was lost", str(lost), ""
     if isinstance(lost, ProcessDiedError):
         how = f"ended with exit status {lost.exitcode}"

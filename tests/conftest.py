@@ -191,11 +191,51 @@ def rio(tmp_path, monkeypatch):
 def rio_program(tmp_path):
     """Return a function that runs the real `rio` program, in tmp_path."""
 
-    def run(*args, **kwargs):
+    def run(*args, before=(), **kwargs):
+        command = [*before, rio_path(), *map(str, args)]
         defaults = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120}
-        return subprocess.run([rio_path(), *map(str, args)], check=False, **{**defaults, **kwargs})
+        return subprocess.run(command, check=False, **{**defaults, **kwargs})
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bound_by_modes():
+    """What to put before a command, that modes of files count for it, for root's as well."""
+    if os.geteuid() != 0:
+        return []
+    return with_setpriv("--bounding-set=-dac_override")
+
+
+@pytest.fixture
+def bound_by_numbers(tmp_path):
+    """What to put before a command, that limits of processes count for it, for root's as well.
+
+    Such limits count what a user has, and root's do not count. So it becomes a
+    user's who has nothing else, tmp_path excepted, but may read what root may.
+    """
+    if os.geteuid() != 0:
+        return []
+    user = 40_000 + os.getpid() % 10_000
+    read = "+dac_read_search"
+    command = with_setpriv(
+        f"--reuid={user}", f"--regid={user}", "--clear-groups",
+        f"--inh-caps={read}", f"--ambient-caps={read}", "--securebits=+no_setuid_fixup",
+    )  # fmt: skip
+    os.chown(tmp_path, user, user)
+    return command
+
+
+def with_setpriv(*options):
+    """Return what to put before a command to take privileges from it, or skip the test."""
+    command = ["setpriv", *options]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no setpriv to take root's privileges away")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"root's privileges cannot be taken away: {error.stderr.strip()}")
+    return command
 
 
 def rio_path():

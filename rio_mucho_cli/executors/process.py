@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,16 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 NOT_BEGUN = -1
 """The progress of a call that the process has not taken up."""
+
+
+class NotReadyError(BrokenExecutor):
+    """A worker process lacks something that it needs before all calls."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(
+            f"a worker process could not get ready ({type(cause).__name__}: {cause}): "
+            "use fewer jobs, or the executor threads"
+        )
 
 
 def note(file: int, progress: int) -> None:
@@ -76,9 +87,13 @@ class Process:
         ------
         EOFError, OSError
             If it ends before.
+        NotReadyError
+            If that fails.
         """
         self._channel.send_bytes(self._caller)
-        self.call(setup)
+        succeeded, value = self.call(setup).load()
+        if not succeeded:
+            raise NotReadyError(value)
 
     def call(self, packed: Packed) -> Packed:
         """Have it make a call, and wait for what comes of it.

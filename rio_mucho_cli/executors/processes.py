@@ -15,8 +15,8 @@ window that it was working on is known: workers note in a small file, which
 the parent reads after a death, how far they have come with a call.
 
 A death costs the call that was being made, and no other: the thread starts a
-new process and goes on. Processes that die before they are ready for a call
-would do so for ever; they end the executor.
+new process and goes on. Processes that die before they are ready for a call, or
+cannot get ready, would do so for ever; they end the executor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any, TypeAlias
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors.channel import Packed, pack
-from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, Process
+from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, NotReadyError, Process
 from rio_mucho_cli.executors.serving import start_worker
 from rio_mucho_cli.work.order import Order
 
@@ -209,6 +209,8 @@ class ProcessExecutor(Executor):
             error = _death(process, started)
             if not started or (proven and process.noted() == NOT_BEGUN):
                 return error, call
+        except NotReadyError as exc:
+            error = exc
         except BaseException as exc:  # whatever it is, nobody must wait for ever
             error = BrokenExecutor(f"{type(exc).__name__}: {exc}")
         if call is not None and not call[0].done():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
 from rio_mucho_cli import environment
+from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import begin, dismiss
@@ -20,10 +22,16 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     A thread cannot be killed. On an error the windows that are being worked
     on are waited for; on Ctrl-C they are not, and their datasets stay open
     until the process ends.
+
+    Raises
+    ------
+    MuchoError
+        If the system does not allow so many.
     """
     begin(key, replace(order, env=environment.capture()))
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="mucho")
     try:
+        _start(executor, jobs)
         with environment.one_thread_each():
             yield executor
     except INTERRUPTS:
@@ -35,3 +43,20 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
         raise
     executor.shutdown()
     dismiss(key)
+
+
+def _start(executor: ThreadPoolExecutor, jobs: int) -> None:
+    """Start all threads: later, in the midst of a run, they might be refused."""
+    go_on, started = threading.Event(), 0
+    try:
+        while started < jobs:
+            # None is idle meanwhile, which would do instead of a new one.
+            executor.submit(go_on.wait)
+            started += 1
+    except RuntimeError as exc:
+        raise MuchoError(
+            f"only {started} of {jobs} threads could be started ({exc}): "
+            f"use {'fewer jobs' if started else 'the executor serial'}"
+        ) from None
+    finally:
+        go_on.set()

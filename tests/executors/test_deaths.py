@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.executors import open_executor, processes
 from rio_mucho_cli.executors.channel import pack
-from rio_mucho_cli.executors.process import Launch
+from rio_mucho_cli.executors.process import Launch, NotReadyError
 from rio_mucho_cli.executors.processes import ProcessDiedError, ProcessExecutor
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work.order import Order
@@ -71,6 +72,20 @@ def starts(monkeypatch):
     start = Launch.start
     monkeypatch.setattr(Launch, "start", counted)
     return started
+
+
+def cannot(*args):
+    raise args[0]
+
+
+@pytest.mark.parametrize("cause", [RuntimeError("no more threads"), OSError(11, "try again")])
+def test_a_process_that_cannot_get_ready_ends_the_executor(executor_of, starts, cause):
+    executor = executor_of(1, partial(cannot, cause))
+    called = [executor.submit(os.getpid) for _ in range(3)]
+    for future in called:
+        with pytest.raises(NotReadyError, match=rf"could not get ready \({type(cause).__name__}"):
+            future.result(timeout=30)
+    assert len(starts) == 1
 
 
 def pid_of(executor):

@@ -245,6 +245,26 @@ def test_more_workers_than_the_system_allows(order, monkeypatch, children):
     assert set(children()) <= before
 
 
+@pytest.mark.parametrize(("allowed", "advice"), [(0, "the executor serial"), (2, "fewer jobs")])
+def test_more_threads_than_the_system_allows(order, monkeypatch, allowed, advice):
+    before, start, started = set(threading.enumerate()), threading.Thread.start, []
+
+    def few(thread):
+        if len(started) == allowed:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    with (
+        pytest.raises(MuchoError, match=f"only {allowed} of 5 threads .*: use {advice}"),
+        open_executor("threads", 5, "run", order(lambda *args: value(1))),
+    ):
+        pass
+    assert len(started) == allowed
+    assert set(threading.enumerate()) <= before
+
+
 def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
     with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
         with pytest.raises(ZeroDivisionError):
