@@ -7,6 +7,7 @@ that is not needed to show an option is imported within the command.
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import signal
@@ -379,7 +380,8 @@ def _run(
     Raises
     ------
     ClickException
-        For every MuchoError, with its message and its exit status.
+        For every MuchoError, with its message and its exit status, and for
+        what the system refuses.
     """
     from rio_mucho_cli import engine
     from rio_mucho_cli.environment import keep_memory
@@ -411,6 +413,9 @@ def _run(
     except MuchoError as exc:
         kept = _kept(output, given["resume"])
         raise _failure(exc, kept) from None
+    except OSError as exc:
+        kept = _kept(output, given["resume"])
+        raise _failure(_refused(exc), kept) from None
     if report.failed:
         # Whether somebody reads it makes no difference to what was done.
         with suppress(OSError):
@@ -512,6 +517,16 @@ def _kept(output: str, resume: bool) -> str:
         return ""
     folder = partial_folder(output).name
     return f" What was done is in {folder}: the same command goes on with it."
+
+
+def _refused(exc: OSError) -> MuchoError:
+    """Say what the system refuses, where nobody who knows more has said it."""
+    from rio_mucho_cli.errors import MuchoError
+
+    advice = ""
+    if exc.errno in (errno.EMFILE, errno.ENFILE):
+        advice = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
+    return MuchoError(f"the system does not let the run go on ({exc}){advice}")
 
 
 def _failure(exc: MuchoError, kept: str) -> click.ClickException:

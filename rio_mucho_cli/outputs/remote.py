@@ -46,7 +46,7 @@ class RemoteTarget(Target):
         _check(path, overwrite, inputs)
         parent = Path(tempfile.gettempdir())
         try:
-            self._folder, self._lock = new_folder(parent, self._place.name)
+            self._folder, self._locks = new_folder(parent, self._place.name)
         except OSError as exc:
             raise OutputError(
                 f"{path} is made in the temporary folder {parent} first, which takes no files "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -28,6 +29,8 @@ _OTHER_EXTENSIONS = {
 _BEFORE = "before"
 # How much of an output's name is in the name of its folder: together they must not be too long.
 _LONGEST = 60
+# How many descriptors it takes to remove a folder with another one in it.
+_TO_REMOVE = 3
 
 
 class Target:
@@ -74,9 +77,9 @@ class Target:
                         f"{self._folder} is no folder of a run: remove it, or give another output"
                     )
                 self._folder.mkdir(exist_ok=True)
-                self._lock: int | None = lock_folder(self._folder)
+                self._locks = _locks_of(self._folder)
             else:
-                self._folder, self._lock = new_folder(self._place.parent, self._place.name)
+                self._folder, self._locks = new_folder(self._place.parent, self._place.name)
         except OutputError:
             raise
         except BlockingIOError:
@@ -205,14 +208,15 @@ class Target:
             self._release()
 
     def remove(self) -> None:
-        """Remove what there is beside the target."""
+        """Remove what there is beside the target, even if there are no descriptors left."""
+        while len(self._locks) > 1:
+            os.close(self._locks.pop())
         shutil.rmtree(self._folder, ignore_errors=True)
         self._release()
 
     def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
 
 class Inner:
@@ -325,7 +329,27 @@ def lock_folder(folder: Path, *, must: bool = False) -> int:
     return descriptor
 
 
-def new_folder(parent: Path, name: str) -> tuple[Path, int]:
+def _locks_of(folder: Path) -> list[int]:
+    """Lock a folder, until all descriptors that are returned are closed.
+
+    All but one are there to be closed before it is removed. If there are not
+    so many left, it is removed at once, provided that it is empty.
+    """
+    locks: list[int] = []
+    try:
+        locks.append(lock_folder(folder))
+        locks += [os.dup(locks[0]) for _ in range(_TO_REMOVE)]
+    except OSError as exc:
+        for lock in locks:
+            os.close(lock)
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return locks
+
+
+def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
     """Make a folder for an output of that name, and lock it; remove those that runs have left.
 
     Another run may come in between, and take it for one that was left.
@@ -335,10 +359,11 @@ def new_folder(parent: Path, name: str) -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with suppress(FileNotFoundError, BlockingIOError):
-            lock = lock_folder(folder)
+            locks = _locks_of(folder)
             if folder.is_dir():
-                return folder, lock
-            os.close(lock)
+                return folder, locks
+            for lock in locks:
+                os.close(lock)
 
 
 def _remove_stale(parent: Path, prefix: str) -> None:

@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.outputs.target import Target
+
 # A large campaign takes what a small one leaves out.
 ALL = float(os.environ.get("MUCHO_FAULTS", "1")) > 1
 IS_ROOT = os.geteuid() == 0
@@ -417,3 +420,49 @@ def test_overviews_for_which_there_is_no_memory(folder):
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {"made", "refused"}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_is_removed_when_there_are_no_descriptors_left(folder, resume):
+    """A function, or the program that calls this one, may have taken all there are."""
+    target = Target(str(folder / "out.tif"), overwrite=False, inputs=(), resume=resume)
+    target.temporary.write_text("new")
+    within = target.temporary.with_name("within")
+    within.mkdir()
+    (within / "file").touch()
+    with none_left():
+        target.remove()
+    assert not list(folder.glob("*mucho*"))
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("left", range(4))
+def test_no_descriptors_for_an_output(folder, resume, left):
+    """Nothing has begun, and nothing is left."""
+    with (
+        none_left(but=left),
+        pytest.raises(OutputError, match="Too many open files"),
+    ):
+        Target(str(folder / "out.tif"), overwrite=False, inputs=(), resume=resume)
+    assert not list(folder.glob("*mucho*"))
+
+
+@contextlib.contextmanager
+def none_left(but=0):
+    """Take all descriptors but some."""
+    taken = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for descriptor in taken[len(taken) - but :]:
+            os.close(descriptor)
+        del taken[len(taken) - but :]
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
