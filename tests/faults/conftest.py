@@ -110,6 +110,12 @@ def make_input(path):
 RIO = str(Path(sys.executable).with_name("rio"))
 
 
+def heed_signals():
+    """Undo that Ctrl-C is ignored in the background of a script, and SIGHUP under nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def processes_of(session):
     """Return the processes of a session that have not ended."""
     found = []
@@ -157,8 +163,7 @@ class Place:
                 "stdout": subprocess.DEVNULL,
                 "text": True,
                 "start_new_session": True,
-                # What is started in the background of a script ignores Ctrl-C.
-                "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                "preexec_fn": heed_signals,
                 **given,
             },
         )
