@@ -196,6 +196,13 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     help="One more output, of a function that returns a dict of arrays: the one called NAME. "
     "Options are dtype, count, nodata, driver, and the driver's own. Repeatable.",
 )
+@click.option(
+    "--part-size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="If OUTPUT ends in .vrt: the side of each of the files of which it is a mosaic.  "
+    "[default: 16384]",
+)
 @options.overwrite_opt
 @click.option(
     "-j",
@@ -241,7 +248,7 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     "--resume",
     is_flag=True,
     help="Go on with what an interrupted run of the same command has done; leave what this one "
-    "has done, in OUTPUT.mucho-partial, if it is interrupted.",
+    "has done, in OUTPUT.mucho-partial or OUTPUT.parts, if it is interrupted.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
@@ -274,6 +281,7 @@ def mucho(
     overview_resampling: str | None,
     stats: bool,
     also: list[dict[str, Any]],
+    part_size: int | None,
     overwrite: bool,
     jobs: int | None,
     executor: Any,
@@ -346,6 +354,7 @@ def mucho(
                 overview_resampling=overview_resampling,
                 stats=stats,
                 also=also,
+                part_size=part_size,
                 overwrite=overwrite,
                 executor=executor or ("processes" if scheduler is None else "dask"),
                 scheduler=scheduler,
@@ -511,8 +520,12 @@ def _bar(quiet: bool) -> Iterator[Listener]:
 
 def _kept(output: str, resume: bool) -> str:
     """Say where what was done is kept, if it is."""
+    from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
     from rio_mucho_cli.outputs.target import journal_of, partial_folder
 
+    if resume and unfinished_run(output) is not None:
+        folder = parts_folder(output).name
+        return f" The parts that were done are in {folder}: the same command goes on with them."
     if not resume or not journal_of(output).exists():
         return ""
     folder = partial_folder(output).name

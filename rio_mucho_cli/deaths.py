@@ -14,6 +14,7 @@ from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.memory import MB
 from rio_mucho_cli.ordered import Task
+from rio_mucho_cli.parts import Part
 from rio_mucho_cli.work.worker import is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -125,20 +126,29 @@ def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> 
             how += f", at {lost.peak // MB} MB of memory,"
         if times > 1:
             often = f", {times} times{', at last with no other beside it' if alone else ''}"
-    planned = _window_of(about)
+    planned = _window_of(about, getattr(lost, "progress", None))
+    if isinstance(about, Part) and planned is None:
+        what = describe(about.window).replace("window", "the part of", 1)
+        doing = "completed" if hasattr(lost, "progress") else "worked on"
+        return WorkerDiedError(f"a worker process {how} while it {doing} {what}{often}: {why}")
     if planned is None:
         return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
     window, ij = planned
     place = f"{describe(window)} (ij {ij})"
-    if len(about) > 1 and not hasattr(lost, "progress"):
+    if isinstance(about, list) and len(about) > 1 and not hasattr(lost, "progress"):
         place = f"one of {len(about)} windows, the first of them {place}"
     error = WorkerDiedError(f"a worker process {how} while it worked on {place}{often}: {why}")
     error.at(window, ij)
     return error
 
 
-def _window_of(about: Any) -> PlannedWindow | None:
+def _window_of(about: Any, progress: int | None) -> PlannedWindow | None:
+    """Return the window that was being worked on, if it was one."""
     match about:
+        case Part():
+            if progress is None or progress >= len(about.windows):
+                return None
+            return about.windows[progress]
         case [(window, ij), *_]:
             return window, ij
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +26,6 @@ from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
 
-log = logging.getLogger(__name__)
-
 # Of a TIFF.
 _MOST_BANDS = 65535
 
@@ -39,9 +36,10 @@ class Delivery:
 
     Attributes
     ----------
-    job : Job
     plan : OutputPlan
     writer : Writer
+    leaves_out : bool
+        There may be windows without a result.
     form : tuple or None
         Of the first result: (count, dtype, whether it is masked).
     has_mask : bool
@@ -52,32 +50,43 @@ class Delivery:
         Which run it is, if it can be resumed.
     """
 
-    job: Job
     plan: OutputPlan
     writer: Writer
+    leaves_out: bool = False
     form: tuple[int, str, bool] | None = None
     has_mask: bool = False
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
 
     @classmethod
-    def to(cls, job: Job, plan: OutputPlan, *, overwrite: bool) -> Delivery:
-        """Make the writer that suits an output."""
+    def to(
+        cls,
+        plan: OutputPlan,
+        *,
+        overwrite: bool,
+        inputs: Sequence[str] = (),
+        resume: bool = False,
+        leaves_out: bool = False,
+    ) -> Delivery:
+        """Make the writer that suits an output; see `make_writer`."""
         writer = make_writer(
             plan.output.path,
             overwrite=overwrite,
-            inputs=job.inputs,
+            inputs=inputs,
             options=plan.output.creation_options,
             blocks=plan.blocks,
             conversion=plan.format.conversion,
             pyramid=plan.pyramid,
             cog=plan.format.cog,
-            statistics=job.stats,
-            resume=job.resume,
+            statistics=plan.wanted.statistics,
+            resume=resume,
+            mosaic=plan.format.resampling if plan.output.is_mosaic else None,
         )
-        return cls(job, plan, writer)
+        return cls(plan, writer, leaves_out)
 
-    def open_log(self, run: Mapping[str, Any], windows: Sequence[PlannedWindow]) -> int:
+    def open_log(
+        self, run: Mapping[str, Any], windows: Sequence[PlannedWindow], *, overwrite: bool
+    ) -> int:
         """Open the journal; return how many windows an earlier run has done.
 
         Parameters
@@ -85,9 +94,11 @@ class Delivery:
         run : Mapping
             Its fingerprint.
         windows : sequence of (window, ij)
+        overwrite : bool
+            Begin anew if the earlier run was another one.
         """
         self.digest = digest(run)
-        return self.writer.open_log(run, windows, overwrite=self.job.overwrite)
+        return self.writer.open_log(run, windows, overwrite=overwrite)
 
     def restore(self, windows: int) -> list[Failure]:
         """Take up so many windows of an earlier run; return those that failed.
@@ -195,30 +206,15 @@ class Delivery:
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
-        recipe = self.plan.recipe
-        lossy = recipe.inherits_loss(count, dtype)
-        if lossy:
-            log.warning(
-                "the output is compressed like the first input, with %s, which changes values: "
-                "pass --co compress=deflate to keep them",
-                lossy,
-            )
-        dropped = recipe.drops_nodata(dtype)
-        if dropped is not None:
-            log.warning(
-                "nodata %g of the first input does not fit %s: the output has none, unless "
-                "--nodata says otherwise",
-                dropped,
-                dtype,
-            )
-        self.profile = profile = recipe.profile(count, dtype)
+        if not self.plan.is_part:
+            self.plan.warn(count, dtype)
+        self.profile = profile = self.plan.recipe.profile(count, dtype)
         if self.plan.wanted.statistics and not has_statistics(profile["dtype"]):
             raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
         if self.plan.pyramid is not None:
             check_overviews(profile)
         # What is skipped must not look like pixels.
-        leaves_out = self.job.skip_masked or self.job.on_error == "nodata"
-        self.has_mask = masked or (leaves_out and profile.get("nodata") is None)
+        self.has_mask = masked or (self.leaves_out and profile.get("nodata") is None)
         metadata = self.plan.metadata
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
@@ -246,7 +242,15 @@ def open_deliveries(
     try:
         for plan in plans:
             may_exist = job.overwrite or plan.output.local_path in replaceable
-            deliveries.append(Delivery.to(job, plan, overwrite=may_exist))
+            deliveries.append(
+                Delivery.to(
+                    plan,
+                    overwrite=may_exist,
+                    inputs=job.inputs,
+                    resume=job.resume,
+                    leaves_out=job.leaves_out,
+                )
+            )
     except BaseException:
         for delivery in deliveries:
             delivery.writer.discard()

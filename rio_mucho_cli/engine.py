@@ -32,19 +32,22 @@ from rio_mucho_cli.environment import (
     patient_with_servers,
     without_georeferencing_warnings,
 )
-from rio_mucho_cli.errors import MuchoChildError, MuchoError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError
 from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in, usable_cpus
 from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.mosaics import folders_of, kept_parts, work_on_parts
 from rio_mucho_cli.ordered import Recover, Task, in_order
 from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
+from rio_mucho_cli.part_work import PartResult, stopped_on_error
+from rio_mucho_cli.parts import Part
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, with_earlier_windows
-from rio_mucho_cli.work.worker import Result, is_fatal, work_all
+from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +95,8 @@ class _Run:
     failed: list[Failure] = field(default_factory=list)
     retried: int = 0
     resumed: int = 0
+    # Of a mosaic: what came of parts that an earlier run has completed, by their ij.
+    kept: Mapping[tuple[int, int], PartResult] = field(default_factory=dict)
     # Windows that have failed and are in no journal yet.
     unnoted: list[Failure] = field(default_factory=list)
 
@@ -136,9 +141,13 @@ class _Run:
             )
             self.listen(RunStarted(len(plan.windows), count_windows(deliveries), self.done))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
-            rest = plan.windows[self.done :]
-            for planned, outcome in _work_on_windows(executor, key, plan, rest, recover):
-                self._append(deliveries, planned, self._accepted(outcome))
+            if plan.parts:
+                with stopped_on_error(key):
+                    self._work_on_parts(executor, key, plan, deliveries, recover)
+            else:
+                rest = plan.windows[self.done :]
+                for planned, outcome in _work_on_windows(executor, key, plan, rest, recover):
+                    self._append(deliveries, planned, self._accepted(outcome))
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
@@ -155,8 +164,16 @@ class _Run:
 
     def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
         """Find out what an earlier run has done, and go on from there."""
-        done = min(delivery.open_log(run, plan.windows) for delivery in deliveries)
-        if not done:
+        overwrite = self.job.overwrite
+        done = min(
+            delivery.open_log(run, plan.windows, overwrite=overwrite) for delivery in deliveries
+        )
+        if plan.parts:
+            self.kept = kept_parts(plan.parts, folders_of(deliveries))
+            done = sum(len(part.windows) for part in plan.parts if part.ij in self.kept)
+            self.done = self.resumed = done
+            log.info("%d of %d parts are done", len(self.kept), len(plan.parts))
+        elif not done:
             # One of them has begun anew: so do the others.
             for delivery in deliveries:
                 delivery.writer.restrict(0)
@@ -165,6 +182,49 @@ class _Run:
                 self.failed = delivery.restore(done)
             self.done = self.resumed = done
             log.info("%d of %d windows are done", done, len(plan.windows))
+
+    def _work_on_parts(
+        self,
+        executor: Executor,
+        key: str,
+        plan: Plan,
+        deliveries: Sequence[Delivery],
+        recover: Recover,
+    ) -> None:
+        """Work on all parts of a mosaic that no earlier run has completed."""
+        folders, told = folders_of(deliveries), set[str]()
+        for part, outcome in work_on_parts(
+            executor, key, plan.parts, folders, self.kept, plan.in_flight, recover
+        ):
+            if isinstance(outcome, MuchoError):
+                if isinstance(outcome, MuchoChildError):
+                    outcome.done += self.done
+                raise outcome
+            for message in dict.fromkeys(outcome.said):
+                if message not in told:
+                    log.warning("%s", message)
+                    told.add(message)
+            if outcome.traceback and not self.failed:
+                log.warning("%s", outcome.traceback.rstrip())
+            self.failed += outcome.failed
+            for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
+                self._append_part(delivery, part, piece, outcome.first)
+            self.read_seconds += outcome.read_seconds
+            self.call_seconds += outcome.call_seconds
+            self.encode_seconds += outcome.encode_seconds
+            self.write_seconds += outcome.write_seconds
+            for window, ij in part.windows if part.ij not in self.kept else ():
+                self.done += 1
+                self.listen(WindowDone(window, ij, self.done))
+
+    def _append_part(
+        self, delivery: Delivery, part: Part, piece: Piece, first: PlannedWindow | None
+    ) -> None:
+        """Take note of a part; the window that gave it its form is named if that is another."""
+        try:
+            delivery.append(part.window, part.ij, piece)
+        except ResultError as exc:
+            raise exc.at(*(first or (part.window, part.ij))) from None
 
     def _accepted(self, outcome: Result | MuchoError) -> Result:
         """Return a result; of a window whose function raised, an empty one, if that is wanted."""
@@ -213,7 +273,7 @@ class _Run:
                 executor = stack.enter_context(near)
             recover = Retries(executor, self.job.retries, tolerant=False)
             for delivery in deliveries:
-                for level, window in make_rest(executor, key, plan, delivery, recover):
+                for level, window in make_rest(executor, key, plan.in_flight, delivery, recover):
                     self.listen(OverviewDone(level, window))
             self.retried += recover.count
         self.encode_seconds += time.perf_counter() - started

@@ -13,7 +13,6 @@ from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.ordered import Recover, Task, in_order
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
-from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.work.overviews import encode_overview, make_overviews
 
 # Pixels of a side of what is encoded in one go.
@@ -21,7 +20,7 @@ _SIDE = 1024
 
 
 def make_rest(
-    executor: Executor, key: str, plan: Plan, delivery: Delivery, recover: Recover
+    executor: Executor, key: str, in_flight: int, delivery: Delivery, recover: Recover
 ) -> Iterator[tuple[int, Window]]:
     """Make an output's overviews as far as they are not made; yield level and window of each part.
 
@@ -38,7 +37,7 @@ def make_rest(
                 if error is not None:
                     raise error
         tasks = _tasks(key, unmade, delivery)
-        for (level, window), encoded in in_order(executor, tasks, lambda: plan.in_flight, recover):
+        for (level, window), encoded in in_order(executor, tasks, lambda: in_flight, recover):
             if isinstance(encoded, MuchoError):
                 raise encoded
             delivery.writer.append_overview(level, window, encoded)

@@ -113,7 +113,7 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
     if driver.upper() in _WITHOUT_PIXELS and path is not None:
         raise OutputError(
             f"{path} would be a file of the driver {driver}, which holds no pixels itself: "
-            "give it another driver, or another name"
+            "give it another driver, or another name (one that ends in .vrt is a VRT over parts)"
         )
     if path is None and job.stats:
         raise UsageError("statistics are written into files, and the output is an open dataset")
@@ -148,6 +148,36 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
     kept = {name: given[name] for name in PROFILE_KEYS & given.keys()} if given else {}
     tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
     return Format("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
+
+
+def choose_part_format(job: Job, output: Output, part: Source) -> Format:
+    """Choose how a part of a mosaic comes to be.
+
+    Parameters
+    ----------
+    job : Job
+    output : Output
+        The mosaic.
+    part : Source
+        The first input, on the grid of the part.
+
+    Raises
+    ------
+    OutputError
+        If it is to be neither a GeoTIFF nor a COG.
+    """
+    profiles.check_options(output.creation_options)
+    driver = (output.driver or "GTiff").upper()
+    if driver == "COG":
+        return _cog(job, output, part)
+    if driver not in {"GTIFF", "VRT"}:
+        raise OutputError(
+            f"{output.path} is a VRT over parts, which are GeoTIFFs or COGs, and the driver is "
+            f"{output.driver}: leave it out or give COG"
+        )
+    factors = _factors(job, part, None)
+    resampling = job.overview_resampling or "nearest"
+    return Format("GTiff", output.creation_options, factors=factors, resampling=resampling)
 
 
 def _cog(job: Job, output: Output, first: Source) -> Format:

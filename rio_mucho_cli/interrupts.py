@@ -102,3 +102,23 @@ def held() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Finish what is nearly done, and act on a signal that came afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _DEFAULTS}
+    ours = [number for number, handler in before.items() if handler is not None]  # None: C's
+    came: list[int] = []
+    for number in ours:
+        signal.signal(number, lambda signum, frame: came.append(signum))
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+        if came:
+            signal.raise_signal(came[0])

@@ -18,7 +18,7 @@ from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -96,6 +96,9 @@ class Job:
     on_error : {"fail", "nodata"}
         What a window comes to whose function raises: the run ends, or the
         window is nodata.
+    part_size : int or None
+        Pixels of a side of the parts of a mosaic: an output whose path ends
+        in ``.vrt``. They are whole windows. None: 16384.
     metadata : bool
         Carry over what is said of the first input and its bands, where the
         output's correspond.
@@ -164,6 +167,7 @@ class Job:
     retries: int = 2
     resume: bool = False
     on_error: OnError = "fail"
+    part_size: int | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs and (self.profile is None or self.windows is None):
@@ -212,12 +216,42 @@ class Job:
         for path, place in zip(paths, places, strict=True):
             if place is not None and places.count(place) > 1:
                 raise UsageError(f"{path} is the path of two outputs: give each its own")
+        self._check_mosaics()
         if not self.inputs and any(output.profile is None for output in self.also):
             raise UsageError("there is no input, and an output without a profile: give it one")
         if self.overviews:
             check_factors(self.overviews)
         if self.overview_resampling is not None:
             check_resampling(self.overview_resampling)
+
+    def _check_mosaics(self) -> None:
+        """Raise UsageError for mosaics that cannot be made, and parts of what is none."""
+        kinds = {output.is_mosaic: output for output in self.outputs}
+        if self.part_size is not None and self.part_size < 1:
+            raise UsageError(f"the part size is {self.part_size}: expected 1 pixel or more")
+        if True not in kinds:
+            if self.part_size is not None:
+                raise UsageError(
+                    f"there is a part size, and {self.output} has no parts: "
+                    "give an output that ends in .vrt"
+                )
+            return
+        if False in kinds:
+            raise UsageError(
+                f"{kinds[True].path} is made of parts, and {kinds[False].path} is one file: "
+                "give all outputs names that end in .vrt, or none"
+            )
+        for output in self.outputs:
+            if output.profile is not None:
+                raise UsageError(
+                    f"{output.path} is to be a VRT over parts, and a whole profile is one file's: "
+                    "use `rio mucho` or a Job without a profile, or another name"
+                )
+            if is_in_memory(str(output.path)):
+                raise UsageError(
+                    f"{output.path} is in the memory of this process, and parts are written by "
+                    "others: give a file or an object"
+                )
 
     def _check_reading(self) -> None:
         """Raise UsageError for what contradicts itself in how inputs are read."""
@@ -245,6 +279,16 @@ class Job:
                 raise UsageError(
                     f"{name} cannot be used in manual_read, where the function reads for itself"
                 )
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether the outputs are VRTs over parts."""
+        return self.outputs[0].is_mosaic
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether there may be windows without a result."""
+        return self.skip_masked or self.on_error == "nodata"
 
     @property
     def outputs(self) -> tuple[Output, ...]:

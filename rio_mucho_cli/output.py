@@ -78,6 +78,12 @@ class Output:
         """The path as text, or None for an open dataset."""
         return str(self.path) if isinstance(self.path, str | Path) else None
 
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether it is a VRT over parts: of a path that ends so, whatever the driver."""
+        path = self.local_path
+        return path is not None and path.lower().endswith(".vrt")
+
 
 def _is_dtype(dtype: Any) -> bool:
     """Whether numpy and GDAL both have it."""

@@ -47,6 +47,8 @@ class OutputPlan:
         What is carried over.
     wanted : Wanted
         What workers have to know of it.
+    is_part : bool
+        It is one part of a mosaic.
     """
 
     output: Output
@@ -57,6 +59,25 @@ class OutputPlan:
     pyramid: Pyramid | None
     metadata: Metadata | None
     wanted: Wanted
+    is_part: bool = False
+
+    def warn(self, count: int, dtype: str) -> None:
+        """Say what a user might not expect of the output, once its form is known."""
+        lossy = self.recipe.inherits_loss(count, dtype)
+        if lossy:
+            log.warning(
+                "the output is compressed like the first input, with %s, which changes values: "
+                "pass --co compress=deflate to keep them",
+                lossy,
+            )
+        dropped = self.recipe.drops_nodata(dtype)
+        if dropped is not None:
+            log.warning(
+                "nodata %g of the first input does not fit %s: the output has none, unless "
+                "--nodata says otherwise",
+                dropped,
+                dtype,
+            )
 
     def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:
         """Return the form of a result where no window has one.
@@ -103,6 +124,16 @@ def plan_output(
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
     return OutputPlan(output, chosen, recipe, size, blocks, pyramid, metadata, wanted)
+
+
+def plan_whole(
+    output: Output, chosen: Format, job: Job, first: Source, metadata: Metadata | None
+) -> OutputPlan:
+    """Say what is known of a mosaic as a whole: its parts have plans of their own."""
+    recipe = _recipe(output, chosen, first, ())
+    size = Size(first.grid.width, first.grid.height)
+    wanted = replace(_wanted(output, recipe, None, None), statistics=job.stats)
+    return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted)
 
 
 def _recipe(

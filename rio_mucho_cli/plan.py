@@ -11,17 +11,25 @@ from typing import cast
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName
-from rio_mucho_cli.formats import Format, choose_format
+from rio_mucho_cli.formats import Format, choose_format, choose_part_format
 from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import CACHE
-from rio_mucho_cli.output_plan import OutputPlan, plan_output
+from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.parts import (
+    Part,
+    largest_part,
+    plan_parts,
+    size_of_parts,
+    unit_of,
+)
 from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.tasks import fitted, largest, make_budget
 from rio_mucho_cli.work.order import Order
@@ -48,6 +56,8 @@ class Plan:
         How many tasks are handed out at once.
     cache : int
         What GDAL's block cache may take in the calling process, in bytes.
+    parts : sequence of Part
+        Of mosaics: a task is one of them then, and not some windows.
     """
 
     windows: Sequence[PlannedWindow]
@@ -57,6 +67,7 @@ class Plan:
     jobs: int
     in_flight: int
     cache: int
+    parts: Sequence[Part] = ()
 
 
 def make_plan(job: Job) -> Plan:
@@ -78,25 +89,48 @@ def make_plan(job: Job) -> Plan:
     reading = make_reading(job, sources)
     if first is not None and reading.grid is not None:
         first = replace(first, grid=reading.grid)
-    formats = [choose_format(job, output, first, reading.grid) for output in job.outputs]
+    formats = _choose_formats(job, first, reading.grid)
     executor = _choose_executor(job)
     budget = make_budget(job, reading, sources, executor)
     windows = _plan_windows(job, first, formats, budget.window_pixels())
     metadata = _metadata(job, reading)
-    outputs = [
-        plan_output(output, each, job, first, windows, metadata)
-        for output, each in zip(job.outputs, formats, strict=True)
-    ]
+    parts: Sequence[Part] = ()
+    if job.is_mosaic and first is not None:
+        unit = unit_of(job, first, windows)
+        parts = plan_parts(job, first, windows, size_of_parts(job, first, unit), metadata)
+        outputs = [
+            plan_whole(output, each, job, first, metadata)
+            for output, each in zip(job.outputs, formats, strict=True)
+        ]
+    else:
+        outputs = [
+            plan_output(output, each, job, first, windows, metadata)
+            for output, each in zip(job.outputs, formats, strict=True)
+        ]
     size = largest(windows, *outputs[0].size)
     jobs, in_flight = fitted(job, budget, size)
-    if min(jobs, len(windows)) <= 1 and not _is_elsewhere(job):
+    tasks = len(parts or windows)
+    if parts and tasks < min(jobs, len(windows)):
+        log.warning(
+            "only %d of %d jobs have work, because so many parts there are: a smaller --part-size "
+            "makes more of them",
+            *(tasks, jobs),
+        )
+    if min(jobs, tasks) <= 1 and not _is_elsewhere(job):
         executor, jobs, in_flight = "serial", 1, 1
-    jobs = min(jobs, len(windows))
+    jobs = min(jobs, tasks)
     cache = CACHE * (jobs if executor in {"serial", "threads"} else 1)
-    if any(output.blocks is None for output in outputs):
+    if not parts and any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * outputs[0].size.width * size.height)
-    return Plan(windows, reading, outputs, executor, jobs, min(in_flight, 2 * jobs), cache)
+    return Plan(windows, reading, outputs, executor, jobs, min(in_flight, 2 * jobs), cache, parts)
+
+
+def _choose_formats(job: Job, first: Source | None, grid: Grid | None) -> list[Format]:
+    if job.is_mosaic and first is not None:
+        part = largest_part(job, first)
+        return [choose_part_format(job, output, part) for output in job.outputs]
+    return [choose_format(job, output, first, grid) for output in job.outputs]
 
 
 def _choose_executor(job: Job) -> ExecutorName | Executor:
@@ -137,16 +171,9 @@ def _plan_windows(
     given: Sequence[PlannedWindow]
     match job.windows:
         case None:
-            layouts = [profiles.choose_layout(first, each.layout_options, None) for each in formats]
-            block = _common_block(layouts)
-            whole_rows = first.is_striped or not all(layout.tiled for layout in layouts)
+            within = largest_part(job, first) if job.is_mosaic else first
             low = any(map(is_on_network, job.inputs))
-            if low:
-                # Or each block would be asked for by several windows.
-                block = _common_size([block, first.block]) or block
-            size = windowing.default_size(
-                width, height, block, whole_rows=whole_rows, most=most_pixels, low=low
-            )
+            size = _default_size(within, formats, most_pixels, width, height, low=low)
             return windowing.cover(width, height, size)
         case "blocks":
             given = windowing.cover(width, height, first.block)
@@ -157,6 +184,47 @@ def _plan_windows(
     if job.strict:
         windowing.check(given, width, height)
     return given
+
+
+def _default_size(
+    first: Source,
+    formats: Sequence[Format],
+    most_pixels: int,
+    width: int,
+    height: int,
+    *,
+    low: bool,
+) -> Size:
+    """Choose windows that suit the outputs' blocks, and strips where there are some.
+
+    Parameters
+    ----------
+    first : Source
+        The first input, on the output's grid, or on that of a part.
+    formats : sequence of Format
+    most_pixels : int
+    width, height : int
+        Of the output: where a part has less, windows are whole blocks that lie in it.
+    low : bool
+        As for `windows.default_size`.
+    """
+    layouts = [profiles.choose_layout(first, each.layout_options, None) for each in formats]
+    block = _common_block(layouts)
+    whole_rows = first.is_striped or not all(layout.tiled for layout in layouts)
+    if low:
+        # Or each block would be asked for by several windows.
+        block = _common_size([block, first.block]) or block
+    grid = first.grid
+    size = windowing.default_size(
+        grid.width, grid.height, block, whole_rows=whole_rows, most=most_pixels, low=low
+    )
+    most = (
+        length if side >= length else max(1, side // of_block) * of_block
+        for side, length, of_block in zip(
+            (grid.width, grid.height), (width, height), block, strict=True
+        )
+    )
+    return Size(*map(min, size, most))
 
 
 def _common_block(layouts: Sequence[Layout]) -> Size:

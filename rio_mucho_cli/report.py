@@ -52,7 +52,8 @@ class Report:
     read_seconds, call_seconds, encode_seconds : float
         Reading, in the function, and encoding: each the sum over all workers.
     write_seconds : float
-        Writing, in the parent; with encoding where workers do not do that.
+        Writing, in the parent; with encoding where workers do not do that. Of a
+        mosaic, the sum over all workers.
     failed : tuple of Failure
         Windows that are nodata because their function raised.
     retried : int

@@ -19,8 +19,10 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.metadata import digest_of
+from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
 from rio_mucho_cli.outputs.target import is_remote, journal_of, remove_partial
+from rio_mucho_cli.outputs.vrt import parts_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def with_earlier_windows(job: Job) -> Job:
     path = job.outputs[0].local_path
     if not job.resume or job.windows is not None or path is None:
         return job
-    match _header(journal_of(path)):
+    match unfinished_run(path) if job.is_mosaic else _header(journal_of(path)):
         case {"windows": {"size": [int(width), int(height)]}} if min(width, height) > 0:
             return replace(job, windows=Size(width, height))
     return job
@@ -66,6 +68,8 @@ def is_done(job: Job, run: Mapping[str, Any]) -> bool:
         return False
     for path in done:
         remove_partial(path)
+        if job.is_mosaic:
+            clean(path)
     log.warning("nothing is left to do: the output is there, and of this very run")
     return True
 
@@ -75,9 +79,13 @@ def _is_done(path: str, wanted: str) -> bool:
         return False
     try:
         with rasterio.open(path) as src:
-            return digest_of(src) == wanted
+            is_ours = digest_of(src) == wanted
     except RasterioError:
         return False
+    missing = [part for part in parts_of(path) if is_ours and not part.is_file()]
+    if missing:
+        log.warning("%s is of this run, but its part %s is missing", path, missing[0])
+    return is_ours and not missing
 
 
 def _header(path: Path) -> Any:

@@ -222,7 +222,8 @@ def test_inputs_that_do_not_serve(mucho, files, make_raster, tmp_path, leftovers
         ("link.tif", "link.tif is the input a.tif: pass --overwrite"),
         ("nowhere/out.tif", "the folder of nowhere/out.tif does not exist"),
         ("/proc/out.tif", "takes no such file"),
-        ("out.vrt", "the driver VRT, which holds no pixels itself: give it another driver"),
+        ("nowhere/out.vrt", "the folder of nowhere/out.vrt does not exist"),
+        ("/proc/out.vrt", "takes no such file"),
     ],
 )
 def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
@@ -241,7 +242,6 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
         (["-f", "vrt"], "the driver vrt, which holds no pixels itself"),
         (["-f", "MEM"], "the driver MEM, which holds no pixels itself"),
         (["--also", "x=b1.tif,driver=NOPE"], "there is no driver 'NOPE'"),
-        (["--also", "x=b1.vrt"], "b1.vrt would be a file of the driver VRT"),
         (["--also", "x=nowhere/b1.tif"], "the folder of nowhere/b1.tif does not exist"),
         (["--also", "x=/vsimem/b1.tif"], "would be gone when this command ends"),
         (["--also", "x=a.tif"], "a.tif is the input a.tif: pass --overwrite"),

@@ -319,6 +319,43 @@ def test_workers_elsewhere_give_the_same_bytes(case, inputs, tmp_path, elsewhere
     assert not leftovers()
 
 
+PARTS = [(None, 128), (Size(64, 64), 64), (Size(100, 37), 111)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_mosaics_equal_the_whole_array_computation(case, inputs, tmp_path, leftovers):
+    names, function, mode, global_args = CASES[case]
+    expected = whole(names, function, mode, global_args, inputs, case)
+    paths = {name: tmp_path / f"{name}.vrt" for name in expected}
+    also = [
+        Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
+    ]
+    for windows, part_size in PARTS:
+        for executor, jobs in WAYS:
+            if jobs == 5 or (executor == "processes" and part_size != 128):
+                continue
+            job = Job(
+                inputs=[str(inputs[name]) for name in names],
+                output=str(paths["out"]),
+                function=function,
+                mode=mode,
+                windows=windows,
+                part_size=part_size,
+                global_args=global_args,
+                executor=executor,
+                jobs=jobs,
+                overwrite=True,
+                also=also,
+                **GIVEN.get(case, {}),
+            )
+            run(job)
+            for name, array in expected.items():
+                assert_equal(paths[name], array)
+    assert not leftovers()
+    for path in paths.values():
+        assert len(list(path.with_name(f"{path.name}.parts").iterdir())) == 1
+
+
 @pytest.mark.parametrize("jobs", [2, 5])
 @pytest.mark.parametrize("windows", WINDOWS, ids=str)
 def test_processes_give_the_bytes_of_serial(windows, jobs, inputs, tmp_path):

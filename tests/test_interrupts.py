@@ -71,3 +71,13 @@ def test_other_threads_are_left_alone():
     thread.start()
     thread.join()
     assert done == [signal.default_int_handler]
+
+
+def test_what_is_deferred_is_acted_on_afterwards():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts.caught(), interrupts.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+    assert done == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -202,6 +202,52 @@ def are_whole_blocks(
     return True
 
 
+def split(
+    windows: Iterable[PlannedWindow], width: int, height: int, part: Size
+) -> list[tuple[tuple[int, int], Window, list[PlannedWindow]]]:
+    """Say which windows lie in which part of a raster.
+
+    Parameters
+    ----------
+    windows : iterable of (window, ij)
+    width, height : int
+        Of the raster.
+    part : Size
+        Those at the right and the lower edge are cut off.
+
+    Returns
+    -------
+    list of (ij, Window, list of (window, ij))
+        The parts in which there is a window, row by row; windows in the order
+        in which they were given.
+
+    Raises
+    ------
+    WindowsError
+        If a window lies in several.
+    """
+    found: dict[tuple[int, int], list[PlannedWindow]] = {}
+    for planned in windows:
+        window = as_window(planned[0], width, height)
+        row, col = int(window.row_off // part.height), int(window.col_off // part.width)
+        top, left = row * part.height, col * part.width
+        if (
+            window.row_off + window.height > top + part.height
+            or window.col_off + window.width > left + part.width
+        ):
+            raise WindowsError(
+                f"{describe(window)} lies in more than one part of {part.width} x {part.height} "
+                "pixels: give windows that begin where parts do, or another --part-size"
+            )
+        found.setdefault((row, col), []).append(planned)
+    parts = []
+    for (row, col), inside in sorted(found.items()):
+        top, left = row * part.height, col * part.width
+        size = min(part.width, width - left), min(part.height, height - top)
+        parts.append(((row, col), Window(left, top, *size), inside))
+    return parts
+
+
 def as_window(window: Any, width: int, height: int) -> Window:
     """Return rasterio's Window for anything that rasterio takes as one.
 

@@ -51,6 +51,19 @@ def open_locked(path: Path, flags: int = 0) -> FileIO:
     return file
 
 
+def open_to_read(path: Path) -> FileIO:
+    """Open a file that may come from anywhere, no link: a pipe does not make it wait."""
+    return FileIO(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that nobody else can read, and wait until it is on the disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with FileIO(os.open(path, flags, 0o600), "w") as file:
+        write_at(file, text.encode("ascii"), 0)
+        flush(file.fileno())
+
+
 def write_at(file: FileIO, data: Any, offset: int) -> None:
     """Write all of it: without a buffer, a write may take a part only."""
     file.seek(offset)

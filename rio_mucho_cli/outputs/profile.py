@@ -22,8 +22,8 @@ from rio_mucho_cli.outputs.cog_options import geotiff_options
 
 DEFAULT_BLOCK = 256
 _LARGEST_BLOCK = 2048
-# TIFF tiles: both sides are multiples of 16 (TIFF 6.0, section 15).
-_TILE_UNIT = 16
+TILE_UNIT = 16
+"""Of TIFF tiles, both sides are multiples of it (TIFF 6.0, section 15)."""
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
 """What --co cannot set, because it is not the driver's."""
@@ -86,7 +86,7 @@ def choose_layout(
     width, height = first.grid.width, first.grid.height
     asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
     if is_no(options.get("tiled")):
-        rows = asked_height or (first.block.height if first.is_striped else _TILE_UNIT)
+        rows = asked_height or (first.block.height if first.is_striped else TILE_UNIT)
         return Layout(Size(width, min(rows, height)), tiled=False)
     tile = _preferred_tile(first)
     common = common_multiple(windows, width, height) if windows is not None else Size(0, 0)
@@ -267,9 +267,9 @@ def _preferred_tile(first: Source) -> Size:
     """Take the first input's tiles, if they are tiles, else 256, if the raster has as much."""
 
     def side(block: int, length: int) -> int:
-        if block % _TILE_UNIT == 0 and 64 <= block <= min(_LARGEST_BLOCK, length):
+        if block % TILE_UNIT == 0 and 64 <= block <= min(_LARGEST_BLOCK, length):
             return block
-        return min(DEFAULT_BLOCK, math.ceil(length / _TILE_UNIT) * _TILE_UNIT)
+        return min(DEFAULT_BLOCK, math.ceil(length / TILE_UNIT) * TILE_UNIT)
 
     if first.is_striped:
         return Size(side(0, first.grid.width), side(0, first.grid.height))
@@ -284,7 +284,7 @@ def _fitting_side(common: int, preferred: int) -> int:
         return preferred
     sides = [
         side
-        for side in range(_TILE_UNIT, min(common, _LARGEST_BLOCK) + 1, _TILE_UNIT)
+        for side in range(TILE_UNIT, min(common, _LARGEST_BLOCK) + 1, TILE_UNIT)
         if common % side == 0
     ]
     return min(sides, key=lambda side: abs(math.log(side / preferred)), default=0)

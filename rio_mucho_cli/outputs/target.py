@@ -15,7 +15,7 @@ from pathlib import Path
 import rasterio
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.interrupts import held
+from rio_mucho_cli.interrupts import deferred, held
 from rio_mucho_cli.outputs.gdal import messages
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
@@ -207,6 +207,10 @@ class Target:
                 self._folder.rmdir()  # if it is empty
             self._release()
 
+    def settle(self) -> None:
+        """Remove what there is beside the target, which is in its place."""
+        self.remove()
+
     def remove(self) -> None:
         """Remove what there is beside the target, even if there are no descriptors left."""
         while len(self._locks) > 1:
@@ -245,10 +249,17 @@ class Inner:
         """Do nothing: the target does it."""
 
 
-def publish(targets: Sequence[Target]) -> None:
+def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
     """Move outputs into place: all of them, or none.
 
     Files are moved first: that can be undone.
+
+    Parameters
+    ----------
+    targets : sequence of Target
+    is_last : bool
+        The run is done then, and a signal comes too late. Else it is acted on
+        afterwards.
 
     Raises
     ------
@@ -258,7 +269,7 @@ def publish(targets: Sequence[Target]) -> None:
     targets = sorted(targets, key=lambda target: target.is_remote)
     for target in targets:
         target.send()
-    with held():
+    with held() if is_last else deferred():
         owners: dict[Path, Target] = {}
         for target in targets:
             for place in target.places():
@@ -278,7 +289,7 @@ def publish(targets: Sequence[Target]) -> None:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
         for target in targets:
-            target.remove()
+            target.settle()
 
 
 def partial_folder(path: str) -> Path:

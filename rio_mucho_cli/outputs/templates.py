@@ -32,7 +32,7 @@ def overview_template(
     Size
         Of its overview, in pixels.
     """
-    with _made(profile, metadata) as (memory, dst):
+    with small_file(profile, metadata) as (memory, dst):
         if masked:
             with gdal.internal_masks(True):
                 dst.write_mask(np.ones((1, 1), bool), window=Window(0, 0, 1, 1))
@@ -45,7 +45,7 @@ def metadata_text(
     profile: Mapping[str, Any], metadata: Metadata | None, tags: Sequence[Mapping[str, str]]
 ) -> bytes:
     """Return the text in which a GeoTIFF has its tags, with others for its bands."""
-    with _made(profile, metadata) as (memory, dst):
+    with small_file(profile, metadata) as (memory, dst):
         write_band_tags(dst, tags)
         dst.close()
         data = memory.getbuffer()
@@ -54,12 +54,12 @@ def metadata_text(
 
 
 @contextmanager
-def _made(
-    profile: Mapping[str, Any], metadata: Metadata | None
+def small_file(
+    profile: Mapping[str, Any], metadata: Metadata | None, name: str = ""
 ) -> Iterator[tuple[MemoryFile, Any]]:
-    """Yield a small file in memory, and the dataset that is open for writing it."""
+    """Yield a small file in memory like one with a profile, and the dataset that is open for it."""
     small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
     with MemoryFile(ext=".tif") as memory:
         with gdal.messages():
-            dst = gdal.create(memory.name, memory.name, small, {}, metadata)
+            dst = gdal.create(memory.name, name or memory.name, small, {}, metadata)
         yield memory, dst

@@ -26,6 +26,7 @@ from rio_mucho_cli.outputs.cog import CogWriter
 from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
 from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
@@ -103,6 +104,7 @@ def make_writer(
     cog: bool = False,
     statistics: bool = False,
     resume: bool = False,
+    mosaic: str | None = None,
 ) -> Writer:
     """Choose the writer for an output.
 
@@ -125,6 +127,8 @@ def make_writer(
         The output gets the statistics of its bands.
     resume : bool
         What is there of it outlasts a run that does not come to its end.
+    mosaic : str or None
+        It is a VRT over parts; the resampling of their overviews.
 
     Raises
     ------
@@ -133,6 +137,9 @@ def make_writer(
     """
     if not isinstance(output, str | Path):
         return DatasetWriter(output)
+    if mosaic is not None:
+        place = open_mosaic(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
+        return MosaicWriter(place, mosaic)
     if is_in_memory(str(output)):
         return MemoryWriter(str(output), overwrite=overwrite, options=options)
     if is_remote(str(output)):
@@ -177,6 +184,18 @@ def commit_all(writers: Sequence[Writer]) -> None:
     OutputError
         If one of them cannot be finished; then none is visible.
     """
+    finish_all(writers)
+    publish([writer.target for writer in writers if writer.target is not None])
+
+
+def finish_all(writers: Sequence[Writer]) -> None:
+    """Complete all outputs, under their temporary names.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot be.
+    """
     for writer in writers:
         try:
             writer.finish()
@@ -184,4 +203,3 @@ def commit_all(writers: Sequence[Writer]) -> None:
             raise
         except OSError as exc:
             raise OutputError(f"an output cannot be finished: {one_line(exc)}") from None
-    publish([writer.target for writer in writers if writer.target is not None])

@@ -29,6 +29,7 @@ from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.profile import Recipe, changes_values, is_yes
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
+from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.work.functions import (
     FunctionRef,
     check_result,
@@ -48,15 +49,16 @@ class Piece:
     form : tuple
         (count, dtype, whether it needs an internal mask) of what the function
         returned.
-    data : ndarray or Encoded
-        (count, rows, cols), or its encoded blocks.
+    data : ndarray, Encoded or PartFile
+        (count, rows, cols), or its encoded blocks; of a part of a mosaic, the
+        file in which it lies.
     statistics : tuple of BandStatistics
         Of its bands, in the values that the file holds; empty if they are not
         wanted, or cannot be known before the whole is written.
     """
 
     form: tuple[int, str, bool]
-    data: np.ndarray[Any, Any] | Encoded
+    data: np.ndarray[Any, Any] | Encoded | PartFile
     statistics: tuple[BandStatistics, ...] = ()
 
 
@@ -100,9 +102,17 @@ class Worker:
         self._sources = Sources(order.reading)
         self._encoder = Encoder()
 
-    def run(self, window: Any, ij: Any) -> Result:
-        """Read a window, call the function, check what it returned, encode it."""
+    def run(self, window: Any, ij: Any, wanted: Sequence[Wanted] | None = None) -> Result:
+        """Read a window, call the function, check what it returned, encode it.
+
+        Parameters
+        ----------
+        window, ij
+        wanted : sequence of Wanted, or None
+            What is wanted for each output, if it is not what the order says.
+        """
         order = self._order
+        outputs = order.wanted if wanted is None else wanted
         started = time.perf_counter()
         read_data = self._sources.read(window)
         read = time.perf_counter()
@@ -116,16 +126,14 @@ class Worker:
             raise child_error("the function", exc) from None
         whole = as_window(window, order.width, order.height)
         arrays = [
-            _checked(result, wanted, whole, order.reading.overlap)
-            for result, wanted in zip(
-                named_results(returned, [wanted.name for wanted in order.wanted]),
-                order.wanted,
-                strict=True,
+            _checked(result, each, whole, order.reading.overlap)
+            for result, each in zip(
+                named_results(returned, [each.name for each in outputs]), outputs, strict=True
             )
         ]
         called = time.perf_counter()
         pieces = tuple(
-            self._piece(array, wanted) for array, wanted in zip(arrays, order.wanted, strict=True)
+            self._piece(array, each) for array, each in zip(arrays, outputs, strict=True)
         )
         return Result(pieces, read - started, called - read, time.perf_counter() - called)
 
@@ -212,8 +220,19 @@ def in_environment(key: str) -> Iterator[Order]:
         yield order
 
 
-def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
-    """Work on one window; return the result, or what went wrong."""
+def work(
+    key: str, planned: PlannedWindow, wanted: Sequence[Wanted] | None = None
+) -> Result | MuchoError:
+    """Work on one window; return the result, or what went wrong.
+
+    Parameters
+    ----------
+    key : str
+        The name of the run.
+    planned : (window, ij)
+    wanted : sequence of Wanted, or None
+        As for `Worker.run`.
+    """
     window, ij = planned
     try:
         with in_environment(key) as order:
@@ -222,7 +241,7 @@ def work(key: str, planned: PlannedWindow) -> Result | MuchoError:
             if worker is None:
                 worker = _workers[place] = Worker(order)
             try:
-                return worker.run(window, ij)
+                return worker.run(window, ij, wanted)
             except UsageError as exc:
                 return exc  # the window makes no difference
             except MuchoError as exc:
@@ -264,6 +283,11 @@ def is_fatal(outcome: Result | MuchoError, *, tolerant: bool) -> bool:
 def _is_tolerant(key: str) -> bool:
     order = _orders.get(key)
     return isinstance(order, Order) and order.tolerant
+
+
+def note_progress(done: int) -> None:
+    """Say how many windows of a task are done, where somebody wants to know after a death."""
+    _note_progress(done)
 
 
 def note_progress_with(note: Callable[[int], Any]) -> None:

@@ -198,3 +198,32 @@ def test_windows_are_named_by_rows_and_columns():
     for window in (Window(2, 1, 3, 4), ((1, 5), (2, 5))):
         assert w.describe(window) == "window rows 1:5, columns 2:5"
     assert w.describe("odd") == "window 'odd'"
+
+
+@given(LENGTHS, LENGTHS, SIZES, SIZES)
+def test_windows_are_split_into_parts(width, height, size, factors):
+    """Every window is in one part, and parts cover the raster."""
+    size = Size(size.width + 9, size.height + 9)
+    part = Size(size.width * (1 + factors.width % 5), size.height * (1 + factors.height % 5))
+    windows = w.cover(width, height, size)
+    parts = w.split(windows, width, height, part)
+    places = [(window, ij) for ij, window, _ in parts]
+    assert places == w.cover(width, height, part)
+    assert sorted(ij for _, _, inside in parts for _, ij in inside) == [ij for _, ij in windows]
+    for _, whole, inside in parts:
+        assert painted(inside, width, height)[whole.toslices()].all()
+        assert painted(inside, width, height).sum() == whole.width * whole.height
+
+
+def test_windows_keep_their_order_within_a_part_and_may_be_pairs_of_ranges():
+    pairs = [(((row, row + 5), (0, 5)), (row // 5, 0)) for row in (15, 5, 0, 10)]
+    found = w.split(pairs, 8, 20, Size(10, 10))
+    assert found == [
+        ((0, 0), Window(0, 0, 8, 10), [pairs[1], pairs[2]]),
+        ((1, 0), Window(0, 10, 8, 10), [pairs[0], pairs[3]]),
+    ]
+
+
+def test_a_window_in_two_parts_is_named():
+    with pytest.raises(WindowsError, match=r"rows 5:15, columns 0:5 lies in more than one part"):
+        w.split([(Window(0, 5, 5, 10), (0, 0))], 20, 20, Size(10, 10))

@@ -1,0 +1,217 @@
+"""Write a mosaic: the parts lie in their places already, and a VRT says where.
+
+    worker ──▶ out.vrt.parts/3f0c52b91d/0_0.tif
+    worker ──▶ out.vrt.parts/3f0c52b91d/0_1.tif     the calling process ──▶ out.vrt
+    …
+
+No pixel comes to the calling process: it learns the form of each part, its
+statistics and its name. The VRT is put into place last, as any other output.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from rasterio.windows import Window
+
+from rio_mucho_cli.differences import differences
+from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.outputs.encoding import Encoded
+from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
+from rio_mucho_cli.outputs.pyramid import Unmade
+from rio_mucho_cli.outputs.remote import RemoteTarget
+from rio_mucho_cli.outputs.remote_parts import RemoteFolder
+from rio_mucho_cli.outputs.target import Target, is_remote
+from rio_mucho_cli.outputs.vrt import (
+    PartFile,
+    Placed,
+    add_parts,
+    add_statistics,
+    as_text,
+    describe_whole,
+)
+
+log = logging.getLogger(__name__)
+
+
+class _OverParts:
+    """What both places of a VRT have: beside what they are, the folder of its parts."""
+
+    parts: RunFolder | RemoteFolder | None = None
+    resumes_parts = False
+
+    def settle(self) -> None:
+        """Remove what the VRT that is in its place now has no need of."""
+        if self.parts is not None:
+            self.parts.finish()
+        super().settle()  # type: ignore[misc]
+
+    def discard(self) -> None:
+        """Remove what there is, unless a later run is to go on with it."""
+        if self.parts is not None and self.resumes_parts:
+            self.parts.leave()
+        elif self.parts is not None:
+            self.parts.remove()
+        super().discard()  # type: ignore[misc]
+
+
+class MosaicTarget(_OverParts, Target):
+    """The place of a VRT on a file system, and the folder of its parts.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+    inputs : sequence of str
+    resume : bool
+        The folder of parts is made, or taken up, when it is known which run
+        it is.
+    """
+
+    def __init__(
+        self, path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool = False
+    ) -> None:
+        super().__init__(path, overwrite=overwrite, inputs=inputs)
+        self.resumes_parts = resume
+        try:
+            clean(path)
+            if not resume:
+                self.parts = RunFolder.create(path)
+        except BaseException as exc:
+            super().discard()
+            if isinstance(exc, OSError) and not isinstance(exc, OutputError):
+                raise OutputError(
+                    f"{path} cannot be written: there is no folder for its parts ({exc.strerror})"
+                ) from None
+            raise
+
+
+class RemoteMosaicTarget(_OverParts, RemoteTarget):
+    """The place of a VRT in object storage, and that of its parts."""
+
+    def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
+        super().__init__(path, overwrite=overwrite, inputs=inputs)
+        self.parts = RemoteFolder(path)
+
+
+def open_mosaic(
+    path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool
+) -> MosaicTarget | RemoteMosaicTarget:
+    """Open the place of a mosaic; see `Target`."""
+    if is_remote(path):
+        return RemoteMosaicTarget(path, overwrite=overwrite, inputs=inputs)
+    return MosaicTarget(path, overwrite=overwrite, inputs=inputs, resume=resume)
+
+
+class MosaicWriter:
+    """Collects parts, and writes the VRT over them.
+
+    Parameters
+    ----------
+    target : MosaicTarget or RemoteMosaicTarget
+    resampling : str
+        Of the parts' overviews.
+    """
+
+    def __init__(self, target: MosaicTarget | RemoteMosaicTarget, resampling: str) -> None:
+        self.target = target
+        self._resampling = resampling
+        self._parts: list[Placed] = []
+        self._root: ElementTree.Element | None = None
+        self._statistics: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def folder(self) -> RunFolder | RemoteFolder:
+        """Where the parts of this run lie."""
+        assert self.target.parts is not None
+        return self.target.parts
+
+    def open_log(
+        self,
+        fingerprint: Mapping[str, Any],
+        windows: Sequence[PlannedWindow],
+        *,
+        overwrite: bool,
+    ) -> int:
+        """Take up the folder of an earlier run, or make one; what is in it, records say.
+
+        Raises
+        ------
+        UsageError
+            If it was another run.
+        OutputError
+            If another process has it.
+        """
+        path = self.target.path
+        try:
+            self.target.parts = earlier = take_unfinished(path)
+        except BlockingIOError:
+            raise OutputError(
+                f"the parts of {path} are in use: another run writes the same output"
+            ) from None
+        differs = [] if earlier is None else differences(earlier.run or {}, fingerprint)
+        if earlier is not None and differs and not overwrite:
+            raise UsageError(
+                f"{earlier.path} is of another run: {'; '.join(differs)}; "
+                "pass --overwrite to begin anew, or give the same command as before"
+            )
+        if earlier is not None and differs:
+            log.warning("the run begins anew: %s", "; ".join(differs))
+            earlier.remove()
+        if earlier is None or differs:
+            self.target.parts = RunFolder.create(path, fingerprint)
+        return 0
+
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Have GDAL describe the whole."""
+        self._root = describe_whole(profile, metadata, self.target.path, masked=masked)
+
+    def append(self, window: Window, data: PartFile) -> None:
+        """Take note of a part that is in its place."""
+        self._parts.append(Placed(f"{self.folder.name}/{data.name}", data, window))
+
+    def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
+        """Take the statistics of all bands, as tags."""
+        if not tags:
+            log.warning("%s has no statistics: its compression changes values", self.target.path)
+        self._statistics = tags
+
+    def finish(self) -> None:
+        """Write the VRT, under its temporary name."""
+        assert self._root is not None
+        if self._statistics:
+            add_statistics(self._root, self._statistics)
+        add_parts(self._root, self._parts, self._resampling)
+        self.folder.note_old(self.target.path)
+        self.target.temporary.write_bytes(as_text(self._root))
+
+    def discard(self) -> None:
+        """Leave nothing of it, or what a later run can go on with."""
+        self.target.discard()
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Refuse: what is there of an earlier run is there part by part."""
+        raise NotImplementedError
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Do nothing: there are records of parts."""
+        return True
+
+    def unmade_overviews(self) -> Sequence[Unmade]:
+        """Return nothing: parts have their own."""
+        return ()
+
+    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+        """Refuse: nobody has been asked for it."""
+        raise NotImplementedError

@@ -1,0 +1,238 @@
+"""One part of a mosaic from start to end, in a worker: its windows, its file, its place.
+
+    work_part(key, part) ──▶ window 0 ─▶ window 1 ─▶ … ─▶ overviews, statistics ─▶ rename
+                                                               PartResult, or the MuchoError
+
+It is what the calling process does for an output that is one file, with one
+window after the other. Only what is said of the part leaves the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rio_mucho_cli.delivery import Delivery
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError
+from rio_mucho_cli.executors.serial import SerialExecutor
+from rio_mucho_cli.finishing import make_rest
+from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.ordered import Task
+from rio_mucho_cli.outputs.durable import flush, flush_folder
+from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.parts_folder import RECORD
+from rio_mucho_cli.outputs.target import publish
+from rio_mucho_cli.outputs.vrt import PartFile
+from rio_mucho_cli.outputs.writers import Writer, discarded_on_error, finish_all
+from rio_mucho_cli.part_records import Record
+from rio_mucho_cli.parts import Part
+from rio_mucho_cli.report import Failure
+from rio_mucho_cli.work.worker import (
+    Piece,
+    Result,
+    in_environment,
+    is_fatal,
+    note_progress,
+    work,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """What came of one part.
+
+    Attributes
+    ----------
+    pieces : tuple of Piece
+        One for each output, with the file in which it lies; none if nothing
+        came of any window.
+    first : (window, ij), or None
+        The window that settled the form of the pieces.
+    failed : tuple of Failure
+        Windows that are nodata because their function raised.
+    traceback : str
+        Of the first one of them.
+    said : tuple of str
+        What GDAL warned of.
+    read_seconds, call_seconds, encode_seconds, write_seconds : float
+        How long each stage took.
+    """
+
+    pieces: tuple[Piece, ...]
+    first: PlannedWindow | None = None
+    failed: tuple[Failure, ...] = ()
+    traceback: str = ""
+    said: tuple[str, ...] = ()
+    read_seconds: float = 0.0
+    call_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    write_seconds: float = 0.0
+
+    @classmethod
+    def of_records(cls, records: Sequence[Record]) -> PartResult:
+        """Take it from what an earlier run has left."""
+        pieces = tuple(record.piece for record in records if record.piece is not None)
+        return cls(pieces, records[0].first, tuple(records[0].failed))
+
+
+# Runs in this process that have ended before all of their parts were done.
+_stopped: set[str] = set()
+
+
+@contextmanager
+def stopped_on_error(key: str) -> Iterator[None]:
+    """Have parts that are being worked on in threads of this process end soon after an error."""
+    try:
+        yield
+    except BaseException:
+        _stopped.add(key)
+        raise
+
+
+def work_part(key: str, part: Part) -> PartResult | MuchoError:
+    """Work on one part, and put it into its place; return what came of it, or what went wrong.
+
+    Parameters
+    ----------
+    key : str
+        The name of the run.
+    part : Part
+        With the paths of its files.
+    """
+    started = time.perf_counter()
+    try:
+        with in_environment(key), messages() as said:
+            result = _Work(key, part).run()
+    except MuchoError as exc:
+        return exc
+    work_seconds = result.read_seconds + result.call_seconds + result.encode_seconds
+    return PartResult(
+        result.pieces,
+        result.first,
+        tuple(result.failed),
+        result.traceback,
+        tuple(dict.fromkeys(said)),
+        result.read_seconds,
+        result.call_seconds,
+        result.encode_seconds,
+        max(0.0, time.perf_counter() - started - work_seconds),
+    )
+
+
+@dataclass
+class _Work:
+    """The work on one part, and what has come of it."""
+
+    key: str
+    part: Part
+    pieces: tuple[Piece, ...] = ()
+    first: PlannedWindow | None = None
+    failed: list[Failure] = field(default_factory=list)
+    traceback: str = ""
+    read_seconds: float = 0.0
+    call_seconds: float = 0.0
+    encode_seconds: float = 0.0
+
+    def run(self) -> _Work:
+        deliveries: list[Delivery] = []
+        writers: list[Writer] = []
+        with discarded_on_error(writers):
+            for plan in self.part.outputs:
+                deliveries.append(
+                    Delivery.to(plan, overwrite=True, leaves_out=self.part.leaves_out)
+                )
+                writers.append(deliveries[-1].writer)
+            for number, planned in enumerate(self.part.windows):
+                if self.key in _stopped:
+                    raise MuchoError("the run has ended")
+                note_progress(number)
+                self._take(deliveries, planned, number)
+            note_progress(len(self.part.windows))
+            if self.first is None:
+                self._leave_out(deliveries)
+            else:
+                self._finish(deliveries)
+        return self
+
+    def _take(self, deliveries: Sequence[Delivery], planned: PlannedWindow, done: int) -> None:
+        """Work on one window, and append what came of it."""
+        window, ij = planned
+        outcome = work(self.key, planned, [plan.wanted for plan in self.part.outputs])
+        if isinstance(outcome, MuchoError):
+            if is_fatal(outcome, tolerant=self.part.tolerant):
+                if isinstance(outcome, MuchoChildError):
+                    outcome.done = done
+                raise outcome
+            assert isinstance(outcome, MuchoChildError)
+            self.traceback = self.traceback or outcome.formatted
+            self.failed.append(Failure(window, ij, str(outcome.args[0])))
+            return
+        self._count(outcome)
+        try:
+            for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
+                delivery.append(self.part.shifted(window), ij, piece)
+        except ResultError as exc:
+            raise exc.at(window, ij) from None  # it knows the window of the part only
+        if outcome.pieces and self.first is None:
+            self.first = planned
+
+    def _count(self, result: Result) -> None:
+        self.read_seconds += result.read_seconds
+        self.call_seconds += result.call_seconds
+        self.encode_seconds += result.encode_seconds
+
+    def _leave_out(self, deliveries: Sequence[Delivery]) -> None:
+        """Make no file: where a VRT has no part, it has what a file without windows has."""
+        for delivery, plan in zip(deliveries, self.part.outputs, strict=True):
+            delivery.writer.discard()
+            if self.part.records:
+                path = Path(plan.output.path)
+                new = path.with_name(f".mucho-{path.name}{RECORD}")
+                Record(None, None, self.failed).write(new)
+                new.replace(path.with_name(path.name + RECORD))
+
+    def _finish(self, deliveries: Sequence[Delivery]) -> None:
+        """Complete the files, and put them into their places with their records."""
+        started = time.perf_counter()
+        for delivery in deliveries:
+            for _ in make_rest(SerialExecutor(), self.key, 1, delivery, _nobody):
+                pass
+            delivery.describe()
+        self.encode_seconds += time.perf_counter() - started
+        finish_all([delivery.writer for delivery in deliveries])
+        self.pieces = tuple(map(_piece, deliveries))
+        if self.part.records:
+            for delivery, piece in zip(deliveries, self.pieces, strict=True):
+                file = delivery.writer.target.temporary
+                _flush(file)
+                Record(piece, self.first, self.failed).write(file.with_name(file.name + RECORD))
+        publish([delivery.writer.target for delivery in deliveries], is_last=False)
+        if self.part.records:
+            for plan in self.part.outputs:
+                flush_folder(Path(plan.output.path).parent)
+
+
+def _piece(delivery: Delivery) -> Piece:
+    """Say what a file is that is complete, and not in its place yet."""
+    assert delivery.form is not None
+    return Piece(delivery.form, PartFile.of(delivery.writer.target.temporary), delivery.statistics)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on the disk: what says that it is complete must not be there before."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flush(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _nobody(task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /) -> Any:
+    """Do nothing about workers that die: there are none beside this one."""
+    raise lost
