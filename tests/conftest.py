@@ -48,7 +48,7 @@ class Cluster:
     def __init__(self, folder, **variables):
         self.file = folder / "scheduler.json"
         self._folder = folder
-        self._variables = {**os.environ, **variables}
+        self._variables = {**os.environ, "NO_PROXY": "127.0.0.1", **variables}
         self.processes = []
         self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
         while not self.file.exists() or not self.file.stat().st_size:
