@@ -72,8 +72,8 @@ def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeyp
     open_executor = engine.open_executor
 
     @contextlib.contextmanager
-    def counting(name, jobs, key, order):
-        with open_executor(name, jobs, key, order) as executor:
+    def counting(*given):
+        with open_executor(*given) as executor:
             executor.__class__ = Counting
             yield executor
 
@@ -259,7 +259,7 @@ def test_a_dtype_that_gdal_does_not_have(job):
     [
         ({"inputs": []}, "no input"),
         ({"mode": "read"}, "mode is 'read'"),
-        ({"executor": "dask"}, "executor is 'dask'"),
+        ({"executor": "cluster"}, "executor is 'cluster'"),
         ({"jobs": 0}, "jobs is 0"),
         ({"count": 0}, "count is 0"),
         ({"function": 3}, "3 cannot be called"),

@@ -241,34 +241,36 @@ def description(path):
     return hashlib.sha256(repr([statistics, overviews]).encode()).hexdigest()
 
 
+def job_of(case, inputs, paths, **given):
+    """Return the job of a case, whose outputs go to paths by their names."""
+    names, function, mode, global_args = CASES[case]
+    return Job(
+        inputs=[str(inputs[name]) for name in names],
+        output=str(paths["out"]),
+        function=function,
+        mode=mode,
+        global_args=global_args,
+        overwrite=True,
+        also=[
+            Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
+        ],
+        **given,
+        **GIVEN.get(case, {}),
+    )
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, leftovers):
     names, function, mode, global_args = CASES[case]
     expected = whole(names, function, mode, global_args, inputs, case)
     paths = {name: tmp_path / f"{name}.tif" for name in expected}
-    also = [
-        Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
-    ]
     descriptions = set()
     for windows in WINDOWS:
         digests = set()
         for executor, jobs in WAYS:
             if executor == "processes" and (jobs, windows) not in {(2, WINDOWS[2]), (5, None)}:
                 continue  # starting processes takes most of a test's time: see the next test
-            job = Job(
-                inputs=[str(inputs[name]) for name in names],
-                output=str(paths["out"]),
-                function=function,
-                mode=mode,
-                windows=windows,
-                global_args=global_args,
-                executor=executor,
-                jobs=jobs,
-                overwrite=True,
-                also=also,
-                **GIVEN.get(case, {}),
-            )
-            run(job)
+            run(job_of(case, inputs, paths, windows=windows, executor=executor, jobs=jobs))
             for name, array in expected.items():
                 assert_equal(paths[name], array)
             contents = b"".join(path.read_bytes() for path in paths.values())
@@ -292,27 +294,10 @@ def elsewhere(cluster):
 
 @pytest.mark.parametrize("case", CASES)
 def test_workers_elsewhere_give_the_same_bytes(case, inputs, tmp_path, elsewhere, leftovers):
-    names, function, mode, global_args = CASES[case]
     paths = {name: tmp_path / f"{name}.tif" for name in ["out", *ALSO.get(case, {})]}
-    also = [
-        Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
-    ]
     digests = set()
     for where in [{"executor": "serial"}, *elsewhere]:
-        job = Job(
-            inputs=[str(inputs[name]) for name in names],
-            output=str(paths["out"]),
-            function=function,
-            mode=mode,
-            windows=Size(64, 64),
-            global_args=global_args,
-            jobs=2,
-            overwrite=True,
-            also=also,
-            **where,
-            **GIVEN.get(case, {}),
-        )
-        run(job)
+        run(job_of(case, inputs, paths, windows=Size(64, 64), jobs=2, **where))
         contents = b"".join(path.read_bytes() for path in paths.values())
         digests.add(hashlib.sha256(contents).hexdigest())
     assert len(digests) == 1
@@ -327,28 +312,12 @@ def test_mosaics_equal_the_whole_array_computation(case, inputs, tmp_path, lefto
     names, function, mode, global_args = CASES[case]
     expected = whole(names, function, mode, global_args, inputs, case)
     paths = {name: tmp_path / f"{name}.vrt" for name in expected}
-    also = [
-        Output(name=name, path=paths[name], **more) for name, more in ALSO.get(case, {}).items()
-    ]
     for windows, part_size in PARTS:
         for executor, jobs in WAYS:
             if jobs == 5 or (executor == "processes" and part_size != 128):
                 continue
-            job = Job(
-                inputs=[str(inputs[name]) for name in names],
-                output=str(paths["out"]),
-                function=function,
-                mode=mode,
-                windows=windows,
-                part_size=part_size,
-                global_args=global_args,
-                executor=executor,
-                jobs=jobs,
-                overwrite=True,
-                also=also,
-                **GIVEN.get(case, {}),
-            )
-            run(job)
+            given = {"windows": windows, "part_size": part_size, "executor": executor, "jobs": jobs}
+            run(job_of(case, inputs, paths, **given))
             for name, array in expected.items():
                 assert_equal(paths[name], array)
     assert not leftovers()

@@ -14,13 +14,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from distributed import Nanny
 from distributed.deploy.subprocess import SubprocessCluster
+
+# Seconds for workers to end.
+_PATIENCE = 5
 
 # What dask runs in the scheduler, at its start.
 _PRELOAD = """
@@ -65,7 +68,8 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="mucho-dask-", ignore_cleanup_errors=True) as folder:
         preload = Path(folder, "watch_parent.py")
         preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder))
-        with _kept_in(folder):
+        # The scheduler takes no other word for where it keeps files, and how much it says.
+        with _variables(DASK_TEMPORARY_DIRECTORY=folder, DASK_LOGGING__DISTRIBUTED="error"):
             cluster = SubprocessCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
@@ -83,25 +87,39 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
                 },
             )
         with cluster:
-            yield cluster
+            try:
+                yield cluster
+            finally:
+                _end_workers(cluster)
 
 
 @contextmanager
-def _kept_in(folder: str) -> Iterator[None]:
-    """Have processes that are started meanwhile keep there what dask keeps in files.
-
-    The scheduler takes no other word for it.
-    """
-    name = "DASK_TEMPORARY_DIRECTORY"
-    before = os.environ.get(name)
-    os.environ[name] = folder
+def _variables(**given: str) -> Iterator[None]:
+    """Set environment variables for processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _end_workers(cluster: Any) -> None:
+    """Have what looks after workers end by itself, and remove its semaphores from the system.
+
+    Closing the cluster would kill it.
+    """
+    processes = [worker.process for worker in cluster.workers.values()]
+    for process in processes:
+        with suppress(ProcessLookupError):
+            process.terminate()
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and any(each.returncode is None for each in processes):
+        time.sleep(0.05)
 
 
 def end_with(parent: int, folder: str) -> None:

@@ -9,23 +9,22 @@ from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import rasterio.shutil
-from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.outputs.plain import WithoutBlocks
+from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.target import Inner, Target, exists_error
 from rio_mucho_cli.outputs.tiff import is_whole
 
 log = logging.getLogger(__name__)
 
 
-class _Plain:
-    """What writers have in common that get arrays: no overviews of workers, and no journal."""
+class _Plain(WithoutBlocks):
+    """What writers have in common that get arrays."""
 
     @property
     def target(self) -> Any:
@@ -44,22 +43,6 @@ class _Plain:
             "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
             "that are whole blocks of it"
         )
-
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Refuse: there is no journal."""
-        raise NotImplementedError
-
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Do nothing: there is no journal."""
-        return True
-
-    def unmade_overviews(self) -> Sequence[Unmade]:
-        """Return nothing."""
-        return ()
-
-    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
-        """Refuse: nobody has been asked for it."""
-        raise NotImplementedError
 
 
 class _GdalWriter(_Plain):

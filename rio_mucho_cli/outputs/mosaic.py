@@ -20,10 +20,9 @@ from rasterio.windows import Window
 from rio_mucho_cli.differences import differences
 from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.inputs.windows import PlannedWindow
-from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
-from rio_mucho_cli.outputs.pyramid import Unmade
+from rio_mucho_cli.outputs.plain import WithoutBlocks
 from rio_mucho_cli.outputs.remote import RemoteTarget
 from rio_mucho_cli.outputs.remote_parts import RemoteFolder
 from rio_mucho_cli.outputs.target import Target, is_remote
@@ -108,7 +107,7 @@ def open_mosaic(
     return MosaicTarget(path, overwrite=overwrite, inputs=inputs, resume=resume)
 
 
-class MosaicWriter:
+class MosaicWriter(WithoutBlocks):
     """Collects parts, and writes the VRT over them.
 
     Parameters
@@ -199,19 +198,3 @@ class MosaicWriter:
     def discard(self) -> None:
         """Leave nothing of it, or what a later run can go on with."""
         self.target.discard()
-
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Refuse: what is there of an earlier run is there part by part."""
-        raise NotImplementedError
-
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Do nothing: there are records of parts."""
-        return True
-
-    def unmade_overviews(self) -> Sequence[Unmade]:
-        """Return nothing: parts have their own."""
-        return ()
-
-    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
-        """Refuse: nobody has been asked for it."""
-        raise NotImplementedError

@@ -29,6 +29,7 @@ from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.work.functions import FunctionRef
 
+SHARED_MEMORY = Path("/dev/shm")
 RIO = str(Path(sys.executable).with_name("rio"))
 
 
@@ -243,12 +244,14 @@ def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster):
     command += ["--windows", "64", "-j", "2", "--arg", f"folder={tmp_path}"]
     variables = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
+    before = set(SHARED_MEMORY.iterdir())
     given = {"cwd": tmp_path, "env": variables}
     done = subprocess.run(
         [*command, "--arg", "seconds=0"], **given, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not list((tmp_path / "tmp").iterdir())
+    assert set(SHARED_MEMORY.iterdir()) <= before
     for file in tmp_path.glob("*.pid"):
         file.unlink()
     process = subprocess.Popen([*command, "--overwrite", "--arg", "seconds=60"], **given)
