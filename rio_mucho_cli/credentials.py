@@ -11,6 +11,8 @@ from typing import Any
 _SECRETS = re.compile(
     "SECRET|TOKEN|PASS|PWD|CREDENTIAL|ACCESS_KEY|_KEY$|_SAS|BEARER|COOKIE|HEADER|CONNECTION_STRING"
 )
+# In an address, with a scheme or without: user:password@host.
+_PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
 _FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
 # Of this machine, and of no other: what they name are its files and what runs on it.
 _OF_MACHINE = re.compile("_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$")
@@ -33,5 +35,5 @@ def secrets_among(options: Mapping[str, Any]) -> list[str]:
     return sorted(
         name
         for name, value in options.items()
-        if _SECRETS.search(name.upper()) or re.search("://[^/]*@", str(value))
+        if _SECRETS.search(name.upper()) or _PASSWORD.search(str(value))
     )

@@ -86,16 +86,19 @@ class Retries:
     def _again(
         self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
     ) -> Any:
-        deaths = _times(lost)
+        deaths, is_alone = _times(lost), not self._most
         while True:
             if lost is not None:
                 died = _described(lost, task.about, deaths, alone=1 < deaths > self._most)
-                if deaths > self._most or not getattr(lost, "started", False):
+                # dask counts what else a worker was lost with, too.
+                is_sure = deaths > self._most and (is_alone or _times(lost) == 1)
+                if is_sure or not getattr(lost, "started", False):
                     raise died
                 log.warning("%s; it is done again", died)
                 self.count += 1
-                if deaths == self._most:
+                if deaths >= self._most:
                     wait(others)
+                    is_alone = True
             try:
                 return task.submit(self._executor).result()
             except BrokenExecutor as exc:

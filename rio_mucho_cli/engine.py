@@ -109,7 +109,7 @@ class _Run:
         try:
             if run is None or not is_done(self.job, run):
                 self._run(plan, run)
-        except KeyboardInterrupt:
+        except interrupts.INTERRUPTS:
             if not self.committed:
                 raise  # else the output is there: it came too late
         return Report(

@@ -38,7 +38,9 @@ from rio_mucho_cli.work.worker import (
     Result,
     in_environment,
     is_fatal,
+    is_stopped,
     note_progress,
+    stop,
     work,
 )
 
@@ -81,17 +83,13 @@ class PartResult:
         return cls(pieces, records[0].first, tuple(records[0].failed))
 
 
-# Runs in this process that have ended before all of their parts were done.
-_stopped: set[str] = set()
-
-
 @contextmanager
 def stopped_on_error(key: str) -> Iterator[None]:
     """Have parts that are being worked on in threads of this process end soon after an error."""
     try:
         yield
     except BaseException:
-        _stopped.add(key)
+        stop(key)
         raise
 
 
@@ -149,8 +147,7 @@ class _Work:
                 )
                 writers.append(deliveries[-1].writer)
             for number, planned in enumerate(self.part.windows):
-                if self.key in _stopped:
-                    raise MuchoError("the run has ended")
+                self._check()
                 note_progress(number)
                 self._take(deliveries, planned, number)
             note_progress(len(self.part.windows))
@@ -159,6 +156,10 @@ class _Work:
             else:
                 self._finish(deliveries)
         return self
+
+    def _check(self) -> None:
+        if is_stopped(self.key):
+            raise MuchoError("the run has ended")
 
     def _take(self, deliveries: Sequence[Delivery], planned: PlannedWindow, done: int) -> None:
         """Work on one window, and append what came of it."""
@@ -212,6 +213,7 @@ class _Work:
                 file = delivery.writer.target.temporary
                 _flush(file)
                 Record(piece, self.first, self.failed).write(file.with_name(file.name + RECORD))
+        self._check()
         publish([delivery.writer.target for delivery in deliveries], is_last=False)
         if self.part.records:
             for plan in self.part.outputs:

@@ -45,8 +45,9 @@ def test_what_is_no_secret():
     assert secrets_among(options) == []
 
 
-def test_a_password_in_an_address_is_one():
-    assert secrets_among({"GDAL_HTTP_PROXY": "http://me:word@proxy:80"}) == ["GDAL_HTTP_PROXY"]
+@pytest.mark.parametrize("address", ["http://me:word@proxy:80", "me:word@proxy:80"])
+def test_a_password_in_an_address_is_one(address):
+    assert secrets_among({"GDAL_HTTP_PROXY": address}) == ["GDAL_HTTP_PROXY"]
 
 
 def test_variables_that_mean_something_elsewhere(monkeypatch):

@@ -1,5 +1,6 @@
 """Mosaics: a VRT over parts that workers have put into their places."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -22,9 +23,11 @@ from rio_mucho_cli import (
     UsageError,
     WindowsError,
     WorkerDiedError,
+    engine,
     run,
 )
 from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.interrupts import Terminated
 from rio_mucho_cli.outputs.parts_folder import clean
 from rio_mucho_cli.progress import RunStarted, WindowDone
 
@@ -550,3 +553,24 @@ def test_few_parts_are_few_jobs(job, caplog):
     report = run(job(part_size=256, executor="threads", jobs=4))
     assert report.jobs == 2
     assert "only 2 of 4 jobs have work" in caplog.text
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, Terminated(15), RuntimeError])
+def test_what_comes_after_the_end_leaves_the_mosaic_whole(
+    job, source, parts, read, tmp_path, monkeypatch, resume, raised
+):
+    """While workers end, all is in its place already."""
+    open_executor = engine.open_executor
+
+    @contextlib.contextmanager
+    def raising(*args):
+        with open_executor(*args) as executor:
+            yield executor
+        raise raised
+
+    monkeypatch.setattr(engine, "open_executor", raising)
+    with contextlib.suppress(RuntimeError):
+        run(job(resume=resume, executor="threads", jobs=2))
+    assert len(parts()) == 6
+    np.testing.assert_array_equal(read(tmp_path / "out.vrt"), read(source) + 1)

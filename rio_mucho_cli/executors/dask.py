@@ -20,13 +20,15 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotDone
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ from rio_mucho_cli.executors.local_cluster import local_cluster
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.work.pickling import home_of
+from rio_mucho_cli.work.worker import stop
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +99,7 @@ class DaskExecutor(Executor):
     ) -> None:
         self._patience = patience
         self._client = client
+        self._address = client.scheduler.address
         self._key = key
         self._name = f"{name}-{key}"
         self._number = 0
@@ -109,18 +114,20 @@ class DaskExecutor(Executor):
         self._complained = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit a call; its result is fetched when it is asked for."""
+        """Submit a call; its result is fetched when it is asked for.
+
+        Raises
+        ------
+        WorkersLostError
+            If the scheduler has gone.
+        """
         self._number += 1
-        remote = self._client.submit(
-            _call,
-            self._key,
-            self._order,
-            fn,
-            *args,
-            key=(self._name, self._number),
-            pure=False,
-            **kwargs,
-        )
+        name = (self._name, self._number)
+        call = _call, self._key, self._order, fn, *args
+        try:
+            remote = self._client.submit(*call, key=name, pure=False, **kwargs)
+        except Exception:
+            raise _disconnected() from None
         future = _Result(self, remote)
         self._waiting.append(future)
         remote.add_done_callback(future.settle)
@@ -132,20 +139,27 @@ class DaskExecutor(Executor):
 
     def fetch(self, result: _Result) -> Any:
         """Fetch a result that is done, and begin to fetch those that come next."""
-        while self._waiting and self._waiting[0].is_taken:
-            self._waiting.popleft()
-        for future in [result, *list(self._waiting)[: _AHEAD + 1]]:
-            if future.done() and future.fetched is None and future.exception() is None:
+        self.forget_taken()
+        for future in [result, *islice(self._waiting, _AHEAD + 1)]:
+            is_wanted = future is result or not future.is_taken
+            if is_wanted and future.done() and not (future.fetched or future.exception()):
                 future.fetched = self._fetching.submit(future.remote.result)
         assert result.fetched is not None
-        result.is_taken = True
         fetched, result.fetched = result.fetched, None
         try:
+            while not fetched.done():
+                wait([fetched], _INTERVAL)
+                self.complain()
             return fetched.result()
         except Exception as exc:
             raise _translated(exc) from None
         finally:
             result.remote.release()
+
+    def forget_taken(self) -> None:
+        """Keep nothing of calls whose results, or errors, have been taken."""
+        while self._waiting and self._waiting[0].is_taken:
+            self._waiting.popleft()
 
     def complain(self) -> None:
         """Say so, once, if there is nobody to work for long."""
@@ -153,11 +167,13 @@ class DaskExecutor(Executor):
             self._lonely, self._complained = time.monotonic(), False
         elif not self._complained and time.monotonic() - self._lonely > self._patience:
             self._complained = True
-            address = self._client.scheduler.address
-            log.warning("the cluster at %s has no workers: waiting for some to join", address)
+            log.warning("the cluster at %s has no workers: waiting for some to join", self._address)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Give up what is not done."""
+        """Give up what is not done; parts of mosaics that are being worked on are not completed."""
+        if cancel_futures:
+            with suppress(Exception):
+                self._client.run(stop, self._key, on_error="ignore")
         self._fetching.shutdown(wait=False, cancel_futures=True)
         with suppress(Exception):
             self._client.cancel([each.remote for each in self._waiting])
@@ -168,7 +184,9 @@ class DaskExecutor(Executor):
     def _count_threads(self) -> int:
         if time.monotonic() - self._looked > _INTERVAL:
             self._looked = time.monotonic()
-            self._threads = sum(self._client.nthreads().values())
+            # Without a scheduler there is no answer, and calls end with that.
+            with suppress(Exception):
+                self._threads = sum(self._client.nthreads().values())
         return self._threads
 
 
@@ -186,25 +204,23 @@ class _Result(Future[Any]):
         """Take note that the call has come to an end."""
         if self.done():
             return
-        if remote.status == "finished":
+        if remote.status in {"finished", "lost", "pending"}:
+            # What was lost since is computed again while it is being fetched.
             self.set_result(None)
         elif remote.status == "error":
             self.set_exception(_translated(remote.exception()))
         else:
-            self.set_exception(
-                WorkersLostError("the connection to dask's scheduler was lost", started=False)
-            )
+            self.set_exception(_disconnected())
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the result, and bring it here. That can be done once."""
-        while timeout is None:
-            try:
-                super().result(_INTERVAL)
-                break
-            except NotDone:
-                self._executor.complain()
-        else:
-            super().result(timeout)
+        while timeout is None and not self.done():
+            with suppress(NotDone):
+                super().exception(_INTERVAL)
+            self._executor.complain()
+        self.exception(timeout)
+        self.is_taken = True
+        super().result()
         return self._executor.fetch(self)
 
 
@@ -215,6 +231,10 @@ def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs:
         if isinstance(outcome, InputError | UsageError):
             outcome.args = (f"{outcome.args[0]} (on the worker {get_worker().address})",)
     return made
+
+
+def _disconnected() -> WorkersLostError:
+    return WorkersLostError("the connection to dask's scheduler was lost", started=False)
 
 
 def _translated(exc: BaseException) -> BaseException:
@@ -312,18 +332,29 @@ def _connected(address: Any) -> Iterator[Any]:
             timeout=_PATIENCE,
             name="rio-mucho",
             set_as_default=False,
-            direct_to_workers=True,
         )
     except Exception as exc:  # of whatever is there instead
         raise MuchoError(
             f"no dask scheduler answers at {address} ({one_line(exc)}): start one with dask "
             "scheduler, or give the address that it printed"
         ) from None
+    workers = islice(client.scheduler_info()["workers"], _AHEAD)
+    client.direct_to_workers = all(map(_is_reachable, workers))
     try:
         yield client
     finally:
         with suppress(Exception):
             client.close(timeout=_PATIENCE)
+
+
+def _is_reachable(address: str) -> bool:
+    """Whether results can be had from a worker itself, and need not go through the scheduler."""
+    try:
+        host, port = parse_host_port(address.partition("://")[2])
+        socket.create_connection((host, port), _INTERVAL).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _knock(address: str) -> None:
@@ -368,7 +399,10 @@ def _sendable(env: dict[str, Any], client: Any) -> dict[str, Any]:
 def _for_others(order: Order) -> bytes:
     """Pickle an order for processes with another current folder, or another disk."""
     function, near = order.function, None
-    if isinstance(function, FunctionRef) and function.is_file:
+    if not isinstance(function, FunctionRef):
+        module = sys.modules.get(getattr(function, "__module__", ""))
+        near = None if module is None else home_of(module)
+    elif function.is_file:
         near = str(function.path.parent)
         function = function.load()
     inputs = [replace(each, path=_absolute(each.path)) for each in order.reading.inputs]

@@ -46,9 +46,13 @@ class _OverParts:
 
     def settle(self) -> None:
         """Remove what the VRT that is in its place now has no need of."""
-        if self.parts is not None:
-            self.parts.finish()
-        super().settle()  # type: ignore[misc]
+        # Whatever happens from here on, the parts are no longer to be discarded.
+        parts, self.parts = self.parts, None
+        try:
+            if parts is not None:
+                parts.finish()
+        finally:
+            super().settle()  # type: ignore[misc]
 
     def discard(self) -> None:
         """Remove what there is, unless a later run is to go on with it."""

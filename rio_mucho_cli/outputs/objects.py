@@ -221,8 +221,10 @@ def _start(path: str) -> bytes:
 def _send(path: str, upload: bytes | None, descriptor: int, size: int, tags: list[bytes]) -> None:
     """Send a file in parts, and note the tag that the store gives to each."""
     part = max(PART, -(-size // _MOST_PARTS))
-    # A private mapping is one that ctypes may point into; nothing is written.
-    with mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY) as data:
+    # A private mapping is one that ctypes may point into; nothing is written. After
+    # a signal something may still do so: then it goes with that, and is not closed.
+    data = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+    try:
         for number, begin in enumerate(range(0, size, part), 1):
             length = min(part, size - begin)
             piece = (ctypes.c_char * length).from_buffer(data, begin)
@@ -232,10 +234,13 @@ def _send(path: str, upload: bytes | None, descriptor: int, size: int, tags: lis
                     _name(path), upload, number, begin, piece, length, None
                 )
             )
-            del piece  # or the mapping could not be closed
+            del piece
             if tag is None:
                 raise OutputError(f"{path} cannot be written: {_said()}")
             tags.append(tag)
+    finally:
+        with suppress(BufferError):
+            data.close()
 
 
 @_credentialed

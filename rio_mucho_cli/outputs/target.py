@@ -289,7 +289,9 @@ def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
         for target in targets:
-            target.settle()
+            # All is in its place; what cannot be removed stays.
+            with suppress(OSError):
+                target.settle()
 
 
 def partial_folder(path: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -76,7 +77,9 @@ class _Pickler(cloudpickle.Pickler):
     def _can_import(self, module: ModuleType) -> bool:
         name = module.__name__
         if name not in self._importable:
-            self._importable[name] = not _is_in(module, self._near) and _importable(module)
+            self._importable[name] = (
+                self._near is None or home_of(module) != self._near
+            ) and _importable(module)
         return self._importable[name]
 
 
@@ -96,14 +99,25 @@ def _code(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str) -
     return make(*args).replace(co_filename=filename)
 
 
-def _is_in(module: ModuleType, folder: str | None) -> bool:
-    """Whether a module, or the outermost package that it is in, lies in a folder."""
-    outermost = sys.modules.get(module.__name__.partition(".")[0], module)
-    file = getattr(outermost, "__file__", None)
-    if folder is None or file is None:
-        return False
-    place = Path(file).resolve()
-    return str((place.parent if place.name == "__init__.py" else place).parent) == folder
+def home_of(module: ModuleType) -> str | None:
+    """Return the folder in which a module, or the outermost package that it is in, lies.
+
+    None for what is installed, and for this package: others have it as well.
+    """
+    name = module.__name__.partition(".")[0]
+    outermost = sys.modules.get(name, module)
+    place = getattr(outermost, "__file__", None) or next(
+        iter(getattr(outermost, "__path__", ())), None
+    )
+    if place is None or name == __name__.partition(".")[0]:
+        return None
+    path = Path(place).resolve()
+    folder = (path.parent if path.name == "__init__.py" else path).parent
+    is_installed = any(
+        folder.is_relative_to(Path(sysconfig.get_path(key)).resolve())
+        for key in ("stdlib", "purelib", "platlib")
+    )
+    return None if is_installed else str(folder)
 
 
 def _importable(module: ModuleType) -> bool:

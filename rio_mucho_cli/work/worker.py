@@ -296,6 +296,20 @@ def note_progress_with(note: Callable[[int], Any]) -> None:
     _note_progress = note
 
 
+# Runs that have ended before all was done, while this process worked for them.
+_stopped: set[str] = set()
+
+
+def stop(key: str) -> None:
+    """Have what takes long, and is being done in this process for a run, end soon."""
+    _stopped.add(key)
+
+
+def is_stopped(key: str) -> bool:
+    """Whether nobody waits for what is done for a run."""
+    return key in _stopped
+
+
 def dismiss(key: str) -> None:
     """Close what the workers of a run, in this process, have open."""
     _orders.pop(key, None)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rasterio
+from distributed.scheduler import KilledWorker
 
 from rio_mucho_cli import (
     FunctionNotFoundError,
@@ -24,7 +25,7 @@ from rio_mucho_cli import (
     run,
 )
 from rio_mucho_cli.executors import introductions
-from rio_mucho_cli.executors.dask import _sendable
+from rio_mucho_cli.executors.dask import DaskExecutor, WorkersLostError, _sendable
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.work.functions import FunctionRef
@@ -267,6 +268,61 @@ def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster):
         time.sleep(0.1)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert not list((tmp_path / "tmp").iterdir())
+
+
+class Remote:
+    """A future of dask's that was finished, and lost before anybody looked."""
+
+    def __init__(self, status):
+        self.status = status
+        self.released = False
+
+    def add_done_callback(self, callback):
+        callback(self)
+
+    def result(self):
+        return "computed again"
+
+    def exception(self):
+        return KilledWorker("a call", SimpleNamespace(address="tcp://10.0.0.1:1"), 3)
+
+    def release(self):
+        self.released = True
+
+
+@pytest.fixture
+def executor():
+    statuses = []
+
+    def submit(*args, **kwargs):
+        return Remote(statuses.pop(0) if statuses else "finished")
+
+    client = SimpleNamespace(
+        submit=submit, nthreads=lambda: {"a": 2}, scheduler=SimpleNamespace(address="tcp://a:1")
+    )
+    made = DaskExecutor(client, "key", b"", "name")
+    made.statuses = statuses
+    return made
+
+
+def test_a_result_that_was_lost_is_waited_for(executor):
+    executor.statuses += ["lost", "pending"]
+    assert [executor.submit(int).result() for _ in range(2)] == ["computed again"] * 2
+
+
+def test_nothing_stays_of_calls_that_were_given_up(executor):
+    executor.statuses += ["finished", "error"]
+    futures = [executor.submit(int) for _ in range(20)]
+    for number, future in enumerate(futures):
+        if number == 1:
+            with pytest.raises(WorkersLostError, match="4 workers were lost with it"):
+                future.result()
+        else:
+            assert future.result() == "computed again"
+            assert future.remote.released
+            assert future.fetched is None
+    executor.forget_taken()
+    assert not executor._waiting
 
 
 def client_of(address, answers=None):

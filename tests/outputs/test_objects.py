@@ -1,6 +1,7 @@
 """Objects of a real S3 server: made of files, found, removed, by GDAL alone."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -138,3 +139,18 @@ def test_an_empty_file_is_no_output(bucket, tmp_path):
 )
 def test_paths_of_objects_are_known(path, expected):
     assert objects.is_object(path) == expected
+
+
+def test_a_signal_while_a_part_is_sent_is_what_is_raised(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_bytes(b"abc")
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    gdal = SimpleNamespace(
+        VSIErrorReset=bool, CPLErrorReset=bool, VSIMultipartUploadAddPart=interrupt
+    )
+    monkeypatch.setattr(objects, "_gdal", lambda: gdal)
+    with file.open("rb") as opened, pytest.raises(KeyboardInterrupt):
+        objects._send.__wrapped__("s3://bucket/file", b"id", opened.fileno(), 3, [])
