@@ -171,16 +171,16 @@ def _resident() -> float:
 
 LOADS = [
     # One window in each task, because each takes long.
-    Load(64, 2000, 0.1, 40),
-    Load(1024, 1000, 0.1, 40),
+    Load(64, 1600, 0.1, 40),
+    Load(1024, 900, 0.1, 40),
     Load(2048, 400, 0.1, 40),
     # Many windows in each task.
     Load(64, 100_000, 0.0, 2),
-    # More and more workers, of whom each returns a megabyte a second.
-    Load(1024, 300, 1.0, 10),
-    Load(1024, 1500, 1.0, 100),
-    Load(1024, 3000, 1.0, 400),
-    Load(64, 20_000, 1.0, 1000),
+    # More and more workers, of whom each returns a window a second.
+    Load(1024, 100, 1.0, 10),
+    Load(1024, 900, 1.0, 100),
+    Load(1024, 2500, 1.0, 400),
+    Load(64, 10_000, 1.0, 1000),
 ]
 
 
