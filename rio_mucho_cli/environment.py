@@ -46,6 +46,16 @@ def capture() -> dict[str, Any]:
     return dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
 
 
+def not_set(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of GDAL's options that the user has set neither in an Env nor as variables."""
+    given = capture()
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in os.environ and name not in given
+    }
+
+
 @contextmanager
 def entered(options: Mapping[str, Any]) -> Iterator[None]:
     """Set GDAL options, captured elsewhere, for this thread.
@@ -69,13 +79,7 @@ def patient_with_servers() -> Iterator[None]:
     GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, which is 0
     without this, is about HTTP 429, 500, 502, 503, 504 and lost connections.
     """
-    options = capture()
-    missing = {
-        name: value
-        for name, value in _PATIENCE.items()
-        if name not in os.environ and name not in options
-    }
-    with entered(missing):
+    with entered(not_set(_PATIENCE)):
         yield
 
 
@@ -167,7 +171,7 @@ def cache_held(size: int) -> Iterator[None]:
     blocks that are read once.
     """
     before = get_gdal_config("GDAL_CACHEMAX")
-    if "GDAL_CACHEMAX" in os.environ or "GDAL_CACHEMAX" in capture() or size >= before:
+    if size >= before or not not_set({"GDAL_CACHEMAX": size}):
         yield
         return
     set_gdal_config("GDAL_CACHEMAX", size)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,12 +20,14 @@ from typing import Any
 from distributed import Nanny
 from distributed.deploy.subprocess import SubprocessCluster
 
+from rio_mucho_cli.executors.parent import end_with
+
 # Seconds for workers to end.
 _PATIENCE = 5
 
 # What dask runs in the scheduler, at its start.
 _PRELOAD = """
-from rio_mucho_cli.executors.local_cluster import end_with
+from rio_mucho_cli.executors.parent import end_with
 end_with({parent}, {folder!r})
 """
 
@@ -120,15 +120,3 @@ def _end_workers(cluster: Any) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and any(each.returncode is None for each in processes):
         time.sleep(0.05)
-
-
-def end_with(parent: int, folder: str) -> None:
-    """End this process when its parent has ended, and remove a folder."""
-    threading.Thread(target=_watch, args=(parent, folder), daemon=True).start()
-
-
-def _watch(parent: int, folder: str) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    shutil.rmtree(folder, ignore_errors=True)
-    os._exit(1)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import signal
 import socket
-import threading
-import time
 import warnings
 from contextlib import suppress
 from functools import partial
@@ -15,6 +12,7 @@ from functools import partial
 from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli.executors.channel import Channel, Packed, pack
+from rio_mucho_cli.executors.parent import end_with
 from rio_mucho_cli.executors.process import note
 from rio_mucho_cli.work.worker import begin, note_progress_with
 
@@ -43,7 +41,7 @@ def start_worker(key: str, packed: bytes, parent: int) -> None:
     """Prepare a new worker process: it runs before any window."""
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     _be_killed_with_parent()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with(parent)  # elsewhere than on Linux, or if it has ended already, nothing else does
     begin(key, packed)
 
 
@@ -57,13 +55,3 @@ def _be_killed_with_parent() -> None:
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, in whatever way.
-
-    Elsewhere than on Linux, or if it has ended already, nothing else does.
-    """
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

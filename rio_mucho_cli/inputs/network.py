@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import rasterio
 from rasterio._path import _parse_path, _vsi_path
 
-from rio_mucho_cli.environment import capture
+from rio_mucho_cli.environment import not_set
 
 # GDAL's page on its virtual file systems lists them. With ?, & and _streaming, too.
 _SYSTEMS = tuple(
@@ -48,11 +48,5 @@ def opening(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iter
     if not is_on_network(path) or looks_beside:
         yield
         return
-    given = capture()
-    missing = {
-        name: value
-        for name, value in OPENING.items()
-        if name not in os.environ and name not in given
-    }
-    with rasterio.Env(**missing):
+    with rasterio.Env(**not_set(OPENING)):
         yield
