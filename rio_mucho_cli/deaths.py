@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 from rio_mucho_cli.errors import WorkerDiedError
+from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.executors.process import NotReadyError
 from rio_mucho_cli.executors.processes import ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
@@ -65,11 +66,12 @@ class Retries:
         if task.function is not work_all:
             return self._again(task, lost, others)
         key, batch = task.arguments
-        if not getattr(lost, "started", False):
-            raise _described(lost, batch, 1, alone=False)
-        guilty = getattr(lost, "progress", 0 if len(batch) == 1 else None)
+        known = LostError.of(lost)
+        died = _described(known, batch, 1, alone=False)
+        if not known.started:
+            raise died
+        guilty = 0 if len(batch) == 1 else known.progress
         if guilty is None:
-            died = _described(lost, batch, 1, alone=False)
             log.warning("%s; they are done again, one by one", died)
             self.count += 1
         else:
@@ -86,13 +88,15 @@ class Retries:
     def _again(
         self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
     ) -> Any:
-        deaths, is_alone = _times(lost), not self._most
+        known = None if lost is None else LostError.of(lost)
+        deaths, is_alone = 0, not self._most
         while True:
-            if lost is not None:
-                died = _described(lost, task.about, deaths, alone=1 < deaths > self._most)
+            if known is not None:
+                deaths += known.times
+                died = _described(known, task.about, deaths, alone=1 < deaths > self._most)
                 # dask counts what else a worker was lost with, too.
-                is_sure = deaths > self._most and (is_alone or _times(lost) == 1)
-                if is_sure or not getattr(lost, "started", False):
+                is_sure = deaths > self._most and (is_alone or known.times == 1)
+                if is_sure or not known.started:
                     raise died
                 log.warning("%s; it is done again", died)
                 self.count += 1
@@ -102,15 +106,10 @@ class Retries:
             try:
                 return task.submit(self._executor).result()
             except BrokenExecutor as exc:
-                lost, deaths = exc, deaths + _times(exc)
+                known = LostError.of(exc)
 
 
-def _times(lost: BrokenExecutor | None) -> int:
-    """Return how many workers were lost; dask itself makes a call again."""
-    return 0 if lost is None else getattr(lost, "times", 1)
-
-
-def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
+def _described(lost: LostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
     if isinstance(lost, NotReadyError):
         return WorkerDiedError(str(lost))
@@ -129,16 +128,16 @@ def _described(lost: BrokenExecutor, about: Any, times: int, *, alone: bool) -> 
             how += f", at {lost.peak // MB} MB of memory,"
         if times > 1:
             often = f", {times} times{', at last with no other beside it' if alone else ''}"
-    planned = _window_of(about, getattr(lost, "progress", None))
+    planned = _window_of(about, lost.progress)
     if isinstance(about, Part) and planned is None:
         what = describe(about.window).replace("window", "the part of", 1)
-        doing = "completed" if hasattr(lost, "progress") else "worked on"
+        doing = "worked on" if lost.progress is None else "completed"
         return WorkerDiedError(f"a worker process {how} while it {doing} {what}{often}: {why}")
     if planned is None:
         return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
     window, ij = planned
     place = f"{describe(window)} (ij {ij})"
-    if isinstance(about, list) and len(about) > 1 and not hasattr(lost, "progress"):
+    if isinstance(about, list) and len(about) > 1 and lost.progress is None:
         place = f"one of {len(about)} windows, the first of them {place}"
     error = WorkerDiedError(f"a worker process {how} while it worked on {place}{often}: {why}")
     error.at(window, ij)

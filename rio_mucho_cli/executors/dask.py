@@ -24,7 +24,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotDone
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -42,6 +42,7 @@ from rio_mucho_cli.errors import InputError, MuchoError, UsageError, one_line
 from rio_mucho_cli.executors.carrying import carried, forget
 from rio_mucho_cli.executors.introductions import check_workers
 from rio_mucho_cli.executors.local_cluster import local_cluster
+from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.order import Order
@@ -59,23 +60,6 @@ _LONG = 10
 _LONG_TO_START = 60
 # How many results are fetched before their turn.
 _AHEAD = 4
-
-
-class WorkersLostError(BrokenExecutor):
-    """A call was given up, because no worker survived it.
-
-    Attributes
-    ----------
-    started : bool
-        Whether the call may be submitted again.
-    times : int
-        How many workers were lost with it.
-    """
-
-    def __init__(self, message: str, *, started: bool, times: int = 1) -> None:
-        super().__init__(message)
-        self.started = started
-        self.times = times
 
 
 class DaskExecutor(Executor):
@@ -118,7 +102,7 @@ class DaskExecutor(Executor):
 
         Raises
         ------
-        WorkersLostError
+        LostError
             If the scheduler has gone.
         """
         self._number += 1
@@ -233,15 +217,15 @@ def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs:
     return made
 
 
-def _disconnected() -> WorkersLostError:
-    return WorkersLostError("the connection to dask's scheduler was lost", started=False)
+def _disconnected() -> LostError:
+    return LostError("the connection to dask's scheduler was lost", started=False)
 
 
 def _translated(exc: BaseException) -> BaseException:
     """Return what the engine takes for a worker that was lost, where it is that."""
     if isinstance(exc, KilledWorker):
         times = exc.allowed_failures + 1
-        return WorkersLostError(
+        return LostError(
             f"{times} workers were lost with it, the last one {exc.last_worker.address}: its "
             "memory may have run out, or native code that the function calls has crashed, which "
             "the worker's log says",

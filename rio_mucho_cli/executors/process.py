@@ -19,12 +19,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rio_mucho_cli.executors.channel import Channel, Packed, unnamed_file
+from rio_mucho_cli.executors.lost import LostError
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -35,13 +35,14 @@ NOT_BEGUN = -1
 """The progress of a call that the process has not taken up."""
 
 
-class NotReadyError(BrokenExecutor):
+class NotReadyError(LostError):
     """A worker process lacks something that it needs before all calls."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(
             f"a worker process could not get ready ({type(cause).__name__}: {cause}): "
-            "use fewer jobs, or the executor threads"
+            "use fewer jobs, or the executor threads",
+            started=False,
         )
 
 

@@ -25,7 +25,8 @@ from rio_mucho_cli import (
     run,
 )
 from rio_mucho_cli.executors import introductions
-from rio_mucho_cli.executors.dask import DaskExecutor, WorkersLostError, _sendable
+from rio_mucho_cli.executors.dask import DaskExecutor, _sendable
+from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.work.functions import FunctionRef
@@ -315,7 +316,7 @@ def test_nothing_stays_of_calls_that_were_given_up(executor):
     futures = [executor.submit(int) for _ in range(20)]
     for number, future in enumerate(futures):
         if number == 1:
-            with pytest.raises(WorkersLostError, match="4 workers were lost with it"):
+            with pytest.raises(LostError, match="4 workers were lost with it"):
                 future.result()
         else:
             assert future.result() == "computed again"
