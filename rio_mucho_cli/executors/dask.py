@@ -15,11 +15,8 @@ several workers did not survive.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import os
-import socket
 import sys
 import time
 from collections import deque
@@ -33,13 +30,13 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Security, get_worker, rpc
-from distributed.comm.addressing import parse_host_port
+from distributed import get_worker
 from distributed.scheduler import KilledWorker
 
 from rio_mucho_cli import credentials, environment
 from rio_mucho_cli.errors import InputError, MuchoError, UsageError, one_line
 from rio_mucho_cli.executors.carrying import carried, forget
+from rio_mucho_cli.executors.connection import address_of, connected, quiet, sendable
 from rio_mucho_cli.executors.introductions import check_workers
 from rio_mucho_cli.executors.local_cluster import local_cluster
 from rio_mucho_cli.executors.lost import LostError
@@ -51,8 +48,6 @@ from rio_mucho_cli.work.worker import stop
 
 log = logging.getLogger(__name__)
 
-# Seconds to connect to a scheduler.
-_PATIENCE = 8
 # Seconds between two looks at how many workers there are.
 _INTERVAL = 2
 # Seconds without any before it is said: of a cluster that runs, and of one that is being started.
@@ -260,13 +255,13 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
     """
     env = environment.capture()
     with ExitStack() as stack:
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
         if scheduler is None:
             cluster = stack.enter_context(local_cluster(jobs, environment.process_variables(env)))
-            client = stack.enter_context(_connected(cluster))
+            client = stack.enter_context(connected(cluster))
         else:
-            client = stack.enter_context(_connected(_where(scheduler)))
-            env = _sendable({**credentials.in_variables(), **env}, client)
+            client = stack.enter_context(connected(address_of(scheduler)))
+            env = sendable({**credentials.in_variables(), **env}, client)
         packed, name = _for_others(replace(order, env=env)), _name_of(order.function)
         patience = _LONG_TO_START
         if scheduler is not None:
@@ -279,105 +274,6 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to oneself what dask says of workers that come and go: what matters is said here."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(max(before, logging.ERROR))
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _where(scheduler: str) -> str:
-    """Return the address of a scheduler."""
-    if "://" in scheduler:
-        return scheduler
-    try:
-        return str(json.loads(Path(scheduler).read_text())["address"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"the scheduler {scheduler} is neither an address, such as tcp://host:8786, nor a file "
-            "that dask scheduler --scheduler-file has written"
-        ) from None
-
-
-@contextmanager
-def _connected(address: Any) -> Iterator[Any]:
-    try:
-        if isinstance(address, str):
-            _knock(address)
-        client = Client(
-            address,
-            timeout=_PATIENCE,
-            name="rio-mucho",
-            set_as_default=False,
-        )
-    except Exception as exc:  # of whatever is there instead
-        raise MuchoError(
-            f"no dask scheduler answers at {address} ({one_line(exc)}): start one with dask "
-            "scheduler, or give the address that it printed"
-        ) from None
-    workers = islice(client.scheduler_info()["workers"], _AHEAD)
-    client.direct_to_workers = all(map(_is_reachable, workers))
-    try:
-        yield client
-    finally:
-        with suppress(Exception):
-            client.close(timeout=_PATIENCE)
-
-
-def _is_reachable(address: str) -> bool:
-    """Whether results can be had from a worker itself, and need not go through the scheduler."""
-    try:
-        host, port = parse_host_port(address.partition("://")[2])
-        socket.create_connection((host, port), _INTERVAL).close()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _knock(address: str) -> None:
-    """Raise an exception where no scheduler listens.
-
-    A Client would try where the connection is refused, and does not let go of
-    what does not answer it as a scheduler does.
-    """
-    scheme, _, place = address.partition("://")
-    if scheme in {"tcp", "tls"}:
-        host, port = parse_host_port(place)
-        socket.create_connection((host, port), _PATIENCE / 2).close()
-
-    async def ask() -> Any:
-        arguments = Security().get_connection_args("client")
-        async with rpc(address, timeout=_PATIENCE / 2, connection_args=arguments) as scheduler:
-            return await asyncio.wait_for(scheduler.identity(), _PATIENCE / 2)
-
-    with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs
-        kind = thread.submit(asyncio.run, ask()).result()["type"]
-    if kind != "Scheduler":
-        raise ValueError(f"there is a {kind}")
-
-
-def _sendable(env: dict[str, Any], client: Any) -> dict[str, Any]:
-    """Leave out secrets if somebody could read them on their way."""
-    address = client.scheduler_info()["address"]
-    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
-    if address.startswith(("tls://", "wss://", "inproc://")) or host in {"127.0.0.1", "::1"}:
-        return env
-    withheld = credentials.secrets_among(env)
-    if withheld:
-        log.warning(
-            "%s not sent to the workers, because the connection to %s is not encrypted: give the "
-            "workers credentials of their own, or use a scheduler at a tls:// address",
-            ", ".join(withheld) + (" is" if len(withheld) == 1 else " are"),
-            address,
-        )
-    return {name: value for name, value in env.items() if name not in withheld}
 
 
 def _for_others(order: Order) -> bytes:

@@ -25,7 +25,8 @@ from rio_mucho_cli import (
     run,
 )
 from rio_mucho_cli.executors import introductions
-from rio_mucho_cli.executors.dask import DaskExecutor, _sendable
+from rio_mucho_cli.executors.connection import sendable
+from rio_mucho_cli.executors.dask import DaskExecutor
 from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
@@ -340,13 +341,13 @@ SECRETS = {"AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu", "GDAL_HTTP_USERPWD"
     "address", ["tls://10.0.0.1:8786", "tcp://127.0.0.1:8786", "tcp://[::1]:8786", "inproc://x/1"]
 )
 def test_secrets_go_where_nobody_listens(address, caplog):
-    assert _sendable(dict(SECRETS), client_of(address)) == SECRETS
+    assert sendable(dict(SECRETS), client_of(address)) == SECRETS
     assert not caplog.records
 
 
 def test_secrets_do_not_cross_a_network_in_the_open(caplog):
     client = client_of("tcp://10.0.0.1:8786")
-    assert _sendable(dict(SECRETS), client) == {"AWS_REGION": "eu"}
+    assert sendable(dict(SECRETS), client) == {"AWS_REGION": "eu"}
     (record,) = caplog.records
     assert "AWS_SECRET_ACCESS_KEY, GDAL_HTTP_USERPWD are not sent" in record.getMessage()
     assert "tls://" in record.getMessage()
