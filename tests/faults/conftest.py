@@ -392,3 +392,36 @@ def _lives(tmp_path, references, number, victims, resume) -> Iterator[Life]:
             like = references[name, resume]
             place = replace(like, folder=make_folder(tmp_path / f"{count}"), old={})
             yield Life(place, way, number, victim, resume, random.Random(dice.random()))
+
+
+# A run that is killed before its Nth operation on files that are told by CONDITION, and
+# says how many it has.
+KILLED_AT = """
+import atexit, os, signal, sys
+left = int(sys.argv.pop(1))
+whole = left
+NAMES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate",
+         "os.scandir", "os.listdir", "fcntl.flock"}
+
+def hook(event, args):
+    global left
+    if event not in NAMES:
+        return
+    told = " ".join(str(each) for each in args)
+    if event == "fcntl.flock" or CONDITION:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+from rasterio.rio.main import main_group
+import rio_mucho_cli.engine
+sys.addaudithook(hook)
+atexit.register(lambda: print(whole - left))
+main_group()
+"""
+
+
+@pytest.fixture
+def program_killed_at():
+    """Return a function that makes such a program; its condition is about `told`, in Python."""
+    return lambda condition: KILLED_AT.replace("CONDITION", f"({condition})")

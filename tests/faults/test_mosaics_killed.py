@@ -10,39 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import rasterio
 
-# A run that is killed before its Nth operation in the output's folder, and says how many it has.
-PROGRAM = """
-import atexit, os, signal, sys
-left = int(sys.argv.pop(1))
-whole = left
-NAMES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate",
-         "os.scandir", "os.listdir", "fcntl.flock"}
-
-def hook(event, args):
-    global left
-    if event not in NAMES:
-        return
-    told = " ".join(str(each) for each in args)
-    if event == "fcntl.flock" or "out.vrt" in told or ".mucho-" in told:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-from rasterio.rio.main import main_group
-import rio_mucho_cli.engine
-sys.addaudithook(hook)
-atexit.register(lambda: print(whole - left))
-main_group()
-"""
+CONDITION = "'out.vrt' in told or '.mucho-' in told"
 
 
 class Place:
     """A folder in which a mosaic is made, perhaps in place of an older one."""
 
-    def __init__(self, folder, source, *, old=None):
+    def __init__(self, folder, source, program, *, old=None):
         shutil.copytree(old or source.parent / "empty", folder)
         self.folder = folder
         self.source = source
+        self.program = program
 
     def run(self, step, *options, function="plus"):
         (self.folder / "hindered.py").write_text(
@@ -50,7 +28,7 @@ class Place:
             "def minus(data, *args): return data[0] // 2 - 1\n"
         )
         command = [
-            sys.executable, "-c", PROGRAM, step, "mucho", self.source, "out.vrt", "-j", 1,
+            sys.executable, "-c", self.program, step, "mucho", self.source, "out.vrt", "-j", 1,
             "--func", f"hindered:{function}", "--windows", 64, "--part-size", 128, "--stats",
             "--overwrite", *options,
         ]  # fmt: skip
@@ -76,14 +54,15 @@ class Place:
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_killed_at_a_step(resume, make_raster, tmp_path, scale):
+def test_killed_at_a_step(resume, make_raster, tmp_path, scale, program_killed_at):
     """The old mosaic is whole until the new one is, and the next run leaves one of them alone."""
     source = make_raster(width=200, height=150, dtype="uint8", tiled=True)
+    program = program_killed_at(CONDITION)
     (tmp_path / "empty").mkdir()
-    old = Place(tmp_path / "old", source)
+    old = Place(tmp_path / "old", source, program)
     assert old.run(10**9, function="minus")[0] == 0
     options = ["--resume"] if resume else []
-    whole = Place(tmp_path / "whole", source, old=old.folder)
+    whole = Place(tmp_path / "whole", source, program, old=old.folder)
     status, steps, said = whole.run(10**9, *options)
     assert (status, said) == (0, "")
     expected, pixels = whole.contents(), (old.pixels(), whole.pixels())
@@ -94,7 +73,7 @@ def test_killed_at_a_step(resume, make_raster, tmp_path, scale):
     chosen += dice.sample(range(last - 12, last + 1), min(13, round(6 * scale)))
 
     def work(step):
-        own = Place(tmp_path / f"{step}", source, old=old.folder)
+        own = Place(tmp_path / f"{step}", source, program, old=old.folder)
         assert own.run(step, *options)[0] == -9
         assert any((own.pixels() == each).all() for each in pixels), step
         status, _, said = own.run(10**9, *options)

@@ -10,48 +10,33 @@ import pytest
 from rio_mucho_cli.outputs import target as module
 from rio_mucho_cli.outputs.target import Target
 
-# A run that is killed before its Nth operation, and says how many it has.
-PROGRAM = """
-import atexit, os, signal, sys
-left = int(sys.argv.pop(1))
-whole = left
-NAMES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate",
-         "os.scandir", "os.listdir", "fcntl.flock"}
-
-def hook(event, args):
-    global left
-    if event not in NAMES:
-        return
-    told = " ".join(str(each) for each in args)
-    if event == "fcntl.flock" or "mucho-" in told or os.path.basename(told) in NAMED:
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-NAMED = {"out.tif", "second.tif", "out.png"}
-from rasterio.rio.main import main_group
-import rio_mucho_cli.engine
-sys.addaudithook(hook)
-atexit.register(lambda: print(whole - left))
-main_group()
-"""
+CONDITION = "'mucho-' in told or os.path.basename(told) in {'out.tif', 'second.tif', 'out.png'}"
 
 
-def killed_at(place, step, *options):
-    """Run with a kill at a step; return the exit status and the number of steps, if it ended."""
-    command = [
-        sys.executable, "-c", PROGRAM, str(step), "mucho", place.source, place.kind.output,
-        *place.kind.options, "-j", "1", *options,
-    ]  # fmt: skip
-    done = subprocess.run(
-        list(map(str, command)), cwd=place.folder, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def killed_at(program_killed_at):
+    """Return a function that runs with a kill at a step.
+
+    It returns the exit status, the number of steps, if it ended, and what it said.
+    """
+    program = program_killed_at(CONDITION)
+
+    def run(place, step, *options):
+        command = [
+            sys.executable, "-c", program, str(step), "mucho", place.source, place.kind.output,
+            *place.kind.options, "-j", "1", *options,
+        ]  # fmt: skip
+        done = subprocess.run(
+            list(map(str, command)), cwd=place.folder, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("name", ["GTiff", "COG", "two"])
-def test_killed_at_a_step(place_for, scale, name, resume):
+def test_killed_at_a_step(place_for, killed_at, scale, name, resume):
     """With each kind some steps are tried in a small campaign, many in a large one."""
     options = ["--resume"] if resume else []
     place = place_for(name, resume=resume)
@@ -77,7 +62,7 @@ def test_killed_at_a_step(place_for, scale, name, resume):
         list(pool.map(work, chosen))
 
 
-def test_the_last_steps_of_all(place_for):
+def test_the_last_steps_of_all(place_for, killed_at):
     """Between two outputs that are put into place, and before the folder is removed."""
     place = place_for("two")
     _, steps, _ = killed_at(place, 10**9, "--resume")
