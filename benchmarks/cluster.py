@@ -16,15 +16,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 
 from rio_mucho_cli import Job, run
 from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.progress import Event, WindowDone
+from rio_mucho_cli.progress import Event, RunStarted, WindowDone
 
 MB = 1e6
 # Processes that the workers' threads are spread over.
@@ -33,19 +34,28 @@ _PROCESSES = 2
 
 @dataclass(frozen=True)
 class Load:
-    """What a simulated run is like: windows of a side, seconds of sleep, workers."""
+    """What a simulated run is like: windows of a side, seconds of sleep, workers.
+
+    A mosaic has parts of so many windows on a side; with 0 there is one output.
+    """
 
     side: int
     windows: int
     seconds: float
     workers: int
+    part: int = 0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: seconds, CPU seconds of two processes, tasks, peak memory in MB."""
+    """What one run took, between its start and its last window, and memory in MB.
+
+    Seconds, and CPU seconds of the calling process and of the scheduler.
+    """
 
     load: Load
+    windows: int
+    parts: int
     seconds: float
     client: float
     scheduler: float
@@ -103,55 +113,62 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
 def measure(load: Load) -> Cost:
     """Run a load in a new process, and return what it cost."""
     with tempfile.TemporaryDirectory() as name, cluster(load.workers, Path(name)) as (address, pid):
-        before = _cpu_seconds(pid)
-        arguments = [load.side, load.windows, load.seconds, address, name]
+        arguments = [json.dumps(asdict(load)), address, str(pid), name]
         done = subprocess.run(
-            [sys.executable, "-m", __name__, *map(str, arguments)],
+            [sys.executable, "-m", __name__, *arguments],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        found = json.loads(done.stdout)
-        return Cost(load, found["seconds"], found["client"], _cpu_seconds(pid) - before,
-                    found["memory"])  # fmt: skip
+        return Cost(load, **json.loads(done.stdout))
 
 
-def _simulate(side: int, windows: int, seconds: float, address: str, folder: str) -> None:
-    """Run a load in this process, and print what it cost, as JSON."""
-    columns = int(windows**0.5)
-    rows = windows // columns
+def _simulate(load: Load, address: str, scheduler: int, folder: str) -> dict[str, Any]:
+    """Run a load in this process, and return what it cost."""
+    side, columns = load.side, int(load.windows**0.5)
+    rows = load.windows // columns
     source = str(Path(folder, "in.tif"))
     profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "sparse_ok": True, "tiled": True}
     profile |= {"width": columns * side, "height": rows * side}
     with rasterio.open(source, "w", bigtiff="YES", **profile):
         pass
     block = str(min(side, 512))
+    meters = [time.perf_counter, _own_cpu_seconds, lambda: _cpu_seconds(scheduler)]
     memory: list[float] = []
+    marks: list[list[float]] = []
 
     def listen(event: Event) -> None:
-        if isinstance(event, WindowDone) and event.done % max(1, columns * rows // 10) == 0:
-            memory.append(_resident())
+        if isinstance(event, RunStarted):
+            marks.append([meter() for meter in meters])
+        if isinstance(event, WindowDone):
+            if event.done % max(1, columns * rows // 10) == 0:
+                memory.append(_resident())
+            if event.done == columns * rows:
+                marks.append([meter() for meter in meters])
 
-    job = Job(
-        inputs=[source],
-        output=str(Path(folder, "out.tif")),
-        function=Sleeper,
-        global_args={"side": side, "seconds": seconds},
-        mode="manual_read",
-        windows=Size(side, side),
-        creation_options={"blockxsize": block, "blockysize": block, "bigtiff": "YES"},
-        executor="dask",
-        scheduler=address,
+    run(
+        Job(
+            inputs=[source],
+            output=str(Path(folder, "out.vrt" if load.part else "out.tif")),
+            function=Sleeper,
+            global_args={"side": side, "seconds": load.seconds},
+            mode="manual_read",
+            windows=Size(side, side),
+            creation_options={"blockxsize": block, "blockysize": block, "bigtiff": "YES"},
+            part_size=side * load.part if load.part else None,
+            executor="dask",
+            scheduler=address,
+        ),
+        listen,
     )
-    from rio_mucho_cli.executors import dask  # its import is no part of the cost
-
-    assert dask
-    used, started = _own_cpu_seconds(), time.perf_counter()
-    run(job, listen)
-    found = {
-        "seconds": time.perf_counter() - started,
-        "client": _own_cpu_seconds() - used,
+    seconds, client, by_scheduler = (after - before for before, after in zip(*marks, strict=True))
+    parts = len(list(Path(folder, "out.vrt.parts").rglob("*.tif"))) if load.part else 0
+    return {
+        "windows": columns * rows,
+        "parts": parts,
+        "seconds": seconds,
+        "client": client,
+        "scheduler": by_scheduler,
         "memory": memory,
     }
-    print(json.dumps(found))
 
 
 def _own_cpu_seconds() -> float:
@@ -176,33 +193,37 @@ LOADS = [
     Load(2048, 400, 0.1, 40),
     # Many windows in each task.
     Load(64, 100_000, 0.0, 2),
+    # A part in each task.
+    Load(64, 6400, 0.1, 40, part=2),
+    Load(64, 25_600, 0.1, 40, part=8),
     # More and more workers, of whom each returns a window a second.
     Load(1024, 100, 1.0, 10),
     Load(1024, 900, 1.0, 100),
     Load(1024, 2500, 1.0, 400),
     Load(64, 10_000, 1.0, 1000),
+    Load(64, 40_000, 1.0, 1000, part=4),
 ]
 
 
 def table() -> str:
     """Measure all loads, and return a table of markdown."""
     lines = [
-        "| window | sleep, s | workers | windows/s | MB/s | client, ms a window | "
-        "scheduler, ms a window | memory of the client after each tenth, MB |",
-        "|---:|---:|---:|---:|---:|---:|---:|---|",
+        "| window | windows in a part | sleep, s | workers | windows/s | MB/s "
+        "| client, ms a window | scheduler, ms a window "
+        "| memory of the client after each tenth, MB |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for load in LOADS:
         cost = measure(load)
-        count = int(load.windows**0.5) * (load.windows // int(load.windows**0.5))
-        size = load.side**2 / MB
+        rate, each = cost.windows / cost.seconds, 1000 / cost.windows
         lines.append(
-            f"| {load.side} | {load.seconds} | {load.workers} | {count / cost.seconds:.0f} | "
-            f"{count * size / cost.seconds:.0f} | {1000 * cost.client / count:.2f} | "
-            f"{1000 * cost.scheduler / count:.2f} | {', '.join(f'{m:.0f}' for m in cost.memory)} |"
+            f"| {load.side} | {load.part**2 or ''} | {load.seconds} | {load.workers} | {rate:.0f} "
+            f"| {rate * load.side**2 / MB:.0f} | {each * cost.client:.2f} "
+            f"| {each * cost.scheduler:.2f} | {', '.join(f'{m:.0f}' for m in cost.memory)} |"
         )
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    side, windows, seconds, address, folder = sys.argv[1:]
-    _simulate(int(side), int(windows), float(seconds), address, folder)
+    given, address, scheduler, folder = sys.argv[1:]
+    print(json.dumps(_simulate(Load(**json.loads(given)), address, int(scheduler), folder)))

@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, cast
 
@@ -39,14 +38,20 @@ from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, work_on_parts
-from rio_mucho_cli.ordered import Recover, Task, in_order
+from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.plan import Plan, make_plan, order_for
-from rio_mucho_cli.progress import Listener, OverviewDone, RunStarted, WindowDone, ignore
+from rio_mucho_cli.progress import (
+    Listener,
+    OverviewDone,
+    ignore,
+)
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, with_earlier_windows
+from rio_mucho_cli.stages import Spent, Stages, Stopwatch
+from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -81,29 +86,22 @@ def run(job: Job, listen: Listener = ignore) -> Report:
     raise AssertionError("the process should have ended by a signal")
 
 
-@dataclass
 class _Run:
-    job: Job
-    listen: Listener
-    started: float = field(default_factory=time.perf_counter)
-    done: int = 0
-    read_seconds: float = 0.0
-    call_seconds: float = 0.0
-    encode_seconds: float = 0.0
-    write_seconds: float = 0.0
-    committed: bool = False
-    failed: list[Failure] = field(default_factory=list)
-    retried: int = 0
-    resumed: int = 0
-    # Of a mosaic: what came of parts that an earlier run has completed, by their ij.
-    kept: Mapping[tuple[int, int], PartResult] = field(default_factory=dict)
-    # Windows that have failed and are in no journal yet.
-    unnoted: list[Failure] = field(default_factory=list)
+    def __init__(self, job: Job, listen: Listener) -> None:
+        started = time.perf_counter()
+        if job.resume:
+            check_can_resume(job)
+        self.job = job
+        self.plan = make_plan(with_earlier_windows(job))
+        self.tally = Tally(self.plan, listen, started)
+        self.committed = False
+        # Of a mosaic: what came of parts that an earlier run has completed, by their ij.
+        self.kept: Mapping[tuple[int, int], PartResult] = {}
+        # Windows that have failed and are in no journal yet.
+        self.unnoted: list[Failure] = []
 
     def run(self) -> Report:
-        if self.job.resume:
-            check_can_resume(self.job)
-        plan = make_plan(with_earlier_windows(self.job))
+        plan = self.plan
         log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, name_of(plan.executor))
         run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
@@ -112,19 +110,7 @@ class _Run:
         except interrupts.INTERRUPTS:
             if not self.committed:
                 raise  # else the output is there: it came too late
-        return Report(
-            windows=self.done,
-            executor=name_of(plan.executor),
-            jobs=plan.jobs,
-            seconds=time.perf_counter() - self.started,
-            read_seconds=self.read_seconds,
-            call_seconds=self.call_seconds,
-            encode_seconds=self.encode_seconds,
-            write_seconds=self.write_seconds,
-            failed=tuple(self.failed),
-            retried=self.retried,
-            resumed=self.resumed,
-        )
+        return self.tally.report()
 
     def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
         """Work on all windows that an earlier run has not done, and commit."""
@@ -139,28 +125,30 @@ class _Run:
             executor = stack.enter_context(
                 open_executor(plan.executor, plan.jobs, key, order_for(job, plan), job.scheduler)
             )
-            self.listen(RunStarted(len(plan.windows), count_windows(deliveries), self.done))
+            self.tally.start(count_windows(deliveries))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
             if plan.parts:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
             else:
-                rest = plan.windows[self.done :]
-                for planned, outcome in _work_on_windows(executor, key, plan, rest, recover):
-                    self._append(deliveries, planned, self._accepted(outcome))
+                rest = plan.windows[self.tally.done :]
+                made = _work_on_windows(executor, key, plan, rest, recover, self.tally.watch)
+                for planned, outcome, transfer in made:
+                    self._append(deliveries, planned, self._accepted(outcome), transfer)
+            self.tally.end_of_windows()
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
-            self.retried = recover.count
+            self.tally.retried = recover.count
             self._make_overviews(executor, key, plan, deliveries)
             for delivery in deliveries:
                 delivery.describe()
             if run is not None:
                 check_inputs(job, run)
-            started = time.perf_counter()
+            stopwatch = Stopwatch()
             commit_all(writers)
             self.committed = True
-            self.write_seconds += time.perf_counter() - started
+            self.tally.stages += Stages(write=stopwatch.split())
 
     def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
         """Find out what an earlier run has done, and go on from there."""
@@ -171,7 +159,7 @@ class _Run:
         if plan.parts:
             self.kept = kept_parts(plan.parts, folders_of(deliveries))
             done = sum(len(part.windows) for part in plan.parts if part.ij in self.kept)
-            self.done = self.resumed = done
+            self.tally.resume(done)
             log.info("%d of %d parts are done", len(self.kept), len(plan.parts))
         elif not done:
             # One of them has begun anew: so do the others.
@@ -179,8 +167,8 @@ class _Run:
                 delivery.writer.restrict(0)
         else:
             for delivery in deliveries:
-                self.failed = delivery.restore(done)
-            self.done = self.resumed = done
+                self.tally.failed = delivery.restore(done)
+            self.tally.resume(done)
             log.info("%d of %d windows are done", done, len(plan.windows))
 
     def _work_on_parts(
@@ -194,28 +182,23 @@ class _Run:
         """Work on all parts of a mosaic that no earlier run has completed."""
         folders, told = folders_of(deliveries), set[str]()
         for part, outcome in work_on_parts(
-            executor, key, plan.parts, folders, self.kept, plan.in_flight, recover
+            executor, key, plan.parts, folders, self.kept, plan.in_flight, recover, self.tally.watch
         ):
             if isinstance(outcome, MuchoError):
                 if isinstance(outcome, MuchoChildError):
-                    outcome.done += self.done
+                    outcome.done += self.tally.done
                 raise outcome
             for message in dict.fromkeys(outcome.said):
                 if message not in told:
                     log.warning("%s", message)
                     told.add(message)
-            if outcome.traceback and not self.failed:
+            if outcome.traceback and not self.tally.failed:
                 log.warning("%s", outcome.traceback.rstrip())
-            self.failed += outcome.failed
+            self.tally.failed += outcome.failed
             for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
                 self._append_part(delivery, part, piece, outcome.first)
-            self.read_seconds += outcome.read_seconds
-            self.call_seconds += outcome.call_seconds
-            self.encode_seconds += outcome.encode_seconds
-            self.write_seconds += outcome.write_seconds
-            for window, ij in part.windows if part.ij not in self.kept else ():
-                self.done += 1
-                self.listen(WindowDone(window, ij, self.done))
+            if part.ij not in self.kept:
+                self.tally.note_part(part.ij, part.windows, outcome.timings, outcome.ending)
 
     def _append_part(
         self, delivery: Delivery, part: Part, piece: Piece, first: PlannedWindow | None
@@ -232,31 +215,31 @@ class _Run:
             return outcome
         if is_fatal(outcome, tolerant=self.job.on_error == "nodata"):
             if isinstance(outcome, MuchoChildError):
-                outcome.done = self.done
+                outcome.done = self.tally.done
             raise outcome
-        if not self.failed:
+        if not self.tally.failed:
             log.warning("%s", cast("MuchoChildError", outcome).formatted.rstrip())
-        self.failed.append(Failure(outcome.window, outcome.ij, str(outcome.args[0])))
-        self.unnoted.append(self.failed[-1])
-        return Result((), 0.0, 0.0, 0.0)
+        self.unnoted.append(Failure(outcome.window, outcome.ij, str(outcome.args[0])))
+        self.tally.failed.append(self.unnoted[-1])
+        return Result(())
 
     def _append(
-        self, deliveries: Sequence[Delivery], planned: PlannedWindow, result: Result
+        self,
+        deliveries: Sequence[Delivery],
+        planned: PlannedWindow,
+        result: Result,
+        transfer: Spent,
     ) -> None:
         """Write what came of a window; of one that was skipped, nothing did."""
         window, ij = planned
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         for delivery, piece in zip(deliveries, result.pieces, strict=False):
             delivery.append(window, ij, piece)
         if self.job.resume:
-            noted = [delivery.note(self.done, self.unnoted) for delivery in deliveries]
+            noted = [delivery.note(self.tally.done, self.unnoted) for delivery in deliveries]
             self.unnoted = [] if all(noted) else self.unnoted
-        self.write_seconds += time.perf_counter() - started
-        self.read_seconds += result.read_seconds
-        self.call_seconds += result.call_seconds
-        self.encode_seconds += result.encode_seconds
-        self.done += 1
-        self.listen(WindowDone(window, ij, self.done))
+        arrival = Stages(transfer=transfer, write=stopwatch.split())
+        self.tally.note(planned, result.timing, arrival)
 
     def _make_overviews(
         self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[Delivery]
@@ -264,7 +247,7 @@ class _Run:
         """Make the overviews that windows did not have, where the files are: on this machine."""
         if not any(delivery.plan.pyramid for delivery in deliveries):
             return
-        started = time.perf_counter()
+        stopwatch = Stopwatch()
         with ExitStack() as stack:
             if plan.executor not in LOCAL:
                 key = uuid.uuid4().hex
@@ -274,9 +257,9 @@ class _Run:
             recover = Retries(executor, self.job.retries, tolerant=False)
             for delivery in deliveries:
                 for level, window in make_rest(executor, key, plan.in_flight, delivery, recover):
-                    self.listen(OverviewDone(level, window))
-            self.retried += recover.count
-        self.encode_seconds += time.perf_counter() - started
+                    self.tally.listen(OverviewDone(level, window))
+            self.tally.retried += recover.count
+        self.tally.stages += Stages(encode=stopwatch.split())
 
 
 def _work_on_windows(
@@ -285,8 +268,12 @@ def _work_on_windows(
     plan: Plan,
     windows: Sequence[PlannedWindow],
     recover: Recover,
-) -> Iterator[tuple[PlannedWindow, Result | MuchoError]]:
-    """Hand out windows, some at once, and yield what came of them in order."""
+    watch: Watch,
+) -> Iterator[tuple[PlannedWindow, Result | MuchoError, Spent]]:
+    """Hand out windows; yield what came of them in order, and how long it was on its way.
+
+    All of a batch arrive with its last one.
+    """
     room = room_in(executor, plan.in_flight)
     batches = Batches(len(windows), room())
 
@@ -295,10 +282,13 @@ def _work_on_windows(
         while batch := list(islice(rest, batches.next_size())):
             yield Task(batch, work_all, (key, batch))
 
-    for batch, outcomes in in_order(executor, tasks(), room, recover):
+    for batch, outcomes in in_order(executor, tasks(), room, recover, watch):
         for planned in batch[: len(outcomes)]:
-            outcome = outcomes.pop(0)
-            if isinstance(outcome, Result) and outcome.pieces:
-                batches.measure(outcome.seconds, outcome.nbytes)
-            yield planned, outcome
+            outcome, transfer = outcomes.pop(0), Spent()
+            if isinstance(outcome, Result) and outcome.timing is not None:
+                if outcome.pieces:
+                    batches.measure(outcome.timing.stages.seconds, outcome.nbytes)
+                if not outcomes:
+                    transfer = watch.transfer(outcome.timing)
+            yield planned, outcome, transfer
             del outcome

@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 from rio_mucho_cli.delivery import Delivery
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors import room_in
-from rio_mucho_cli.ordered import Recover, Task, in_order
+from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.mosaic import MosaicWriter
 from rio_mucho_cli.outputs.parts_folder import RECORD, RunFolder, remove_any
 from rio_mucho_cli.outputs.remote_parts import RemoteFolder
@@ -55,6 +55,7 @@ def work_on_parts(
     kept: Mapping[tuple[int, int], PartResult],
     in_flight: int,
     recover: Recover,
+    watch: Watch,
 ) -> Iterator[tuple[Part, PartResult | MuchoError]]:
     """Hand out parts, some at once, and yield what came of all of them in order.
 
@@ -71,6 +72,7 @@ def work_on_parts(
     in_flight : int
         How many are handed out at once, unless the executor says so itself.
     recover : callable
+    watch : Watch
         See `in_order`.
     """
 
@@ -80,6 +82,6 @@ def work_on_parts(
                 placed = part.placed([folder.place(part.name) for folder in folders])
                 yield Task(part, work_part, (key, placed))
 
-    made = in_order(executor, tasks(), room_in(executor, in_flight), recover)
+    made = in_order(executor, tasks(), room_in(executor, in_flight), recover, watch)
     for part in parts:
         yield (part, kept[part.ij]) if part.ij in kept else next(made)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+from rio_mucho_cli.stages import Spent, Timing
 
 P = TypeVar("P")
 
@@ -46,11 +49,74 @@ class Recover(Protocol):
         """Return the task's result after all, or raise."""
 
 
+@dataclass
+class _Handed(Generic[P]):
+    """A task that has been handed out; `arrived` is when its result was there."""
+
+    task: Task[P]
+    future: Future[Any]
+    arrived: float = 0.0
+
+    @classmethod
+    def out(cls, task: Task[P], executor: Executor) -> _Handed[P]:
+        handed = cls(task, task.submit(executor))
+        handed.future.add_done_callback(handed._stamp)
+        return handed
+
+    def _stamp(self, future: Future[Any]) -> None:
+        self.arrived = time.time()
+
+
+@dataclass
+class Watch:
+    """What can be seen from where tasks are handed out.
+
+    Attributes
+    ----------
+    waited : float
+        For so many seconds there was nothing to do but to wait for a result.
+    arrived : float
+        When the result that was taken last had arrived, in seconds since 1970.
+    fetched : float
+        How many seconds it took from then on, while somebody waited for it.
+    """
+
+    waited: float = 0.0
+    arrived: float = 0.0
+    fetched: float = 0.0
+    _handed: deque[_Handed[Any]] = field(default_factory=deque)
+
+    def count_busy(self) -> int:
+        """Return how many tasks are handed out whose results are not there."""
+        return sum(not each.future.done() for each in tuple(self._handed))
+
+    def transfer(self, timing: Timing) -> Spent:
+        """Return how long the result of what was timed was on its way.
+
+        Notes
+        -----
+        Between two machines it is no better than their clocks.
+        """
+        return Spent(max(0.0, self.arrived - timing.ended) + self.fetched)
+
+    def take(self, handed: _Handed[Any]) -> Any:
+        """Wait for a task's result."""
+        asked = time.time()
+        try:
+            return handed.future.result()
+        finally:
+            now = time.time()
+            self.waited += now - asked
+            self.arrived = min(handed.arrived or now, now)
+            self.fetched = max(0.0, now - max(asked, self.arrived))
+
+
 def in_order(
     executor: Executor,
     tasks: Iterator[Task[P]],
     in_flight: Callable[[], int],
     recover: Recover,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[P, Any]]:
     """Yield what each task is about and its result, in the order of the tasks.
 
@@ -64,18 +130,22 @@ def in_order(
     recover : callable
         Gets the task whose worker was lost, how it was, and the futures of
         all others that are handed out.
+    watch : Watch, optional
+        Sees it.
     """
-    waiting: deque[tuple[Task[P], Future[Any]]] = deque()
+    watch = Watch() if watch is None else watch
+    waiting = watch._handed = deque()
     while True:
         while len(waiting) < in_flight() and (task := next(tasks, None)) is not None:
-            waiting.append((task, task.submit(executor)))
+            waiting.append(_Handed.out(task, executor))
         if not waiting:
             return
-        task, future = waiting.popleft()
+        handed = waiting.popleft()
+        task = handed.task
         try:
-            result = future.result()
+            result = watch.take(handed)
         except BrokenExecutor as exc:
-            result = recover(task, exc, [other for _, other in waiting])
-        del future  # nothing keeps a result that has been written
+            result = recover(task, exc, [other.future for other in waiting])
+        del handed  # nothing keeps a result that has been written
         yield task.about, result
         del result

@@ -10,11 +10,10 @@ window after the other. Only what is said of the part leaves the worker.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,9 @@ from rio_mucho_cli.outputs.writers import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.part_records import Record
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.report import Failure
+from rio_mucho_cli.stages import Stages, Stopwatch, Timing, peak_memory, worker_name
 from rio_mucho_cli.work.worker import (
     Piece,
-    Result,
     in_environment,
     is_fatal,
     is_stopped,
@@ -62,8 +61,10 @@ class PartResult:
         Of the first one of them.
     said : tuple of str
         What GDAL warned of.
-    read_seconds, call_seconds, encode_seconds, write_seconds : float
-        How long each stage took.
+    timings : tuple of Timing, or None
+        Of its windows; None for those whose function raised.
+    ending : Timing
+        Of what followed after the last one.
     """
 
     pieces: tuple[Piece, ...]
@@ -71,10 +72,8 @@ class PartResult:
     failed: tuple[Failure, ...] = ()
     traceback: str = ""
     said: tuple[str, ...] = ()
-    read_seconds: float = 0.0
-    call_seconds: float = 0.0
-    encode_seconds: float = 0.0
-    write_seconds: float = 0.0
+    timings: tuple[Timing | None, ...] = ()
+    ending: Timing = Timing()
 
     @classmethod
     def of_records(cls, records: Sequence[Record]) -> PartResult:
@@ -103,24 +102,11 @@ def work_part(key: str, part: Part) -> PartResult | MuchoError:
     part : Part
         With the paths of its files.
     """
-    started = time.perf_counter()
     try:
         with in_environment(key), messages() as said:
-            result = _Work(key, part).run()
+            return replace(_Work(key, part).run(), said=tuple(dict.fromkeys(said)))
     except MuchoError as exc:
         return exc
-    work_seconds = result.read_seconds + result.call_seconds + result.encode_seconds
-    return PartResult(
-        result.pieces,
-        result.first,
-        tuple(result.failed),
-        result.traceback,
-        tuple(dict.fromkeys(said)),
-        result.read_seconds,
-        result.call_seconds,
-        result.encode_seconds,
-        max(0.0, time.perf_counter() - started - work_seconds),
-    )
 
 
 @dataclass
@@ -133,11 +119,10 @@ class _Work:
     first: PlannedWindow | None = None
     failed: list[Failure] = field(default_factory=list)
     traceback: str = ""
-    read_seconds: float = 0.0
-    call_seconds: float = 0.0
-    encode_seconds: float = 0.0
+    timings: list[Timing | None] = field(default_factory=list)
+    ending: Timing = Timing()
 
-    def run(self) -> _Work:
+    def run(self) -> PartResult:
         deliveries: list[Delivery] = []
         writers: list[Writer] = []
         with discarded_on_error(writers):
@@ -155,7 +140,14 @@ class _Work:
                 self._leave_out(deliveries)
             else:
                 self._finish(deliveries)
-        return self
+        return PartResult(
+            self.pieces,
+            self.first,
+            tuple(self.failed),
+            self.traceback,
+            timings=tuple(self.timings),
+            ending=self.ending,
+        )
 
     def _check(self) -> None:
         if is_stopped(self.key):
@@ -173,20 +165,19 @@ class _Work:
             assert isinstance(outcome, MuchoChildError)
             self.traceback = self.traceback or outcome.formatted
             self.failed.append(Failure(window, ij, str(outcome.args[0])))
+            self.timings.append(None)
             return
-        self._count(outcome)
+        watch = Stopwatch()
         try:
             for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
                 delivery.append(self.part.shifted(window), ij, piece)
         except ResultError as exc:
             raise exc.at(window, ij) from None  # it knows the window of the part only
+        assert outcome.timing is not None
+        stages = outcome.timing.stages + Stages(write=watch.split())
+        self.timings.append(replace(outcome.timing, stages=stages))
         if outcome.pieces and self.first is None:
             self.first = planned
-
-    def _count(self, result: Result) -> None:
-        self.read_seconds += result.read_seconds
-        self.call_seconds += result.call_seconds
-        self.encode_seconds += result.encode_seconds
 
     def _leave_out(self, deliveries: Sequence[Delivery]) -> None:
         """Make no file: where a VRT has no part, it has what a file without windows has."""
@@ -200,12 +191,12 @@ class _Work:
 
     def _finish(self, deliveries: Sequence[Delivery]) -> None:
         """Complete the files, and put them into their places with their records."""
-        started = time.perf_counter()
+        watch = Stopwatch()
         for delivery in deliveries:
             for _ in make_rest(SerialExecutor(), self.key, 1, delivery, _nobody):
                 pass
             delivery.describe()
-        self.encode_seconds += time.perf_counter() - started
+        encode = watch.split()
         finish_all([delivery.writer for delivery in deliveries])
         self.pieces = tuple(map(_piece, deliveries))
         if self.part.records:
@@ -218,6 +209,8 @@ class _Work:
         if self.part.records:
             for plan in self.part.outputs:
                 flush_folder(Path(plan.output.path).parent)
+        stages = Stages(encode=encode, write=watch.split())
+        self.ending = Timing(worker_name(), watch.started, stages, peak_memory())
 
 
 def _piece(delivery: Delivery) -> Piece:

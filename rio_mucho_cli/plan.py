@@ -116,7 +116,7 @@ def make_plan(job: Job) -> Plan:
             "makes more of them",
             *(tasks, jobs),
         )
-    if min(jobs, tasks) <= 1 and not _is_elsewhere(job):
+    if executor == "serial" or (min(jobs, tasks) <= 1 and not _is_elsewhere(job)):
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, tasks)
     cache = CACHE * (jobs if executor in {"serial", "threads"} else 1)

@@ -5,8 +5,15 @@ The command line's bar is in ``cli.py``, because it is click's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
+
+from rio_mucho_cli.stages import Stages, Timing
+
+
+def _nobody() -> int:
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +27,62 @@ class RunStarted:
         Parts of overviews that are made after the last window.
     done : int
         Windows that an earlier run has done.
+    pixels : int
+        Of all windows.
+    jobs : int
+        How many workers there are, as far as that is known.
+    busy : callable
+        Returns how many of them work at this moment.
     """
 
     windows: int
     overviews: int = 0
     done: int = 0
+    pixels: int = 0
+    jobs: int = 1
+    busy: Callable[[], int] = field(default=_nobody, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowDone:
-    """A window is written. They come in the order of the windows."""
+    """A window is written. They come in the order of the windows.
+
+    Attributes
+    ----------
+    window, ij : object
+        As the function got them.
+    done : int
+        How many windows are done by now.
+    pixels : int
+        Of this one.
+    timing : Timing or None
+        Of the worker; None if the function raised.
+    arrival : Stages
+        What it took the calling process to receive and write it.
+    """
 
     window: Any
     ij: Any
     done: int
+    pixels: int = 0
+    timing: Timing | None = None
+    arrival: Stages = Stages()
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """A part of a mosaic is complete, after its last window.
+
+    Attributes
+    ----------
+    ij : tuple of int
+        Row and column of the part.
+    timing : Timing
+        Of what followed after its last window.
+    """
+
+    ij: tuple[int, int]
+    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +100,7 @@ class OverviewDone:
     window: Any
 
 
-Event: TypeAlias = RunStarted | WindowDone | OverviewDone
+Event: TypeAlias = RunStarted | WindowDone | PartDone | OverviewDone
 
 
 class Listener(Protocol):

@@ -7,6 +7,8 @@ from typing import Any
 
 from rasterio.windows import Window
 
+from rio_mucho_cli.stages import Stages
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -49,11 +51,17 @@ class Report:
         How many windows were worked on at once, at most.
     seconds : float
         From start to end.
-    read_seconds, call_seconds, encode_seconds : float
-        Reading, in the function, and encoding: each the sum over all workers.
-    write_seconds : float
-        Writing, in the parent; with encoding where workers do not do that. Of a
-        mosaic, the sum over all workers.
+    stages : Stages
+        Reading, the function and encoding, as sums over all workers; transfer
+        and writing as the calling process sees them, or, of a mosaic, as sums
+        over all workers, too.
+    idle_seconds : float
+        How long workers had nothing to do between the first window and the
+        last one, together.
+    waited_seconds : float
+        How long the calling process had nothing to do.
+    pixels : int
+        Of all windows.
     failed : tuple of Failure
         Windows that are nodata because their function raised.
     retried : int
@@ -66,10 +74,10 @@ class Report:
     executor: str
     jobs: int
     seconds: float
-    read_seconds: float
-    call_seconds: float
-    encode_seconds: float
-    write_seconds: float
+    stages: Stages = Stages()
+    idle_seconds: float = 0.0
+    waited_seconds: float = 0.0
+    pixels: int = 0
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0

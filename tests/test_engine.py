@@ -45,12 +45,13 @@ def job(make_raster, tmp_path):
 def test_events_come_in_the_order_of_the_windows(job):
     events = []
     report = run(job(executor="threads", jobs=3), events.append)
-    assert events[0] == RunStarted(12)
+    assert events[0] == RunStarted(12, pixels=64 * 48, jobs=3)
     assert [event.ij for event in events[1:]] == [(i, j) for i in range(3) for j in range(4)]
     assert [event.done for event in events[1:]] == list(range(1, 13))
     assert isinstance(events[-1], WindowDone)
     assert (report.windows, report.executor, report.jobs) == (12, "threads", 3)
-    assert min(report.read_seconds, report.call_seconds, report.write_seconds) > 0
+    assert min(each.seconds for each in (report.stages.read, report.stages.function)) > 0
+    assert report.stages.write.seconds > 0
 
 
 @pytest.mark.parametrize(("jobs", "windows"), [(1, Size(16, 16)), (5, Size(100, 100))])

@@ -29,7 +29,7 @@ from rio_mucho_cli import (
 from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.interrupts import Terminated
 from rio_mucho_cli.outputs.parts_folder import clean
-from rio_mucho_cli.progress import RunStarted, WindowDone
+from rio_mucho_cli.progress import PartDone, RunStarted, WindowDone
 
 WIDTH, HEIGHT = 300, 210
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]
@@ -92,9 +92,13 @@ def test_workers_write_parts_and_the_caller_a_vrt(
     np.testing.assert_array_equal(read(tmp_path / "out.vrt"), read(source) + 1)
     assert [path.name for path in parts()] == [f"{i}_{j}.tif" for i in (0, 1) for j in (0, 1, 2)]
     assert (report.windows, report.executor, report.jobs) == (20, executor, jobs)
-    assert min(report.read_seconds, report.call_seconds, report.write_seconds) > 0
-    assert events[0] == RunStarted(20)
-    assert sorted(event.ij for event in events[1:]) == [(i, j) for i in range(4) for j in range(5)]
+    assert min(each.seconds for each in (report.stages.read, report.stages.function)) > 0
+    assert report.stages.write.seconds > 0
+    assert events[0] == RunStarted(20, pixels=report.pixels, jobs=jobs)
+    windows = sorted(event.ij for event in events if isinstance(event, WindowDone))
+    assert windows == [(i, j) for i in range(4) for j in range(5)]
+    complete = sorted(event.ij for event in events if isinstance(event, PartDone))
+    assert complete == [(i, j) for i in range(2) for j in range(3)]
     assert [event.done for event in events if isinstance(event, WindowDone)] == [*range(1, 21)]
     assert names(tmp_path)[:3] == ["in.tif", "out.vrt", "out.vrt.parts"]
 

@@ -131,7 +131,7 @@ def test_parts_that_are_complete_are_kept(
     assert (len(made), len(set(made))) == (rest, rest)
     assert report.resumed == 20 - rest
     assert report.windows == 20
-    assert events[0] == RunStarted(20, 0, 20 - rest)
+    assert events[0] == RunStarted(20, 0, 20 - rest, events[0].pixels, events[0].jobs)
     assert [each.done for each in events if isinstance(each, WindowDone)] == [*range(21 - rest, 21)]
     assert contents() == expected
     for name, before in kept.items():

@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rio_mucho_cli.executors.channel import Channel, Packed, pack
 from rio_mucho_cli.executors.parent import end_with
 from rio_mucho_cli.executors.process import note
+from rio_mucho_cli.stages import count_whole_process
 from rio_mucho_cli.work.worker import begin, note_progress_with
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -22,6 +23,7 @@ _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 def serve(sock: socket.socket, progress: int) -> None:
     """Make calls, one after the other, until the parent sends none."""
     note_progress_with(partial(note, progress))
+    count_whole_process()
     channel = Channel(sock)
     with suppress(EOFError, OSError):  # the parent is gone
         while (call := channel.receive()).data:

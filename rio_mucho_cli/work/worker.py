@@ -13,10 +13,9 @@ process is at the mercy of its own pickling.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.profile import Recipe, changes_values, is_yes
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.vrt import PartFile
+from rio_mucho_cli.stages import Stages, Stopwatch, Timing, peak_memory, worker_name
 from rio_mucho_cli.work.functions import (
     FunctionRef,
     check_result,
@@ -70,19 +70,12 @@ class Result:
     ----------
     pieces : tuple of Piece
         One for each output; none if the window was skipped.
-    read_seconds, call_seconds, encode_seconds : float
-        How long each stage took.
+    timing : Timing or None
+        Of reading, the function and encoding; None if the function raised.
     """
 
     pieces: tuple[Piece, ...]
-    read_seconds: float
-    call_seconds: float
-    encode_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """What the window took, from start to end."""
-        return self.read_seconds + self.call_seconds + self.encode_seconds
+    timing: Timing | None = None
 
     @property
     def nbytes(self) -> int:
@@ -101,6 +94,7 @@ class Worker:
         self._call = make_callable(function, order.global_args, plain=order.plain)
         self._sources = Sources(order.reading)
         self._encoder = Encoder()
+        self._name = worker_name()
 
     def run(self, window: Any, ij: Any, wanted: Sequence[Wanted] | None = None) -> Result:
         """Read a window, call the function, check what it returned, encode it.
@@ -113,11 +107,11 @@ class Worker:
         """
         order = self._order
         outputs = order.wanted if wanted is None else wanted
-        started = time.perf_counter()
+        watch = Stopwatch()
         read_data = self._sources.read(window)
-        read = time.perf_counter()
+        read = watch.split()
         if read_data is None:
-            return Result((), read - started, 0.0, 0.0)
+            return Result((), Timing(self._name, watch.started, Stages(read)))
         try:
             returned = self._call(read_data, window, ij, order.global_args)
         except INTERRUPTS:
@@ -131,11 +125,12 @@ class Worker:
                 named_results(returned, [each.name for each in outputs]), outputs, strict=True
             )
         ]
-        called = time.perf_counter()
+        called = watch.split()
         pieces = tuple(
             self._piece(array, each) for array, each in zip(arrays, outputs, strict=True)
         )
-        return Result(pieces, read - started, called - read, time.perf_counter() - called)
+        stages = Stages(read, called, watch.split())
+        return Result(pieces, Timing(self._name, watch.started, stages))
 
     def _piece(self, array: np.ndarray[Any, Any], wanted: Wanted) -> Piece:
         """Make of a result what its output needs."""
@@ -262,6 +257,10 @@ def work_all(key: str, batch: Sequence[PlannedWindow]) -> list[Result | MuchoErr
         outcomes.append(work(key, planned))
         if is_fatal(outcomes[-1], tolerant=_is_tolerant(key)):
             break
+    last = outcomes[-1]
+    if isinstance(last, Result) and last.timing is not None:
+        # One look for all of them: it takes as long as working on a small window.
+        outcomes[-1] = replace(last, timing=replace(last.timing, peak=peak_memory()))
     return outcomes
 
 

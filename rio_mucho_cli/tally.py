@@ -1,0 +1,136 @@
+"""What a run has come to so far; whoever listens is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rio_mucho_cli.executors import name_of
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
+from rio_mucho_cli.ordered import Watch
+from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.report import Failure, Report
+from rio_mucho_cli.stages import Stages, Timing
+
+
+@dataclass
+class Tally:
+    """Counts windows, pixels and seconds of one run.
+
+    Attributes
+    ----------
+    plan : Plan
+    listen : Listener
+    watch : Watch
+        Of the tasks that are handed out.
+    started : float
+        When the run began, by `time.perf_counter`.
+    done, resumed : int
+        Windows that are written, and those of them that an earlier run has done.
+    pixels : int
+        Of what this run has written.
+    stages : Stages
+    idle_seconds : float
+        How long workers had nothing to do, together.
+    failed : list of Failure
+        Windows whose function raised.
+    retried : int
+        How often something was done again because a worker process died.
+    """
+
+    plan: Plan
+    listen: Listener
+    started: float
+    watch: Watch = field(default_factory=Watch)
+    done: int = 0
+    resumed: int = 0
+    pixels: int = 0
+    stages: Stages = Stages()
+    idle_seconds: float = 0.0
+    failed: list[Failure] = field(default_factory=list)
+    retried: int = 0
+    _working: float = 0.0
+
+    def resume(self, done: int) -> None:
+        """Count windows that an earlier run has done."""
+        self.done = self.resumed = done
+
+    def start(self, overviews: int) -> None:
+        """Say that the first window is about to be worked on."""
+        windows, jobs = self.plan.windows, self.plan.jobs
+        pixels = sum(_count_pixels(window, self._raster) for window, _ in windows)
+        busy = self.watch.count_busy
+        self.listen(RunStarted(len(windows), overviews, self.done, pixels, jobs, busy))
+        self._working = time.perf_counter()
+
+    def note(
+        self, planned: PlannedWindow, timing: Timing | None, arrival: Stages = Stages()
+    ) -> None:
+        """Count a window that is written.
+
+        Parameters
+        ----------
+        planned : (window, ij)
+        timing : Timing or None
+            Of the worker; None if the function raised.
+        arrival : Stages
+            What it took the calling process.
+        """
+        window, ij = planned
+        pixels = _count_pixels(window, self._raster)
+        self.done += 1
+        self.pixels += pixels
+        if timing is not None:
+            self.stages += timing.stages
+        self.stages += arrival
+        self.listen(WindowDone(window, ij, self.done, pixels, timing, arrival))
+
+    def note_part(
+        self,
+        ij: tuple[int, int],
+        windows: Sequence[PlannedWindow],
+        timings: Sequence[Timing | None],
+        ending: Timing,
+    ) -> None:
+        """Count a part of a mosaic, with its windows."""
+        for planned, timing in zip(windows, timings, strict=True):
+            self.note(planned, timing)
+        self.stages += ending.stages
+        self.listen(PartDone(ij, ending))
+
+    def end_of_windows(self) -> None:
+        """Find out how long workers had nothing to do."""
+        stages = self.stages
+        busy = [stages.read, stages.function, stages.encode]
+        if self.plan.parts:
+            busy.append(stages.write)
+        there = self.plan.jobs * (time.perf_counter() - self._working)
+        self.idle_seconds = max(0.0, there - sum(each.seconds for each in busy))
+
+    def report(self) -> Report:
+        """Say what the run did."""
+        return Report(
+            windows=self.done,
+            executor=name_of(self.plan.executor),
+            jobs=self.plan.jobs,
+            seconds=time.perf_counter() - self.started,
+            stages=self.stages,
+            idle_seconds=self.idle_seconds,
+            waited_seconds=self.watch.waited,
+            pixels=self.pixels,
+            failed=tuple(self.failed),
+            retried=self.retried,
+            resumed=self.resumed,
+        )
+
+    @property
+    def _raster(self) -> Size:
+        return self.plan.outputs[0].size
+
+
+def _count_pixels(window: Any, raster: Size) -> int:
+    whole = as_window(window, *raster)
+    return int(round(whole.width) * round(whole.height))
