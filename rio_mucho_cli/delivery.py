@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from rio_mucho_cli.outputs.statistics import (
     statistics_of_nothing,
 )
 from rio_mucho_cli.outputs.target import partial_folder
+from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
@@ -48,6 +50,8 @@ class Delivery:
         Of its bands, as far as they have come.
     digest : str or None
         Which run it is, if it can be resumed.
+    part_bytes : int
+        Of the parts of a mosaic that have come.
     """
 
     plan: OutputPlan
@@ -57,6 +61,7 @@ class Delivery:
     has_mask: bool = False
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
+    part_bytes: int = 0
 
     @classmethod
     def to(
@@ -170,6 +175,8 @@ class Delivery:
                 "it must mask from the first window on, or --nodata give the output a nodata value"
             ).at(window, ij)
         self.writer.append(window, piece.data)
+        if isinstance(piece.data, PartFile):
+            self.part_bytes += piece.data.nbytes
         if self.statistics:
             merged = map(BandStatistics.merged, self.statistics, piece.statistics)
             self.statistics = tuple(merged)
@@ -196,6 +203,14 @@ class Delivery:
         )
         merged = map(BandStatistics.merged, self.statistics, rest)
         self.writer.set_statistics([band.tags() for band in merged])
+
+    def count_bytes(self) -> int:
+        """Return how large the output is that is finished and not published; 0 if nobody knows."""
+        target = self.writer.target
+        with suppress(OSError):
+            if target is not None:
+                return self.part_bytes + int(target.temporary.stat().st_size)
+        return 0
 
     def begin_with_nothing(self, bands: int) -> None:
         """Make an output that no window has a result for."""

@@ -39,7 +39,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, work_on_parts
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
-from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error
+from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.plan import Plan, make_plan, order_for
@@ -125,13 +125,13 @@ class _Run:
             executor = stack.enter_context(
                 open_executor(plan.executor, plan.jobs, key, order_for(job, plan), job.scheduler)
             )
-            self.tally.start(count_windows(deliveries))
+            rest = self._rest(plan)
+            self.tally.start(rest, count_windows(deliveries))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
             if plan.parts:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
             else:
-                rest = plan.windows[self.tally.done :]
                 made = _work_on_windows(executor, key, plan, rest, recover, self.tally.watch)
                 for planned, outcome, transfer in made:
                     self._append(deliveries, planned, self._accepted(outcome), transfer)
@@ -146,9 +146,18 @@ class _Run:
             if run is not None:
                 check_inputs(job, run)
             stopwatch = Stopwatch()
-            commit_all(writers)
+            finish_all(writers)
+            self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
+            publish_all(writers)
             self.committed = True
             self.tally.stages += Stages(write=stopwatch.split())
+
+    def _rest(self, plan: Plan) -> Sequence[PlannedWindow]:
+        """Return the windows that no earlier run has done."""
+        if not plan.parts:
+            return plan.windows[self.tally.done :]
+        rest = [part for part in plan.parts if part.ij not in self.kept]
+        return [planned for part in rest for planned in part.windows]
 
     def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
         """Find out what an earlier run has done, and go on from there."""

@@ -28,7 +28,7 @@ class RunStarted:
     done : int
         Windows that an earlier run has done.
     pixels : int
-        Of all windows.
+        Of those windows that are left.
     jobs : int
         How many workers there are, as far as that is known.
     busy : callable

@@ -61,7 +61,9 @@ class Report:
     waited_seconds : float
         How long the calling process had nothing to do.
     pixels : int
-        Of all windows.
+        Of all windows that this run has written.
+    nbytes : int
+        Of all outputs, with the parts of mosaics; 0 where that is not known.
     failed : tuple of Failure
         Windows that are nodata because their function raised.
     retried : int
@@ -78,6 +80,7 @@ class Report:
     idle_seconds: float = 0.0
     waited_seconds: float = 0.0
     pixels: int = 0
+    nbytes: int = 0
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0

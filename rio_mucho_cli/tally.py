@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rio_mucho_cli.executors import name_of
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, describe
 from rio_mucho_cli.ordered import Watch
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.stages import Stages, Timing
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Tally:
         Windows whose function raised.
     retried : int
         How often something was done again because a worker process died.
+    nbytes : int
+        Of all outputs.
     """
 
     plan: Plan
@@ -52,18 +57,18 @@ class Tally:
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     retried: int = 0
+    nbytes: int = 0
     _working: float = 0.0
 
     def resume(self, done: int) -> None:
         """Count windows that an earlier run has done."""
         self.done = self.resumed = done
 
-    def start(self, overviews: int) -> None:
-        """Say that the first window is about to be worked on."""
-        windows, jobs = self.plan.windows, self.plan.jobs
-        pixels = sum(_count_pixels(window, self._raster) for window, _ in windows)
-        busy = self.watch.count_busy
-        self.listen(RunStarted(len(windows), overviews, self.done, pixels, jobs, busy))
+    def start(self, rest: Iterable[PlannedWindow], overviews: int) -> None:
+        """Say that the first one of the windows that are left is about to be worked on."""
+        pixels = sum(_count_pixels(window, self._raster) for window, _ in rest)
+        busy, number = self.watch.count_busy, len(self.plan.windows)
+        self.listen(RunStarted(number, overviews, self.done, pixels, self.plan.jobs, busy))
         self._working = time.perf_counter()
 
     def note(
@@ -87,6 +92,14 @@ class Tally:
             self.stages += timing.stages
         self.stages += arrival
         self.listen(WindowDone(window, ij, self.done, pixels, timing, arrival))
+
+        if log.isEnabledFor(logging.DEBUG):
+            stages = (timing.stages if timing else Stages()) + arrival
+            spent = ", ".join(
+                f"{name} {1000 * each.seconds:.1f} ms" for name, each in stages.by_name().items()
+            )
+            where = f", by {timing.worker}" if timing else ", failed"
+            log.debug("%s (ij %s): %s%s", describe(window), ij, spent, where)
 
     def note_part(
         self,
@@ -121,6 +134,7 @@ class Tally:
             idle_seconds=self.idle_seconds,
             waited_seconds=self.watch.waited,
             pixels=self.pixels,
+            nbytes=self.nbytes,
             failed=tuple(self.failed),
             retried=self.retried,
             resumed=self.resumed,

@@ -176,18 +176,6 @@ def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
         raise
 
 
-def commit_all(writers: Sequence[Writer]) -> None:
-    """Finish all outputs, and make them visible together.
-
-    Raises
-    ------
-    OutputError
-        If one of them cannot be finished; then none is visible.
-    """
-    finish_all(writers)
-    publish([writer.target for writer in writers if writer.target is not None])
-
-
 def finish_all(writers: Sequence[Writer]) -> None:
     """Complete all outputs, under their temporary names.
 
@@ -203,3 +191,14 @@ def finish_all(writers: Sequence[Writer]) -> None:
             raise
         except OSError as exc:
             raise OutputError(f"an output cannot be finished: {one_line(exc)}") from None
+
+
+def publish_all(writers: Sequence[Writer]) -> None:
+    """Make all outputs visible together, when they are finished.
+
+    Raises
+    ------
+    OutputError
+        If one of them cannot be; then none is visible.
+    """
+    publish([writer.target for writer in writers if writer.target is not None])

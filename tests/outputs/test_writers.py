@@ -11,7 +11,12 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.writers import commit_all, discarded_on_error, make_writer
+from rio_mucho_cli.outputs.writers import (
+    discarded_on_error,
+    finish_all,
+    make_writer,
+    publish_all,
+)
 
 PROFILE = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "uint8"}
 WHOLE = Window(0, 0, 8, 8)
@@ -33,7 +38,8 @@ def write(output, profile=PROFILE, array=ONES, window=WHOLE, **given):
     with opened(output, **given) as writer:
         writer.begin(profile)
         writer.append(window, array)
-        commit_all([writer])
+        finish_all([writer])
+        publish_all([writer])
 
 
 def fail_half_way(output, **given):
@@ -49,7 +55,8 @@ def test_the_output_shows_only_after_commit(tmp_path, read):
         writer.begin(PROFILE)
         writer.append(WHOLE, ONES)
         assert not path.exists()
-        commit_all([writer])
+        finish_all([writer])
+        publish_all([writer])
     assert names(tmp_path) == ["out.tif"]
     assert (read(path) == 1).all()
 
@@ -138,7 +145,8 @@ def test_a_window_that_gdal_refuses(tmp_path):
         writer.begin(PROFILE)
         with pytest.raises(OutputError, match="cannot be written at window rows 4:12"):
             writer.append(Window(4, 4, 8, 8), ONES)
-        commit_all([writer])
+        finish_all([writer])
+        publish_all([writer])
 
 
 def test_a_disk_that_is_full_is_an_error_although_gdal_only_logs_it(tmp_path):
