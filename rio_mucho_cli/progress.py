@@ -1,6 +1,6 @@
 """What the engine tells while it runs. It knows no progress bar: listeners do.
 
-The command line's bar is in ``cli.py``, because it is click's.
+The command line's bar is in ``cli/bar.py``.
 """
 
 from __future__ import annotations

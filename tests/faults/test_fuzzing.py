@@ -14,7 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.rio.main import main_group
 from rasterio.windows import Window
 
-from rio_mucho_cli.cli import _read_windows
+from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.inputs.windows import Size, check, from_features, parse_size
 from rio_mucho_cli.outputs import tiff
@@ -184,7 +184,7 @@ def test_any_features_are_windows_or_a_windows_error(found):
 def test_any_file_of_windows_is_read_or_a_windows_error(shared_file, data):
     shared_file.write_bytes(data)
     try:
-        windows = _read_windows(str(shared_file))
+        windows = read_windows(str(shared_file))
     except WindowsError:
         return
     assert all(isinstance(window, Window) for window, _ in windows)

@@ -1,0 +1,62 @@
+"""`rio mucho` itself: what it is called with, and what it does with a signal."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from rio_mucho_cli.cli.groups import GroupedCommand
+from rio_mucho_cli.cli.options import FILES, GROUPS
+
+
+@click.command(
+    cls=GroupedCommand,
+    arguments=[FILES],
+    groups=GROUPS,
+    short_help="Apply a Python function to every window of rasters.",
+)
+@click.pass_context
+def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **given: Any) -> None:
+    """Apply a Python function to every window of some rasters, in parallel.
+
+    The function is called as func(data, window, ij, global_args) and returns
+    an array (count, rows, cols), or (rows, cols) for one band. What it returns
+    for all windows becomes one raster, on the grid of the first input. Data
+    type and number of bands are those of what it returns; nodata, format and
+    compression are the first input's, unless options say otherwise.
+
+    The output appears when all is done; a run that fails leaves none, and an
+    old one as it was.
+
+    \b
+        $ cat index.py
+        def run(data, window, ij, global_args):
+            nir, red = (band[0].astype("float32") for band in data)
+            return (nir - red) / (nir + red)
+    \b
+        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
+    """  # noqa: D301 (click wants the character itself)
+    from rio_mucho_cli.interrupts import INTERRUPTS
+
+    # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    if output is None:
+        *inputs, output = files
+    else:
+        inputs = list(files)
+    if given["windows"] == "-" and given["global_args"] == "-":
+        raise click.UsageError("--windows and --global-args cannot both be standard input")
+    nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
+    try:
+        from rio_mucho_cli.cli.running import run
+
+        with ctx.obj["env"]:
+            run(inputs=inputs, output=output, keep_nodata=not nodata_given, **given)
+    except INTERRUPTS as exc:
+        from rio_mucho_cli.cli.leaving import leave
+
+        leave(exc, output, given["resume"])

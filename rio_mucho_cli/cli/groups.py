@@ -1,0 +1,63 @@
+"""A command whose help shows its options in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+
+class GroupedCommand(click.Command):
+    """A command with groups of options, each under its own title.
+
+    Parameters
+    ----------
+    arguments : sequence of Argument
+        Of the command line, before its options.
+    groups : Mapping of str to sequence of Option
+        The options by the title of their group. The last group has --help.
+    **settings
+        As click.Command has them.
+    """
+
+    def __init__(
+        self,
+        *,
+        arguments: Sequence[click.Argument],
+        groups: Mapping[str, Sequence[click.Option]],
+        **settings: Any,
+    ) -> None:
+        self.groups = groups
+        options = [option for group in groups.values() for option in group]
+        super().__init__(**{**settings, "params": [*arguments, *options]})
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each group as a section of its own."""
+        *_, last = self.groups
+        for title, options in self.groups.items():
+            shown = [*options, self.get_help_option(ctx)] if title == last else options
+            records = [option.get_help_record(ctx) for option in shown if option is not None]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
+
+def of_rasterio(decorate: Callable[..., Any], **texts: str) -> click.Option:
+    """Return the option that one of rasterio's decorators adds, with texts of our own."""
+    (option,) = click.command()(decorate(lambda: None)).params
+    assert isinstance(option, click.Option)
+    for name, text in texts.items():
+        setattr(option, name, text)
+    return option
+
+
+def parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Make a callback of a function that raises ValueError."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+
+    return callback

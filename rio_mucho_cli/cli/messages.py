@@ -1,0 +1,76 @@
+"""What is said on stderr when a run ends in another way than it should."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+
+import click
+
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
+from rio_mucho_cli.inputs.windows import describe
+from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
+from rio_mucho_cli.outputs.target import journal_of, partial_folder
+from rio_mucho_cli.report import Report
+
+_MOST_LISTED = 20
+
+
+class _Failed(click.ClickException):
+    """A run that failed: one line on stderr."""
+
+    exit_code = 1
+
+
+class _WrongUsage(click.ClickException):
+    """A command that makes no sense, found out by the job and not by click."""
+
+    exit_code = 2
+
+
+def failure(exc: MuchoError | OSError, output: str, resume: bool) -> click.ClickException:
+    """Say an error as the command line says it."""
+    if not isinstance(exc, MuchoError):
+        exc = _refused(exc)
+    message = str(exc.args[0])
+    if exc.window is not None and "window rows" not in message:
+        message = f"at {describe(exc.window)} (ij {exc.ij}): {message}"
+    if isinstance(exc, MuchoChildError):
+        click.echo(exc.formatted, err=True, nl=False)
+        message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
+    if isinstance(exc, UsageError):
+        return _WrongUsage(message)
+    kept = what_is_kept(output, resume)
+    return _Failed(f"{message.rstrip('.')}.{kept}" if kept else message)
+
+
+def _refused(exc: OSError) -> MuchoError:
+    """Say what the system refuses, where nobody who knows more has said it."""
+    advice = ""
+    if exc.errno in (errno.EMFILE, errno.ENFILE):
+        advice = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
+    return MuchoError(f"the system does not let the run go on ({exc}){advice}")
+
+
+def what_is_kept(output: str, resume: bool) -> str:
+    """Say where what was done is kept, if it is."""
+    if resume and unfinished_run(output) is not None:
+        folder = parts_folder(output).name
+        return f" The parts that were done are in {folder}: the same command goes on with them."
+    if not resume or not journal_of(output).exists():
+        return ""
+    folder = partial_folder(output).name
+    return f" What was done is in {folder}: the same command goes on with it."
+
+
+def list_failed(report: Report) -> None:
+    """Say which windows are nodata because their function raised."""
+    number = len(report.failed)
+    # Whether somebody reads it makes no difference to what was done.
+    with suppress(OSError):
+        click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
+        for failed in report.failed[:_MOST_LISTED]:
+            window = f"{describe(failed.window)} (ij {failed.ij})"
+            click.echo(f"  {window}: {failed.message}", err=True)
+        if number > _MOST_LISTED:
+            click.echo(f"  and {number - _MOST_LISTED} more", err=True)
