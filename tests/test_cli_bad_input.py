@@ -351,7 +351,7 @@ def test_masks_that_no_output_can_hold(mucho, module, tmp_path, leftovers):
         one_error_line(result, 1, "masked other pixels in one band than in another")
         assert not (tmp_path / "out.tif").exists()
         assert not leftovers()
-    result = mucho("--func", "masks:run", "-j", "2", "--nodata", "0", inputs=["b.tif"])
+    result = mucho("--func", "masks:run", "-j", "2", "--nodata", "0", "-q", inputs=["b.tif"])
     assert (result.exit_code, result.output) == (0, "")
 
 

@@ -50,7 +50,7 @@ def typed(rio, make_raster, module, tmp_path):
 def test_pixels_of_every_option(typed, read, tmp_path):
     args = ["--extent", "union", "-b", "2=1..2", "--overlap", "2", "--boundary", "reflect",
             "--masked", "--windows", "32", "--dtype", "float64"]  # fmt: skip
-    result = typed("a.tif", "moved.tif", *args)
+    result = typed("a.tif", "moved.tif", *args, "-q")
     assert (result.exit_code, result.output) == (0, "")
     a, moved = read(tmp_path / "a.tif"), read(tmp_path / "moved.tif")
     expected = np.zeros((70, 110))

@@ -34,7 +34,7 @@ def run(*command, cwd, fails=False):
 
 def mucho(cwd, *args):
     """Run rio mucho, which must say nothing: no warning of numpy's, either."""
-    assert run(RIO, "mucho", *args, cwd=cwd).stderr == ""
+    assert run(RIO, "mucho", "-q", *args, cwd=cwd).stderr == ""
 
 
 def read(path, band=1):

@@ -535,7 +535,8 @@ class TestCommand:
                        "--overviews", "2")  # fmt: skip
         assert result.exit_code == 2
         assert "statistics" in result.stderr or "overviews" in result.stderr
-        result = mucho("--func", "two:run", "--also", flag, "--also", rgb, "-j", "2", "-t", "int32")
+        result = mucho("--func", "two:run", "--also", flag, "--also", rgb, "-j", "2", "-t", "int32",
+                       "--quiet")  # fmt: skip
         assert (result.exit_code, result.output) == (0, "")
         source = read("a.tif")
         np.testing.assert_array_equal(read("out.tif"), source)

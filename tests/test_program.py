@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -33,7 +34,9 @@ def inputs(module, make_raster):
 def test_the_program_finds_the_plugin_and_the_current_folder(inputs, rio_program, read):
     done = rio_program("mucho", "in.tif", "out.tif", "--func", "mod:copy", "-j", "2",
                        "--windows", "16")  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("out.tif: 16 windows in ")
+    assert done.stderr.count("\n") == 1
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
 
 
@@ -157,8 +160,26 @@ def on_a_terminal(command, cwd):
 def test_a_bar_on_a_terminal_unless_quiet(inputs, tmp_path):
     rio = str(Path(sys.executable).with_name("rio"))
     command = [rio, "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16", "-j1"]
-    assert "16/16" in on_a_terminal(command, tmp_path)
+    shown = on_a_terminal(command, tmp_path)
+    assert re.search(r"16/16 +[\d.]+ [kM]px/s, 0\.0 s left", shown)
+    assert shown.splitlines()[-1].startswith("out.tif: 16 windows in ")
     assert on_a_terminal([*command, "--overwrite", "--quiet"], tmp_path) == ""
+    of_the_group = [rio, "--quiet", *command[1:], "--overwrite"]
+    assert on_a_terminal(of_the_group, tmp_path) == ""
+
+
+def test_verbose_tells_of_each_window_and_nothing_of_rasterio(inputs, rio_program):
+    command = ["mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16", "--overwrite"]
+    decisions = rio_program("-v", *command, "-j", "1").stderr
+    assert "16 windows, 1 jobs (serial)" in decisions
+    assert "window rows" not in decisions
+    each = rio_program("-vv", *command, "-j", "2").stderr
+    (last,) = (line for line in each.splitlines() if "(ij (3, 3))" in line)
+    stages = r"read [\d.]+ ms, function [\d.]+ ms, encode [\d.]+ ms, transfer [\d.]+ ms, write"
+    assert re.search(rf"window rows 48:64, columns 48:64 \(ij \(3, 3\)\): {stages}", last)
+    assert each.count("window rows") == 16
+    assert each.count("DEBUG:rasterio") < each.count("window rows")
+    assert "DEBUG:rasterio.env:Entering" in rio_program("-vvv", *command, "-j", "1").stderr
 
 
 def test_rio_starts_without_importing_what_only_a_run_needs():

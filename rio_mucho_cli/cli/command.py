@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import signal
 from typing import Any
 
@@ -11,6 +12,9 @@ from click.core import ParameterSource
 
 from rio_mucho_cli.cli.groups import GroupedCommand
 from rio_mucho_cli.cli.options import FILES, GROUPS
+
+# With rio -vv.
+_EACH_WINDOW = 2
 
 
 @click.command(
@@ -50,6 +54,11 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         inputs = list(files)
     if given["windows"] == "-" and given["global_args"] == "-":
         raise click.UsageError("--windows and --global-args cannot both be standard input")
+    verbosity = ctx.obj.get("verbosity", 0)
+    if verbosity == _EACH_WINDOW:
+        # rasterio says twenty lines for each of ours; with one more -v they are all there.
+        logging.getLogger("rasterio").setLevel(logging.INFO)
+    given["quiet"] = given["quiet"] or verbosity < 0
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
     try:
         from rio_mucho_cli.cli.running import run

@@ -1,4 +1,4 @@
-"""What is said on stderr when a run ends in another way than it should."""
+"""What is said on stderr when a run ends."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rio_mucho_cli.inputs.windows import describe
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.target import journal_of, partial_folder
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.telling.pace import summary
 
 _MOST_LISTED = 20
 
@@ -61,6 +62,13 @@ def what_is_kept(output: str, resume: bool) -> str:
         return ""
     folder = partial_folder(output).name
     return f" What was done is in {folder}: the same command goes on with it."
+
+
+def summarise(report: Report, output: str) -> None:
+    """Say in a line what was done, if anything was."""
+    if report.windows:
+        with suppress(OSError):
+            click.echo(summary(report, output), err=True)
 
 
 def list_failed(report: Report) -> None:

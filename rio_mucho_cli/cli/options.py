@@ -207,7 +207,7 @@ _RUNNING = [
 ]
 
 _TELLING = [
-    click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress bar."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Show neither progress nor a summary."),
 ]
 
 GROUPS = {

@@ -8,8 +8,8 @@ from typing import Any
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.cli import texts
-from rio_mucho_cli.cli.bar import bar
-from rio_mucho_cli.cli.messages import failure, list_failed
+from rio_mucho_cli.cli.bar import shown
+from rio_mucho_cli.cli.messages import failure, list_failed, summarise
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.environment import keep_memory
 from rio_mucho_cli.errors import MuchoError, OutputError
@@ -35,10 +35,12 @@ def run(*, output: str, quiet: bool, **given: Any) -> None:
     try:
         job = _job(output=output, **given)
         keep_memory()
-        with caught(for_good=True), bar(quiet) as listen:
+        with caught(for_good=True), shown(quiet) as listen:
             report = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, given["resume"]) from None
+    if not quiet:
+        summarise(report, output)
     if report.failed:
         list_failed(report)
         sys.exit(_LEFT_OUT)

@@ -102,7 +102,7 @@ class Lines:
             self._say(f"{pace.done} of {pace.windows} windows, {pace.describe()}")
 
 
-def summarise(report: Report, output: str) -> str:
+def summary(report: Report, output: str) -> str:
     """Say in a line what a run did."""
     windows = f"{report.windows} window{'' if report.windows == 1 else 's'}"
     if report.resumed:

@@ -11,7 +11,7 @@ from rio_mucho_cli.telling.pace import (
     format_bytes,
     format_rate,
     format_seconds,
-    summarise,
+    summary,
 )
 
 WINDOW = Window(0, 0, 1000, 1000)
@@ -106,7 +106,7 @@ def test_a_short_run_says_no_line(clock):
 def test_a_run_in_a_line(more, expected):
     values = {"windows": 64, "executor": "serial", "jobs": 1, "seconds": 2.0}
     values |= {"pixels": 64_000_000, "nbytes": 45_200_000} | more
-    assert summarise(Report(**values), "out.tif") == expected
+    assert summary(Report(**values), "out.tif") == expected
 
 
 @pytest.mark.parametrize(
