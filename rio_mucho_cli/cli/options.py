@@ -24,14 +24,14 @@ _FUNCTION = [
         required=True,
         metavar="MODULE:NAME",
         shell_complete=completion.functions,
-        help="Function, or class, of a module or a file.py.",
+        help="Also file.py:NAME, or a class.",
     ),
     click.Option(
         ["--arg", "args"],
         multiple=True,
         metavar="NAME=VALUE",
         callback=parsed(texts.named_values),
-        help="One of its global args: JSON or else text. Repeatable.",
+        help="A global arg: JSON or else text. Repeatable.",
     ),
     click.Option(
         ["--global-args"],
@@ -48,13 +48,13 @@ _FUNCTION = [
     click.Option(
         ["--plain"],
         is_flag=True,
-        help="Call it as func(*arrays, **args), as SciPy's are.",
+        help="Call it as func(*arrays, **args).",
     ),
     click.Option(["--masked"], is_flag=True, help="Give it masked arrays."),
     click.Option(
         ["--skip-masked"],
         is_flag=True,
-        help="Leave out windows that are masked in all inputs.",
+        help="Leave out windows masked in all inputs.",
     ),
     click.Option(
         ["--on-error"],
@@ -90,7 +90,7 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]BANDS",
         callback=parsed(texts.by_input),
-        help="Bands of all inputs, or of the Nth: 1,3 or 1..3.",
+        help="Of all inputs, or of the Nth: 1,3 or 1..3.",
     ),
     click.Option(
         ["--like"], type=click.Path(), metavar="FILE", help="Read all inputs on its grid."

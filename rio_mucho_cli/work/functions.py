@@ -159,6 +159,8 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     ------
     MuchoChildError
         If making the instance raises.
+    ResultError
+        If one of the global args is not one of the parameters.
     """
     keywords = global_args
     if isinstance(function, type):
