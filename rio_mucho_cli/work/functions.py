@@ -160,7 +160,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     MuchoChildError
         If making the instance raises.
     ResultError
-        If one of the global args is not one of the parameters.
+        If one of the global args is nearly, but not, a parameter's name.
     """
     keywords = global_args
     if isinstance(function, type):
@@ -196,7 +196,7 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
 
 
 def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Raise ResultError for a global arg that the function has no parameter for."""
+    """Raise ResultError for a global arg that is nearly, but not, a parameter's name."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -204,7 +204,7 @@ def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> N
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in given:
-        if name not in parameters:
+        if name not in parameters and nearest(name, parameters):
             raise ResultError(
                 f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
                 f"of the global args{nearest(name, parameters)}"

@@ -113,7 +113,7 @@ def test_a_class_is_made_with_the_global_args(module, tmp_path):
 
 def test_a_class_that_cannot_be_made(module, tmp_path):
     module(MODULE)
-    with pytest.raises(ResultError, match="Model takes no 'factr', .* did you mean 'factor'"):
+    with pytest.raises(ResultError, match=r"Model takes no 'factr', .* did you mean 'factor'"):
         f.make_callable(ref("user_functions:Model", tmp_path).load(), {"factr": 1})
     with pytest.raises(MuchoChildError, match="Picky cannot be made: it raised ValueError: no"):
         f.make_callable(ref("user_functions:Picky", tmp_path).load(), {})
