@@ -13,6 +13,7 @@ from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import cog_options
 from rio_mucho_cli.outputs import profile as profiles
@@ -251,4 +252,5 @@ def _check_driver(driver: str) -> None:
     if driver.upper() not in {name.upper() for name in known}:
         raise OutputError(
             f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
+            f"{nearest(driver, known)}"
         )

@@ -10,7 +10,17 @@ WRONG_USAGE = {
     "unknown module": (["--func", "modd:copy"], "no module named 'modd'.*did you mean 'mod'"),
     "unknown attribute": (["--func", "mod:copi"], "no attribute 'copi': did you mean 'copy'"),
     "not callable": (["--func", "mod:number"], "is a int and cannot be called"),
-    "no colon": (["--func", "mod"], "is not MODULE:FUNCTION"),
+    "no colon": (["--func", "mod"], "is not MODULE:FUNCTION.*did you mean mod:"),
+    "a file alone": (["--func", "mod.py"], r"is not MODULE:FUNCTION.*did you mean mod\.py:"),
+    "a dot for a colon": (["--func", "numpy.mean"], "did you mean numpy:mean"),
+    "no resampling": (
+        ["--func", "mod:copy", "--like", "a.tif", "--resampling", "bilinar"],
+        "expected one of nearest, .*: did you mean 'bilinear'",
+    ),
+    "no resampling of overviews": (
+        ["--func", "mod:copy", "--overviews", "2", "--overview-resampling", "averge"],
+        "expected one of nearest, .*: did you mean 'average'",
+    ),
     "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
     "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is no JSON"),
     "no object": (["--func", "mod:copy", "--global-args", "[1]"], "no JSON object"),
@@ -153,6 +163,10 @@ def test_wrong_usage(mucho, files, tmp_path, leftovers, case):
     [
         ([], "Missing option '--func'"),
         (["--func", "mod:copy", "--mode", "read"], "Invalid value for '--mode'"),
+        (["--func", "mod:copy", "--mode", "aray_read"], "did you mean 'array_read'?"),
+        (["--func", "mod:copy", "--executor", "thread"], "did you mean 'threads'?"),
+        (["--func", "mod:copy", "-t", "unit8"], "did you mean 'uint8'?"),
+        (["--func", "mod:copy", "--jobz", "2"], "--jobs"),
         (["--func", "mod:copy", "--arg", "k"], "'k' is not NAME=VALUE"),
         (["--func", "mod:copy", "--global-args", "-", "--windows", "-"], "cannot both be standard"),
         (["--func", "mod:copy", "-j", "many"], "'many' is not a valid integer"),
@@ -191,6 +205,8 @@ def test_one_file_is_no_input(rio, mucho):
     ("inputs", "says"),
     [
         (["missing.tif"], "missing.tif: No such file"),
+        (["a.tiff"], "a.tiff: No such file or directory: did you mean 'a.tif'?"),
+        (["."], ": it is a folder, expected a raster"),
         (["a.tif", "missing.tif"], "missing.tif: No such file"),
         (["text.tif"], "'text.tif' not recognized as being in a supported file format"),
         (["a.tif", "small.tif"], "small.tif is 64 x 63 pixels, a.tif is 64 x 64"),
@@ -248,6 +264,8 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
         (["--co", "compress=foo"], "'foo' is an unexpected value for COMPRESS"),
         (["--co", "blockxsize=100", "--co", "blockysize=100"], "multiples of 16"),
         (["--co", "colour=red"], "COLOUR"),
+        (["--co", "compres=lzw"], "did you mean 'COMPRESS'?"),
+        (["-f", "GTif"], "did you mean 'GTiff'?"),
     ],
 )
 def test_drivers_and_their_options(mucho, tmp_path, args, says, leftovers):
@@ -294,6 +312,22 @@ def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
     result = mucho("--func", f"mod:{name}", *count, *way)
     one_error_line(result, 1, RESULTS_THAT_DO_NOT_FIT[name])
     assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_args_that_the_function_does_not_take(mucho, module, jobs, leftovers):
+    module(
+        "def scaled(a, b, factor=1):\n    return a * factor\n"
+        "class Scale:\n"
+        "    def __init__(self, factor): self.factor = factor\n"
+        "    def __call__(self, data, *args): return data[0]\n",
+        "scales.py",
+    )
+    for args in (["scales:scaled", "--plain"], ["scales:Scale"]):
+        result = mucho("--func", *args, "--arg", "facter=2", "-j", jobs)
+        says = "takes no 'facter', which is one of the global args: did you mean 'factor'?"
+        one_error_line(result, 1, says)
     assert not leftovers()
 
 

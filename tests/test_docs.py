@@ -32,6 +32,13 @@ def test_help_shows_its_example_as_it_is_written(rio):
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_help_fits_two_screens_in_groups(rio):
+    lines = rio("mucho", "--help").stdout.splitlines()
+    assert len(lines) <= 90
+    titles = [line for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    assert titles == ["Function:", "Windows and grid:", "Output:", "Running:", "Telling:"]
+
+
 def test_the_functions_of_the_readme_work(rio, make_raster, tmp_path, read):
     code = re.search(r"```python\n# index\.py\n(.*?)```", README, flags=re.DOTALL)[1]
     (tmp_path / "index.py").write_text(code)

@@ -199,6 +199,7 @@ def test_rio_starts_without_importing_what_only_a_run_needs():
         "rio_mucho_cli",
         "rio_mucho_cli.cli",
         "rio_mucho_cli.cli.command",
+        "rio_mucho_cli.cli.completion",
         "rio_mucho_cli.cli.groups",
         "rio_mucho_cli.cli.options",
         "rio_mucho_cli.cli.texts",

@@ -21,6 +21,7 @@ _EACH_WINDOW = 2
     cls=GroupedCommand,
     arguments=[FILES],
     groups=GROUPS,
+    context_settings={"max_content_width": 100},
     short_help="Apply a Python function to every window of rasters.",
 )
 @click.pass_context
@@ -29,12 +30,8 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
 
     The function is called as func(data, window, ij, global_args) and returns
     an array (count, rows, cols), or (rows, cols) for one band. What it returns
-    for all windows becomes one raster, on the grid of the first input. Data
-    type and number of bands are those of what it returns; nodata, format and
-    compression are the first input's, unless options say otherwise.
-
-    The output appears when all is done; a run that fails leaves none, and an
-    old one as it was.
+    for all windows becomes one raster, on the grid of the first input, and
+    appears when all is done, or not at all.
 
     \b
         $ cat index.py
@@ -43,6 +40,9 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             return (nir - red) / (nir + red)
     \b
         $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
+        $ rio mucho b5.tif b4.tif cog.tif --func index:run -f COG --stats
+        $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
+              --plain --arg sigma=2 --overlap 8
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli.interrupts import INTERRUPTS
 

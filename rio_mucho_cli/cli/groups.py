@@ -42,12 +42,36 @@ class GroupedCommand(click.Command):
                 formatter.write_dl([record for record in records if record is not None])
 
 
-def of_rasterio(decorate: Callable[..., Any], **texts: str) -> click.Option:
-    """Return the option that one of rasterio's decorators adds, with texts of our own."""
+class OneOf(click.Choice):  # type: ignore[type-arg]
+    """A choice that says which one may have been meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value if it is one of them, else say the nearest."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as exc:
+            from rio_mucho_cli.nearest import nearest
+
+            hint = nearest(str(value), map(str, self.choices))
+            self.fail(f"{exc.message.rstrip('.')}{hint}", param, ctx)
+
+
+def of_rasterio(
+    decorate: Callable[..., Any],
+    find: Callable[[click.Context, str], Any] | None = None,
+    **texts: str,
+) -> click.Option:
+    """Return the option that one of rasterio's decorators adds, with texts of our own.
+
+    `find` returns what a shell offers for a value that begins so.
+    """
     (option,) = click.command()(decorate(lambda: None)).params
     assert isinstance(option, click.Option)
-    for name, text in texts.items():
-        setattr(option, name, text)
+    if isinstance(option.type, click.Choice):
+        option.type = OneOf(option.type.choices)
+    changes = texts if find is None else {**texts, "shell_complete": find}
+    for name, value in changes.items():
+        setattr(option, name, value)
     return option
 
 

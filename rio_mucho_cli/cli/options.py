@@ -8,8 +8,8 @@ from __future__ import annotations
 import click
 from rasterio.rio import options as rasterio_options
 
-from rio_mucho_cli.cli import texts
-from rio_mucho_cli.cli.groups import of_rasterio, parsed
+from rio_mucho_cli.cli import completion, texts
+from rio_mucho_cli.cli.groups import OneOf, of_rasterio, parsed
 
 # rasterio's files_inout_arg without its callback, which refuses a missing
 # input as wrong usage, and does not look at the last one after -o. The engine
@@ -23,14 +23,15 @@ _FUNCTION = [
         ["--func"],
         required=True,
         metavar="MODULE:NAME",
-        help="Function, or class, of a module or a file.py.",
+        shell_complete=completion.functions,
+        help="Also file.py:NAME, or a class.",
     ),
     click.Option(
         ["--arg", "args"],
         multiple=True,
         metavar="NAME=VALUE",
         callback=parsed(texts.named_values),
-        help="One of its global args: JSON or else text. Repeatable.",
+        help="A global arg: JSON or else text. Repeatable.",
     ),
     click.Option(
         ["--global-args"],
@@ -39,7 +40,7 @@ _FUNCTION = [
     ),
     click.Option(
         ["--mode"],
-        type=click.Choice(["simple_read", "array_read", "manual_read"]),
+        type=OneOf(["simple_read", "array_read", "manual_read"]),
         default="simple_read",
         show_default=True,
         help="It gets an array for each input, one array of all bands, or open datasets.",
@@ -47,17 +48,17 @@ _FUNCTION = [
     click.Option(
         ["--plain"],
         is_flag=True,
-        help="Call it as func(*arrays, **args), as SciPy's are.",
+        help="Call it as func(*arrays, **args).",
     ),
     click.Option(["--masked"], is_flag=True, help="Give it masked arrays."),
     click.Option(
         ["--skip-masked"],
         is_flag=True,
-        help="Leave out windows that are masked in all inputs.",
+        help="Leave out windows masked in all inputs.",
     ),
     click.Option(
         ["--on-error"],
-        type=click.Choice(["fail", "nodata"]),
+        type=OneOf(["fail", "nodata"]),
         default="fail",
         show_default=True,
         help="If it raises: end, or leave nodata and exit with 3.",
@@ -68,6 +69,7 @@ _WINDOWS = [
     click.Option(
         ["--windows"],
         metavar="blocks|SIZE|FILE|-",
+        shell_complete=completion.windows,
         help="Blocks of the first input, 512, 1024x512, or what rio blocks writes.  "
         "[default: about a million pixels]",
     ),
@@ -88,12 +90,14 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]BANDS",
         callback=parsed(texts.by_input),
-        help="Bands of all inputs, or of the Nth: 1,3 or 1..3.",
+        help="Of all inputs, or of the Nth: 1,3 or 1..3.",
     ),
-    click.Option(["--like"], metavar="FILE", help="Read all inputs on this raster's grid."),
+    click.Option(
+        ["--like"], type=click.Path(), metavar="FILE", help="Read all inputs on its grid."
+    ),
     click.Option(
         ["--extent"],
-        type=click.Choice(["first", "intersection", "union"]),
+        type=OneOf(["first", "intersection", "union"]),
         help="How far the output reaches where inputs differ.",
     ),
     click.Option(
@@ -107,6 +111,7 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]NAME",
         callback=parsed(texts.by_input),
+        shell_complete=completion.names(completion.resamplings),
         help="Of inputs on other grids, or of the Nth.  [default: nearest]",
     ),
 ]
@@ -117,6 +122,7 @@ _OUTPUT = [
     of_rasterio(
         rasterio_options.format_opt,
         metavar="DRIVER",
+        find=completion.drivers,
         help="GTiff, COG, ...  [default: by the output's extension]",
     ),
     of_rasterio(
@@ -137,6 +143,7 @@ _OUTPUT = [
     ),
     of_rasterio(
         rasterio_options.creation_options,
+        find=completion.creation_options,
         help="Creation option of the driver. Repeatable.",
     ),
     click.Option(
@@ -151,7 +158,10 @@ _OUTPUT = [
         help="Make overviews. A COG has its own.",
     ),
     click.Option(
-        ["--overview-resampling"], metavar="NAME", help="Of overviews.  [default: nearest]"
+        ["--overview-resampling"],
+        metavar="NAME",
+        shell_complete=completion.names(completion.overview_resamplings),
+        help="Of overviews.  [default: nearest]",
     ),
     click.Option(["--stats"], is_flag=True, help="Write statistics of all bands into the tags."),
     click.Option(
@@ -178,7 +188,7 @@ _RUNNING = [
     ),
     click.Option(
         ["--executor"],
-        type=click.Choice(["processes", "threads", "serial", "dask"]),
+        type=OneOf(["processes", "threads", "serial", "dask"]),
         help="Where they are worked on.  [default: processes]",
     ),
     click.Option(

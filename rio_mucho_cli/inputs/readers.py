@@ -22,6 +22,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import GridError, UsageError, one_line
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
+from rio_mucho_cli.nearest import nearest
 
 # In pixels of the source. GDAL interpolates coordinates within each piece that
 # it warps, up to an eighth of a pixel off by default, and pieces depend on the
@@ -230,4 +231,7 @@ def check_resampling(name: str) -> None:
     """Raise UsageError unless GDAL can warp with a resampling of that name."""
     supported = [method.name for method in SUPPORTED_RESAMPLING]
     if name not in supported:
-        raise UsageError(f"resampling is {name!r}: expected one of {', '.join(supported)}")
+        raise UsageError(
+            f"resampling is {name!r}: expected one of {', '.join(supported)}"
+            f"{nearest(name, supported)}"
+        )

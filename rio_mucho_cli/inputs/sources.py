@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -18,6 +19,7 @@ from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import is_placed_by_points, open_reader, read_padded
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
+from rio_mucho_cli.nearest import nearest_file
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -240,10 +242,19 @@ def open_dataset(path: str) -> Any:
         with told_once():
             return _open(path)
     except RasterioIOError as exc:
-        text = one_line(exc)
-        raise InputError(text if path in text else f"{path}: {text}") from None
+        raise InputError(_why_not(path, one_line(exc))) from None
     except (RasterioError, OSError, TypeError, ValueError) as exc:
         raise InputError(f"{path} cannot be opened: {one_line(exc)}") from None
+
+
+def _why_not(path: str, said: str) -> str:
+    """Say more than GDAL does of a path that leads to no raster."""
+    said = said if path in said else f"{path}: {said}"
+    if os.path.isdir(path):  # noqa: PTH112 (a Path takes no name of a length like any)
+        return f"{said.rstrip('.')}: it is a folder, expected a raster"
+    if "No such file" in said:
+        return f"{said}{nearest_file(path)}"
+    return said
 
 
 def _open(path: str) -> Any:

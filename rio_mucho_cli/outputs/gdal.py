@@ -16,6 +16,7 @@ from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.heard import heard as heard
 from rio_mucho_cli.heard import messages as messages
 from rio_mucho_cli.inputs.windows import describe as describe_window
+from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.metadata import Metadata
 
 # rasterio logs under this name what GDAL only warns of.
@@ -79,6 +80,15 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
         _log.info("%s", message)
 
 
+# Those that are typed by hand, of GDAL's page on the driver GTiff.
+GTIFF_OPTIONS = (
+    *("TILED", "BLOCKXSIZE", "BLOCKYSIZE", "INTERLEAVE", "NBITS", "PHOTOMETRIC", "ALPHA"),
+    *("COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY"),
+    *("WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "DISCARD_LSB", "BIGTIFF", "SPARSE_OK"),
+    *("GEOTIFF_VERSION", "PROFILE", "ENDIANNESS", "NUM_THREADS", "TFW"),
+)
+
+
 def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
     """Raise OutputError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
@@ -86,6 +96,7 @@ def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str
             raise OutputError(
                 f"{name} cannot be made: {message}; GDAL's page on the driver "
                 f"{driver} lists its creation options"
+                f"{_meant(message, driver, options)}"
             )
         _log.warning("%s", message)
 
@@ -146,3 +157,11 @@ def close(dst: Any, name: str) -> None:
             raise OutputError(f"{name} cannot be finished: {one_line(exc)}") from None
     if errors:
         raise OutputError(f"{name} cannot be finished: {errors[0]}; is the disk full?")
+
+
+def _meant(message: str, driver: str, options: Mapping[str, str]) -> str:
+    """Say which of GeoTIFF's creation options may have been meant by one that is unknown."""
+    if driver != "GTiff" or "support creation option" not in message:
+        return ""
+    unknown = [name for name in options if name.upper() in message.upper().split()]
+    return nearest(unknown[0].upper(), GTIFF_OPTIONS) if unknown else ""

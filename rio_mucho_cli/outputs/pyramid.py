@@ -24,6 +24,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
+from rio_mucho_cli.nearest import nearest
 
 LOCAL = ("nearest", "average", "mode")
 """Resamplings that look at 2 x 2 pixels, which lie in one window."""
@@ -181,6 +182,7 @@ def check_resampling(name: str) -> None:
     if name not in names:
         raise UsageError(
             f"the resampling of overviews is {name!r}: expected one of {', '.join(names)}"
+            f"{nearest(name, names)}"
         )
 
 

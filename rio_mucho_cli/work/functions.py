@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
 from rio_mucho_cli.interrupts import INTERRUPTS
+from rio_mucho_cli.nearest import functions_in, nearest
 
 UserFunction: TypeAlias = Callable[..., Any]
 
@@ -62,10 +63,9 @@ class FunctionRef:
         """
         module_name, colon, attributes = self.name.rpartition(":")
         if not colon or not module_name or not attributes:
-            first, dot, last = self.name.rpartition(".")
-            hint = f": did you mean {first}:{last}?" if dot and ":" not in self.name else ""
             raise FunctionNotFoundError(
-                f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION{hint}"
+                f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION"
+                f"{self._completed()}"
             )
         module = self._load_file() if self.is_file else self._load_module(module_name)
         found: Any = module
@@ -76,7 +76,7 @@ class FunctionRef:
             except AttributeError:
                 raise FunctionNotFoundError(
                     f"{module_name if found is module else owner} has no attribute "
-                    f"{attribute!r}{_nearest(attribute, dir(found))}"
+                    f"{attribute!r}{nearest(attribute, dir(found))}"
                 ) from None
         if not callable(found):
             raise FunctionNotFoundError(
@@ -85,6 +85,16 @@ class FunctionRef:
             )
         function: UserFunction = found
         return function
+
+    def _completed(self) -> str:
+        """Say what a name without a function may have been meant to be."""
+        module = self.name.rstrip(":")
+        path = Path(self.folder, module if module.endswith(".py") else f"{module}.py")
+        functions = functions_in(path) if ":" not in module else []
+        if functions:
+            return f": did you mean {' or '.join(f'{module}:{name}' for name in functions[:3])}?"
+        first, dot, last = self.name.rpartition(".")
+        return f": did you mean {first}:{last}?" if dot and last != "py" and ":" not in last else ""
 
     def _load_module(self, name: str) -> ModuleType:
         _import_from(self.folder)
@@ -95,7 +105,7 @@ class FunctionRef:
                 raise _broken(name, exc) from None
             raise FunctionNotFoundError(
                 f"there is no module named {exc.name!r}, neither installed nor in the current "
-                f"folder{_nearest(exc.name, _siblings(exc.name))}"
+                f"folder{nearest(exc.name, _siblings(exc.name))}"
             ) from None
         except INTERRUPTS:
             raise
@@ -106,7 +116,7 @@ class FunctionRef:
         name, path = self.name.rpartition(":")[0], self.path
         if not path.is_file():
             others = [entry.name for entry in path.parent.glob("*.py")]
-            raise FunctionNotFoundError(f"there is no file {name}{_nearest(path.name, others)}")
+            raise FunctionNotFoundError(f"there is no file {name}{nearest(path.name, others)}")
         # A name of its own keeps a file called like a module (random.py) from
         # taking that module's place for everything else.
         module_name = f"_mucho_{path.stem}"
@@ -149,6 +159,8 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     ------
     MuchoChildError
         If making the instance raises.
+    ResultError
+        If one of the global args is nearly, but not, a parameter's name.
     """
     keywords = global_args
     if isinstance(function, type):
@@ -157,6 +169,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
     if not plain:
         return function
     called: Callable[..., Any] = function
+    _check_keywords(called, keywords)
 
     def call(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
         arrays = data if isinstance(data, list) else [data]
@@ -172,6 +185,7 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
     except INTERRUPTS:
         raise
     except BaseException as exc:
+        _check_keywords(function, global_args)
         raise child_error(f"{function.__name__} cannot be made: it", exc) from None
     if not callable(made):
         raise ResultError(
@@ -179,6 +193,22 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
         )
     instance: UserFunction = made
     return instance
+
+
+def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise ResultError for a global arg that is nearly, but not, a parameter's name."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in given:
+        if name not in parameters and nearest(name, parameters):
+            raise ResultError(
+                f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
+                f"of the global args{nearest(name, parameters)}"
+            )
 
 
 def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
@@ -207,7 +237,7 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
     rest = [name for name in returned if name not in others]
     missing = [name for name in others if name not in returned]
     if missing:
-        hint = _nearest(missing[0], [str(name) for name in rest])
+        hint = nearest(missing[0], [str(name) for name in rest])
         raise ResultError(
             f"the function returned a dict without {missing[0]!r}, for which there is an "
             f"output{hint}"
@@ -306,11 +336,6 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
         place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
         text = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
-
-
-def _nearest(name: str, others: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, [other for other in others if other != name], n=1)
-    return f": did you mean {close[0]!r}?" if close else ""
 
 
 def _siblings(name: str) -> list[str]:

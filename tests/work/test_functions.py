@@ -30,6 +30,10 @@ class Model:
 class Plain:
     pass
 
+class Picky:
+    def __init__(self):
+        raise ValueError("no")
+
 obj = Model(3)
 number = 3
 """
@@ -109,8 +113,10 @@ def test_a_class_is_made_with_the_global_args(module, tmp_path):
 
 def test_a_class_that_cannot_be_made(module, tmp_path):
     module(MODULE)
-    with pytest.raises(MuchoChildError, match="Model cannot be made: it raised TypeError"):
-        f.make_callable(ref("user_functions:Model", tmp_path).load(), {"wrong": 1})
+    with pytest.raises(ResultError, match=r"Model takes no 'factr', .* did you mean 'factor'"):
+        f.make_callable(ref("user_functions:Model", tmp_path).load(), {"factr": 1})
+    with pytest.raises(MuchoChildError, match="Picky cannot be made: it raised ValueError: no"):
+        f.make_callable(ref("user_functions:Picky", tmp_path).load(), {})
     with pytest.raises(ResultError, match="Plain has no __call__"):
         f.make_callable(ref("user_functions:Plain", tmp_path).load(), {})
 

@@ -1,0 +1,88 @@
+"""What a shell offers for the values of options, where click does not know it.
+
+Nothing of the user's is imported: functions are found by parsing files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+from click.shell_completion import CompletionItem
+
+Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def functions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the functions of Python files, as FILE.py:NAME, and folders."""
+    from rio_mucho_cli.nearest import functions_in
+
+    module, colon, start = incomplete.partition(":")
+    if colon:
+        path = Path(module if module.endswith(".py") else f"{module}.py")
+        names = [f"{module}:{name}" for name in functions_in(path) if name.startswith(start)]
+        return [CompletionItem(name) for name in names]
+    folder = incomplete.rpartition("/")[0]
+    files = sorted(Path(folder or ".").glob("*.py"))
+    named = [(f"{folder}/{file.name}" if folder else file.name, file) for file in files]
+    return [
+        CompletionItem(incomplete, type="dir"),
+        *(
+            CompletionItem(f"{name}:{function}")
+            for name, file in named
+            if name.startswith(incomplete)
+            for function in functions_in(file)
+        ),
+    ]
+
+
+def windows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer files, and the one word that is none."""
+    words = [CompletionItem("blocks")] if "blocks".startswith(incomplete) else []
+    return [CompletionItem(incomplete, type="file"), *words]
+
+
+def names(find: Callable[[], Iterable[str]]) -> Completer:
+    """Offer names, of which an option takes one, for all inputs or as N=NAME."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        before, equals, start = incomplete.rpartition("=")
+        return [
+            CompletionItem(f"{before}{equals}{name}") for name in find() if name.startswith(start)
+        ]
+
+    return complete
+
+
+def resamplings() -> list[str]:
+    """Return rasterio's names of resamplings, of which GDAL warps with all but gauss."""
+    from rasterio.enums import Resampling
+
+    return [method.name for method in Resampling if method.name != "gauss"]
+
+
+def overview_resamplings() -> list[str]:
+    """Return rasterio's names of resamplings of overviews."""
+    from rasterio.enums import OverviewResampling
+
+    return [method.name for method in OverviewResampling]
+
+
+def drivers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the drivers that rasterio knows an extension of, and COG."""
+    from rasterio.drivers import raster_driver_extensions
+
+    found = sorted({*raster_driver_extensions().values(), "COG"})
+    return [CompletionItem(name) for name in found if name.lower().startswith(incomplete.lower())]
+
+
+def creation_options(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the names of GeoTIFF's creation options, ready for a value."""
+    from rio_mucho_cli.outputs.gdal import GTIFF_OPTIONS
+
+    start = incomplete.upper()
+    return [CompletionItem(f"{name}=") for name in GTIFF_OPTIONS if name.startswith(start)]
