@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rio_mucho_cli import single_process_pool, utils
-    from rio_mucho_cli.engine import run
+    from rio_mucho_cli.calling import run
     from rio_mucho_cli.errors import (
         FunctionNotFoundError,
         GridError,
@@ -50,7 +50,7 @@ _HOMES = {
     "UsageError": "errors",
     "WindowsError": "errors",
     "WorkerDiedError": "errors",
-    "run": "engine",
+    "run": "calling",
     "tb_capture": "mucho",
 }
 _MODULES = {"single_process_pool", "utils"}

@@ -19,6 +19,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
+from rio_mucho_cli.showing import Shown
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -26,8 +27,8 @@ OnError: TypeAlias = Literal["fail", "nodata"]
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Job(Shown):
     """Everything that a run is asked to do.
 
     Attributes

@@ -13,14 +13,16 @@ from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
+from rio_mucho_cli.calling import Progress, listener
 from rio_mucho_cli.environment import without_georeferencing_warnings
-from rio_mucho_cli.errors import GridError, InputError, MuchoChildError
+from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
 from rio_mucho_cli.job import Bidx, Job, Windows
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.showing import brief, same, table
 from rio_mucho_cli.work.functions import UserFunction
 
 P = ParamSpec("P")
@@ -148,6 +150,38 @@ class RioMucho:
         self.scheduler = scheduler
         self.mem_limit = mem_limit
 
+    def __repr__(self) -> str:
+        shown = self._shown()
+        return f"RioMucho({', '.join(f'{name}={text}' for name, text in shown.items())})"
+
+    def _repr_html_(self) -> str:
+        return table("RioMucho", self._shown())
+
+    def _shown(self) -> dict[str, str]:
+        """Return what differs from the defaults, as text, and how many windows there are."""
+        output = self.outpath_or_dataset
+        shown = {
+            "inpaths": brief([os.fspath(path) for path in self.inpaths]),
+            "output": brief(os.fspath(output) if isinstance(output, os.PathLike) else output),
+            "run_function": brief(self.run_function),
+            "windows": "blocks" if self._makes_windows else str(len(self.windows)),
+        }
+        given = self._given | {
+            name: getattr(self, name)
+            for name in ("mode", "global_args", "executor", "scheduler", "mem_limit")
+        }
+        defaults: dict[str, Any] = {
+            "mode": "simple_read",
+            "global_args": {},
+            "resampling": "nearest",
+            "also": (),
+            "executor": "processes",
+        }
+        for name, value in given.items():
+            if not any(same(value, each) for each in (defaults.get(name), False, 0)):
+                shown[name] = brief(value)
+        return shown
+
     def __enter__(self) -> RioMucho:
         return self
 
@@ -155,7 +189,11 @@ class RioMucho:
         pass
 
     def run(
-        self, processes: int | None = 4, *, executor: ExecutorName | Executor | None = None
+        self,
+        processes: int | None = 4,
+        *,
+        executor: ExecutorName | Executor | None = None,
+        progress: Progress = None,
     ) -> Report:
         """Work on all windows, and write the output.
 
@@ -166,6 +204,13 @@ class RioMucho:
             None: as many as there are CPUs.
         executor : str or Executor, optional
             Where; default: what the constructor was given.
+        progress : callable or bool
+            A callable gets a RunStarted, then a WindowDone for each window;
+            True shows a line on stderr.
+
+        Returns
+        -------
+        Report
 
         Raises
         ------
@@ -174,6 +219,16 @@ class RioMucho:
             output is then as it was.
         MuchoError
             For every other failure.
+
+        Examples
+        --------
+        With a bar of tqdm's:
+
+        >>> with tqdm(unit="window") as bar:
+        ...     def show(event):
+        ...         bar.total = getattr(event, "windows", bar.total)
+        ...         bar.update(isinstance(event, WindowDone))
+        ...     rm.run(4, progress=show)
         """
         profile = dict(self.options)
         if "transform" in profile:
@@ -205,10 +260,11 @@ class RioMucho:
             mem_limit=self.mem_limit,
         )
         try:
-            return engine.run(job)
-        except (InputError, GridError) as exc:
-            if exc.window is None:
-                raise
+            return engine.run(job, listener(progress))
+        except MuchoError as exc:
+            if exc.window is None or not isinstance(exc, InputError | GridError):
+                # It says all; in a notebook the frames of this package would fill pages.
+                raise exc.with_traceback(None) from None
             # Reading was part of what rio-mucho's workers wrapped.
             error = MuchoChildError(str(exc), exc)
             raise error.at(exc.window, exc.ij) from None

@@ -12,10 +12,11 @@ from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.outputs.profile import nodata_fits
+from rio_mucho_cli.showing import Shown
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Output(Shown):
     """Where results go, and what they become.
 
     Attributes

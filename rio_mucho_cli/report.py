@@ -7,7 +7,11 @@ from typing import Any
 
 from rasterio.windows import Window
 
+from rio_mucho_cli.showing import table
 from rio_mucho_cli.stages import Stages
+
+# Failures in a notebook's table.
+_MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Failure:
         return cls(Window(*map(int, ends)), (int(row), int(col)), str(message))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What a finished run did, and where its time went.
 
@@ -84,3 +88,26 @@ class Report:
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Report: {'; '.join(f'{name} {text}' for name, text in self._shown().items())}>"
+
+    def _repr_html_(self) -> str:
+        spent = self.stages.by_name().items()
+        stages = [("stage", "seconds", "CPU seconds")] if self.stages.seconds else []
+        if stages:
+            stages += [(name, f"{s.seconds:.3f}", f"{s.cpu_seconds:.3f}") for name, s in spent]
+        failed = [(str(each.ij), each.message) for each in self.failed[:_MOST_SHOWN]]
+        return table("Report", self._shown(), [*stages, *failed])
+
+    def _shown(self) -> dict[str, str]:
+        """Return what is worth a look, as text."""
+        shown = {
+            "windows": str(self.windows),
+            "seconds": f"{self.seconds:.2f}",
+            "executor": f"{self.executor}, {self.jobs} job{'s' if self.jobs != 1 else ''}",
+        }
+        if self.pixels and self.seconds and not self.resumed:
+            shown["pixels per second"] = f"{self.pixels / self.seconds:.3g}"
+        counts = {"failed": len(self.failed), "retried": self.retried, "resumed": self.resumed}
+        return shown | {name: str(count) for name, count in counts.items() if count}

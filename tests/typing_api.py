@@ -39,4 +39,12 @@ def use_the_engine() -> int:
         return error.done
 
 
+def use_one_line(path: Path) -> Report:
+    run(path, "b.tif", "index.py:run", jobs=8, nodata=0, windows=512, dtype=np.float32)
+    run(Job(inputs=["a.tif"], output="b.tif", function=ones), listen=lambda event: None)
+    run("a.tif", "b.tif", ones, joobs=8)  # type: ignore[call-overload]
+    events: list[Any] = []
+    return run([path, "b5.tif"], path, largest, plain=True, progress=events.append)
+
+
 version: str = riomucho.__version__

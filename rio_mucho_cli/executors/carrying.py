@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rio_mucho_cli import environment
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import begin, dismiss
@@ -114,8 +115,15 @@ def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
     Raises
     ------
     UsageError
-        If the function or its global args cannot be sent.
+        If the function or its global args cannot be sent, or workers would be
+        forked.
     """
+    if _would_fork(executor):
+        raise UsageError(
+            "the workers of this ProcessPoolExecutor would be forked from a process that has used "
+            "GDAL, whose locks and caches do not survive that: give it "
+            'mp_context=multiprocessing.get_context("spawn"), or use executor="processes"'
+        )
     packed = replace(order, env=environment.capture()).packed()
     carrying = CarryingExecutor(executor, key, packed)
     try:
@@ -123,3 +131,15 @@ def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
     finally:
         carrying.shutdown()
         forget(key)  # the workers may be threads of this process
+
+
+def _would_fork(executor: Executor) -> bool:
+    """Whether a pool of the standard library's is to fork its workers, and has not done so.
+
+    It forks all of them when it is given its first call.
+    """
+    if not isinstance(executor, ProcessPoolExecutor):
+        return False
+    context = getattr(executor, "_mp_context", None)
+    forks = context is not None and context.get_start_method() == "fork"
+    return forks and not getattr(executor, "_processes", None)

@@ -1,0 +1,323 @@
+"""`run`, as scripts and notebooks call it: with a Job, or with what a Job is made of."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict, Unpack, cast, overload
+
+import numpy as np
+
+from rio_mucho_cli import engine
+from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.executors import ExecutorName, usable_cpus
+from rio_mucho_cli.inputs.grid import Bounds, Extent
+from rio_mucho_cli.inputs.sources import Mode
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, parse_size
+from rio_mucho_cli.job import Bidx, Job, OnError, Windows
+from rio_mucho_cli.output import Output
+from rio_mucho_cli.progress import Event, Listener, OverviewDone, RunStarted, WindowDone, ignore
+from rio_mucho_cli.report import Report
+from rio_mucho_cli.work.functions import FunctionRef, UserFunction
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+Inputs: TypeAlias = AnyPath | Sequence[AnyPath]
+Function: TypeAlias = UserFunction | FunctionRef | str
+Progress: TypeAlias = Listener | Callable[[Event], Any] | bool | None
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be said of a job besides its inputs, its output and its function."""
+
+    mode: Mode
+    like: AnyPath | None
+    extent: Extent | None
+    bounds: Bounds | None
+    resampling: str | Mapping[int, str]
+    bidx: Bidx | Mapping[int, Bidx] | None
+    overlap: int
+    boundary: str | None
+    masked: bool
+    skip_masked: bool
+    windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
+    global_args: Any
+    driver: str | None
+    dtype: Any
+    count: int | None
+    nodata: float | None
+    keep_nodata: bool
+    creation_options: Mapping[str, str]
+    profile: Mapping[str, Any] | None
+    metadata: bool
+    overwrite: bool
+    strict: bool
+    executor: ExecutorName | Executor
+    scheduler: AnyPath | None
+    jobs: int | None
+    mem_limit: int | None
+    also: Sequence[Output]
+    plain: bool
+    overviews: Sequence[int] | None
+    overview_resampling: str | None
+    stats: bool
+    retries: int
+    resume: bool
+    on_error: OnError
+    part_size: int | None
+
+
+@overload
+def run(
+    job: Job,
+    listener: Progress = None,
+    /,
+    *,
+    listen: Progress = None,
+    progress: Progress = None,
+) -> Report: ...
+
+
+@overload
+def run(
+    inputs: Inputs,
+    output: Any,
+    function: Function,
+    *,
+    progress: Progress = None,
+    **given: Unpack[JobOptions],
+) -> Report: ...
+
+
+def run(
+    inputs: Any,
+    output: Any = None,
+    function: Any = None,
+    *,
+    listen: Progress = None,
+    progress: Progress = None,
+    **given: Any,
+) -> Report:
+    """Apply a function to every window of some rasters, in parallel.
+
+    With a Job alone, it runs that.
+
+    Parameters
+    ----------
+    inputs : str, Path, sequence of these, or Job
+        One raster or several: paths or anything else that rasterio opens.
+    output : str, Path or open dataset
+        Where the result goes. A file that exists is an error without
+        ``overwrite=True``.
+    function : callable or str
+        ``function(data, window, ij, global_args)`` returns an array (count,
+        rows, cols), or (rows, cols) for one band. As text it is
+        ``module:function`` or ``path/to/file.py:function``.
+    listen : callable
+        Of a Job: another name of `progress`.
+    progress : callable or bool
+        A callable gets a RunStarted, then a WindowDone for each window; True
+        shows a line on stderr.
+    **given
+        What else a `Job` has, by the names of its attributes. Some of it is
+        easier to say here: `windows` may be a number of pixels or (width,
+        height), `dtype` a numpy dtype, and paths may be Paths. `nodata`
+        counts if it is given, None too. `jobs` is as many as there are CPUs
+        if it is not given, or -1; `executor` is dask where there is a
+        `scheduler`.
+
+    Returns
+    -------
+    Report
+        What was done, and where the time went.
+
+    Raises
+    ------
+    MuchoError
+        Of the class that fits the cause. There is no new output then, and an
+        old one is as it was.
+
+    Examples
+    --------
+    >>> def ndvi(nir, red):
+    ...     nir, red = nir.astype("float32"), red.astype("float32")
+    ...     return (nir - red) / (nir + red)
+    >>> run(["b5.tif", "b4.tif"], "ndvi.tif", ndvi, plain=True, nodata=float("nan"))
+
+    With a bar of tqdm's:
+
+    >>> with tqdm(unit="window") as bar:
+    ...     def show(event):
+    ...         bar.total = getattr(event, "windows", bar.total)
+    ...         bar.update(isinstance(event, WindowDone))
+    ...     run("dem.tif", "slope.tif", "slope.py:slope", overlap=1, progress=show)
+    """
+    try:
+        job, listen = _job_and_listener(inputs, output, function, listen, progress, given)
+        return engine.run(job, listener(listen))
+    except MuchoError as exc:
+        # It says all; in a notebook the frames of this package would fill pages.
+        raise exc.with_traceback(None) from None
+
+
+def _job_and_listener(
+    inputs: Any,
+    output: Any,
+    function: Any,
+    listen: Progress,
+    progress: Progress,
+    given: dict[str, Any],
+) -> tuple[Job, Progress]:
+    """Tell apart the two ways of calling `run`."""
+    if not isinstance(inputs, Job):
+        if listen is not None:
+            raise UsageError("listen is for a Job: give progress")
+        if function is None:
+            raise UsageError("expected inputs, an output and a function, or a Job")
+        return make_job(inputs, output, function, **given), progress
+    if function is not None or given:
+        raise UsageError("a Job says all: give nothing beside it but progress")
+    listeners = [each for each in (output, listen, progress) if each is not None]
+    if len(listeners) > 1:
+        raise UsageError("listen and progress are the same: give one of them")
+    return inputs, listeners[0] if listeners else None
+
+
+def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> Job:
+    """Make a Job of what `run` is given.
+
+    Raises
+    ------
+    UsageError
+        If it makes no sense; FunctionNotFoundError if there is no such
+        function.
+    """
+    unknown = sorted(set(given) - set(JobOptions.__annotations__))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], JobOptions.__annotations__, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "help(Job) names all"
+        raise UsageError(f"a Job has no {unknown[0]!r}: {hint}")
+    if "nodata" in given:
+        given.setdefault("keep_nodata", False)
+    if given.get("jobs") in (None, -1):
+        given["jobs"] = usable_cpus()
+    if given.get("scheduler") is not None:
+        given.setdefault("executor", "dask")
+    for name in ("like", "scheduler"):
+        if given.get(name) is not None:
+            given[name] = os.fspath(given[name])
+    if given.get("dtype") is not None:
+        with suppress(TypeError):  # the Job says what is wrong with it
+            given["dtype"] = np.dtype(given["dtype"]).name
+    if "windows" in given:
+        given["windows"] = _windows(given["windows"])
+    return Job(
+        inputs=paths_of(inputs),
+        output=os.fspath(output) if isinstance(output, os.PathLike) else output,
+        function=find_function(function),
+        **given,
+    )
+
+
+def paths_of(inputs: Inputs) -> list[str]:
+    """Return the paths of one input or of several."""
+    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    try:
+        return [os.fspath(each) for each in several]
+    except TypeError:
+        raise UsageError(
+            f"inputs are {inputs!r}: expected a path or several of them; an open dataset has "
+            "its own in .name"
+        ) from None
+
+
+def find_function(function: Function) -> UserFunction | FunctionRef:
+    """Return a callable as it is; of one by name, the reference, if it leads to a function."""
+    if not isinstance(function, str):
+        return function
+    reference = FunctionRef(function, str(Path.cwd()))
+    reference.load()
+    return reference
+
+
+def _windows(windows: Any) -> Windows:
+    match windows:
+        case bool():
+            pass
+        case int(side):
+            return parse_size(str(side)) or _no_windows(windows)
+        case (int(width), int(height)):
+            return parse_size(f"{width}x{height}") or _no_windows(windows)
+        case str(text) if text != "blocks":
+            return parse_size(text) or _no_windows(windows)
+    return cast("Windows", windows)
+
+
+def _no_windows(windows: Any) -> Size:
+    raise UsageError(
+        f"windows are {windows!r}: expected 'blocks', a number of pixels, (width, height), or "
+        "a list of (window, ij)"
+    )
+
+
+def listener(progress: Progress) -> Listener:
+    """Return what listens to a run's events."""
+    if callable(progress):
+        return progress
+    return _Line() if progress else ignore
+
+
+class _Line:
+    """Says on stderr, on one line, how many windows are done."""
+
+    def __init__(self) -> None:
+        self._windows = self._done = self._shown = 0
+
+    def __call__(self, event: Event, /) -> None:
+        match event:
+            case RunStarted(windows=windows, overviews=overviews, done=done):
+                self._windows, self._done, self._shown = windows + overviews, done, -1
+            case WindowDone() | OverviewDone():
+                self._done += 1
+            case _:
+                return
+        percent = 100 * self._done // max(1, self._windows)
+        if percent == self._shown or sys.stderr is None:
+            return
+        self._shown = percent
+        end = "\n" if self._done >= self._windows else ""
+        with suppress(OSError):  # a terminal that has gone is no reason to end the run
+            print(
+                f"\r{self._done} of {self._windows} windows", end=end, file=sys.stderr, flush=True
+            )
+
+
+def _signature() -> inspect.Signature:
+    """Return the signature with all names, which notebooks complete and `help` shows."""
+    own = inspect.signature(run)
+    kinds = inspect.Parameter
+    named = [
+        kinds(
+            each.name,
+            kinds.KEYWORD_ONLY,
+            default=None
+            if each.name == "jobs"
+            else each.default_factory()
+            if each.default_factory is not MISSING
+            else each.default,
+            annotation=JobOptions.__annotations__[each.name],
+        )
+        for each in fields(Job)
+        if each.name in JobOptions.__annotations__
+    ]
+    kept = [each for each in own.parameters.values() if each.kind is not kinds.VAR_KEYWORD]
+    return own.replace(parameters=[*kept, *named])
+
+
+run.__signature__ = _signature()  # type: ignore[attr-defined]

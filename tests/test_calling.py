@@ -1,0 +1,125 @@
+"""`run` as scripts and notebooks call it."""
+
+import inspect
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rio_mucho_cli import FunctionNotFoundError, Job, MuchoChildError, RioMucho, UsageError, run
+from rio_mucho_cli.calling import JobOptions, make_job
+from rio_mucho_cli.executors import usable_cpus
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.progress import RunStarted, WindowDone
+
+
+def double(a):
+    return a * 2
+
+
+def test_options_are_those_of_a_job():
+    names = {each.name for each in fields(Job)} - {"inputs", "output", "function"}
+    assert set(JobOptions.__annotations__) == names
+    assert names < set(inspect.signature(run).parameters)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+@pytest.mark.parametrize("several", [False, True])
+def test_one_input_or_several_as_text_or_path(tif, out, read, kind, several):
+    inputs = [kind(tif)] if several else kind(tif)
+    report = run(inputs, kind(out), double, plain=True, jobs=1, windows=16)
+    assert report.windows == 12
+    np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
+@pytest.mark.parametrize("name", ["functions:triple", "functions.py:triple"])
+def test_a_function_by_name(tif, out, read, module, name):
+    module("def triple(data, window, ij, global_args):\n    return data[0] * 3\n", "functions.py")
+    run(tif, out, name, jobs=1)
+    np.testing.assert_array_equal(read(out), read(tif) * 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "attribute", "value"),
+    [
+        ({}, "jobs", usable_cpus()),
+        ({"jobs": -1}, "jobs", usable_cpus()),
+        ({"jobs": 3}, "jobs", 3),
+        ({}, "keep_nodata", True),
+        ({"nodata": None}, "keep_nodata", False),
+        ({"dtype": np.float32}, "dtype", "float32"),
+        ({"windows": 512}, "windows", Size(512, 512)),
+        ({"windows": (512, 256)}, "windows", Size(512, 256)),
+        ({"windows": "512x256"}, "windows", Size(512, 256)),
+        ({"windows": "blocks"}, "windows", "blocks"),
+        ({"like": Path("a.tif")}, "like", "a.tif"),
+        ({"scheduler": Path("s.json")}, "executor", "dask"),
+    ],
+)
+def test_what_is_easier_to_say(given, attribute, value):
+    assert getattr(make_job("a.tif", "b.tif", double, **given), attribute) == value
+
+
+@pytest.mark.parametrize(
+    ("args", "given", "message"),
+    [
+        (("a.tif", "b.tif"), {}, "expected inputs, an output and a function, or a Job"),
+        (("a.tif", "b.tif", double), {"plian": True}, "did you mean 'plain'"),
+        (("a.tif", "b.tif", double), {"windows": "many"}, "windows are 'many'"),
+        (("a.tif", "b.tif", double), {"listen": print}, "give progress"),
+        ((3, "b.tif", double), {}, "inputs are 3: expected a path or several"),
+        ((Job(inputs=["a.tif"], output="b.tif", function=double),), {"jobs": 2}, "a Job says all"),
+    ],
+)
+def test_what_makes_no_sense(args, given, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        run(*args, **given)
+    assert len(caught.traceback) == 2  # this line and that of `run`
+
+
+def test_a_function_that_is_not_there(tif, out):
+    with pytest.raises(FunctionNotFoundError, match="no module named 'nowhere'"):
+        run(tif, out, "nowhere:f")
+
+
+def test_an_error_has_the_users_traceback_and_none_of_ours(tif, out):
+    def fail(a):
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(MuchoChildError, match="in fail\n") as caught:
+        run(tif, out, fail, plain=True, jobs=1)
+    assert len(caught.traceback) == 2
+    assert caught.value.__cause__ is None
+
+
+def test_progress_is_told_events(tif, out):
+    for call in (
+        lambda listen: run(tif, out, double, plain=True, windows=16, progress=listen),
+        lambda listen: run(make_job(tif, out, double, plain=True, overwrite=True), listen),
+        lambda listen: run(make_job(tif, out, double, plain=True, overwrite=True), listen=listen),
+        lambda listen: RioMucho([tif], out, double, plain=True).run(2, progress=listen),
+    ):
+        events = []
+        call(events.append)
+        assert isinstance(events[0], RunStarted)
+        assert sum(isinstance(event, WindowDone) for event in events) == events[0].windows
+
+
+def test_progress_as_a_line(tif, out, capsys):
+    run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)
+    assert capsys.readouterr().err.endswith("\r12 of 12 windows\n")
+    run(tif, out, double, plain=True, jobs=1, windows=16, overwrite=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pool_that_would_fork_is_refused(tif, out):
+    context = multiprocessing.get_context("fork")
+    with (
+        ProcessPoolExecutor(2, mp_context=context) as executor,
+        pytest.raises(UsageError, match="would be forked from a process that has used GDAL"),
+    ):
+        run(tif, out, double, plain=True, executor=executor)
+    assert not Path(out).exists()

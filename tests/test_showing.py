@@ -1,0 +1,58 @@
+"""Text and tables of jobs, reports and the class."""
+
+import numpy as np
+
+from rio_mucho_cli import Job, Output, Report, RioMucho
+from rio_mucho_cli.report import Failure
+from rio_mucho_cli.stages import Spent, Stages
+
+
+def ones(data, window, ij, global_args):
+    return data[0]
+
+
+def test_a_job_shows_what_differs_from_the_defaults():
+    job = Job(inputs=["<a>.tif"], output="b.tif", function=ones, jobs=4, also=[])
+    assert repr(job) == (
+        f"Job(inputs=['<a>.tif'], output='b.tif', function={__name__}:ones, jobs=4)"
+    )
+    html = job._repr_html_()
+    assert "<th>jobs</th><td>4</td>" in html
+    assert "&lt;a&gt;.tif" in html
+    assert "<a>" not in html
+
+
+def test_large_and_odd_values_stay_short():
+    args = {"table": np.zeros((1000, 1000)), "text": "x" * 5000}
+    job = Job(inputs=["a.tif"] * 500, output="b.tif", function=ones, global_args=args)
+    assert len(repr(job)) < 800
+    assert len(repr(Job(inputs=["a"], output="b", function=ones, global_args=args["table"]))) < 300
+
+
+def test_an_output_shows_what_differs_from_the_defaults():
+    assert repr(Output(path="a.tif", dtype="uint8")) == "Output(path='a.tif', dtype='uint8')"
+    assert repr(Output(path="a.tif", nodata=0, keep_nodata=False)) == (
+        "Output(path='a.tif', nodata=0, keep_nodata=False)"
+    )
+
+
+def test_the_class_shows_what_it_was_given(tif):
+    mucho = RioMucho([tif], "b.tif", ones, overlap=2)
+    assert repr(mucho) == (
+        f"RioMucho(inpaths=[{tif!r}], output='b.tif', run_function={__name__}:ones, "
+        "windows=12, overlap=2)"
+    )
+    assert "<th>overlap</th><td>2</td>" in mucho._repr_html_()
+
+
+def test_a_report_shows_windows_time_stages_and_failures():
+    failed = (Failure(None, (1, 0), "ValueError: a < b"),)
+    stages = Stages(read=Spent(0.25, 0.125))
+    report = Report(12, "threads", 2, 2.0, stages, pixels=3000, failed=failed)
+    assert repr(report) == (
+        "<Report: windows 12; seconds 2.00; executor threads, 2 jobs; "
+        "pixels per second 1.5e+03; failed 1>"
+    )
+    html = report._repr_html_()
+    assert "<td>read</td><td>0.250</td><td>0.125</td>" in html
+    assert "<td>(1, 0)</td><td>ValueError: a &lt; b</td>" in html
