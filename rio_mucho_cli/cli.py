@@ -14,9 +14,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -25,6 +25,7 @@ from rasterio.rio import options
 from rio_mucho_cli import texts
 
 if TYPE_CHECKING:
+    from rio_mucho_cli.dry_run import Preview
     from rio_mucho_cli.errors import MuchoError
     from rio_mucho_cli.job import Windows
     from rio_mucho_cli.progress import Event, Listener
@@ -53,6 +54,13 @@ class _WrongUsage(click.ClickException):
     """A command that makes no sense, found out by the job and not by click."""
 
     exit_code = 2
+
+
+class _Show(NamedTuple):
+    """How to show what a run would do."""
+
+    probe: bool
+    as_json: bool
 
 
 def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -250,6 +258,15 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     help="Go on with what an interrupted run of the same command has done; leave what this one "
     "has done, in OUTPUT.mucho-partial or OUTPUT.parts, if it is interrupted.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what would happen, and write nothing. The function is run on one window.",
+)
+@click.option(
+    "--no-probe", is_flag=True, help="With --dry-run: do not run the function on a window."
+)
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print it as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
 def mucho(
@@ -290,6 +307,9 @@ def mucho(
     retries: int,
     on_error: Any,
     resume: bool,
+    dry_run: bool,
+    no_probe: bool,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
@@ -321,6 +341,8 @@ def mucho(
         inputs = list(files)
     if windows == "-" and global_args == "-":
         raise click.UsageError("--windows and --global-args cannot both be standard input")
+    if (no_probe or as_json) and not dry_run:
+        raise click.UsageError("--no-probe and --json belong to --dry-run: give that as well")
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
     try:
         with ctx.obj["env"]:
@@ -363,6 +385,7 @@ def mucho(
                 retries=retries,
                 on_error=on_error,
                 resume=resume,
+                show=_Show(probe=not no_probe, as_json=as_json) if dry_run else None,
             )
     except INTERRUPTS as exc:
         signum = exc.signum if isinstance(exc, Terminated) else signal.SIGINT
@@ -382,9 +405,10 @@ def _run(
     output: str,
     jobs: int | None,
     also: list[dict[str, Any]],
+    show: _Show | None,
     **given: Any,
 ) -> None:
-    """Make a Job of what was given, and run it.
+    """Make a Job of what was given, and run it, or show what that would do.
 
     Raises
     ------
@@ -393,6 +417,7 @@ def _run(
         what the system refuses.
     """
     from rio_mucho_cli import engine
+    from rio_mucho_cli.dry_run import describe, without_bytecode
     from rio_mucho_cli.environment import keep_memory
     from rio_mucho_cli.errors import MuchoError, OutputError
     from rio_mucho_cli.executors import usable_cpus
@@ -406,7 +431,8 @@ def _run(
             if path.startswith("/vsimem/"):
                 raise OutputError(f"{path} would be gone when this command ends: give a file")
         function = FunctionRef(func, str(Path.cwd()))
-        function.load()
+        with nullcontext() if show is None else without_bytecode():
+            function.load()
         job = Job(
             function=function,
             windows=_read_windows(windows),
@@ -417,6 +443,11 @@ def _run(
             **given,
         )
         keep_memory()
+        if show is not None:
+            with caught(for_good=True):
+                preview = describe(job, probe=show.probe)
+            _print(preview, show.as_json)
+            return
         with caught(for_good=True), _bar(quiet) as listen:
             report = engine.run(job, listen)
     except MuchoError as exc:
@@ -429,6 +460,16 @@ def _run(
         # Whether somebody reads it makes no difference to what was done.
         with suppress(OSError):
             _list_failed(report)
+        sys.exit(_LEFT_OUT)
+
+
+def _print(preview: Preview, as_json: bool) -> None:
+    """Print what a run would do; end as it would where its window came out as nodata."""
+    failure = (preview.probe or {}).get("failure")
+    if failure:
+        click.echo(failure.rstrip(), err=True)
+    click.echo(preview.as_json() if as_json else str(preview))
+    if failure:
         sys.exit(_LEFT_OUT)
 
 
