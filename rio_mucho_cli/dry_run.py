@@ -8,6 +8,7 @@ What is refused, and how, is what a run refuses before its first window.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from rio_mucho_cli.describing import describe_plan
 from rio_mucho_cli.environment import patient_with_servers, without_georeferencing_warnings
 from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
-from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.by_gdal import cannot_resume
 from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
@@ -209,17 +210,32 @@ def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _estimate(plan: Plan, found: Probe, rest: Any) -> dict[str, Any]:
-    encoded = []
-    window = found.shape[0] * found.shape[1]
-    for index, size in enumerate(found.encoded):
-        one = (plan.parts[0] if plan.parts else plan).outputs[index]
-        pixels = one.size.width * one.size.height if not plan.parts else _pixels(plan, plan.windows)
-        with_overviews = 1 + sum(1 / factor**2 for factor in one.format.factors)
-        is_output = one.format.conversion is None and size is not None
-        encoded.append(round((size or 0) * pixels / window * with_overviews) if is_output else None)
-    seconds = estimate_seconds(plan, found, _pixels(plan, rest))
-    return {"seconds": seconds, "encoded_bytes": encoded}
+def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
+    """Say what the whole comes to if it is like the window that was probed."""
+    return {
+        "seconds": estimate_seconds(plan, found, _pixels(plan, rest)),
+        "encoded_bytes": [
+            None if size is None else _whole_bytes(plan, index, found, size)
+            for index, size in enumerate(found.encoded)
+        ],
+    }
+
+
+def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
+    """Estimate how large an output is, with its overviews, of what one window takes."""
+    one = (plan.parts[0] if plan.parts else plan).outputs[index]
+    if one.format.conversion is not None or one.blocks is None:
+        return None
+    whole, rows, cols = plan.outputs[index].size, *found.shape
+    unit = one.blocks.block
+    if found.profiles[index].get("compress"):
+        unit = Size(1, 1)  # what fills up a block beyond an edge takes next to nothing
+    times = _units(whole.width, whole.height, unit) / _units(cols, rows, unit)
+    return round(size * times * (1 + sum(1 / factor**2 for factor in one.format.factors)))
+
+
+def _units(width: int, height: int, unit: Size) -> int:
+    return math.ceil(width / unit.width) * math.ceil(height / unit.height)
 
 
 def _pixels(plan: Plan, windows: Sequence[PlannedWindow]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.plan import Plan, order_for
+from rio_mucho_cli.work.order import Wanted
 from rio_mucho_cli.work.worker import Piece, Result, work
 
 # Imports, and opening inputs, are part of a first window: if that was quick, a second one tells.
@@ -38,6 +40,8 @@ class Probe:
         not encode.
     seconds : dict
         Of the stages read, function and encode.
+    profiles : tuple of dict
+        Of each output.
     failure : str
         What the function raised, if that does not end a run.
     """
@@ -47,6 +51,7 @@ class Probe:
     forms: tuple[tuple[int, str, bool], ...]
     encoded: tuple[int | None, ...]
     seconds: dict[str, float]
+    profiles: tuple[dict[str, Any], ...] = ()
     failure: str = ""
 
 
@@ -64,29 +69,39 @@ def probe_window(job: Job, plan: Plan) -> Probe:
         if planned in part.windows:
             plans = part.outputs
     wanted = [each.wanted for each in plans]
-    key = uuid.uuid4().hex
-    with cache_held(plan.cache), serial.workers(1, key, order_for(job, plan)):
-        outcome = work(key, planned, wanted)
-        if isinstance(outcome, Result) and _seconds(outcome) < _QUICK:
-            outcome = work(key, planned, wanted)
+    outcome = _work(job, plan, planned, wanted)
+    if isinstance(outcome, Result) and _seconds(outcome) < _QUICK:
+        outcome = _work(job, plan, planned, wanted)
     size = plan.outputs[0].size
     whole = as_window(planned[0], size.width, size.height)
     shape = int(whole.height), int(whole.width)
     if isinstance(outcome, MuchoChildError):
         outcome.done = 0
         if job.on_error == "nodata" and outcome.window is not None:
-            return Probe(planned, shape, (), (), {}, outcome.formatted)
+            return Probe(planned, shape, (), (), {}, failure=outcome.formatted)
     if isinstance(outcome, MuchoError):
         raise outcome
-    for each, piece in zip(plan.outputs, outcome.pieces, strict=False):
+    profiles = tuple(
         settled_profile(each, *piece.form[:2])
+        for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
+    )
     return Probe(
         planned,
         shape,
         tuple(piece.form for piece in outcome.pieces),
         tuple(map(_encoded_bytes, outcome.pieces)),
         _stages(outcome),
+        profiles,
     )
+
+
+def _work(
+    job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[Wanted]
+) -> Result | MuchoError:
+    """Work on a window with a worker of its own: another one would have its blocks in the cache."""
+    key = uuid.uuid4().hex
+    with cache_held(plan.cache), serial.workers(1, key, order_for(job, plan)):
+        return work(key, planned, wanted)
 
 
 def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from rasterio.crs import CRS
 
+from rio_mucho_cli.memory import MB
+
 _WIDTH = 80
 _LABEL = 11
 _MOST_LINES = 39
@@ -137,11 +139,12 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
         read = (width + 2 * windows["overlap"]) * (height + 2 * windows["overlap"])
         times = read / (width * height)
         yield "", f"overlap {windows['overlap']}: each pixel is read {times:.2f} times"
-    jobs = plan["jobs"]
-    yield "jobs", f"{jobs} ({plan['executor']}), {plan['in_flight']} tasks in flight"
+    flight = plan["in_flight"]
+    tasks = f"{flight} task{'s' if flight > 1 else ''} in flight"
+    yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks}"
     memory = plan["memory"]
-    of = "limit" if memory["asked_for"] else "aim"
-    yield "memory", f"about {_bytes(memory['estimate'])} (estimate), {of} {_bytes(memory['limit'])}"
+    limit = f", limit {_memory(memory['limit'])}" if memory["asked_for"] else ""
+    yield "memory", f"about {_memory(memory['estimate'])} (estimate){limit}"
     if earlier["complete"]:
         yield "resume", "nothing is left to do"
     elif earlier["windows"]:
@@ -162,15 +165,20 @@ def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     at = f"window of {width} x {height} at column {col_off}, row {row_off}"
     if probe["failure"]:
         yield "probe", f"{at}: the function raised, and the window would be nodata"
-    for each in probe["results"]:
-        yield "probe", f"{at}: {each['count']} x {each['dtype']}"
     if probe["results"]:
+        forms = (f"{each['count']} x {each['dtype']}" for each in probe["results"])
+        yield "probe", f"{at}: {' and '.join(forms)}"
         names = {"read": "reading", "function": "function", "encode": "encoding"}
         stages = [f"{names[name]} {took:.3f} s" for name, took in probe["seconds"].items()]
         yield "", ", ".join(stages)
     seconds = preview["estimate"]["seconds"]
     if seconds is not None:
         yield "duration", f"about {_duration(seconds['whole'])} (estimate, by this one window)"
+
+
+def _memory(number: int) -> str:
+    """Say it in MB as --mem-limit has them."""
+    return f"{number / MB:.0f} MB"
 
 
 def _bytes(number: float) -> str:
