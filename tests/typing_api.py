@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import rio_mucho_cli as riomucho
-from rio_mucho_cli import Job, MuchoChildError, Output, Report, RioMucho, run
+from rio_mucho_cli import Job, MuchoChildError, Output, Preview, Report, RioMucho, describe, run
 
 
 def ones(data: Any, window: Any, ij: Any, global_args: dict[str, Any]) -> Any:
@@ -37,6 +37,11 @@ def use_the_engine() -> int:
         return run(job, lambda event: None).windows
     except MuchoChildError as error:
         return error.done
+
+
+def use_a_dry_run(job: Job) -> str:
+    preview: Preview = describe(job, probe=False)
+    return preview.as_json() + str(preview)
 
 
 version: str = riomucho.__version__
