@@ -82,13 +82,13 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
         "driver": "COG" if one.format.cog else driver,
         "cog": one.format.cog or driver.upper() == "COG",
         "grid": _grid(whole),
-        "count": count if known else whole.wanted.count,
+        "count": int(count) if known else whole.wanted.count,
         "dtype": dtype if known else whole.wanted.dtype,
         "nodata": number(profile.get("nodata")) if known else None,
         "block": None if layout is None or is_gdals else size_of(layout.block),
         "tiled": None if layout is None or is_gdals else layout.tiled,
-        "compress": None if is_gdals else profile.get("compress"),
-        "interleave": None if is_gdals else profile.get("interleave"),
+        "compress": None if is_gdals else _text(profile.get("compress")),
+        "interleave": None if is_gdals else _text(profile.get("interleave")),
         "creation_options": options_without_secrets(options),
         "uncompressed_bytes": whole.size.width
         * whole.size.height
@@ -121,9 +121,14 @@ def size_of(size: Size) -> list[int]:
 
 def number(value: float | None) -> float | str | None:
     """Return a number, or the name of one that JSON does not have."""
-    if value is None or math.isfinite(value):
-        return value
-    return str(float(value))
+    if value is None:
+        return None
+    return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _text(value: Any) -> str | None:
+    """Return an option as text; profiles may have rasterio's enumerations."""
+    return None if value is None else str(getattr(value, "value", value))
 
 
 def _known(plan: OutputPlan) -> Form | None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from rasterio.env import env_ctx_if_needed
@@ -168,7 +169,7 @@ def _describe(job: Job, probe: bool) -> Preview:
     )
     done, keeps_parts = _earlier(job, plan, run)
     check_executor(plan.executor, order_for(job, plan))
-    found = probe_window(job, plan) if probe else None
+    found = probe_window(job, plan) if probe and plan.windows else None
     rest = plan.windows[done:]
     return Preview(
         describe_plan(job, plan, found.forms if found else ()),
@@ -203,11 +204,16 @@ def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
     ]
     return {
         "window": [float(value) for value in whole.flatten()],
-        "ij": list(ij) if isinstance(ij, tuple | list) else ij,
+        "ij": [int(each) for each in ij] if _is_pair(ij) else str(ij),
         "seconds": found.seconds,
         "results": results,
         "failure": found.failure,
     }
+
+
+def _is_pair(ij: Any) -> bool:
+    """Whether an ij is a row and a column; callers may give anything."""
+    return isinstance(ij, tuple | list) and all(isinstance(each, Integral) for each in ij)
 
 
 def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rasterio.errors import WindowError
 
 from rio_mucho_cli.delivery import settled_profile
 from rio_mucho_cli.environment import cache_held
@@ -63,7 +66,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     MuchoError
         What a run would raise for this window.
     """
-    planned = plan.windows[len(plan.windows) // 2]
+    planned = _middle(plan)
     plans = plan.outputs
     for part in plan.parts:
         if planned in part.windows:
@@ -93,6 +96,21 @@ def probe_window(job: Job, plan: Plan) -> Probe:
         _stages(outcome),
         profiles,
     )
+
+
+def _middle(plan: Plan) -> PlannedWindow:
+    """Return the window whose middle is nearest to that of the raster."""
+    width, height = plan.outputs[0].size
+
+    def distance(planned: PlannedWindow) -> float:
+        try:
+            window = as_window(planned[0], width, height)
+        except (WindowError, TypeError, ValueError):
+            return math.inf  # reading it will say what is wrong
+        across = window.col_off + window.width / 2 - width / 2
+        return math.hypot(across, window.row_off + window.height / 2 - height / 2)
+
+    return min(plan.windows, key=distance)
 
 
 def _work(

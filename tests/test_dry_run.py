@@ -93,7 +93,7 @@ output     out.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x float32, nodata
 windows    16 of 16 x 16: of the size that was asked for
 jobs       2 (processes), 4 tasks in flight
 memory     about 308 MB (estimate), limit 900 MB
-probe      window of 16 x 16 at column 0, row 32: 1 x float32
+probe      window of 16 x 16 at column 16, row 16: 1 x float32
            reading N s, function N s, encoding N s
 duration   N s (estimate, by this one window)
 """
@@ -391,6 +391,15 @@ def test_text_stays_on_one_screen(job_on, make_raster, tmp_path):
     own = [line for line in text if str(tmp_path)[:20] not in line]
     assert max(map(len, own)) <= 80
     assert "and 5 more inputs" in "\n".join(text)
+
+
+def test_json_has_no_secrets_and_takes_what_callers_give(job_on, tif):
+    window = (((16, 32), (0, 16)), "mine")
+    given = {"global_args": {"token": "hush-hush"}, "creation_options": {"http_token": "hush-hush"}}
+    text = describe(job_on([tif], windows=[window], strict=False), probe=True).as_json()
+    assert json.loads(text)["probe"]["ij"] == "mine"
+    assert json.loads(text)["probe"]["window"] == [0, 16, 16, 16]
+    assert "hush-hush" not in describe(job_on([tif], **given), probe=False).as_json()
 
 
 def test_the_names_are_public():
