@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rio_mucho_cli import single_process_pool, utils
     from rio_mucho_cli.calling import run
+    from rio_mucho_cli.dry_run import Preview, describe
     from rio_mucho_cli.errors import (
         FunctionNotFoundError,
         GridError,
@@ -44,12 +45,14 @@ _HOMES = {
     "NodataError": "errors",
     "Output": "output",
     "OutputError": "errors",
+    "Preview": "dry_run",
     "Report": "report",
     "ResultError": "errors",
     "RioMucho": "mucho",
     "UsageError": "errors",
     "WindowsError": "errors",
     "WorkerDiedError": "errors",
+    "describe": "dry_run",
     "run": "calling",
     "tb_capture": "mucho",
 }
@@ -66,12 +69,14 @@ __all__ = [
     "NodataError",
     "Output",
     "OutputError",
+    "Preview",
     "Report",
     "ResultError",
     "RioMucho",
     "UsageError",
     "WindowsError",
     "WorkerDiedError",
+    "describe",
     "run",
     "single_process_pool",
     "tb_capture",

@@ -37,3 +37,25 @@ def secrets_among(options: Mapping[str, Any]) -> list[str]:
         for name, value in options.items()
         if _SECRETS.search(name.upper()) or _PASSWORD.search(str(value))
     )
+
+
+def without_secrets(path: str) -> str:
+    """Return a path as others may read it: no password, no signature, no token.
+
+    What follows the question mark of an address is left out, because signed
+    addresses have their signature there.
+    """
+    if "://" in path or path.startswith("/vsi"):
+        path = re.sub(r"://[^/?]*@", "://", path)
+        head, mark, _ = path.partition("?")
+        path = f"{head}?..." if mark else path
+    else:
+        path = re.sub(r"^[^/@]*:[^/@]*@", "", path)
+    # Databases' ways of opening them: PG:dbname=... password=...
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|apikey)=('[^']*'|[^\s,;&]+)", r"\1=...", path)
+
+
+def options_without_secrets(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return options as text, with dots for the values of those that are secrets."""
+    secrets = secrets_among(options)
+    return {str(key): "..." if key in secrets else str(options[key]) for key in options}

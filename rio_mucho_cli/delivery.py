@@ -221,19 +221,31 @@ class Delivery:
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
-        if not self.plan.is_part:
-            self.plan.warn(count, dtype)
-        self.profile = profile = self.plan.recipe.profile(count, dtype)
-        if self.plan.wanted.statistics and not has_statistics(profile["dtype"]):
-            raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
-        if self.plan.pyramid is not None:
-            check_overviews(profile)
+        self.profile = profile = settled_profile(self.plan, count, dtype)
         # What is skipped must not look like pixels.
         self.has_mask = masked or (self.leaves_out and profile.get("nodata") is None)
         metadata = self.plan.metadata
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
         self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
+
+
+def settled_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
+    """Return an output's profile once its form is known; say what a user might not expect.
+
+    Raises
+    ------
+    MuchoError
+        If there is no such output.
+    """
+    if not plan.is_part:
+        plan.warn(count, dtype)
+    profile = plan.recipe.profile(count, dtype)
+    if plan.wanted.statistics and not has_statistics(profile["dtype"]):
+        raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
+    if plan.pyramid is not None:
+        check_overviews(profile)
+    return profile
 
 
 def open_deliveries(

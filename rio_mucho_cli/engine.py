@@ -49,7 +49,7 @@ from rio_mucho_cli.progress import (
     ignore,
 )
 from rio_mucho_cli.report import Failure, Report
-from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, with_earlier_windows
+from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done
 from rio_mucho_cli.stages import Spent, Stages, Stopwatch
 from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
@@ -92,7 +92,7 @@ class _Run:
         if job.resume:
             check_can_resume(job)
         self.job = job
-        self.plan = make_plan(with_earlier_windows(job))
+        self.plan = make_plan(job)
         self.tally = Tally(self.plan, listen, started)
         self.committed = False
         # Of a mosaic: what came of parts that an earlier run has completed, by their ij.

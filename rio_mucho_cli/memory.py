@@ -87,11 +87,11 @@ class Budget:
         for jobs in range(self.jobs, 0, -1):
             fewer = replace(self, jobs=jobs)
             for in_flight in range(fewer._most_in_flight, jobs - 1, -1):
-                if fewer._total(pixels, in_flight) <= self.limit:
+                if fewer.total(pixels, in_flight) <= self.limit:
                     return jobs, in_flight
             if not self.is_strict:
                 return jobs, jobs
-        least = replace(self, jobs=1)._total(pixels, 1)
+        least = replace(self, jobs=1).total(pixels, 1)
         raise UsageError(
             f"the memory limit is {self.limit // MB} MB, and one job needs about "
             f"{-(-least // MB)} MB with windows of {pixels} pixels: "
@@ -106,7 +106,8 @@ class Budget:
     def _most_in_flight(self) -> int:
         return 1 if self.jobs == 1 else 2 * self.jobs
 
-    def _total(self, pixels: int, in_flight: int) -> int:
+    def total(self, pixels: int, in_flight: int) -> int:
+        """Return what all jobs take with windows of so many pixels, in bytes."""
         window = pixels * _COPIES * (self.read_bytes + self.result_bytes)
         waiting = in_flight * max(pixels * self.result_bytes, BATCH_BYTES)
         return _BASE + self.jobs * (self._fixed + window) + waiting

@@ -49,6 +49,9 @@ class OutputPlan:
         What workers have to know of it.
     is_part : bool
         It is one part of a mosaic.
+    by_gdal : str
+        Why GDAL writes it in the calling process, if workers do not encode
+        its blocks.
     """
 
     output: Output
@@ -60,6 +63,7 @@ class OutputPlan:
     metadata: Metadata | None
     wanted: Wanted
     is_part: bool = False
+    by_gdal: str = ""
 
     def warn(self, count: int, dtype: str) -> None:
         """Say what a user might not expect of the output, once its form is known."""
@@ -108,7 +112,7 @@ def plan_output(
     """Choose an output's blocks, and who makes what of it."""
     recipe = _recipe(output, chosen, first, windows)
     size = _size(output, recipe)
-    blocks = _encodable(output, chosen, recipe, windows, size)
+    blocks, by_gdal = _encodable(output, chosen, recipe, windows, size)
     if chosen.cog and blocks is None:
         why = "windows are not whole blocks of it, or overlap"
         chosen = chosen.left_to_gdal(why, stats=job.stats)
@@ -123,7 +127,9 @@ def plan_output(
             pyramid = replace(pyramid, kept=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
-    return OutputPlan(output, chosen, recipe, size, blocks, pyramid, metadata, wanted)
+    return OutputPlan(
+        output, chosen, recipe, size, blocks, pyramid, metadata, wanted, by_gdal=by_gdal
+    )
 
 
 def plan_whole(
@@ -172,8 +178,8 @@ def _encodable(
     recipe: Recipe,
     windows: Sequence[PlannedWindow],
     size: Size,
-) -> Layout | None:
-    """Return the output's blocks if workers can encode them, else None, and say why."""
+) -> tuple[Layout | None, str]:
+    """Return the output's blocks if workers can encode them, else None and why not."""
     profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
     options = {str(key).upper() for key in (*recipe.options, *profile)}
@@ -195,8 +201,8 @@ def _encodable(
     if reason:
         if not chosen.cog:
             log.info("GDAL writes in the calling process, because %s", reason)
-        return None
-    return layout
+        return None, reason
+    return layout, ""
 
 
 def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int) -> bool:

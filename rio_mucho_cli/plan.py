@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import cast
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
-from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
-from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.parts import (
     Part,
     largest_part,
@@ -31,13 +25,12 @@ from rio_mucho_cli.parts import (
     unit_of,
 )
 from rio_mucho_cli.reading import make_reading
-from rio_mucho_cli.tasks import fitted, largest, make_budget
+from rio_mucho_cli.resuming import with_earlier_windows
+from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
+from rio_mucho_cli.window_plan import REASONS, Reason, plan_windows
 from rio_mucho_cli.work.order import Order
 
 log = logging.getLogger(__name__)
-
-# Blocks of several outputs that have no common multiple below this are not made to fit.
-_LARGEST_COMMON = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +51,13 @@ class Plan:
         What GDAL's block cache may take in the calling process, in bytes.
     parts : sequence of Part
         Of mosaics: a task is one of them then, and not some windows.
+    sources : sequence of Source
+        The inputs, on their own grids.
+    reasons : tuple of str
+        Why windows are as they are: keys of `window_plan.REASONS`.
+    memory, limit : int
+        What all processes take together, by estimate, and what they may take,
+        in bytes.
     """
 
     windows: Sequence[PlannedWindow]
@@ -68,10 +68,17 @@ class Plan:
     in_flight: int
     cache: int
     parts: Sequence[Part] = ()
+    sources: Sequence[Source] = ()
+    reasons: tuple[Reason, ...] = ("given",)
+    memory: int = 0
+    limit: int = 0
 
 
 def make_plan(job: Job) -> Plan:
     """Look at the inputs, and choose windows, blocks and workers.
+
+    Windows of a job that is resumed, if it gives none, are those of its
+    earlier run.
 
     Raises
     ------
@@ -84,6 +91,7 @@ def make_plan(job: Job) -> Plan:
     OutputError
         If there is no such driver.
     """
+    as_given, job = job, with_earlier_windows(job)
     sources = [Source.of(path) for path in job.inputs]
     first = sources[0] if sources else None
     reading = make_reading(job, sources)
@@ -92,7 +100,8 @@ def make_plan(job: Job) -> Plan:
     formats = _choose_formats(job, first, reading.grid)
     executor = _choose_executor(job)
     budget = make_budget(job, reading, sources, executor)
-    windows = _plan_windows(job, first, formats, budget.window_pixels())
+    planned = plan_windows(job, first, formats, budget.window_pixels(), resumed=job is not as_given)
+    windows = planned.windows
     metadata = _metadata(job, reading)
     parts: Sequence[Part] = ()
     if job.is_mosaic and first is not None:
@@ -108,6 +117,8 @@ def make_plan(job: Job) -> Plan:
             for output, each in zip(job.outputs, formats, strict=True)
         ]
     size = largest(windows, *outputs[0].size)
+    why = "; ".join(REASONS[reason] for reason in planned.reasons)
+    log.info("windows of %d x %d pixels: %s", *size, why)
     jobs, in_flight = fitted(job, budget, size)
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
@@ -123,7 +134,21 @@ def make_plan(job: Job) -> Plan:
     if not parts and any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay until they are full.
         cache = max(4 * CACHE, 2 * budget.result_bytes * outputs[0].size.width * size.height)
-    return Plan(windows, reading, outputs, executor, jobs, min(in_flight, 2 * jobs), cache, parts)
+    in_flight = min(in_flight, 2 * jobs)
+    return Plan(
+        windows,
+        reading,
+        outputs,
+        executor,
+        jobs,
+        in_flight,
+        cache,
+        parts,
+        sources=sources,
+        reasons=planned.reasons,
+        memory=estimate(job, budget, executor, size, jobs, in_flight),
+        limit=budget.limit,
+    )
 
 
 def _choose_formats(job: Job, first: Source | None, grid: Grid | None) -> list[Format]:
@@ -159,91 +184,6 @@ def _metadata(job: Job, reading: Reading) -> Metadata | None:
     first = reading.inputs[0]
     with open_dataset(first.path) as src:
         return Metadata.of(src, first.indexes or src.indexes, same_grid=reading.grid is None)
-
-
-def _plan_windows(
-    job: Job, first: Source | None, formats: Sequence[Format], most_pixels: int
-) -> Sequence[PlannedWindow]:
-    """Plan windows; those that nobody has given are made to suit the outputs' blocks."""
-    if first is None:
-        return cast("Sequence[PlannedWindow]", job.windows)
-    width, height = first.grid.width, first.grid.height
-    given: Sequence[PlannedWindow]
-    match job.windows:
-        case None:
-            within = largest_part(job, first) if job.is_mosaic else first
-            low = any(map(is_on_network, job.inputs))
-            size = _default_size(within, formats, most_pixels, width, height, low=low)
-            return windowing.cover(width, height, size)
-        case "blocks":
-            given = windowing.cover(width, height, first.block)
-        case Size():
-            given = windowing.cover(width, height, job.windows)
-        case _:
-            given = job.windows
-    if job.strict:
-        windowing.check(given, width, height)
-    return given
-
-
-def _default_size(
-    first: Source,
-    formats: Sequence[Format],
-    most_pixels: int,
-    width: int,
-    height: int,
-    *,
-    low: bool,
-) -> Size:
-    """Choose windows that suit the outputs' blocks, and strips where there are some.
-
-    Parameters
-    ----------
-    first : Source
-        The first input, on the output's grid, or on that of a part.
-    formats : sequence of Format
-    most_pixels : int
-    width, height : int
-        Of the output: where a part has less, windows are whole blocks that lie in it.
-    low : bool
-        As for `windows.default_size`.
-    """
-    layouts = [profiles.choose_layout(first, each.layout_options, None) for each in formats]
-    block = _common_block(layouts)
-    whole_rows = first.is_striped or not all(layout.tiled for layout in layouts)
-    if low:
-        # Or each block would be asked for by several windows.
-        block = _common_size([block, first.block]) or block
-    grid = first.grid
-    size = windowing.default_size(
-        grid.width, grid.height, block, whole_rows=whole_rows, most=most_pixels, low=low
-    )
-    most = (
-        length if side >= length else max(1, side // of_block) * of_block
-        for side, length, of_block in zip(
-            (grid.width, grid.height), (width, height), block, strict=True
-        )
-    )
-    return Size(*map(min, size, most))
-
-
-def _common_block(layouts: Sequence[Layout]) -> Size:
-    """Return a size that is a whole number of each output's blocks, or else of the first one's."""
-    first = layouts[0].block
-    # Windows that are whole rows fit tiles of every width.
-    strips = [layout.block.width for layout in layouts if not layout.tiled]
-    widths = strips[:1] or [layout.block.width for layout in layouts]
-    common = Size(math.lcm(*widths), math.lcm(*(layout.block.height for layout in layouts)))
-    largest = Size(max(first.width, *strips, _LARGEST_COMMON), max(first.height, _LARGEST_COMMON))
-    fits = common.width <= largest.width and common.height <= largest.height
-    return common if fits else first
-
-
-def _common_size(sizes: Sequence[Size]) -> Size | None:
-    """Return a size that is a whole number of each, unless that would be too large."""
-    widths, heights = zip(*sizes, strict=True)
-    common = Size(math.lcm(*widths), math.lcm(*heights))
-    return common if max(common) <= _LARGEST_COMMON else None
 
 
 def order_for(job: Job, plan: Plan) -> Order:

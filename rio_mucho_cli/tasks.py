@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from rio_mucho_cli.memory import MB, Budget, usable_memory
 from rio_mucho_cli.output import Output
 
 log = logging.getLogger(__name__)
+
+_IN_PROCESSES = ("processes", "dask")
 
 
 def make_budget(
@@ -40,7 +43,7 @@ def make_budget(
     return Budget.of(
         job.mem_limit,
         job.jobs,
-        in_processes=executor in {"processes", "dask"},
+        in_processes=executor in _IN_PROCESSES,
         read=read,
         result=result,
     )
@@ -73,7 +76,7 @@ def _itemsize(dtype: Any) -> int:
 
 def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
     """Return jobs and tasks in flight for windows of a size, and say what it costs."""
-    padded = (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
+    padded = _padded(job, size)
     if job.overlap:
         log.info(
             "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
@@ -92,6 +95,24 @@ def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
     if jobs < job.jobs:
         log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
     return jobs, in_flight
+
+
+def estimate(
+    job: Job,
+    budget: Budget,
+    executor: ExecutorName | Executor,
+    size: Size,
+    jobs: int,
+    in_flight: int,
+) -> int:
+    """Return what a run takes of the memory with windows of a size, in bytes, by estimate."""
+    budget = replace(budget, jobs=jobs, in_processes=executor in _IN_PROCESSES)
+    return budget.total(_padded(job, size), in_flight)
+
+
+def _padded(job: Job, size: Size) -> int:
+    """Return how many pixels are read for a window."""
+    return (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
 
 
 def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:

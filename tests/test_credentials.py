@@ -2,7 +2,12 @@
 
 import pytest
 
-from rio_mucho_cli.credentials import in_variables, secrets_among
+from rio_mucho_cli.credentials import (
+    in_variables,
+    options_without_secrets,
+    secrets_among,
+    without_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,3 +73,24 @@ def test_variables_that_mean_something_elsewhere(monkeypatch):
         "GDAL_DATA",
         "AWS_CONTAINER_X",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("a b.tif", "a b.tif"),
+        ("what?.tif", "what?.tif"),
+        ("https://me:secret@host/a.tif", "https://host/a.tif"),
+        ("/vsicurl/https://host/a.tif?X-Signature=secret", "/vsicurl/https://host/a.tif?..."),
+        ("PG:dbname=d password='secret' host=h", "PG:dbname=d password=... host=h"),
+        ("me:secret@host", "host"),
+        ("s3://bucket/a@b.tif", "s3://bucket/a@b.tif"),
+    ],
+)
+def test_paths_are_shown_without_secrets(path, shown):
+    assert without_secrets(path) == shown
+
+
+def test_options_are_shown_without_secrets():
+    given = {"compress": "lzw", "HTTP_TOKEN": "secret"}
+    assert options_without_secrets(given) == {"compress": "lzw", "HTTP_TOKEN": "..."}

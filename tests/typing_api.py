@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import rio_mucho_cli as riomucho
-from rio_mucho_cli import Job, MuchoChildError, Output, Report, RioMucho, run
+from rio_mucho_cli import Job, MuchoChildError, Output, Preview, Report, RioMucho, describe, run
 
 
 def ones(data: Any, window: Any, ij: Any, global_args: dict[str, Any]) -> Any:
@@ -45,6 +45,11 @@ def use_one_line(path: Path) -> Report:
     run("a.tif", "b.tif", ones, joobs=8)  # type: ignore[call-overload]
     events: list[Any] = []
     return run([path, "b5.tif"], path, largest, plain=True, progress=events.append)
+
+
+def use_a_dry_run(job: Job) -> str:
+    preview: Preview = describe(job, probe=False)
+    return preview.as_json() + str(preview)
 
 
 version: str = riomucho.__version__

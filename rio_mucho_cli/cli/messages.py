@@ -1,4 +1,4 @@
-"""What is said on stderr when a run ends."""
+"""What is said when a run ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import click
 
+from rio_mucho_cli.dry_run import Preview
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.windows import describe
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
@@ -71,9 +72,20 @@ def summarise(report: Report, output: str) -> None:
             click.echo(summary(report, output), err=True)
 
 
+def show_preview(preview: Preview, *, as_json: bool) -> bool:
+    """Print what a run would do; return whether its window came out as nodata."""
+    failed = (preview.probe or {}).get("failure")
+    if failed:
+        click.echo(failed.rstrip(), err=True)
+    click.echo(preview.as_json() if as_json else str(preview))
+    return bool(failed)
+
+
 def list_failed(report: Report) -> None:
     """Say which windows are nodata because their function raised."""
     number = len(report.failed)
+    if not number:
+        return
     # Whether somebody reads it makes no difference to what was done.
     with suppress(OSError):
         click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)

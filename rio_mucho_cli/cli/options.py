@@ -217,6 +217,13 @@ _RUNNING = [
 ]
 
 _TELLING = [
+    click.Option(
+        ["--dry-run"],
+        is_flag=True,
+        help="Print what would happen, and write nothing; the function is run on one window.",
+    ),
+    click.Option(["--no-probe"], is_flag=True, help="With --dry-run: do not run the function."),
+    click.Option(["--json", "as_json"], is_flag=True, help="With --dry-run: print it as JSON."),
     click.Option(["-q", "--quiet"], is_flag=True, help="Show neither progress nor a summary."),
 ]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.cli import texts
 from rio_mucho_cli.cli.bar import shown
-from rio_mucho_cli.cli.messages import failure, list_failed, summarise
+from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
+from rio_mucho_cli.dry_run import describe, without_bytecode
 from rio_mucho_cli.environment import keep_memory
 from rio_mucho_cli.errors import MuchoError, OutputError
 from rio_mucho_cli.executors import usable_cpus
@@ -23,8 +25,10 @@ from rio_mucho_cli.work.functions import FunctionRef
 _LEFT_OUT = 3
 
 
-def run(*, output: str, quiet: bool, **given: Any) -> None:
-    """Run the job that was described; exit if windows were left out.
+def run(
+    *, dry_run: bool, no_probe: bool, as_json: bool, output: str, quiet: bool, **given: Any
+) -> None:
+    """Run the job that was described, or show what that would do; exit if windows were left out.
 
     Raises
     ------
@@ -33,16 +37,25 @@ def run(*, output: str, quiet: bool, **given: Any) -> None:
         what the system refuses.
     """
     try:
-        job = _job(output=output, **given)
+        with without_bytecode() if dry_run else nullcontext():
+            job = _job(output=output, **given)
         keep_memory()
-        with caught(for_good=True), shown(quiet) as listen:
-            report = engine.run(job, listen)
+        if dry_run:
+            with caught(for_good=True):
+                preview = describe(job, probe=not no_probe)
+        else:
+            with caught(for_good=True), shown(quiet) as listen:
+                report = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, given["resume"]) from None
-    if not quiet:
-        summarise(report, output)
-    if report.failed:
+    if dry_run:
+        failed = show_preview(preview, as_json=as_json)
+    else:
+        failed = bool(report.failed)
+        if not quiet:
+            summarise(report, output)
         list_failed(report)
+    if failed:
         sys.exit(_LEFT_OUT)
 
 

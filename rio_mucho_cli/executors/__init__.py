@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
@@ -78,14 +79,7 @@ def open_executor(
             yield executor
         return
     if chosen == "dask":
-        try:
-            from rio_mucho_cli.executors import dask
-        except ImportError as exc:
-            raise UsageError(
-                f"the executor dask needs dask.distributed ({exc}): "
-                "pip install 'rio-mucho-cli[dask]'"
-            ) from None
-        with dask.workers(jobs, key, order, scheduler) as executor:
+        with _dask().workers(jobs, key, order, scheduler) as executor:
             yield executor
         return
     if chosen == "serial":
@@ -96,6 +90,31 @@ def open_executor(
         from rio_mucho_cli.executors import processes as module  # type: ignore[no-redef]
     with module.workers(jobs, key, order) as executor:
         yield executor
+
+
+def check_executor(chosen: ExecutorName | Executor, order: Order) -> None:
+    """Raise UsageError if workers could not be started for a run; none is.
+
+    Raises
+    ------
+    UsageError
+        If dask is not installed, or the function or its global args cannot be
+        sent to other processes.
+    """
+    if chosen == "dask":
+        _dask()
+    if chosen in {"processes", "dask"}:
+        order.packed()
+
+
+def _dask() -> ModuleType:
+    try:
+        from rio_mucho_cli.executors import dask
+    except ImportError as exc:
+        raise UsageError(
+            f"the executor dask needs dask.distributed ({exc}): pip install 'rio-mucho-cli[dask]'"
+        ) from None
+    return dask
 
 
 def name_of(chosen: ExecutorName | Executor) -> str:

@@ -23,6 +23,14 @@ from rio_mucho_cli.outputs.tiff import is_whole
 log = logging.getLogger(__name__)
 
 
+def cannot_resume() -> UsageError:
+    """Say that what GDAL writes cannot be resumed."""
+    return UsageError(
+        "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
+        "that are whole blocks of it"
+    )
+
+
 class _Plain(WithoutBlocks):
     """What writers have in common that get arrays."""
 
@@ -39,10 +47,7 @@ class _Plain(WithoutBlocks):
         overwrite: bool,
     ) -> int:
         """Refuse: there are no blocks that could be found again."""
-        raise UsageError(
-            "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
-            "that are whole blocks of it"
-        )
+        raise cannot_resume()
 
 
 class _GdalWriter(_Plain):

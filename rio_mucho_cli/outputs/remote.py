@@ -43,7 +43,9 @@ class RemoteTarget(Target):
         self._uploads: list[objects.Upload] = []
         # A path on no file system: it names the files that come to lie there.
         self._place = Path(path)
-        _check(path, overwrite, inputs)
+        _check_address(path)
+        objects.check(path)  # whether it can be written comes first
+        check_object(path, overwrite, inputs)
         parent = Path(tempfile.gettempdir())
         try:
             self._folder, self._locks = new_folder(parent, self._place.name)
@@ -111,14 +113,18 @@ class RemoteTarget(Target):
         return self.path.removesuffix(self._place.name) + name
 
 
-def _check(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Raise OutputError if an object may not be written, or cannot be."""
+def _check_address(path: str) -> None:
+    """Raise OutputError if a path is not that of an object."""
     if not objects.is_object(path):
         raise OutputError(
             f"nothing can be written to {path}: expected a local file, or an object in "
             "s3://BUCKET/, gs://BUCKET/, az://CONTAINER/ or oss://BUCKET/"
         )
-    objects.check(path)
+
+
+def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Raise OutputError if an object is there that may not be replaced; it is only looked for."""
+    _check_address(path)
     if overwrite:
         return
     try:

@@ -8,8 +8,8 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import rasterio
@@ -67,9 +67,9 @@ class Target:
         self.path = path
         self.resumes = resume
         self._overwrite = overwrite
-        try:
-            self._place = Path(os.path.realpath(path))
-            _check(path, self._place, overwrite, inputs)
+        self._place = Path(os.path.realpath(path))
+        with refused(path, self._place):
+            check_file(path, self._place, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)
                 if os.path.lexists(self._folder) and not _is_own_folder(self._folder):
@@ -77,24 +77,14 @@ class Target:
                         f"{self._folder} is no folder of a run: remove it, or give another output"
                     )
                 self._folder.mkdir(exist_ok=True)
-                self._locks = _locks_of(self._folder)
+                try:
+                    self._locks = _locks_of(self._folder)
+                except BlockingIOError:
+                    raise OutputError(
+                        f"{self._folder} is in use: another run writes the same output"
+                    ) from None
             else:
                 self._folder, self._locks = new_folder(self._place.parent, self._place.name)
-        except OutputError:
-            raise
-        except BlockingIOError:
-            raise OutputError(
-                f"{self._folder} is in use: another run writes the same output"
-            ) from None
-        except OSError as exc:
-            if not self._place.parent.is_dir():
-                raise OutputError(
-                    f"the folder of {path} does not exist: make {self._place.parent} first"
-                ) from None
-            raise OutputError(
-                f"{_shortened(path)} cannot be written: the folder {self._place.parent} takes "
-                f"no such file ({exc.strerror})"
-            ) from None
 
     def within(self, name: str) -> Inner:
         """Return a place in the folder, for a file that this one is made of."""
@@ -427,7 +417,26 @@ def exists_error(path: str) -> OutputError:
     return OutputError(f"the output {path} exists: pass --overwrite to replace it")
 
 
-def _check(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+@contextmanager
+def refused(path: str, place: Path) -> Iterator[None]:
+    """Say why the file system does not take an output."""
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as exc:
+        if not place.parent.is_dir():
+            raise OutputError(
+                f"the folder of {path} does not exist: make {place.parent} first"
+            ) from None
+        raise OutputError(
+            f"{_shortened(path)} cannot be written: the folder {place.parent} takes "
+            f"no such file ({exc.strerror})"
+        ) from None
+
+
+def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+    """Raise OutputError if there is something that may not be replaced."""
     if not place.exists():
         return
     if not place.is_file():

@@ -1,0 +1,117 @@
+"""What a job and its plan come to, as what JSON can say; secrets are cut out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli.describing_outputs import Form, describe_output, grid_of, number, size_of
+from rio_mucho_cli.executors import name_of
+from rio_mucho_cli.inputs.sources import Input, Source
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.tasks import largest
+from rio_mucho_cli.window_plan import REASONS
+from rio_mucho_cli.work.functions import FunctionRef
+
+
+def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[str, Any]:
+    """Say what a run does, without a look at any file.
+
+    Parameters
+    ----------
+    job : Job
+    plan : Plan
+    forms : tuple of (count, dtype, masked)
+        Of the results for each output; empty if nothing is known of them yet.
+
+    Returns
+    -------
+    dict
+        What JSON can say; numbers that it cannot (NaN, infinity) are text.
+
+        function : str
+        mode : str
+        inputs : list
+            path, driver, grid (crs, transform, width, height, bounds), pixel
+            (width and height), count, bands (that are read), dtypes, nodata,
+            block (width and height), compress, and reading: ``as it is``,
+            ``shifted`` by whole pixels, or ``warped``, with the resampling
+            then.
+        outputs : list
+            See `describe_output`.
+        windows : dict
+            number, size (of the largest), reasons (keys of
+            `window_plan.REASONS`), why (the same as text), overlap.
+        parts : int or None
+            Of a mosaic.
+        executor : str
+        jobs, in_flight : int
+        memory : dict
+            estimate and limit, in bytes, and whether the limit was asked_for.
+        resume, on_error, retries
+            As the job has them.
+    """
+    first = plan.outputs[0].size
+    return {
+        "function": _function_name(job),
+        "mode": job.mode,
+        "inputs": [
+            _describe_input(source, each, plan)
+            for source, each in zip(plan.sources, plan.reading.inputs, strict=True)
+        ],
+        "outputs": [
+            describe_output(plan, index, forms[index] if index < len(forms) else None)
+            for index in range(len(plan.outputs))
+        ],
+        "windows": {
+            "number": len(plan.windows),
+            "size": size_of(largest(plan.windows, *first)),
+            "reasons": list(plan.reasons),
+            "why": "; ".join(REASONS[reason] for reason in plan.reasons),
+            "overlap": job.overlap,
+        },
+        "parts": len(plan.parts) or None,
+        "executor": name_of(plan.executor),
+        "jobs": plan.jobs,
+        "in_flight": plan.in_flight,
+        "memory": {
+            "estimate": plan.memory,
+            "limit": plan.limit,
+            "asked_for": job.mem_limit is not None,
+        },
+        "resume": job.resume,
+        "on_error": job.on_error,
+        "retries": job.retries,
+    }
+
+
+def _function_name(job: Job) -> str:
+    function = job.function
+    if isinstance(function, FunctionRef):
+        return function.name
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '')}:{name}"
+
+
+def _describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
+    grid, target = source.grid, plan.reading.grid
+    reading, resampling = "as it is", None
+    if target is not None and (source.has_points or grid.offset_on(target) is None):
+        reading, resampling = "warped", each.resampling
+    elif target is not None and grid.difference(target) is not None:
+        reading = "shifted"
+    return {
+        "path": without_secrets(source.path),
+        "driver": source.profile["driver"],
+        "grid": grid_of(grid),
+        "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
+        "count": int(source.profile["count"]),
+        "bands": list(each.indexes) or None,
+        "dtypes": list(dict.fromkeys(source.dtypes)),
+        "nodata": number(source.profile["nodata"]),
+        "block": size_of(source.block),
+        "compress": source.profile.get("compress"),
+        "reading": reading,
+        "resampling": resampling,
+    }

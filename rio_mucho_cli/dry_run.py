@@ -1,0 +1,265 @@
+"""What a run would do, without doing it: nothing is written, locked or left behind.
+
+    Job ─▶ plan ─▶ what a run would refuse ─▶ one window, by the worker's code ─▶ Preview
+
+What is refused, and how, is what a run refuses before its first window.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+from rasterio.env import env_ctx_if_needed
+
+from rio_mucho_cli import screen
+from rio_mucho_cli.describing import describe_plan
+from rio_mucho_cli.environment import patient_with_servers, without_georeferencing_warnings
+from rio_mucho_cli.executors import check_executor
+from rio_mucho_cli.fingerprint import fingerprint
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.by_gdal import cannot_resume
+from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
+from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.plan import Plan, make_plan, order_for
+from rio_mucho_cli.probing import Probe, estimate_seconds, probe_window
+from rio_mucho_cli.resuming import check_can_resume, done_outputs
+
+VERSION = 1
+"""Of what `Preview.as_dict` returns: it grows when something is renamed or removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do; as text, it is what ``--dry-run`` prints.
+
+    Attributes
+    ----------
+    plan : dict
+        See `describing.describe_plan`.
+    exists : tuple of bool
+        Whether each output is there, and would be replaced.
+    done : int
+        Windows that an earlier run has done, by its journal.
+    keeps_parts : bool
+        An earlier run has left parts of a mosaic, and those that are complete
+        are kept.
+    complete : bool
+        There is nothing left to do.
+    probe : dict or None
+        window (col_off, row_off, width, height), ij, seconds (of read,
+        function and encode), results (count, dtype and encoded_bytes of each
+        output; empty if the window is nodata), and failure (what the function
+        raised, where windows that fail are nodata).
+    estimate : dict or None
+        seconds (starting, windows, whole), or None, and encoded_bytes: a
+        number or None for each output, with overviews. All by the one window
+        that was probed.
+    notes : tuple of str
+        What could not be found out.
+    """
+
+    plan: dict[str, Any]
+    exists: tuple[bool, ...] = ()
+    done: int = 0
+    keeps_parts: bool = False
+    complete: bool = False
+    probe: dict[str, Any] | None = None
+    estimate: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as what JSON can say, with the version of its form."""
+        return {
+            "version": VERSION,
+            "plan": self.plan,
+            "exists": list(self.exists),
+            "earlier": {
+                "windows": self.done,
+                "parts": self.keeps_parts,
+                "complete": self.complete,
+            },
+            "probe": self.probe,
+            "estimate": self.estimate,
+            "notes": list(self.notes),
+        }
+
+    def as_json(self, indent: int | None = 2) -> str:
+        """Return it as JSON."""
+        return json.dumps(self.as_dict(), indent=indent, allow_nan=False)
+
+    def __str__(self) -> str:
+        """Return it as text of less than 40 lines, none longer than 80 characters."""
+        return "\n".join(screen.lines(self.as_dict()))
+
+
+def describe(job: Job, *, probe: bool = True) -> Preview:
+    """Say what a run would do; nothing is written, and no worker is started.
+
+    Parameters
+    ----------
+    job : Job
+    probe : bool
+        Work on the window in the middle, in this process: the function is
+        called for it, once or, if it is quick, twice.
+
+    Returns
+    -------
+    Preview
+
+    Raises
+    ------
+    MuchoError
+        As `run` would before its first window, and for the window that was
+        probed. What shows only when something is written is not found out: a
+        full disk, a bucket that takes no objects, a format that cannot hold
+        the result.
+    """
+    with (
+        without_bytecode(),
+        env_ctx_if_needed(),
+        patient_with_servers(),
+        without_georeferencing_warnings(),
+    ):
+        return _describe(job, probe)
+
+
+@contextmanager
+def without_bytecode() -> Iterator[None]:
+    """Have imports leave no compiled files behind."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def _describe(job: Job, probe: bool) -> Preview:
+    if job.resume:
+        check_can_resume(job)
+    plan = make_plan(job)
+    run = fingerprint(job, plan.windows) if job.resume else None
+    ours = [] if run is None else done_outputs(job, run)
+    if run is not None and not job.overwrite and len(ours) == len(job.outputs):
+        return Preview(
+            describe_plan(job, plan),
+            (True,) * len(ours),
+            done=len(plan.windows),
+            complete=True,
+        )
+    exists = tuple(
+        path is not None
+        and check_output(
+            path,
+            overwrite=job.overwrite or path in ours,
+            inputs=job.inputs,
+            resume=job.resume,
+            is_mosaic=each.output.is_mosaic,
+        )
+        for each in plan.outputs
+        for path in [each.output.local_path]
+    )
+    done, keeps_parts = _earlier(job, plan, run)
+    check_executor(plan.executor, order_for(job, plan))
+    found = probe_window(job, plan) if probe and plan.windows else None
+    rest = plan.windows[done:]
+    return Preview(
+        describe_plan(job, plan, found.forms if found else ()),
+        exists,
+        done,
+        keeps_parts,
+        probe=None if found is None else _probe_as_dict(found, plan),
+        estimate=None if found is None else _estimate(plan, found, rest),
+        notes=tuple(_notes(job, plan, found)),
+    )
+
+
+def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
+    """Return how many windows an earlier run has done, and whether there are parts of it."""
+    if run is None:
+        return 0, False
+    paths = [str(each.output.local_path) for each in plan.outputs]
+    if plan.parts:
+        kept = [check_parts(path, run, overwrite=job.overwrite) for path in paths]
+        return 0, all(kept)
+    if any(each.blocks is None for each in plan.outputs):
+        raise cannot_resume()
+    return min([windows_done(path, run, overwrite=job.overwrite) for path in paths]), False
+
+
+def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
+    window, ij = found.window
+    whole = as_window(window, plan.outputs[0].size.width, plan.outputs[0].size.height)
+    results = [
+        {"count": count, "dtype": dtype, "encoded_bytes": encoded}
+        for (count, dtype, _), encoded in zip(found.forms, found.encoded, strict=True)
+    ]
+    return {
+        "window": [float(value) for value in whole.flatten()],
+        "ij": [int(each) for each in ij] if _is_pair(ij) else str(ij),
+        "seconds": found.seconds,
+        "results": results,
+        "failure": found.failure,
+    }
+
+
+def _is_pair(ij: Any) -> bool:
+    """Whether an ij is a row and a column; callers may give anything."""
+    return isinstance(ij, tuple | list) and all(isinstance(each, Integral) for each in ij)
+
+
+def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
+    """Say what the whole comes to if it is like the window that was probed."""
+    return {
+        "seconds": estimate_seconds(plan, found, _pixels(plan, rest)),
+        "encoded_bytes": [
+            None if size is None else _whole_bytes(plan, index, found, size)
+            for index, size in enumerate(found.encoded)
+        ],
+    }
+
+
+def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
+    """Estimate how large an output is, with its overviews, of what one window takes."""
+    one = (plan.parts[0] if plan.parts else plan).outputs[index]
+    if one.format.conversion is not None or one.blocks is None:
+        return None
+    whole, rows, cols = plan.outputs[index].size, *found.shape
+    unit = one.blocks.block
+    if found.profiles[index].get("compress"):
+        unit = Size(1, 1)  # what fills up a block beyond an edge takes next to nothing
+    times = _units(whole.width, whole.height, unit) / _units(cols, rows, unit)
+    return round(size * times * (1 + sum(1 / factor**2 for factor in one.format.factors)))
+
+
+def _units(width: int, height: int, unit: Size) -> int:
+    return math.ceil(width / unit.width) * math.ceil(height / unit.height)
+
+
+def _pixels(plan: Plan, windows: Sequence[PlannedWindow]) -> int:
+    size = plan.outputs[0].size
+    whole = (as_window(window, size.width, size.height) for window, _ in windows)
+    return sum(int(each.width * each.height) for each in whole)
+
+
+def _notes(job: Job, plan: Plan, found: Probe | None) -> Iterator[str]:
+    if plan.executor == "dask":
+        yield (
+            "dask: no cluster was started"
+            if job.scheduler is None
+            else "dask: the scheduler was not asked; all its workers are used"
+        )
+    if any(is_remote(each.output.local_path or "") for each in plan.outputs):
+        yield "whether the bucket takes objects shows when the run begins"
+    if any(each.format.conversion is not None for each in plan.outputs):
+        yield "whether the format can hold the result shows after the first window"
+    if found is not None and not found.forms and not found.failure:
+        yield "all of the window that was probed is masked: it says nothing of others"

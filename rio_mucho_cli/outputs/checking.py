@@ -1,0 +1,152 @@
+"""Whether an output could be made: found out without making anything."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import rasterio.shutil
+
+from rio_mucho_cli.differences import differences
+from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs.durable import open_to_read
+from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
+from rio_mucho_cli.outputs.records import read
+from rio_mucho_cli.outputs.remote import check_object
+from rio_mucho_cli.outputs.target import (
+    check_file,
+    exists_error,
+    is_in_memory,
+    is_remote,
+    journal_of,
+    lock_folder,
+    partial_folder,
+    refused,
+)
+
+
+def check_output(
+    path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool, is_mosaic: bool
+) -> bool:
+    """Say whether an output is there already.
+
+    Parameters
+    ----------
+    path : str
+    overwrite : bool
+    inputs : sequence of str
+    resume : bool
+        It grows in a folder of that purpose.
+    is_mosaic : bool
+
+    Raises
+    ------
+    OutputError
+        If a run would refuse it. Whether an object may be written in its
+        bucket is not known before something is.
+    """
+    if is_in_memory(path):
+        found = bool(rasterio.shutil.exists(path))
+        if found and not overwrite:
+            raise exists_error(path)
+        return found
+    if is_remote(path):
+        check_object(path, overwrite, inputs)
+        with suppress(OutputError):
+            return objects.exists(path)
+        return False
+    place = Path(os.path.realpath(path))
+    with refused(path, place):
+        check_file(path, place, overwrite, inputs)
+        folders = [place.parent]
+        if resume and not is_mosaic:
+            folders += _own(partial_folder(path), "a run")
+            _check_free(folders[1:])
+        if is_mosaic:
+            folders += _own(parts_folder(path), "parts")
+        for folder in folders:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                code = errno.EACCES if folder.is_dir() else errno.ENOENT
+                raise OSError(code, os.strerror(code))
+        longest = os.pathconf(place.parent, "PC_NAME_MAX")
+        if len(os.fsencode(place.name)) > longest:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    return place.exists()
+
+
+def _own(folder: Path, of: str) -> list[Path]:
+    """Return a folder if there is one."""
+    if not os.path.lexists(folder):
+        return []
+    if folder.is_symlink() or not folder.is_dir():
+        raise OutputError(f"{folder} is no folder of {of}: remove it, or give another output")
+    return [folder]
+
+
+def _check_free(folders: Sequence[Path]) -> None:
+    """Raise OutputError if a run has a folder, which is locked for a moment to find that out."""
+    for folder in folders:
+        try:
+            os.close(lock_folder(folder))
+        except BlockingIOError:
+            raise OutputError(f"{folder} is in use: another run writes the same output") from None
+
+
+def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:
+    """Return how many windows of an output an earlier run has written down.
+
+    Its data are not compared with their checksums: the run does that.
+
+    Raises
+    ------
+    UsageError
+        If the earlier run was another one.
+    OutputError
+        If its journal cannot be read.
+    """
+    journal = journal_of(path)
+    if not os.path.lexists(journal) or set(journal.parent.iterdir()) == {journal}:
+        return 0
+    try:
+        with open_to_read(journal) as file:
+            header, records, _, _ = read(file)
+    except (ValueError, OSError) as exc:
+        if overwrite:
+            return 0
+        raise OutputError(
+            f"{journal} is damaged or no journal ({exc}): remove it to begin anew"
+        ) from None
+    if _differs(str(journal.parent), header, run, overwrite=overwrite):
+        return 0
+    return records[-1].window + 1 if records else 0
+
+
+def check_parts(path: str, run: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Say whether an earlier run has left parts of a mosaic that this one can keep.
+
+    Raises
+    ------
+    UsageError
+        If the earlier run was another one.
+    """
+    earlier = unfinished_run(path)
+    if earlier is None:
+        return False
+    return not _differs(str(parts_folder(path)), earlier, run, overwrite=overwrite)
+
+
+def _differs(
+    place: str, earlier: Mapping[str, Any], run: Mapping[str, Any], *, overwrite: bool
+) -> bool:
+    found = differences(earlier, run)
+    if found and not overwrite:
+        raise UsageError(
+            f"{place} is of another run: {'; '.join(found)}; "
+            "pass --overwrite to begin anew, or give the same command as before"
+        )
+    return bool(found)

@@ -1,0 +1,164 @@
+"""One window of a job, worked on in the calling process to see what comes of it."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rasterio.errors import WindowError
+
+from rio_mucho_cli.delivery import settled_profile
+from rio_mucho_cli.environment import cache_held
+from rio_mucho_cli.errors import MuchoChildError, MuchoError
+from rio_mucho_cli.executors import LOCAL, serial, usable_cpus
+from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.encoding import Encoded
+from rio_mucho_cli.plan import Plan, order_for
+from rio_mucho_cli.work.order import Wanted
+from rio_mucho_cli.work.worker import Piece, Result, work
+
+# Imports, and opening inputs, are part of a first window: if that was quick, a second one tells.
+_QUICK = 1.0
+# Until workers of these executors work, about, in seconds.
+_STARTING = {"processes": 1.0, "dask": 3.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of one window.
+
+    Attributes
+    ----------
+    window : (window, ij)
+    shape : tuple of int
+        Rows and columns.
+    forms : tuple of (count, dtype, masked)
+        Of each output; empty if the window is nodata.
+    encoded : tuple of int or None
+        Bytes of the encoded blocks, without overviews; None where workers do
+        not encode.
+    seconds : dict
+        Of the stages read, function and encode.
+    profiles : tuple of dict
+        Of each output.
+    failure : str
+        What the function raised, if that does not end a run.
+    """
+
+    window: PlannedWindow
+    shape: tuple[int, int]
+    forms: tuple[tuple[int, str, bool], ...]
+    encoded: tuple[int | None, ...]
+    seconds: dict[str, float]
+    profiles: tuple[dict[str, Any], ...] = ()
+    failure: str = ""
+
+
+def probe_window(job: Job, plan: Plan) -> Probe:
+    """Work on the window in the middle; nothing of it is written.
+
+    Raises
+    ------
+    MuchoError
+        What a run would raise for this window.
+    """
+    planned = _middle(plan)
+    plans = plan.outputs
+    for part in plan.parts:
+        if planned in part.windows:
+            plans = part.outputs
+    wanted = [each.wanted for each in plans]
+    outcome = _work(job, plan, planned, wanted)
+    if isinstance(outcome, Result) and _seconds(outcome) < _QUICK:
+        outcome = _work(job, plan, planned, wanted)
+    size = plan.outputs[0].size
+    whole = as_window(planned[0], size.width, size.height)
+    shape = int(whole.height), int(whole.width)
+    if isinstance(outcome, MuchoChildError):
+        outcome.done = 0
+        if job.on_error == "nodata" and outcome.window is not None:
+            return Probe(planned, shape, (), (), {}, failure=outcome.formatted)
+    if isinstance(outcome, MuchoError):
+        raise outcome
+    profiles = tuple(
+        settled_profile(each, *piece.form[:2])
+        for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
+    )
+    return Probe(
+        planned,
+        shape,
+        tuple(piece.form for piece in outcome.pieces),
+        tuple(map(_encoded_bytes, outcome.pieces)),
+        _stages(outcome),
+        profiles,
+    )
+
+
+def _middle(plan: Plan) -> PlannedWindow:
+    """Return the window whose middle is nearest to that of the raster."""
+    width, height = plan.outputs[0].size
+
+    def distance(planned: PlannedWindow) -> float:
+        try:
+            window = as_window(planned[0], width, height)
+        except (WindowError, TypeError, ValueError):
+            return math.inf  # reading it will say what is wrong
+        across = window.col_off + window.width / 2 - width / 2
+        return math.hypot(across, window.row_off + window.height / 2 - height / 2)
+
+    return min(plan.windows, key=distance)
+
+
+def _work(
+    job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[Wanted]
+) -> Result | MuchoError:
+    """Work on a window with a worker of its own: another one would have its blocks in the cache."""
+    key = uuid.uuid4().hex
+    with cache_held(plan.cache), serial.workers(1, key, order_for(job, plan)):
+        return work(key, planned, wanted)
+
+
+def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] | None:
+    """Estimate how long a run takes of what one window took.
+
+    Parameters
+    ----------
+    plan : Plan
+    probe : Probe
+    pixels : int
+        Of the windows that are to be worked on.
+
+    Returns
+    -------
+    dict, or None
+        ``starting`` until workers work, ``windows`` from then on, and the
+        sum, ``whole``, in seconds. None if the window left nothing.
+    """
+    if not probe.forms:
+        return None
+    each = sum(probe.seconds.values())
+    workers = min(plan.jobs, usable_cpus()) if plan.executor in LOCAL else plan.jobs
+    windows = each * pixels / (probe.shape[0] * probe.shape[1]) / workers
+    starting = _STARTING.get(plan.executor, 0.0) if isinstance(plan.executor, str) else 0.0
+    return {"starting": starting, "windows": windows, "whole": starting + windows}
+
+
+def _seconds(result: Result) -> float:
+    return sum(_stages(result).values())
+
+
+def _stages(result: Result) -> dict[str, float]:
+    assert result.timing is not None
+    spent = result.timing.stages
+    return {name: getattr(spent, name).seconds for name in ("read", "function", "encode")}
+
+
+def _encoded_bytes(piece: Piece) -> int | None:
+    data: Any = piece.data
+    if not isinstance(data, Encoded):
+        return None
+    return int(data.content.nbytes) + (0 if data.mask is None else int(data.mask.content.nbytes))

@@ -1,0 +1,162 @@
+"""Which windows a job is worked on in, and why these."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+from rio_mucho_cli.formats import Format
+from rio_mucho_cli.inputs import windows as windowing
+from rio_mucho_cli.inputs.network import is_on_network
+from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs import profile as profiles
+from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.parts import largest_part
+
+log = logging.getLogger(__name__)
+
+# Blocks of several outputs that have no common multiple below this are not made to fit.
+_LARGEST_COMMON = 2048
+
+Reason: TypeAlias = Literal[
+    "given", "size", "blocks", "resumed", "default", "strips", "network", "memory", "limit", "parts"
+]
+
+REASONS: dict[Reason, str] = {
+    "given": "as they were given",
+    "size": "of the size that was asked for",
+    "blocks": "the blocks of the first input",
+    "resumed": "as in the run that this one goes on with",
+    "default": "about a million pixels, in whole blocks of the output",
+    "strips": "whole rows, because blocks are strips",
+    "network": "wide and low, because an input is on a network",
+    "memory": "smaller, so that all jobs have memory enough",
+    "limit": "smaller, because of the memory limit",
+    "parts": "no larger than a part of the mosaic",
+}
+"""What a reason says of windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """The windows of a job, and why they are like that.
+
+    Attributes
+    ----------
+    windows : sequence of (window, ij)
+    reasons : tuple of str
+        The first one says who chose them; others, what changed that.
+    """
+
+    windows: Sequence[PlannedWindow]
+    reasons: tuple[Reason, ...]
+
+
+def plan_windows(
+    job: Job,
+    first: Source | None,
+    formats: Sequence[Format],
+    most_pixels: int,
+    *,
+    resumed: bool = False,
+) -> WindowPlan:
+    """Plan windows; those that nobody has given are made to suit the outputs' blocks.
+
+    Parameters
+    ----------
+    job : Job
+    first : Source or None
+        The first input, on the output's grid.
+    formats : sequence of Format
+    most_pixels : int
+        How many of a window there is memory for.
+    resumed : bool
+        The job's windows are those of the run that it goes on with.
+
+    Raises
+    ------
+    WindowsError
+        If they are none, overlap or leave the raster, and the job is strict.
+    """
+    if first is None:
+        return WindowPlan(cast("Sequence[PlannedWindow]", job.windows), ("given",))
+    width, height = first.grid.width, first.grid.height
+    given: Sequence[PlannedWindow]
+    reason: Reason
+    match job.windows:
+        case None:
+            size, reasons = _default_size(job, first, formats, most_pixels)
+            return WindowPlan(windowing.cover(width, height, size), reasons)
+        case "blocks":
+            given, reason = windowing.cover(width, height, first.block), "blocks"
+        case Size():
+            given, reason = windowing.cover(width, height, job.windows), "size"
+        case _:
+            given, reason = job.windows, "given"
+    if job.strict:
+        windowing.check(given, width, height)
+    return WindowPlan(given, ("resumed" if resumed else reason,))
+
+
+def _default_size(
+    job: Job, first: Source, formats: Sequence[Format], most_pixels: int
+) -> tuple[Size, tuple[Reason, ...]]:
+    """Choose windows that suit the outputs' blocks, and strips where there are some."""
+    within = largest_part(job, first) if job.is_mosaic else first
+    low = any(map(is_on_network, job.inputs))
+    layouts = [profiles.choose_layout(within, each.layout_options, None) for each in formats]
+    block = _common_block(layouts)
+    whole_rows = within.is_striped or not all(layout.tiled for layout in layouts)
+    if low:
+        # Or each block would be asked for by several windows.
+        block = _common_size([block, within.block]) or block
+    grid = within.grid
+
+    def chosen(most: int | None, *, whole_rows: bool = whole_rows, low: bool = low) -> Size:
+        return windowing.default_size(
+            grid.width, grid.height, block, whole_rows=whole_rows, most=most, low=low
+        )
+
+    size = chosen(most_pixels)
+    reasons: list[Reason] = ["default"]
+    if whole_rows and size.width >= grid.width:
+        reasons.append("strips")
+    elif low and size != chosen(most_pixels, low=False):
+        reasons.append("network")
+    if size != chosen(None):
+        reasons.append("memory" if job.mem_limit is None else "limit")
+    # Where a part has less than the whole, windows are whole blocks that lie in it.
+    most = (
+        length if side >= length else max(1, side // of_block) * of_block
+        for side, length, of_block in zip(
+            (grid.width, grid.height), (first.grid.width, first.grid.height), block, strict=True
+        )
+    )
+    fitted = Size(*map(min, size, most))
+    if job.is_mosaic and fitted != size:
+        reasons.append("parts")
+    return fitted, tuple(reasons)
+
+
+def _common_block(layouts: Sequence[Layout]) -> Size:
+    """Return a size that is a whole number of each output's blocks, or else of the first one's."""
+    first = layouts[0].block
+    # Windows that are whole rows fit tiles of every width.
+    strips = [layout.block.width for layout in layouts if not layout.tiled]
+    widths = strips[:1] or [layout.block.width for layout in layouts]
+    common = Size(math.lcm(*widths), math.lcm(*(layout.block.height for layout in layouts)))
+    largest = Size(max(first.width, *strips, _LARGEST_COMMON), max(first.height, _LARGEST_COMMON))
+    fits = common.width <= largest.width and common.height <= largest.height
+    return common if fits else first
+
+
+def _common_size(sizes: Sequence[Size]) -> Size | None:
+    """Return a size that is a whole number of each, unless that would be too large."""
+    widths, heights = zip(*sizes, strict=True)
+    common = Size(math.lcm(*widths), math.lcm(*heights))
+    return common if max(common) <= _LARGEST_COMMON else None
