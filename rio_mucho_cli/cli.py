@@ -250,6 +250,12 @@ def _parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     help="Go on with what an interrupted run of the same command has done; leave what this one "
     "has done, in OUTPUT.mucho-partial or OUTPUT.parts, if it is interrupted.",
 )
+@click.option(
+    "--report",
+    metavar="FILE|-",
+    help="Write what the run did, and where its time went: a page if FILE ends in .html, else "
+    "JSON; -: JSON on standard output.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
 @click.pass_context
 def mucho(
@@ -290,6 +296,7 @@ def mucho(
     retries: int,
     on_error: Any,
     resume: bool,
+    report: str | None,
     quiet: bool,
 ) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
@@ -329,6 +336,7 @@ def mucho(
                 windows,
                 global_args,
                 args,
+                report,
                 quiet,
                 inputs=inputs,
                 output=output,
@@ -377,6 +385,7 @@ def _run(
     windows: str | None,
     global_args: str | None,
     args: dict[str, Any],
+    report_path: str | None,
     quiet: bool,
     *,
     output: str,
@@ -399,6 +408,7 @@ def _run(
     from rio_mucho_cli.interrupts import caught
     from rio_mucho_cli.job import Job
     from rio_mucho_cli.output import Output
+    from rio_mucho_cli.telling.file import recorded
     from rio_mucho_cli.work.functions import FunctionRef
 
     try:
@@ -417,7 +427,11 @@ def _run(
             **given,
         )
         keep_memory()
-        with caught(for_good=True), _bar(quiet) as listen:
+        with (
+            caught(for_good=True),
+            _bar(quiet) as bar,
+            recorded(job, report_path, bar) as listen,
+        ):
             report = engine.run(job, listen)
     except MuchoError as exc:
         kept = _kept(output, given["resume"])

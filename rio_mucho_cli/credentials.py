@@ -13,6 +13,13 @@ _SECRETS = re.compile(
 )
 # In an address, with a scheme or without: user:password@host.
 _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
+# The same within a text; what follows a path's question mark; and fields of connection strings.
+_SAID = (
+    (re.compile(r"(?<=://)[^/@\s]*@"), "***@"),
+    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\",]+"), r"\1***"),
+    (re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)[^\s,;'\"]+"),
+     r"\1***"),
+)
 _FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
 # Of this machine, and of no other: what they name are its files and what runs on it.
 _OF_MACHINE = re.compile("_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$")
@@ -37,3 +44,10 @@ def secrets_among(options: Mapping[str, Any]) -> list[str]:
         for name, value in options.items()
         if _SECRETS.search(name.upper()) or _PASSWORD.search(str(value))
     )
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which stars stand for passwords, and for what signs an address."""
+    for pattern, instead in _SAID:
+        text = pattern.sub(instead, text)
+    return text

@@ -62,8 +62,17 @@ class Tally:
         """Say that the first window is about to be worked on."""
         windows, jobs = self.plan.windows, self.plan.jobs
         pixels = sum(_count_pixels(window, self._raster) for window, _ in windows)
-        busy = self.watch.count_busy
-        self.listen(RunStarted(len(windows), overviews, self.done, pixels, jobs, busy))
+        started = RunStarted(
+            len(windows),
+            overviews,
+            self.done,
+            pixels,
+            jobs,
+            busy=self.watch.count_busy,
+            plan=self.plan,
+            so_far=self.report,
+        )
+        self.listen(started)
         self._working = time.perf_counter()
 
     def note(
