@@ -17,8 +17,12 @@ _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
 _SAID = (
     (re.compile(r"(?<=://)[^/@\s]*@"), "***@"),
     (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\",]+"), r"\1***"),
-    (re.compile(r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)[^\s,;'\"]+"),
-     r"\1***"),
+    (
+        re.compile(
+            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)[^\s,;'\"]+"
+        ),
+        r"\1***",
+    ),
 )
 _FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
 # Of this machine, and of no other: what they name are its files and what runs on it.

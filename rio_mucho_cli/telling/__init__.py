@@ -1,7 +1,7 @@
 """Reports of runs: what is recorded, what is said of it, and how it looks.
 
-    events ─▶ Recorder ─▶ document ─▶ JSON, or a page
-                             └── advice
+events ─▶ Recorder ─▶ document ─▶ JSON, or a page
+                         └── advice
 """
 
 from rio_mucho_cli.telling.document import SCHEMA, document

@@ -16,7 +16,7 @@ import numpy as np
 import rasterio
 
 from rio_mucho_cli.credentials import secrets_among, without_secrets
-from rio_mucho_cli.environment import capture
+from rio_mucho_cli.environment import THREAD_VARIABLES, capture
 from rio_mucho_cli.executors import name_of, usable_cpus
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
@@ -75,6 +75,9 @@ def about_job(job: Job, plan: Plan | None) -> dict[str, Any]:
         "retries": job.retries,
         "on_error": job.on_error,
         "resume": job.resume,
+        "thread_variables": {
+            name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ
+        },
         "gdal_options": {
             name: None if name in hidden else without_secrets(str(value))
             for name, value in sorted(options.items())

@@ -132,9 +132,7 @@ def _peaks_by_process(recorder: Recorder) -> dict[str, int]:
     return peaks
 
 
-def _worker(
-    name: str, worker: WorkerTotal, recorder: Recorder, working: float
-) -> dict[str, Any]:
+def _worker(name: str, worker: WorkerTotal, recorder: Recorder, working: float) -> dict[str, Any]:
     return {
         "name": name,
         "windows": worker.total.windows,

@@ -139,7 +139,7 @@ def as_text(said: dict[str, Any], path: str) -> str:
 
 
 def _print(text: str) -> None:
-    """Write to standard output; if nobody reads it, the interpreter must not find out at its end."""
+    """Write to standard output; what nobody reads must not be written again at the exit."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
