@@ -2,7 +2,7 @@
 
 import pytest
 
-from rio_mucho_cli.credentials import in_variables, secrets_among
+from rio_mucho_cli.credentials import in_variables, secrets_among, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,18 @@ def test_variables_that_mean_something_elsewhere(monkeypatch):
         "GDAL_DATA",
         "AWS_CONTAINER_X",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:hidden@host/a.tif", "https://***@host/a.tif"),
+        ("/vsicurl/https://host/a.tif?sig=x&e=1 is", "/vsicurl/https://host/a.tif?*** is"),
+        ("PG:host=h password=hidden dbname=d", "PG:host=h password=*** dbname=d"),
+        ("AWS_SECRET_ACCESS_KEY=hidden", "AWS_SECRET_ACCESS_KEY=***"),
+        ("s3://bucket/a.tif", "s3://bucket/a.tif"),
+        ("is it? KeyError: 'token'", "is it? KeyError: 'token'"),
+    ],
+)  # fmt: skip
+def test_texts_are_shown_without_what_is_secret_in_them(text, shown):
+    assert without_secrets(text) == shown

@@ -85,7 +85,9 @@ def starting_takes_longest(figures: Figures) -> str | None:
     whose first window begins after 0.48 to 0.50 s; 0.20 s in the calling process
     (0.03 s), and 0.16 s with two threads (0.05 s).
     """
-    if figures.executor != "processes" or figures.starting < 0.5 * figures.seconds:
+    if figures.executor != "processes" or figures.said["outcome"] != "done":
+        return None
+    if figures.starting < 0.5 * figures.seconds:
         return None
     alone = max(0.0, figures.starting - _START_OF_PROCESSES) + figures.busy
     if alone > 0.8 * figures.seconds:

@@ -94,11 +94,13 @@ def windows_map(said: Mapping[str, Any]) -> str:
     """Draw the windows where they lie, coloured by the time that one takes."""
     plan, cells = said["plan"], said["map"]
     times = [_times(cell) for cell in cells]
-    scales = [_scale([each[place] for each in times]) for place in range(len(_CHOICES))]
+    timed = [each for each in times if each[0]] or times
+    scales = [_scale([each[place] for each in timed]) for place in range(len(_CHOICES))]
     marks = "".join(_cell(*each, scales) for each in zip(cells, times, strict=True))
     inputs = "".join(
         f'<label><input type="radio" name="colour" value="{number}" '
-        f'data-low="{text(seconds(low))}" data-high="{text(seconds(high))}"{" checked" if not number else ""}> {name}</label>'
+        f'data-low="{text(seconds(low))}" data-high="{text(seconds(high))}"'
+        f"{' checked' if not number else ''}> {name}</label>"
         for number, (name, (low, high)) in enumerate(zip(_CHOICES, scales, strict=True))
     )
     low, high = scales[0]

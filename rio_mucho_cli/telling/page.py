@@ -86,7 +86,7 @@ def _figures(said: Said) -> str:
     busy = sum(worker["busy_seconds"] for worker in said["workers"])
     there = busy + said["waiting"]["workers_idle_seconds"]
     if there > 0:
-        figures.append((share(busy / there), "of the time workers were busy"))
+        figures.append((share(busy / there), "workers were busy"))
     peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
     figures.append((size(peak), "peak memory, all processes"))
     outputs = [] if plan is None else plan["outputs"]

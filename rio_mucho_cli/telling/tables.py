@@ -45,11 +45,11 @@ def slowest(said: Said, labels: Mapping[str, str]) -> str:
     """Return a table of the windows that took longest."""
     rows = [
         [
-            (text(place(each["ij"])), ""),
+            (text(place(each["ij"])), "short"),
             (text(_where(each["window"])), ""),
             (text(seconds(each["seconds"])), "n"),
             (_mini(each["stages"]), ""),
-            (text(labels.get(each["worker"], each["worker"])), ""),
+            (text(labels.get(each["worker"], each["worker"])), "short"),
         ]
         for each in said["slowest"]
     ]
@@ -61,7 +61,7 @@ def failures(said: Said) -> str:
     """Return a table of the windows whose function raised."""
     rows = [
         [
-            (text(place(each["ij"])), ""),
+            (text(place(each["ij"])), "short"),
             (text(_where(each["window"])), ""),
             (text(each["message"]), "text"),
         ]
