@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
 from rio_mucho_cli.ordered import Watch
@@ -37,8 +38,8 @@ class Tally:
         How long workers had nothing to do, together.
     failed : list of Failure
         Windows whose function raised.
-    retried : int
-        How often something was done again because a worker process died.
+    recovers : list of Retries
+        They count how often something was done again because a worker process died.
     """
 
     plan: Plan
@@ -51,7 +52,7 @@ class Tally:
     stages: Stages = Stages()
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
-    retried: int = 0
+    recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
 
     def resume(self, done: int) -> None:
@@ -131,7 +132,7 @@ class Tally:
             waited_seconds=self.watch.waited,
             pixels=self.pixels,
             failed=tuple(self.failed),
-            retried=self.retried,
+            retried=sum(each.count for each in self.recovers),
             resumed=self.resumed,
         )
 

@@ -1,8 +1,23 @@
 """`--report` of the command."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+WAIT = """
+import os, time
+
+def wait(data, window, ij, global_args):
+    if ij == (0, 0):
+        return data[0]
+    os.write(2, b"working\\n")
+    for _ in range(6000):
+        time.sleep(0.1)
+"""
 
 
 def test_a_report_on_standard_output_is_json(mucho):
@@ -42,3 +57,26 @@ def test_nobody_has_to_read_it(rio_program, module, make_raster, read):
             capture_output=False, stdout=full,
         )  # fmt: skip
     assert done.returncode == 0
+
+
+def test_a_run_that_is_ended_by_a_signal_is_told_of(module, make_raster, tmp_path):
+    module(WAIT, "mod.py")
+    make_raster("in.tif", width=64, height=64, tiled=True, blockxsize=16, blockysize=16)
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "mucho", "in.tif", "out.tif", "--windows", "16", "--func", "mod:wait"]
+    command += ["-j", "2", "--report", "r.json"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read().endswith("Ended by SIGTERM: out.tif was not written.\n")
+    assert process.returncode == 128 + signal.SIGTERM
+    said = json.loads((tmp_path / "r.json").read_text())
+    assert (said["outcome"], said["message"]) == ("failed", "interrupted (SIGTERM)")
+
+
+def test_tries_are_counted_where_a_worker_dies_again_and_again(mucho, tmp_path):
+    args = ("--func", "mod:die", "-j", "2", "--retries", "1", "--report", "r.json")
+    assert mucho(*args).exit_code == 1
+    said = json.loads((tmp_path / "r.json").read_text())
+    assert "window" in said["message"]
+    assert said["result"]["windows_retried"] >= 1
