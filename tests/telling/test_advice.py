@@ -3,7 +3,7 @@
 import pytest
 
 from rio_mucho_cli.telling import advice
-from rio_mucho_cli.telling.advice import Figures
+from rio_mucho_cli.telling.figures import Figures
 
 
 def took(said, stage, seconds, cpu):
