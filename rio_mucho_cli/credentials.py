@@ -13,6 +13,17 @@ _SECRETS = re.compile(
 )
 # In an address, with a scheme or without: user:password@host.
 _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
+# The same within a text; what follows a path's question mark; and fields of connection strings.
+_SAID = (
+    (re.compile(r"(?<=://)[^/@\s]*@|^[^/@\s]*:[^/@\s]*@"), "***@"),
+    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\",]+"), r"\1***"),
+    (
+        re.compile(
+            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)[^\s,;'\"]+"
+        ),
+        r"\1***",
+    ),
+)
 _FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
 # Of this machine, and of no other: what they name are its files and what runs on it.
 _OF_MACHINE = re.compile("_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$")
@@ -39,23 +50,14 @@ def secrets_among(options: Mapping[str, Any]) -> list[str]:
     )
 
 
-def without_secrets(path: str) -> str:
-    """Return a path as others may read it: no password, no signature, no token.
-
-    What follows the question mark of an address is left out, because signed
-    addresses have their signature there.
-    """
-    if "://" in path or path.startswith("/vsi"):
-        path = re.sub(r"://[^/?]*@", "://", path)
-        head, mark, _ = path.partition("?")
-        path = f"{head}?..." if mark else path
-    else:
-        path = re.sub(r"^[^/@]*:[^/@]*@", "", path)
-    # Databases' ways of opening them: PG:dbname=... password=...
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|apikey)=('[^']*'|[^\s,;&]+)", r"\1=...", path)
+def without_secrets(text: str) -> str:
+    """Return a text in which stars stand for passwords, and for what signs an address."""
+    for pattern, instead in _SAID:
+        text = pattern.sub(instead, text)
+    return text
 
 
 def options_without_secrets(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return options as text, with dots for the values of those that are secrets."""
+    """Return options as text, with stars for the values of those that are secrets."""
     secrets = secrets_among(options)
-    return {str(key): "..." if key in secrets else str(options[key]) for key in options}
+    return {str(key): "***" if key in secrets else str(options[key]) for key in options}

@@ -128,6 +128,7 @@ class _Run:
             rest = self._rest(plan)
             self.tally.start(rest, count_windows(deliveries))
             recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
+            self.tally.recovers.append(recover)
             if plan.parts:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
@@ -139,7 +140,6 @@ class _Run:
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
                 delivery.begin_with_nothing(bands)
-            self.tally.retried = recover.count
             self._make_overviews(executor, key, plan, deliveries)
             for delivery in deliveries:
                 delivery.describe()
@@ -264,10 +264,10 @@ class _Run:
                 near = open_executor("processes", usable_cpus(), key, order)
                 executor = stack.enter_context(near)
             recover = Retries(executor, self.job.retries, tolerant=False)
+            self.tally.recovers.append(recover)
             for delivery in deliveries:
                 for level, window in make_rest(executor, key, plan.in_flight, delivery, recover):
                     self.tally.listen(OverviewDone(level, window))
-            self.tally.retried += recover.count
         self.tally.stages += Stages(encode=stopwatch.split())
 
 

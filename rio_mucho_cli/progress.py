@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from rio_mucho_cli.stages import Stages, Timing
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.plan import Plan
+    from rio_mucho_cli.report import Report
 
 
 def _nobody() -> int:
@@ -33,6 +37,10 @@ class RunStarted:
         How many workers there are, as far as that is known.
     busy : callable
         Returns how many of them work at this moment.
+    plan : Plan or None
+        What the job comes to.
+    so_far : callable or None
+        Returns a Report of what has been done by then.
     """
 
     windows: int
@@ -41,6 +49,8 @@ class RunStarted:
     pixels: int = 0
     jobs: int = 1
     busy: Callable[[], int] = field(default=_nobody, compare=False)
+    plan: Plan | None = field(default=None, compare=False, repr=False)
+    so_far: Callable[[], Report] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

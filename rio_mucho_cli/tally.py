@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, describe
 from rio_mucho_cli.ordered import Watch
@@ -40,10 +41,10 @@ class Tally:
         How long workers had nothing to do, together.
     failed : list of Failure
         Windows whose function raised.
-    retried : int
-        How often something was done again because a worker process died.
     nbytes : int
         Of all outputs.
+    recovers : list of Retries
+        They count how often something was done again because a worker process died.
     """
 
     plan: Plan
@@ -56,8 +57,8 @@ class Tally:
     stages: Stages = Stages()
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
-    retried: int = 0
     nbytes: int = 0
+    recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
 
     def resume(self, done: int) -> None:
@@ -66,9 +67,17 @@ class Tally:
 
     def start(self, rest: Iterable[PlannedWindow], overviews: int) -> None:
         """Say that the first one of the windows that are left is about to be worked on."""
-        pixels = sum(_count_pixels(window, self._raster) for window, _ in rest)
-        busy, number = self.watch.count_busy, len(self.plan.windows)
-        self.listen(RunStarted(number, overviews, self.done, pixels, self.plan.jobs, busy))
+        started = RunStarted(
+            len(self.plan.windows),
+            overviews,
+            self.done,
+            pixels=sum(_count_pixels(window, self._raster) for window, _ in rest),
+            jobs=self.plan.jobs,
+            busy=self.watch.count_busy,
+            plan=self.plan,
+            so_far=self.report,
+        )
+        self.listen(started)
         self._working = time.perf_counter()
 
     def note(
@@ -136,7 +145,7 @@ class Tally:
             pixels=self.pixels,
             nbytes=self.nbytes,
             failed=tuple(self.failed),
-            retried=self.retried,
+            retried=sum(each.count for each in self.recovers),
             resumed=self.resumed,
         )
 

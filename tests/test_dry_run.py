@@ -107,7 +107,7 @@ def test_a_typical_job_on_one_screen(mucho, untouched):
 
 
 def test_json_is_that_of_the_function(mucho, untouched, tmp_path):
-    done = untouched(mucho, "--func", "mod:index", "-j", "2", "--dry-run", "--json")
+    done = untouched(mucho, "--func", "mod:index", "-j", "2", "--dry-run", "--report", "-")
     assert done.exit_code == 0
     found = json.loads(done.stdout)
     assert set(found) == {"version", "plan", "exists", "earlier", "probe", "estimate", "notes"}
@@ -133,7 +133,7 @@ def test_json_is_that_of_the_function(mucho, untouched, tmp_path):
 
 def test_the_output_that_is_made_is_the_one_that_was_described(mucho, profile_of):
     args = ["--func", "mod:index", "-t", "float64", "--nodata", "nan", "--co", "compress=zstd"]
-    (output,) = json.loads(mucho(*args, "--dry-run", "--json").stdout)["plan"]["outputs"]
+    (output,) = json.loads(mucho(*args, "--dry-run", "--report", "-").stdout)["plan"]["outputs"]
     assert mucho(*args).exit_code == 0
     profile = profile_of("out.tif")
     assert output["nodata"] == "nan"
@@ -144,11 +144,22 @@ def test_the_output_that_is_made_is_the_one_that_was_described(mucho, profile_of
     assert output["grid"]["transform"] == list(profile["transform"])[:6]
 
 
-def test_options_of_a_dry_run_need_one(mucho):
-    for name in ("--json", "--no-probe"):
-        done = mucho("--func", "mod:copy", name)
-        assert done.exit_code == 2
-        assert "belong to --dry-run" in done.stderr
+def test_no_probe_needs_a_dry_run(mucho):
+    done = mucho("--func", "mod:copy", "--no-probe")
+    assert done.exit_code == 2
+    assert "--no-probe belongs to --dry-run" in done.stderr
+
+
+def test_the_report_of_a_dry_run_is_a_file_beside_the_screen(mucho, tmp_path):
+    done = mucho("--func", "mod:copy", "--dry-run", "--report", "plan.json")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Dry run of mod:copy")
+    assert json.loads((tmp_path / "plan.json").read_text())["plan"]["function"] == "mod:copy"
+    assert not (tmp_path / "out.tif").exists()
+    done = mucho("--func", "mod:copy", "--dry-run", "--report", "plan.html")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "the report of a dry run is JSON" in done.stderr
+    assert not (tmp_path / "plan.html").exists()
 
 
 def test_without_a_probe_the_function_is_not_called(mucho, untouched):

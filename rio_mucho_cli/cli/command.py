@@ -54,8 +54,8 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         inputs = list(files)
     if given["windows"] == "-" and given["global_args"] == "-":
         raise click.UsageError("--windows and --global-args cannot both be standard input")
-    if (given["no_probe"] or given["as_json"]) and not given["dry_run"]:
-        raise click.UsageError("--no-probe and --json belong to --dry-run: give that as well")
+    if given["no_probe"] and not given["dry_run"]:
+        raise click.UsageError("--no-probe belongs to --dry-run: give that as well")
     verbosity = ctx.obj.get("verbosity", 0)
     if verbosity == _EACH_WINDOW:
         # rasterio says twenty lines for each of ours; with one more -v they are all there.

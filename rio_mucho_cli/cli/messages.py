@@ -13,6 +13,7 @@ from rio_mucho_cli.inputs.windows import describe
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.target import journal_of, partial_folder
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.telling.file import write
 from rio_mucho_cli.telling.pace import summary
 
 _MOST_LISTED = 20
@@ -72,12 +73,15 @@ def summarise(report: Report, output: str) -> None:
             click.echo(summary(report, output), err=True)
 
 
-def show_preview(preview: Preview, *, as_json: bool) -> bool:
-    """Print what a run would do; return whether its window came out as nodata."""
+def show_preview(preview: Preview, report: str | None) -> bool:
+    """Print what a run would do, or write it as JSON; return whether its window failed."""
     failed = (preview.probe or {}).get("failure")
     if failed:
         click.echo(failed.rstrip(), err=True)
-    click.echo(preview.as_json() if as_json else str(preview))
+    if report != "-":
+        click.echo(str(preview))
+    if report is not None:
+        write(preview.as_dict(), report)
     return bool(failed)
 
 

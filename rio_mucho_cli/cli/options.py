@@ -139,7 +139,7 @@ _OUTPUT = [
         ["--count"],
         type=click.IntRange(min=1),
         metavar="N",
-        help="Bands that the function has to return.",
+        help="Bands that it has to return.",
     ),
     of_rasterio(
         rasterio_options.creation_options,
@@ -200,7 +200,7 @@ _RUNNING = [
         ["--mem-limit"],
         type=click.IntRange(min=1),
         metavar="MB",
-        help="Memory for all processes together, by estimate.",
+        help="Memory for all processes together.",
     ),
     click.Option(
         ["--retries"],
@@ -220,10 +220,14 @@ _TELLING = [
     click.Option(
         ["--dry-run"],
         is_flag=True,
-        help="Print what would happen, and write nothing; the function is run on one window.",
+        help="Print what would happen; nothing is written.",
     ),
-    click.Option(["--no-probe"], is_flag=True, help="With --dry-run: do not run the function."),
-    click.Option(["--json", "as_json"], is_flag=True, help="With --dry-run: print it as JSON."),
+    click.Option(["--no-probe"], is_flag=True, help="With --dry-run: do not try a window."),
+    click.Option(
+        ["--report"],
+        metavar="FILE|-",
+        help="What was, or would be, done: JSON, or a page in .html.",
+    ),
     click.Option(["-q", "--quiet"], is_flag=True, help="Show neither progress nor a summary."),
 ]
 

@@ -19,6 +19,8 @@ from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.interrupts import caught
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
+from rio_mucho_cli.telling.file import check as check_report
+from rio_mucho_cli.telling.file import recorded
 from rio_mucho_cli.work.functions import FunctionRef
 
 # Exit status, beside click's own: windows were left out.
@@ -26,7 +28,13 @@ _LEFT_OUT = 3
 
 
 def run(
-    *, dry_run: bool, no_probe: bool, as_json: bool, output: str, quiet: bool, **given: Any
+    *,
+    dry_run: bool,
+    no_probe: bool,
+    report: str | None,
+    output: str,
+    quiet: bool,
+    **given: Any,
 ) -> None:
     """Run the job that was described, or show what that would do; exit if windows were left out.
 
@@ -42,19 +50,24 @@ def run(
         keep_memory()
         if dry_run:
             with caught(for_good=True):
+                check_report(report, job, is_page_possible=False)
                 preview = describe(job, probe=not no_probe)
         else:
-            with caught(for_good=True), shown(quiet) as listen:
-                report = engine.run(job, listen)
+            with (
+                caught(for_good=True),
+                shown(quiet) as listen,
+                recorded(job, report, listen) as listen,
+            ):
+                done = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, given["resume"]) from None
     if dry_run:
-        failed = show_preview(preview, as_json=as_json)
+        failed = show_preview(preview, report)
     else:
-        failed = bool(report.failed)
+        failed = bool(done.failed)
         if not quiet:
-            summarise(report, output)
-        list_failed(report)
+            summarise(done, output)
+        list_failed(done)
     if failed:
         sys.exit(_LEFT_OUT)
 

@@ -1,1 +1,11 @@
-"""What a run tells those who watch it, or read of it afterwards."""
+"""Reports of runs: what is recorded, what is said of it, and how it looks.
+
+events ─▶ Recorder ─▶ document ─▶ JSON, or a page
+                         └── advice
+"""
+
+from rio_mucho_cli.telling.document import SCHEMA, document
+from rio_mucho_cli.telling.file import recorded, write
+from rio_mucho_cli.telling.recorder import Recorder
+
+__all__ = ["SCHEMA", "Recorder", "document", "recorded", "write"]

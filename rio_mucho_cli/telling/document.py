@@ -1,0 +1,214 @@
+"""The report as what JSON can say; docs/report.md has what each entry means."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli.inputs.windows import as_window
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.report import Report
+from rio_mucho_cli.stages import peak_memory
+from rio_mucho_cli.telling.about import about_job, about_plan, machine, versions
+from rio_mucho_cli.telling.advice import advise
+from rio_mucho_cli.telling.cells import Cell
+from rio_mucho_cli.telling.recorder import Recorder, SlowWindow, WorkerTotal
+from rio_mucho_cli.telling.timeline import Stretch
+from rio_mucho_cli.telling.totals import NAMES, Total
+
+SCHEMA = 1
+"""It counts up when an entry changes its meaning or goes; new ones may come without."""
+
+_MOST_FAILURES = 100
+_LONGEST_MESSAGE = 4000
+
+
+def document(job: Job, recorder: Recorder, failure: BaseException | None = None) -> dict[str, Any]:
+    """Say everything about a run that has ended.
+
+    Parameters
+    ----------
+    job : Job
+    recorder : Recorder
+        It was the run's listener.
+    failure : exception or None
+        What ended the run before it was done.
+    """
+    ended, plan, report = time.time(), recorder.plan, recorder.report()
+    seconds = ended - recorder.started
+    said: dict[str, Any] = {
+        "schema": SCHEMA,
+        "outcome": "done" if failure is None else "failed",
+        "message": None if failure is None else _message(failure),
+        "started": datetime.fromtimestamp(recorder.started, UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "versions": versions(),
+        "machine": machine(),
+        "job": about_job(job, plan),
+        "plan": None if plan is None else about_plan(plan, job),
+        "phases": _phases(recorder, ended),
+    }
+    said |= _what_was_done(recorder, report, said["phases"])
+    said["advice"] = [] if plan is None else [each.as_json() for each in advise(said)]
+    return said
+
+
+def _phases(recorder: Recorder, ended: float) -> dict[str, float]:
+    """Divide the run at its first window's begin, and at its last one's end."""
+    begins = [worker.started for worker in recorder.workers.values()]
+    # Clocks of other machines may be ahead or behind.
+    first = min(max(min(begins, default=ended), recorder.started), ended)
+    last = min(max(recorder.last, first), ended)
+    return {
+        "starting_seconds": round(first - recorder.started, 6),
+        "working_seconds": round(last - first, 6),
+        "finishing_seconds": round(ended - last, 6),
+    }
+
+
+def _what_was_done(
+    recorder: Recorder, report: Report | None, phases: dict[str, float]
+) -> dict[str, Any]:
+    plan = recorder.plan
+    jobs = 1 if plan is None else plan.jobs
+    total, busy = Total(0), 0.0
+    for worker in recorder.workers.values():
+        total.add(worker.total)
+        busy += worker.total.seconds
+    failed = () if report is None else report.failed
+    working = phases["working_seconds"]
+    pixels = 0 if report is None else report.pixels
+    return {
+        "result": {
+            "windows": 0 if report is None else report.windows,
+            "windows_of_earlier_runs": 0 if report is None else report.resumed,
+            "windows_failed": len(failed),
+            "windows_retried": 0 if report is None else report.retried,
+            "overview_parts": recorder.overviews,
+            "pixels": pixels,
+            "pixels_per_second": round(pixels / working) if working > 0 else None,
+        },
+        "stages": _stages(report),
+        "waiting": {
+            "workers_idle_seconds": round(max(0.0, jobs * working - busy), 6),
+            "caller_waited_seconds": 0.0 if report is None else round(report.waited_seconds, 6),
+        },
+        "memory": {
+            "caller_peak_bytes": peak_memory(),
+            "workers_peak_bytes": sum(_peaks_by_process(recorder).values()),
+        },
+        "workers": [_worker(*each, recorder, working) for each in recorder.workers.items()],
+        "slowest": [_slow(each) for each in recorder.slowest],
+        "failures": [_failure(each) for each in failed[:_MOST_FAILURES]],
+        "map": [_cell(each) for each in recorder.cells],
+        "timeline": {
+            "merged_below_seconds": round(recorder.timeline.shortest, 6),
+            "rows": [
+                {
+                    "worker": worker,
+                    "caller": worker == recorder.caller,
+                    "stretches": [_stretch(each, recorder.started) for each in row],
+                }
+                for worker, row in sorted(recorder.timeline.rows.items())
+            ],
+        },
+    }
+
+
+def _stages(report: Report | None) -> dict[str, dict[str, float]]:
+    return (Total(0) if report is None else Total.of(report.stages)).as_json()
+
+
+def _peaks_by_process(recorder: Recorder) -> dict[str, int]:
+    """Return the peak of each worker process but the calling one; threads share theirs."""
+    own = recorder.caller.rpartition(":")[0]
+    peaks: dict[str, int] = {}
+    for name, worker in recorder.workers.items():
+        process = name.rpartition(":")[0]
+        if process != own:
+            peaks[process] = max(peaks.get(process, 0), worker.peak)
+    return peaks
+
+
+def _worker(name: str, worker: WorkerTotal, recorder: Recorder, working: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "windows": worker.total.windows,
+        "pixels": worker.total.pixels,
+        "started_after_seconds": round(worker.started - recorder.started, 6),
+        "ended_after_seconds": round(worker.ended - recorder.started, 6),
+        "busy_seconds": round(worker.total.seconds, 6),
+        "busy_share": round(min(1.0, worker.total.seconds / working), 4) if working > 0 else None,
+        "peak_bytes": worker.peak,
+        "stages": worker.total.as_json(),
+    }
+
+
+def _slow(slow: SlowWindow) -> dict[str, Any]:
+    total = Total.of(slow.timing.stages)
+    return {
+        "ij": _ij(slow.ij),
+        "window": [float(value) for value in slow.window.flatten()],
+        "seconds": round(total.seconds, 6),
+        "worker": slow.timing.worker,
+        "stages": total.as_json(),
+    }
+
+
+def _failure(failure: Any) -> dict[str, Any]:
+    window = as_window(failure.window, 0, 0)
+    return {
+        "ij": _ij(failure.ij),
+        "window": [float(value) for value in window.flatten()],
+        "message": without_secrets(str(failure.message))[:_LONGEST_MESSAGE],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "window": [cell.left, cell.top, cell.right - cell.left, cell.bottom - cell.top],
+        "ij": _ij(cell.ij),
+        "windows": cell.total.windows,
+        "failed": cell.failed,
+        "slowest_seconds": round(cell.slowest, 6),
+        "seconds": _by_name(cell.total),
+    }
+
+
+def _stretch(stretch: Stretch, zero: float) -> dict[str, Any]:
+    return {
+        "started": round(stretch.started - zero, 6),
+        "ended": round(stretch.ended - zero, 6),
+        "windows": stretch.total.windows,
+        "ij": _ij(stretch.first),
+        "seconds": _by_name(stretch.total),
+    }
+
+
+def _by_name(total: Total) -> dict[str, float]:
+    named = zip(NAMES, total.wall, strict=True)
+    return {name: round(seconds, 6) for name, seconds in named if seconds}
+
+
+def _ij(ij: Any) -> Any:
+    """Return an ij as JSON has it: two numbers, or else a text."""
+    try:
+        row, col = ij
+        return [int(row), int(col)]
+    except (TypeError, ValueError):
+        return str(ij)
+
+
+def _message(failure: BaseException) -> str:
+    """Return what ended the run, on a few lines at most, without secrets."""
+    args = getattr(failure, "args", ())
+    text = str(args[0]) if args else ""
+    name = type(failure).__name__
+    if not isinstance(failure, Exception):  # a signal, or Ctrl-C
+        text = f"interrupted ({text or name})"
+    window = getattr(failure, "ij", None)
+    if window is not None:
+        text = f"at ij {window}: {text}"
+    return without_secrets(text or name)[:_LONGEST_MESSAGE]

@@ -1,0 +1,180 @@
+"""The report as one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Any, TypeAlias
+
+from rio_mucho_cli.telling import drawing, tables
+from rio_mucho_cli.telling.words import number, seconds, share, size, text
+
+Said: TypeAlias = Mapping[str, Any]
+
+_PHASES = (("starting", "q2"), ("working", "q5"), ("finishing", "q7"))
+
+
+def page(said: Said) -> str:
+    """Return the page of a report, as `document` makes it."""
+    look = files("rio_mucho_cli.telling") / "look"
+    parts = {name: (look / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
+    frame = Template((look / "page.html").read_text(encoding="utf-8"))
+    outputs = ", ".join(said["job"]["outputs"])
+    return frame.substitute(
+        title=text(f"{outputs} – rio mucho"),
+        style=parts["css"],
+        script=parts["js"],
+        body="\n".join(filter(None, _sections(said))),
+    )
+
+
+def _sections(said: Said) -> list[str]:
+    labels = worker_labels(said)
+    pictures = _map(said), _stages(said)
+    both = [each for each in pictures if each]
+    return [
+        _header(said),
+        _message(said),
+        _figures(said),
+        _advice(said),
+        _timeline(said, labels),
+        f'<div class="two">{"".join(both)}</div>' if len(both) == 2 else "".join(both),
+        tables.workers(said, labels),
+        tables.slowest(said, labels),
+        tables.failures(said),
+        tables.settings(said),
+    ]
+
+
+def worker_labels(said: Said) -> dict[str, str]:
+    """Return what workers are called in pictures and tables, by their names."""
+    names = sorted(worker["name"] for worker in said["workers"])
+    return {name: f"worker {place}" for place, name in enumerate(names, start=1)}
+
+
+def _header(said: Said) -> str:
+    failed = said["outcome"] != "done"
+    inputs = ", ".join(each["path"] for each in said["job"]["inputs"])
+    outputs = ", ".join(said["job"]["outputs"])
+    return (
+        f'<header><div><h1><span class="badge{" failed" if failed else ""}">'
+        f"{text(said['outcome'])}</span>{text(outputs)}</h1>"
+        f'<p class="faint"><code>{text(said["job"]["function"])}</code> of {text(inputs)}</p>'
+        f'<p class="faint">{text(said["started"].replace("T", " ").replace("+00:00", " UTC"))}</p>'
+        '</div><button id="theme" type="button">Theme: auto</button></header>'
+    )
+
+
+def _message(said: Said) -> str:
+    if said["message"] is None:
+        return ""
+    said_so = text(said["message"])
+    return f'<section class="message"><h2>What ended it</h2><pre>{said_so}</pre></section>'
+
+
+def _figures(said: Said) -> str:
+    result, plan, memory = said["result"], said["plan"], said["memory"]
+    figures = [(seconds(said["seconds"]), "from start to end")]
+    if plan is not None:
+        windows = f"{number(result['windows'])} of {number(plan['windows'])}"
+        if result["windows"] == plan["windows"]:
+            windows = number(plan["windows"])
+        figures += [(windows, f"windows, by {plan['jobs']} × {plan['executor']}")]
+    if result["pixels_per_second"]:
+        figures.append((f"{result['pixels_per_second'] / 1e6:.1f} M", "pixels a second"))
+    busy = sum(worker["busy_seconds"] for worker in said["workers"])
+    there = busy + said["waiting"]["workers_idle_seconds"]
+    if there > 0:
+        figures.append((share(busy / there), "workers were busy"))
+    peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
+    figures.append((size(peak), "peak memory, all processes"))
+    outputs = [] if plan is None else plan["outputs"]
+    written = [each["written"]["bytes"] or 0 for each in outputs if "written" in each]
+    if said["outcome"] == "done" and sum(written):
+        figures.append((size(sum(written)), "written"))
+    if result["windows_failed"]:
+        figures.append((number(result["windows_failed"]), "windows failed"))
+    if result["windows_retried"]:
+        figures.append((number(result["windows_retried"]), "times tried again"))
+    boxes = "".join(
+        f'<div class="figure"><b>{text(value)}</b><span>{text(what)}</span></div>'
+        for value, what in figures
+    )
+    return f'<div class="figures">{boxes}</div>'
+
+
+def _advice(said: Said) -> str:
+    if not said["advice"]:
+        return ""
+    lines = "".join(f"<li>{text(each['text'])}</li>" for each in said["advice"])
+    return f'<section class="advice"><h2>Advice</h2><ul>{lines}</ul></section>'
+
+
+def _timeline(said: Said, labels: Mapping[str, str]) -> str:
+    if not said["timeline"]["rows"]:
+        return ""
+    legend = "".join(
+        f'<button type="button" aria-pressed="true" data-stage="{name}">'
+        f'<span class="swatch" style="background:var(--{name})"></span>{name}</button>'
+        for name in drawing.STAGES
+    )
+    return (
+        '<section><div class="head"><h2>Timeline</h2>'
+        f'<div class="legend" role="group" aria-label="Stages">{legend}</div></div>'
+        f"{drawing.timeline(said, labels)}</section>"
+    )
+
+
+def _map(said: Said) -> str:
+    if not said["map"]:
+        return ""
+    return f'<section><div class="head"><h2>Windows</h2></div>{drawing.windows_map(said)}</section>'
+
+
+def _stages(said: Said) -> str:
+    """Draw what stages took, and how the run divides."""
+    stages = said["stages"]
+    most = max((each["seconds"] for each in stages.values()), default=0)
+    if most <= 0:
+        return ""
+    lines = []
+    for name, spent in stages.items():
+        wall, cpu = spent["seconds"], spent["cpu_seconds"]
+        known = f"{seconds(cpu)} CPU" if name != "transfer" else "CPU not known"
+        lines.append(
+            f'<span class="name">{name}</span><div class="pair">'
+            f"{_bar('bar', name, wall / most)}{_bar('bar cpu', name, cpu / most)}</div>"
+            f'<span class="number">{text(seconds(wall))}<br>'
+            f'<span class="faint">{text(known)}</span></span>'
+        )
+    waiting = said["waiting"]
+    return (
+        '<section><div class="head"><h2>Stages</h2>'
+        '<span class="faint small">wall time, and CPU time below it; of all workers</span></div>'
+        f'<div class="bars">{"".join(lines)}</div>{_phases(said)}'
+        f'<p class="faint small">Workers were idle for '
+        f"{text(seconds(waiting['workers_idle_seconds']))}; the calling process waited for "
+        f"{text(seconds(waiting['caller_waited_seconds']))}.</p></section>"
+    )
+
+
+def _bar(look: str, name: str, part: float) -> str:
+    width = f"{100 * min(1.0, part):.1f}%"
+    return f'<div class="{look}"><i style="width:{width};background:var(--{name})"></i></div>'
+
+
+def _phases(said: Said) -> str:
+    """Draw starting, working and finishing in one bar."""
+    whole = max(said["seconds"], 1e-9)
+    took = [(name, colour, said["phases"][f"{name}_seconds"]) for name, colour in _PHASES]
+    bar = "".join(
+        f'<i style="width:{100 * value / whole:.1f}%;background:var(--{colour})"></i>'
+        for _, colour, value in took
+    )
+    keys = "".join(
+        f'<span><span class="swatch" style="background:var(--{colour})"></span>'
+        f"{name} {text(seconds(value))}</span>"
+        for name, colour, value in took
+    )
+    return f'<div class="whole">{bar}</div><div class="keys">{keys}</div>'

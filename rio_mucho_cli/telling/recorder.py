@@ -1,0 +1,163 @@
+"""Takes the events of a run, and keeps what a report needs of them, in bounded memory."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from rio_mucho_cli.inputs.windows import as_window
+from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.report import Report
+from rio_mucho_cli.stages import Stages, Timing, worker_name
+from rio_mucho_cli.telling.cells import Cell, Cells
+from rio_mucho_cli.telling.timeline import Stretch, Timeline
+from rio_mucho_cli.telling.totals import Total
+
+SLOWEST = 10
+"""How many of the slowest windows are kept."""
+
+
+@dataclass(slots=True)
+class WorkerTotal:
+    """What one worker has done.
+
+    Attributes
+    ----------
+    started, ended : float
+        Its first window began, and its last one was done, in seconds since 1970.
+    total : Total
+    peak : int
+        The most memory that its process has held, in bytes; 0 if nobody has looked.
+    """
+
+    started: float
+    ended: float
+    total: Total = field(default_factory=lambda: Total(0))
+    peak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlowWindow:
+    """A window that took long.
+
+    Attributes
+    ----------
+    window : Window
+    ij : object
+    timing : Timing
+    """
+
+    window: Any
+    ij: Any
+    timing: Timing
+
+
+class Recorder:
+    """A listener that keeps what a report of the run needs.
+
+    Attributes
+    ----------
+    started : float
+        When it was made, in seconds since 1970: just before the run, best.
+    planned : float
+        When windows were planned, and workers asked for; 0 if it has not come to that.
+    last : float
+        When the last window, or part of a mosaic, was written.
+    plan : Plan or None
+        None if it has not come to that.
+    caller : str
+        The name of the thread that listens, as workers are named.
+    workers : dict of WorkerTotal
+        By the name of the worker.
+    timeline : Timeline
+    cells : Cells
+    overviews : int
+        Parts of overviews that were made after the last window.
+    """
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self.planned = self.last = 0.0
+        self.plan: Plan | None = None
+        self.caller = ""
+        self.workers: dict[str, WorkerTotal] = {}
+        self.timeline = Timeline()
+        self.cells = Cells()
+        self.overviews = 0
+        self._run: RunStarted | None = None
+        self._slowest: list[tuple[float, int, SlowWindow]] = []
+        self._tie = count()
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        match event:
+            case RunStarted():
+                self._run, self.plan = event, event.plan
+                self.planned = time.time()
+                self.caller = worker_name()
+            case WindowDone():
+                self._window(event)
+            case PartDone(ij=ij, timing=timing):
+                self.last = time.time()
+                self._work(timing, Total.of(timing.stages, windows=0), ij)
+            case OverviewDone():
+                self.overviews += 1
+
+    @property
+    def slowest(self) -> list[SlowWindow]:
+        """The windows that took longest, the slowest one first."""
+        return [slow for _, _, slow in sorted(self._slowest, reverse=True)]
+
+    def report(self) -> Report | None:
+        """Say what the run has come to by now; None if it has not started."""
+        if self._run is None or self._run.so_far is None:
+            return None
+        return self._run.so_far()
+
+    def _window(self, event: WindowDone) -> None:
+        self.last = time.time()
+        window, timing = self._whole(event.window), event.timing
+        total = Total(1, event.pixels)
+        if timing is not None:
+            total = Total.of(timing.stages, pixels=event.pixels)
+            self._work(timing, total, event.ij)
+            slow = SlowWindow(window, event.ij, timing)
+            entry = (total.seconds, next(self._tie), slow)
+            push = heapq.heappush if len(self._slowest) < SLOWEST else heapq.heappushpop
+            push(self._slowest, entry)
+        self.cells.add(Cell.of(window, event.ij, _copy(total), failed=timing is None))
+        self._written(event.arrival, event.ij)
+
+    def _work(self, timing: Timing, total: Total, ij: Any) -> None:
+        """Take note of what a worker has done."""
+        worker = self.workers.get(timing.worker)
+        if worker is None:
+            worker = self.workers[timing.worker] = WorkerTotal(timing.started, timing.ended)
+        worker.ended = max(worker.ended, timing.ended)
+        worker.started = min(worker.started, timing.started)
+        worker.peak = max(worker.peak, timing.peak)
+        worker.total.add(total)
+        stretch = Stretch(timing.started, timing.ended, _copy(total), ij)
+        self.timeline.add(timing.worker, stretch)
+
+    def _written(self, arrival: Stages, ij: Any) -> None:
+        """Take note of what the calling process has written."""
+        writing = arrival.write.seconds
+        if writing > 0:
+            windows = int(self.caller not in self.workers)  # else they are counted already
+            total = Total.of(Stages(write=arrival.write), windows)
+            self.timeline.add(self.caller, Stretch(self.last - writing, self.last, total, ij))
+
+    def _whole(self, window: Any) -> Any:
+        size = (0, 0) if self.plan is None else self.plan.outputs[0].size
+        return as_window(window, *size)
+
+
+def _copy(total: Total) -> Total:
+    copied = Total(0)
+    copied.add(total)
+    return copied

@@ -1,0 +1,47 @@
+"""Numbers and texts as a page shows them."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+
+def text(value: Any) -> str:
+    """Return what may stand anywhere in a page, attributes included."""
+    return escape(str(value), quote=True)
+
+
+def seconds(value: float) -> str:
+    """Return a time with two or three digits that matter."""
+    if value < 0.0095:
+        return f"{1000 * value:.1f} ms"
+    if value < 0.995:
+        return f"{1000 * value:.0f} ms"
+    if value < 99.5:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def size(value: float) -> str:
+    """Return a number of bytes in MB or GB, which are powers of two here."""
+    megabytes = value / 2**20
+    if megabytes >= 1000:
+        return f"{megabytes / 1024:.1f} GB"
+    return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{megabytes:.1f} MB"
+
+
+def number(value: float) -> str:
+    """Return a whole number with thin spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def share(value: float | None) -> str:
+    """Return a part of one in per cent."""
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def place(ij: Any) -> str:
+    """Return an ij as a user writes it."""
+    return f"({ij[0]}, {ij[1]})" if isinstance(ij, list) else str(ij)

@@ -1,0 +1,151 @@
+"""What a report says of real runs."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from rio_mucho_cli import Job, MuchoChildError, Output, run
+from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.about import block_reads
+
+
+def fail_late(data, window, ij, global_args):
+    if ij == (2, 1):
+        raise ValueError("cannot read https://me:hidden@example.org/a.tif?sig=hidden")
+    return data[0]
+
+
+def recorded(job, *, fails=False):
+    """Run a job, and return its report as it comes out of JSON."""
+    recorder, failure = Recorder(), None
+    try:
+        run(job, recorder)
+    except MuchoChildError as exc:
+        failure = exc
+    assert (failure is not None) == fails
+    text = json.dumps(document(job, recorder, failure), allow_nan=False)
+    assert "hidden" not in text
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
+    job = job_on([tif, tif], windows=Size(16, 16), executor=executor, jobs=2)
+    said = recorded(job)
+    jobs = 1 if executor == "serial" else 2
+    assert (said["schema"], said["outcome"], said["message"]) == (1, "done", None)
+    assert said["versions"]["rasterio"] == rasterio.__version__
+    assert said["versions"]["numpy"] == np.__version__
+    assert said["machine"]["memory_bytes"] > 0
+    assert [each["block"] for each in said["job"]["inputs"]] == [[16, 16]] * 2
+    assert said["job"]["function"].endswith(":first_input")
+    plan = said["plan"]
+    assert (plan["windows"], plan["jobs"], plan["executor"]) == (12, jobs, executor)
+    assert (plan["window_size"], plan["windows_why"]) == ([16, 16], "of the size asked for")
+    output = plan["outputs"][0]
+    assert (output["encoded_by"], output["written"]["dtype"]) == ("workers", "uint16")
+    assert output["written"]["nodata"] == 3
+    assert sum(said["phases"].values()) == pytest.approx(said["seconds"], abs=0.01)
+    assert (said["result"]["windows"], said["result"]["pixels"]) == (12, 64 * 48)
+    workers = said["workers"]
+    assert len(workers) <= jobs
+    assert sum(each["windows"] for each in workers) == 12
+    assert all(0 < each["busy_share"] <= 1 for each in workers)
+    assert max(each["peak_bytes"] for each in workers) > 1_000_000
+    for name in ("read", "function", "encode"):
+        of_workers = sum(each["stages"][name]["seconds"] for each in workers)
+        assert said["stages"][name]["seconds"] == pytest.approx(of_workers, abs=1e-4)
+    assert len(said["slowest"]) == 10
+    slow = [each["seconds"] for each in said["slowest"]]
+    assert slow == sorted(slow, reverse=True)
+    assert {tuple(each["ij"]) for each in said["map"]} == {
+        (i, j) for i in range(3) for j in range(4)
+    }
+    rows = {row["worker"]: row for row in said["timeline"]["rows"]}
+    assert rows.keys() >= {each["name"] for each in workers}
+    caller = [row for row in rows.values() if row["caller"]]
+    assert len(caller) == 1
+    assert any("write" in each["seconds"] for each in caller[0]["stretches"])
+
+
+def test_a_run_that_fails_says_why_without_secrets(tif, job_on):
+    said = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)
+    assert said["outcome"] == "failed"
+    assert "at ij (2, 1)" in said["message"]
+    assert "https://***@example.org/a.tif?***" in said["message"]
+    assert said["result"]["windows"] == 9
+    assert "written" not in said["plan"]["outputs"][0]
+
+
+def test_windows_that_failed_are_listed(tif, job_on):
+    said = recorded(job_on([tif], fail_late, windows=Size(16, 16), on_error="nodata"))
+    assert said["outcome"] == "done"
+    assert said["result"]["windows_failed"] == 1
+    assert [(each["ij"], each["window"]) for each in said["failures"]] == [
+        ([2, 1], [16, 32, 16, 16])
+    ]
+    assert [each["ij"] for each in said["map"] if each["failed"]] == [[2, 1]]
+
+
+def test_a_run_that_never_began_is_told_of(tif, job_on):
+    job = job_on([tif, "missing.tif"])
+    said = document(job, Recorder(), OSError("missing.tif is not there"))
+    assert (said["outcome"], said["plan"], said["map"]) == ("failed", None, [])
+    assert said["job"]["inputs"][1] == {"path": "missing.tif"}
+
+
+def test_an_interrupted_run_says_so(tif, job_on):
+    assert document(job_on([tif]), Recorder(), KeyboardInterrupt())["message"].startswith(
+        "interrupted"
+    )
+
+
+def test_values_of_global_args_and_secret_options_are_nobodys_business(tif, job_on):
+    job = job_on([tif], global_args={"password": "hidden", "k": 1})
+    with rasterio.Env(GDAL_HTTP_USERPWD="me:hidden", GDAL_NUM_THREADS="1"):
+        said = recorded(job)
+    assert said["job"]["global_args"] == ["k", "password"]
+    assert said["job"]["gdal_options"]["GDAL_HTTP_USERPWD"] is None
+    assert said["job"]["gdal_options"]["GDAL_NUM_THREADS"] == "1"
+
+
+def test_a_mosaic_is_told_by_its_windows(tif, tmp_path):
+    job = Job(
+        inputs=[tif], output=str(tmp_path / "out.vrt"), function=fail_late, on_error="nodata",
+        part_size=32, windows=Size(16, 16), jobs=2,
+    )  # fmt: skip
+    said = recorded(job)
+    assert (said["plan"]["parts"], said["plan"]["windows"], len(said["map"])) == (4, 12, 12)
+    assert sum(each["stages"]["write"]["seconds"] for each in said["workers"]) > 0
+
+
+def two(data, window, ij, global_args):
+    return {"a": data[0], "b": data[0]}
+
+
+def test_all_outputs_are_told_of(tif, job_on, tmp_path):
+    also = [Output(path=str(tmp_path / "b.png"), name="b", dtype="uint8")]
+    said = recorded(job_on([tif], two, also=also))
+    assert [each["written"]["driver"] for each in said["plan"]["outputs"]] == ["GTiff", "PNG"]
+
+
+TOUCHED = sum(a * b for a in (2, 3, 3, 2) for b in (2, 3, 3, 2)) / 16
+
+
+@pytest.mark.parametrize(
+    ("raster", "windows", "block", "overlap", "times"),
+    [
+        (Size(64, 64), Size(32, 32), Size(16, 16), 0, 1.0),
+        (Size(64, 64), Size(16, 16), Size(32, 32), 0, 4.0),
+        (Size(64, 64), Size(16, 16), Size(64, 1), 0, 4.0),
+        (Size(48, 64), Size(24, 16), Size(16, 16), 0, 4 / 3),
+        (Size(64, 64), Size(16, 16), Size(16, 16), 1, TOUCHED),
+        (Size(60, 60), Size(16, 16), Size(16, 16), 0, 1.0),
+    ],
+)
+def test_blocks_that_windows_touch_are_counted(raster, windows, block, overlap, times):
+    found = block_reads(cover(*raster, windows), block, raster, overlap)
+    assert found == pytest.approx(times, abs=1e-3)

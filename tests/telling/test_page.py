@@ -1,0 +1,109 @@
+"""The page: all of it is there, and nothing in it is taken for HTML that is none."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from rio_mucho_cli import run
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.page import page
+from rio_mucho_cli.telling.words import number, seconds, size
+
+BAD = "<script>alert('x')</script>\"&"
+EMPTY = {"meta", "link", "input", "br"}
+
+
+class Reader(HTMLParser):
+    """Notes all elements, and which are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parsed(text):
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    return reader
+
+
+def test_a_page_needs_nothing_beside_itself(said):
+    text = page(said)
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+def test_everything_that_others_have_named_is_escaped(make_raster, job_on, tmp_path):
+    def fail(data, window, ij, global_args):
+        if ij == (0, 1):
+            raise ValueError(BAD)
+        return data[0]
+
+    fail.__qualname__ = BAD
+    raster = make_raster("<script>alert(1)<&'\".tif".replace("/", ""), width=64, height=48)
+    job = job_on([raster], fail, windows=Size(16, 16), on_error="nodata", global_args={BAD: 1})
+    recorder = Recorder()
+    run(job, recorder)
+    said = document(job, recorder, ValueError(BAD))
+    said["advice"] = [{"rule": "x", "text": BAD}]
+    said["slowest"][0]["ij"] = said["map"][0]["ij"] = BAD
+    said["slowest"][0]["worker"] = said["workers"][0]["name"] = BAD
+    said["timeline"]["rows"][0]["stretches"][0]["ij"] = BAD
+    reader = parsed(page(said))
+    assert [tag for tag, _ in reader.seen].count("script") == 1
+    assert reader.text.count(BAD) >= 6
+    assert raster.name in reader.text
+
+
+def test_a_page_has_a_cell_for_each_window_and_a_row_for_each_worker(tif, job_on):
+    job, recorder = job_on([tif], windows=Size(16, 16), executor="threads", jobs=2), Recorder()
+    run(job, recorder)
+    said = document(job, recorder)
+    reader = parsed(page(said))
+    cells = [attrs for tag, attrs in reader.seen if "cell" in (attrs.get("class") or "").split()]
+    assert len(cells) == 12
+    assert all(re.fullmatch("[0-8]{4}", attrs["data-q"]) for attrs in cells)
+    rows = [attrs for tag, attrs in reader.seen if tag == "svg" and attrs.get("class") != "map"]
+    assert len(rows) == len(said["workers"]) + 1
+
+
+def test_a_report_of_nothing_is_a_page_too(tif, job_on):
+    reader = parsed(page(document(job_on([tif]), Recorder(), OSError("no such thing"))))
+    assert "no such thing" in reader.text
+    assert "Timeline" not in reader.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0004, "0.4 ms"),
+        (0.25, "250 ms"),
+        (0.9949, "995 ms"),
+        (0.996, "1.00 s"),
+        (12.34, "12.3 s"),
+        (99.9, "1 min 40 s"),
+        (7325, "2 h 02 min"),
+    ],
+)
+def test_times_have_as_many_digits_as_matter(value, text):
+    assert seconds(value) == text
+
+
+def test_sizes_and_numbers():
+    assert [size(each) for each in (2**19, 2**24, 3 * 2**30)] == ["0.5 MB", "16 MB", "3.0 GB"]
+    assert number(1234567) == "1\u202f234\u202f567"
