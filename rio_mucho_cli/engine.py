@@ -146,6 +146,7 @@ class _Run:
             if run is not None:
                 check_inputs(job, run)
             stopwatch = Stopwatch()
+            stack.close()  # Windows replaces no file that a worker has open
             commit_all(writers)
             self.committed = True
             self.tally.stages += Stages(write=stopwatch.split())

@@ -44,7 +44,7 @@ class FunctionRef:
     def is_file(self) -> bool:
         """Whether it is in a file that is named by its path."""
         module, _, _ = self.name.rpartition(":")
-        return module.endswith(".py") or os.sep in module
+        return module.endswith(".py") or os.sep in module or (os.altsep or os.sep) in module
 
     @property
     def path(self) -> Path:
@@ -61,7 +61,8 @@ class FunctionRef:
             that exists; or if the module cannot be imported.
         """
         module_name, colon, attributes = self.name.rpartition(":")
-        if not colon or not module_name or not attributes:
+        # C:\dir\file.py has a colon, but names no function.
+        if not colon or not module_name or not attributes or set(attributes) & {"/", "\\"}:
             first, dot, last = self.name.rpartition(".")
             hint = f": did you mean {first}:{last}?" if dot and ":" not in self.name else ""
             raise FunctionNotFoundError(
