@@ -9,9 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 from rio_mucho_cli.errors import WorkerDiedError
-from rio_mucho_cli.executors.lost import LostError
-from rio_mucho_cli.executors.process import NotReadyError
-from rio_mucho_cli.executors.processes import ProcessDiedError
+from rio_mucho_cli.executors.lost import LostError, NotReadyError, ProcessDiedError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.memory import MB
 from rio_mucho_cli.ordered import Task

@@ -146,6 +146,7 @@ class _Run:
             if run is not None:
                 check_inputs(job, run)
             stopwatch = Stopwatch()
+            stack.close()  # Windows replaces no file that a worker has open
             finish_all(writers)
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
             publish_all(writers)

@@ -108,7 +108,8 @@ def keep_memory() -> None:
     For the command line, whose process ends with the run. It is what worker
     processes get from their variables.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    # Windows has no library that is all of them.
+    mallopt = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h.
         mallopt(-3, _MMAP_THRESHOLD)

@@ -25,8 +25,9 @@ INTERRUPTS = (KeyboardInterrupt, Terminated)
 _DEFAULTS: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGHUP: signal.SIG_DFL,
 }
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _DEFAULTS[signal.SIGHUP] = signal.SIG_DFL
 
 
 @contextmanager

@@ -34,6 +34,8 @@ _WORKER = 80 * MB
 _COPIES = 4
 # Nobody has to think of memory with so much for a job, or half of what there is.
 _DEFAULT_JOB = 256 * MB
+# Of a machine that does not say how much it has.
+_UNKNOWN = 4096 * MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     The machine's, or a container's limit: ``memory.max`` of cgroups v2
     (``max`` where there is none), or ``memory.limit_in_bytes`` of v1.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = _UNKNOWN
+    if hasattr(os, "sysconf"):  # not on Windows
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         with suppress(OSError, ValueError):
             memory = min(memory, int((cgroup / name).read_text()))

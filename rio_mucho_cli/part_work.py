@@ -9,7 +9,6 @@ window after the other. Only what is said of the part leaves the worker.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from rio_mucho_cli.executors.serial import SerialExecutor
 from rio_mucho_cli.finishing import make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.ordered import Task
-from rio_mucho_cli.outputs.durable import flush, flush_folder
+from rio_mucho_cli.outputs.durable import flush_file, flush_folder
 from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.parts_folder import RECORD
 from rio_mucho_cli.outputs.target import publish
@@ -202,7 +201,7 @@ class _Work:
         if self.part.records:
             for delivery, piece in zip(deliveries, self.pieces, strict=True):
                 file = delivery.writer.target.temporary
-                _flush(file)
+                flush_file(file)
                 Record(piece, self.first, self.failed).write(file.with_name(file.name + RECORD))
         self._check()
         publish([delivery.writer.target for delivery in deliveries], is_last=False)
@@ -217,15 +216,6 @@ def _piece(delivery: Delivery) -> Piece:
     """Say what a file is that is complete, and not in its place yet."""
     assert delivery.form is not None
     return Piece(delivery.form, PartFile.of(delivery.writer.target.temporary), delivery.statistics)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file is on the disk: what says that it is complete must not be there before."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        flush(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _nobody(task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /) -> Any:

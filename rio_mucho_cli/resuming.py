@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from rio_mucho_cli.canonical import digest
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.durable import open_to_read
 from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
@@ -89,8 +88,6 @@ def _is_done(path: str, wanted: str) -> bool:
 
 
 def _header(path: Path) -> Any:
-    with suppress(OSError, ValueError):
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        with FileIO(os.open(path, flags)) as file:
-            return read_header(file)[0]
+    with suppress(OSError, ValueError), open_to_read(path) as file:
+        return read_header(file)[0]
     return None

@@ -137,7 +137,7 @@ def peak_memory() -> int:
     started from (``setmax_mm_hiwater_rss`` at exec), but not in ``VmHWM``.
     """
     with suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text("utf-8")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     with suppress(ImportError):
         import resource

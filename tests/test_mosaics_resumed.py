@@ -14,7 +14,7 @@ import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputError, UsageError, run
 from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.outputs.target import lock_folder
+from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.progress import RunStarted, WindowDone
 
 WIDTH, HEIGHT = 300, 210

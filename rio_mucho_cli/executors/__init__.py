@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
@@ -86,8 +87,10 @@ def open_executor(
         from rio_mucho_cli.executors import serial as module
     elif chosen == "threads":
         from rio_mucho_cli.executors import threads as module  # type: ignore[no-redef]
-    else:
+    elif hasattr(socket, "send_fds") and hasattr(os, "wait4"):
         from rio_mucho_cli.executors import processes as module  # type: ignore[no-redef]
+    else:  # Windows
+        from rio_mucho_cli.executors import spawned as module  # type: ignore[no-redef]
     with module.workers(jobs, key, order) as executor:
         yield executor
 

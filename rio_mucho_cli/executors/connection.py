@@ -51,7 +51,7 @@ def address_of(scheduler: str) -> str:
     if "://" in scheduler:
         return scheduler
     try:
-        return str(json.loads(Path(scheduler).read_text())["address"])
+        return str(json.loads(Path(scheduler).read_text("utf-8"))["address"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"the scheduler {scheduler} is neither an address, such as tcp://host:8786, nor a file "

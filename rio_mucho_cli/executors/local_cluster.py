@@ -67,7 +67,7 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
     """
     with tempfile.TemporaryDirectory(prefix="mucho-dask-", ignore_cleanup_errors=True) as folder:
         preload = Path(folder, "watch_parent.py")
-        preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder))
+        preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder), "utf-8")
         # The scheduler takes no other word for where it keeps files, and how much it says.
         with _variables(DASK_TEMPORARY_DIRECTORY=folder, DASK_LOGGING__DISTRIBUTED="error"):
             cluster = SubprocessCluster(

@@ -31,3 +31,38 @@ class LostError(BrokenExecutor):
     def of(cls, lost: BrokenExecutor) -> LostError:
         """Return what is known; of any other executor, that it takes no more calls."""
         return lost if isinstance(lost, LostError) else cls(str(lost), started=False)
+
+
+class NotReadyError(LostError):
+    """A worker process lacks something that it needs before all calls."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(
+            f"a worker process could not get ready ({type(cause).__name__}: {cause}): "
+            "use fewer jobs, or the executor threads",
+            started=False,
+        )
+
+
+class ProcessDiedError(LostError):
+    """A worker process ended in the middle of a call, or before any.
+
+    Attributes
+    ----------
+    exitcode : int
+        Minus the number of the signal that killed it, or its exit status.
+    started : bool
+        Whether it was ready for calls. If so, another process takes its place,
+        where that can be had, and the call may be submitted again.
+    peak : int or None
+        The most memory that the process held, in bytes, where that is known.
+    """
+
+    def __init__(
+        self, exitcode: int, *, started: bool, progress: int = 0, peak: int | None = None
+    ) -> None:
+        super().__init__(
+            f"a worker process ended with {exitcode}", started=started, progress=progress
+        )
+        self.exitcode = exitcode
+        self.peak = peak

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rio_mucho_cli.executors.channel import Channel, Packed, unnamed_file
-from rio_mucho_cli.executors.lost import LostError
+from rio_mucho_cli.executors.lost import NotReadyError
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -33,17 +33,6 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 NOT_BEGUN = -1
 """The progress of a call that the process has not taken up."""
-
-
-class NotReadyError(LostError):
-    """A worker process lacks something that it needs before all calls."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(
-            f"a worker process could not get ready ({type(cause).__name__}: {cause}): "
-            "use fewer jobs, or the executor threads",
-            started=False,
-        )
 
 
 def note(file: int, progress: int) -> None:

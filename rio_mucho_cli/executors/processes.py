@@ -34,8 +34,8 @@ from typing import Any, TypeAlias
 from rio_mucho_cli import environment
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors.channel import Packed, pack
-from rio_mucho_cli.executors.lost import LostError
-from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, NotReadyError, Process
+from rio_mucho_cli.executors.lost import NotReadyError, ProcessDiedError
+from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, Process
 from rio_mucho_cli.executors.serving import start_worker
 from rio_mucho_cli.work.order import Order
 
@@ -46,30 +46,6 @@ log = logging.getLogger(__name__)
 _PATIENCE = 5
 
 _Call: TypeAlias = "tuple[Future[Any], Packed]"
-
-
-class ProcessDiedError(LostError):
-    """A worker process ended in the middle of a call, or before any.
-
-    Attributes
-    ----------
-    exitcode : int
-        Minus the number of the signal that killed it, or its exit status.
-    started : bool
-        Whether it was ready for calls. If so, another process takes its place,
-        where that can be had, and the call may be submitted again.
-    peak : int or None
-        The most memory that the process held, in bytes, where that is known.
-    """
-
-    def __init__(
-        self, exitcode: int, *, started: bool, progress: int = 0, peak: int | None = None
-    ) -> None:
-        super().__init__(
-            f"a worker process ended with {exitcode}", started=started, progress=progress
-        )
-        self.exitcode = exitcode
-        self.peak = peak
 
 
 class ProcessExecutor(Executor):

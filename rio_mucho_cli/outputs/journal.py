@@ -70,18 +70,18 @@ class Journal:
             If there is one, or it cannot be written.
         """
         new = path.with_name(f"{path.name}.new")
-        with _told(new):
-            journal = cls(path, open_locked(new, os.O_CREAT), clock)
-        with _told(path, journal._file):
+        part, begin = Mark().part(json.dumps(header).encode("ascii"))
+        with _told(new), open_locked(new, os.O_CREAT) as file:
             if os.path.lexists(path):
                 raise JournalError(f"{path} exists: resume that run, or remove it to begin anew")
-            part, journal._begin = Mark().part(json.dumps(header).encode("ascii"))
-            journal._end = journal._begin
-            journal._file.truncate(0)
-            write_at(journal._file, MAGIC + part, 0)
-            flush(journal._file.fileno())
-            new.rename(path)
+            file.truncate(0)
+            write_at(file, MAGIC + part, 0)
+            flush(file.fileno())
+        with _told(path):
+            new.rename(path)  # closed, for Windows
             flush_folder(path.parent)
+            journal = cls(path, open_locked(path), clock)
+        journal._begin = journal._end = begin
         return journal
 
     @classmethod
@@ -161,9 +161,9 @@ class Journal:
 
     def remove(self) -> None:
         """Delete it: there is nothing to go on with."""
-        with _told(self._path, self._file):
-            self._path.unlink(missing_ok=True)
         self.close()
+        with _told(self._path):
+            self._path.unlink(missing_ok=True)
 
 
 @contextmanager

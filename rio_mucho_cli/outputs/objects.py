@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
@@ -73,6 +74,8 @@ def _gdal() -> Any:
     OutputError
         If it is too old to have all of these functions.
     """
+    if os.name == "nt":  # modules do not show there what they are linked to
+        raise OutputError("outputs in object storage cannot be made on Windows: give a local file")
     library = ctypes.CDLL(rasterio._env.__file__)
     for name, (result, arguments) in _SIGNATURES.items():
         try:

@@ -31,7 +31,7 @@ from typing import Any
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.durable import open_to_read, write_private
-from rio_mucho_cli.outputs.target import lock_folder
+from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.vrt import folders_used
 
 RECORD = ".json"
@@ -135,9 +135,9 @@ class RunFolder:
     def remove(self) -> None:
         """Remove it with all that is in it."""
         _remove(self.path)
+        self.close()
         with suppress(OSError):
             self.path.parent.rmdir()  # if it is empty
-        self.close()
 
     def leave(self) -> None:
         """Leave it for a later run, if there is a part that it could keep."""

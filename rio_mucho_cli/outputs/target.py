@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import os
 import shutil
@@ -17,6 +16,7 @@ import rasterio
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.interrupts import deferred, held
 from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.locks import lock_folder
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -167,7 +167,7 @@ class Target:
                     before.mkdir()
                     undo.callback(shutil.rmtree, before, ignore_errors=True)
                 _set_aside(old, before / name)
-                undo.callback((before / name).replace, old)
+                undo.callback(_put_back, before / name, old)
                 if name not in names:
                     old.unlink()
         for file in made:
@@ -275,6 +275,11 @@ def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
                     target.put_into_place(undo, owners)
                 except OutputError:
                     raise
+                except PermissionError as exc:
+                    raise OutputError(
+                        f"{target.path} cannot be put into place ({exc}): if a program has the "
+                        "old file open, close it there, or give another name"
+                    ) from None
                 except OSError as exc:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
@@ -304,32 +309,6 @@ def remove_partial(path: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
-
-
-def lock_folder(folder: Path, *, must: bool = False) -> int:
-    """Lock a folder, no link to one, until the descriptor is closed or the process ends.
-
-    Parameters
-    ----------
-    folder : Path
-    must : bool
-        Else it is not minded if the file system has no locks.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process has it.
-    OSError
-        If it is no folder.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        if must or isinstance(exc, BlockingIOError):
-            os.close(descriptor)
-            raise
-    return descriptor
 
 
 def _locks_of(folder: Path) -> list[int]:
@@ -396,6 +375,12 @@ def _set_aside(old: Path, aside: Path) -> None:
         os.link(old, aside)
     except OSError:  # there are file systems without links
         old.replace(aside)
+
+
+def _put_back(aside: Path, old: Path) -> None:
+    """Undo `_set_aside`, unless the old file is still where it was: Windows may have it open."""
+    if not (old.exists() and old.samefile(aside)):
+        aside.replace(old)
 
 
 def _shortened(path: str) -> str:

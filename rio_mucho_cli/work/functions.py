@@ -45,7 +45,7 @@ class FunctionRef:
     def is_file(self) -> bool:
         """Whether it is in a file that is named by its path."""
         module, _, _ = self.name.rpartition(":")
-        return module.endswith(".py") or os.sep in module
+        return module.endswith(".py") or os.sep in module or (os.altsep or os.sep) in module
 
     @property
     def path(self) -> Path:
@@ -62,7 +62,8 @@ class FunctionRef:
             that exists; or if the module cannot be imported.
         """
         module_name, colon, attributes = self.name.rpartition(":")
-        if not colon or not module_name or not attributes:
+        # C:\dir\file.py has a colon, but names no function.
+        if not colon or not module_name or not attributes or set(attributes) & {"/", "\\"}:
             raise FunctionNotFoundError(
                 f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION"
                 f"{self._completed()}"

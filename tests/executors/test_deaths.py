@@ -18,8 +18,9 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.executors import open_executor, processes
 from rio_mucho_cli.executors.channel import pack
-from rio_mucho_cli.executors.process import Launch, NotReadyError
-from rio_mucho_cli.executors.processes import ProcessDiedError, ProcessExecutor
+from rio_mucho_cli.executors.lost import NotReadyError, ProcessDiedError
+from rio_mucho_cli.executors.process import Launch
+from rio_mucho_cli.executors.processes import ProcessExecutor
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work, work_all

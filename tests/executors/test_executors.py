@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes, usable_cpus
-from rio_mucho_cli.executors.processes import ProcessDiedError
+from rio_mucho_cli.executors.lost import ProcessDiedError
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work

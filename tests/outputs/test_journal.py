@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import durable, journal, records
+from rio_mucho_cli.outputs import durable, journal, locks, records
 from rio_mucho_cli.outputs.journal import SYNC_BYTES, SYNC_SECONDS, Journal, JournalError
 from rio_mucho_cli.outputs.records import MAGIC, Mark, Record
 from rio_mucho_cli.outputs.verification import verified
@@ -383,7 +383,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOTSUP, "")
 
-    monkeypatch.setattr(durable.fcntl, "flock", fail)
+    monkeypatch.setattr(locks.fcntl, "flock", fail)
     make_journal(tmp_path / "j")
     assert reopened(tmp_path / "j")[1] == some_records()
 

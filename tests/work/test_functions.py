@@ -176,3 +176,26 @@ def test_exceptions_that_cannot_travel_are_replaced_when_they_do():
     for either in (error, copy):
         assert "AwkwardError: 1 and 2" in either.formatted
         assert str(either).startswith("the function raised AwkwardError: 1 and 2")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "attribute"),
+    [
+        (r"dir\file.py:run", r"dir\file.py", "run"),
+        (r"C:\dir\file.py:Model.run", r"C:\dir\file.py", "Model.run"),
+        (r"C:/dir/file:run", "C:/dir/file", "run"),
+        (r"C:\dir\file:run", r"C:\dir\file", "run"),
+    ],
+)
+def test_paths_of_windows(name, path, attribute, monkeypatch):
+    monkeypatch.setattr(f.os, "sep", "\\")
+    monkeypatch.setattr(f.os, "altsep", "/")
+    found = ref(name, "folder")
+    assert found.is_file
+    assert found.name.rpartition(":") == (path, ":", attribute)
+
+
+@pytest.mark.parametrize("name", [r"C:\dir\file.py", "C:/dir/file.py", "C:file/x"])
+def test_a_drive_is_no_module(name, tmp_path):
+    with pytest.raises(FunctionNotFoundError, match="is not MODULE:FUNCTION"):
+        ref(name, tmp_path).load()

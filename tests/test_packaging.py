@@ -1,0 +1,121 @@
+"""What is built of this repository, and the lists in pyproject.toml that must agree."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def build(source, folder, *what):
+    command = [sys.executable, "-m", "build", "--no-isolation", *what, "--outdir", str(folder)]
+    subprocess.run([*command, str(source)], check=True, capture_output=True, text=True)
+    (made,) = folder.iterdir()
+    return made
+
+
+def contents_of(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    return build(ROOT, tmp_path_factory.mktemp("sdist"), "--sdist")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    return build(ROOT, tmp_path_factory.mktemp("wheel"), "--wheel")
+
+
+def test_the_wheel_has_the_package_and_nothing_else(wheel):
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = contents_of(wheel)
+    package = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "rio_mucho_cli").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert package >= {"rio_mucho_cli/py.typed", "rio_mucho_cli/executors/bootstrap.py"}
+    info = {name for name in names if name.partition("/")[0].endswith(".dist-info")}
+    assert set(names) - info == package
+    assert {name.partition("/")[2] for name in info} == {
+        "METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE",
+    }  # fmt: skip
+
+
+def test_the_sdist_has_what_it_takes_to_work_on_it_and_builds_the_same_wheel(
+    sdist, wheel, tmp_path
+):
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    tracked = {"tests/conftest.py", "tests/as_windows/sitecustomize.py", "examples/ndvi.py"}
+    tracked |= {"README.md", "CHANGELOG.md", "LICENSE", "docs/reliability.md", ".ci/lowest.txt"}
+    assert {name for name in tracked if not (source / name).is_file()} == set()
+    assert not list(source.rglob("*.tif"))
+    (tmp_path / "built").mkdir()
+    again = build(source, tmp_path / "built", "--wheel")
+    assert contents_of(again) == contents_of(wheel)
+
+
+def test_the_installed_wheel_adds_the_command_to_rio(wheel, make_raster, tmp_path, read):
+    """The program is run with the wheel's files first, and none of the tree's."""
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
+    make_raster(width=64, height=48)
+    (tmp_path / "mod.py").write_text(
+        "import rio_mucho_cli\n"
+        "def twice(data, window, ij, global_args):\n"
+        "    print(rio_mucho_cli.__file__)\n"
+        "    return data[0] * 2\n"
+    )
+    rio = [str(Path(sys.executable).with_name("rio")), "mucho"]
+    result = subprocess.run(
+        [*rio, "in.tif", "out.tif", "--func", "mod:twice", "--jobs", "2", "--windows", "32"],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(result.stdout.split()) == {str(target / "rio_mucho_cli" / "__init__.py")}
+    assert (read(tmp_path / "out.tif") == read(tmp_path / "in.tif") * 2).all()
+
+
+def test_the_extra_and_the_group_for_tests_are_the_same():
+    assert (
+        PROJECT["project"]["optional-dependencies"]["test"]
+        == (PROJECT["dependency-groups"]["test"])
+    )
+
+
+def test_the_lowest_versions_are_those_that_are_asked_for():
+    extras = PROJECT["project"]["optional-dependencies"]
+    asked = {}
+    for requirement in [*PROJECT["project"]["dependencies"], *extras["dask"], *extras["test"]]:
+        name, version = re.fullmatch(
+            r"([\w-]+)(?:\[.*\])? >= ([\d.]+)(?:,.*)?", requirement
+        ).groups()
+        asked.setdefault(name, set()).add(version)
+    lines = (ROOT / ".ci" / "lowest.txt").read_text("utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines)
+    assert asked.keys() == pinned.keys()
+    for name, versions in asked.items():
+        assert {numbers(version) for version in versions} == {numbers(pinned[name])}, name
+
+
+def numbers(version):
+    """Return a version's numbers; 1.4 is 1.4.0."""
+    found = [int(part) for part in version.split(".")]
+    return (*found, *[0] * (3 - len(found)))
