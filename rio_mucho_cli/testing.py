@@ -72,7 +72,8 @@ def check(
     arrays : array, path, or sequence of these
         The inputs: arrays (rows, cols) or (count, rows, cols), or rasters. A
         few hundred pixels a side are enough. What is masked in an array is
-        masked in the raster that is made of it.
+        masked in the raster that is made of it, which lies on the grid of the
+        first raster that is given as a path.
     rtol, atol : float
         How far results may be apart, as for `numpy.isclose`. With 0, they must
         be equal; NaN equals NaN.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -20,6 +20,7 @@ from rio_mucho_cli import engine
 from rio_mucho_cli.calling import Function, find_function, make_job
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.outputs.profile import nodata_fits
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction, make_callable
@@ -134,22 +135,37 @@ def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
 def rasters(arrays: Any, nodata: float | None) -> Iterator[list[str]]:
     """Make rasters of arrays, in memory; yield their paths, and those of what are paths.
 
+    Arrays lie on the grid of the first path, if there is one.
+
     Raises
     ------
     UsageError
         If an array is none that a raster can hold.
     """
     with ExitStack() as stack, without_georeferencing_warnings():
+        inputs = [
+            os.fspath(each) if isinstance(each, str | os.PathLike) else _checked(each, number)
+            for number, each in enumerate(_several(arrays), start=1)
+        ]
+        place = _place(inputs)
         paths = []
-        for number, each in enumerate(_several(arrays), start=1):
-            if isinstance(each, str | os.PathLike):
-                paths.append(os.fspath(each))
-            else:
-                array = _checked(each, number)
-                memory = stack.enter_context(MemoryFile(filename=f"array{number}.tif"))
-                _write(memory.name, array, nodata)
-                paths.append(memory.name)
+        for number, each in enumerate(inputs, start=1):
+            if isinstance(each, str):
+                paths.append(each)
+                continue
+            memory = stack.enter_context(MemoryFile(filename=f"array{number}.tif"))
+            _write(memory.name, each, nodata, place)
+            paths.append(memory.name)
         yield paths
+
+
+def _place(inputs: Sequence[str | Array]) -> dict[str, Any]:
+    """Return the CRS and the transform of the first path."""
+    path = next((each for each in inputs if isinstance(each, str)), None)
+    if path is None:
+        return {}
+    grid = Source.of(path).grid
+    return {"crs": grid.crs, "transform": grid.transform}
 
 
 def _several(arrays: Any) -> list[Any]:
@@ -178,7 +194,7 @@ def _checked(value: Any, number: int) -> Array:
     return array
 
 
-def _write(path: str, array: Array, nodata: float | None) -> None:
+def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, Any]) -> None:
     """Write a raster; what is masked becomes nodata, or a mask if there is none."""
     count, height, width = array.shape
     dtype = array.dtype.name
@@ -194,7 +210,7 @@ def _write(path: str, array: Array, nodata: float | None) -> None:
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(
             path, "w", driver="GTiff", count=count, height=height, width=width, dtype=dtype,
-            nodata=nodata if fits else None,
+            nodata=nodata if fits else None, **place,
         ) as dst,
     ):  # fmt: skip
         dst.write(np.ma.filled(array, nodata) if fits else np.ma.getdata(array))
