@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rio_mucho_cli import single_process_pool, utils
+    from rio_mucho_cli import single_process_pool, testing, utils
     from rio_mucho_cli.calling import run
     from rio_mucho_cli.dry_run import Preview, describe
     from rio_mucho_cli.errors import (
@@ -56,7 +56,7 @@ _HOMES = {
     "run": "calling",
     "tb_capture": "mucho",
 }
-_MODULES = {"single_process_pool", "utils"}
+_MODULES = {"single_process_pool", "testing", "utils"}
 
 __all__ = [
     "FunctionNotFoundError",
@@ -80,6 +80,7 @@ __all__ = [
     "run",
     "single_process_pool",
     "tb_capture",
+    "testing",
     "utils",
 ]
 

@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 
 import rio_mucho_cli as riomucho
-from rio_mucho_cli import Job, MuchoChildError, Output, Preview, Report, RioMucho, describe, run
+from rio_mucho_cli import (
+    Job,
+    MuchoChildError,
+    Output,
+    Preview,
+    Report,
+    RioMucho,
+    describe,
+    run,
+    testing,
+)
+from rio_mucho_cli.testing import check
 
 
 def ones(data: Any, window: Any, ij: Any, global_args: dict[str, Any]) -> Any:
@@ -50,6 +61,14 @@ def use_one_line(path: Path) -> Report:
 def use_a_dry_run(job: Job) -> str:
     preview: Preview = describe(job, probe=False)
     return preview.as_json() + str(preview)
+
+
+def test_own_functions(path: Path) -> float:
+    array = np.zeros((90, 70), "float32")
+    testing.check(ones, array, mode="array_read", masked=True, nodata=0, global_args={"a": 1})
+    check("index.py:run", "dem.tif", overlap=1, boundary="edge", dtype=np.float32, count=1)
+    check(ones, array, windows=16)  # type: ignore[call-arg]
+    return float(check(largest, [array, path], plain=True, rtol=1e-6, atol=1e-9).max())
 
 
 version: str = riomucho.__version__

@@ -15,6 +15,7 @@ from rio_mucho_cli.differences import differences
 from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.durable import open_to_read
+from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.records import read
 from rio_mucho_cli.outputs.remote import check_object
@@ -24,7 +25,6 @@ from rio_mucho_cli.outputs.target import (
     is_in_memory,
     is_remote,
     journal_of,
-    lock_folder,
     partial_folder,
     refused,
 )

@@ -1,0 +1,111 @@
+"""Compare two results, and say where they differ. Arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from rio_mucho_cli.inputs.windows import PlannedWindow, describe
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far results may be apart, as for `numpy.isclose`.
+
+    Attributes
+    ----------
+    rtol, atol : float
+        With 0 for both, they must be the same to the last bit. NaN is equal
+        to NaN.
+    """
+
+    rtol: float = 0
+    atol: float = 0
+
+    def __str__(self) -> str:
+        return f"rtol={self.rtol:g}" + (f" and atol={self.atol:g}" if self.atol else "")
+
+    def same(self, one: Array, other: Array) -> bool:
+        """Whether two arrays are equal within the tolerance."""
+        return not self.apart(one, other).any()
+
+    def apart(self, one: Array, other: Array) -> Array:
+        """Return where two arrays (count, rows, cols) of one shape differ."""
+        masks = np.ma.getmaskarray(one), np.ma.getmaskarray(other)
+        a, b = np.ma.getdata(one), np.ma.getdata(other)
+        # Not by isclose alone: it makes floats of integers, which loses digits.
+        apart = (a != b) & ~((a != a) & (b != b))
+        if self.rtol or self.atol:
+            apart &= ~np.isclose(b, a, rtol=self.rtol, atol=self.atol, equal_nan=True)
+        differ: Array = (apart & ~masks[0] & ~masks[1]) | (masks[0] != masks[1])
+        return differ
+
+
+def describe_difference(
+    whole: Array, parts: Array, tolerance: Tolerance, windows: Sequence[PlannedWindow]
+) -> str:
+    """Say how many pixels differ, by how much, and where first, row by row.
+
+    Parameters
+    ----------
+    whole, parts : ndarray
+        The results of one window, and of several; they differ somewhere.
+    tolerance : Tolerance
+    windows : sequence of (window, ij)
+        The several.
+    """
+    apart = tolerance.apart(whole, parts)
+    pixels = apart.any(axis=0)
+    row, col = (int(value) for value in np.argwhere(pixels)[0])
+    band = int(np.argmax(apart[:, row, col]))
+    window = next(window for window, _ in windows if _contains(window, row, col))
+    return (
+        f"the result depends on the windows: in {size_of(windows)}, {pixels.sum()} of "
+        f"{pixels.size} pixels differ from the whole{_by_how_much(whole, parts, apart)}\n"
+        f"the first is row {row}, column {col}, band {band + 1}: "
+        f"{_text(parts[band, row, col])} in {describe(window)}, and "
+        f"{_text(whole[band, row, col])} in the whole"
+    )
+
+
+def describe_form(whole: Array, parts: Array, windows: Sequence[PlannedWindow]) -> str | None:
+    """Say how results differ in bands or dtype; None if they do not."""
+    forms = [f"count {len(each)} and dtype {each.dtype}" for each in (parts, whole)]
+    if forms[0] == forms[1]:
+        return None
+    return (
+        f"the result depends on the windows: in {size_of(windows)} it has {forms[0]}, and "
+        f"{forms[1]} in the whole"
+    )
+
+
+def size_of(windows: Sequence[PlannedWindow]) -> str:
+    """Name windows by the largest of them."""
+    width = max(window.width for window, _ in windows)
+    height = max(window.height for window, _ in windows)
+    return f"windows of {width} x {height} pixels (width x height)"
+
+
+def _contains(window: Any, row: int, col: int) -> bool:
+    (top, bottom), (left, right) = window.toranges()
+    return bool(top <= row < bottom and left <= col < right)
+
+
+def _by_how_much(whole: Array, parts: Array, apart: Array) -> str:
+    """Name the largest difference between numbers, if there is one."""
+    kind = np.complex128 if whole.dtype.kind == "c" else np.float64
+    both = ~np.ma.getmaskarray(whole) & ~np.ma.getmaskarray(parts)
+    values = [np.ma.getdata(each)[apart & both].astype(kind) for each in (whole, parts)]
+    with np.errstate(all="ignore"):
+        differences = np.abs(values[0] - values[1])
+    differences = differences[~np.isnan(differences)]
+    return f", by up to {differences.max():g}" if differences.size else ""
+
+
+def _text(value: Any) -> str:
+    return "masked" if value is np.ma.masked else str(value)

@@ -1,0 +1,173 @@
+"""Find out why a result depends on the windows. Nothing is said that was not tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.checks.comparing import Array, Tolerance
+from rio_mucho_cli.checks.trials import WHOLE, Move, Trial
+from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.inputs.windows import PlannedWindow
+
+# Beyond a quarter of a side, every window would soon see the whole.
+_SHARE = 4
+_MOST_OVERLAP = 128
+# What is left of a float's digits after some arithmetic in another order.
+_ROUNDING = {"float32": 1e-5, "float64": 1e-12, "complex64": 1e-5, "complex128": 1e-12}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A result that depends on the windows.
+
+    Attributes
+    ----------
+    trial : Trial
+    tolerance : Tolerance
+    whole, parts : ndarray
+        The results of one window, and of several.
+    windows : sequence of (window, ij)
+        The several.
+    ways : sequence of sequences of (window, ij)
+        All windows with which results were to be compared.
+    """
+
+    trial: Trial
+    tolerance: Tolerance
+    whole: Array
+    parts: Array
+    windows: Sequence[PlannedWindow]
+    ways: Sequence[Sequence[PlannedWindow]]
+
+    def gives(self, expected: Array, windows: Any, move: Move | None = None) -> bool | None:
+        """Whether a run gives what is expected; None if it fails."""
+        try:
+            return self.equal(expected, self.trial.run(windows, move))
+        except MuchoError:
+            return None
+
+    def equal(self, one: Array, other: Array) -> bool:
+        """Whether two results are the same, within the tolerance."""
+        has_form = one.shape == other.shape and one.dtype == other.dtype
+        return has_form and self.tolerance.same(one, other)
+
+
+def find_hint(case: Case) -> str | None:
+    """Say in one line what else gives other results, or what gives the same."""
+    return next(_hints(case), None)
+
+
+def _hints(case: Case) -> Iterator[str]:
+    if case.gives(case.whole, WHOLE) is False:
+        yield (
+            "two runs over the whole differ, too: the function is not deterministic (random "
+            "numbers, the time), or uses what an earlier run has left"
+        )
+    if case.gives(case.parts, list(case.windows)[::-1]) is False:
+        yield (
+            "the same windows in reverse order give other results: the function keeps something "
+            "from one window to the next"
+        )
+    if case.gives(case.parts, [(window, (0, 0)) for window, _ in case.windows]) is False:
+        yield (
+            "the same windows with (0, 0) as ij give other results: the function uses ij, which "
+            "depends on the size of windows"
+        )
+    if _depends_on_window(case):
+        yield (
+            "the same data with another window give the result of the whole: the function uses "
+            "the size or the place of its window"
+        )
+    loose = _loosened(case)
+    if loose and all(loose.gives(case.whole, list(way)) for way in case.ways):
+        yield f"with {loose.tolerance} they are the same: numbers are rounded in another way"
+    yield from _overlaps(case, loose)
+
+
+def _depends_on_window(case: Case) -> bool:
+    """Whether a function gives the result of the whole if it is shown another window."""
+    options = case.trial.options
+    if options.get("plain") or options.get("mode") == "manual_read":
+        return False
+    _, height, width = case.whole.shape
+    moves: tuple[Move, ...] = (
+        lambda window: Window(0, 0, width, height),
+        lambda window: Window(0, 0, window.width, window.height),
+    )
+    return any(case.gives(case.whole, list(case.windows), move) for move in moves)
+
+
+def _loosened(case: Case) -> Case | None:
+    """Return a case with a tolerance for rounding, unless it has one."""
+    rtol = _ROUNDING.get(case.whole.dtype.name)
+    if rtol is None or rtol <= case.tolerance.rtol:
+        return None
+    sizes = np.abs(np.ma.compressed(case.whole))
+    sizes = sizes[np.isfinite(sizes)]
+    # Not by the largest: a nodata of -3.4e38 would leave no difference.
+    atol = rtol * float(np.median(sizes)) if sizes.size else 0.0
+    atol = 10.0 ** math.ceil(math.log10(atol)) if atol else 0.0
+    tolerance = Tolerance(rtol, max(atol, case.tolerance.atol))
+    return replace(case, tolerance=tolerance)
+
+
+def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
+    """Say which overlap is enough, or, if there is none, up to which there is none."""
+    given = case.trial.options.get("overlap", 0)
+    limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
+    if case.trial.options.get("mode") == "manual_read" or limit <= given:
+        return
+    try:
+        overlap = _smallest(case, given, limit)
+        if overlap is not None:
+            yield (
+                f"with overlap={overlap} the result does not depend on them: the function looks "
+                "at neighbours"
+            )
+        overlap = _smallest(loose, given, limit) if loose else None
+        if loose and overlap is not None:
+            yield (
+                f"with overlap={overlap}, {loose.tolerance} the result does not depend on them: "
+                "the function looks at neighbours, and numbers are rounded in another way"
+            )
+    except MuchoError:
+        return
+    yield (
+        f"no overlap up to {limit} helps: a pixel depends on others that are further away "
+        "(a mean or a maximum of all, for instance), or on the window itself"
+    )
+
+
+def _smallest(case: Case, given: int, limit: int) -> int | None:
+    """Try overlaps, each twice as large as the one before; then look for the smallest."""
+    failed, step = given, 1
+    while not _agrees(case, overlap := min(limit, given + step)):
+        if overlap == limit:
+            return None
+        failed, step = overlap, 2 * step
+    while overlap - failed > 1:
+        middle = (failed + overlap) // 2
+        if _agrees(case, middle):
+            overlap = middle
+        else:
+            failed = middle
+    return overlap
+
+
+def _agrees(case: Case, overlap: int) -> bool:
+    """Whether with an overlap all windows give the result of the whole.
+
+    Raises
+    ------
+    MuchoError
+        If a run fails.
+    """
+    trial = case.trial.changed(overlap=overlap)
+    whole = trial.run(WHOLE)
+    return all(case.equal(whole, trial.run(list(way))) for way in case.ways)

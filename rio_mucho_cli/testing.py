@@ -1,0 +1,151 @@
+"""Test whether the result of a function depends on the windows."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict, Unpack
+
+import numpy as np
+
+from rio_mucho_cli.calling import AnyPath, Function
+from rio_mucho_cli.checks.comparing import (
+    Tolerance,
+    describe_difference,
+    describe_form,
+    size_of,
+)
+from rio_mucho_cli.checks.hints import Case, find_hint
+from rio_mucho_cli.checks.sizes import choose_windows
+from rio_mucho_cli.checks.trials import WHOLE, Trial, rasters
+from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.inputs.grid import Bounds, Extent
+from rio_mucho_cli.inputs.sources import Mode
+from rio_mucho_cli.inputs.windows import PlannedWindow, describe
+from rio_mucho_cli.job import Bidx
+
+__all__ = ["check"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Given: TypeAlias = Array | str | os.PathLike[str]
+
+
+class CheckOptions(TypedDict, total=False):
+    """What may be said of a job whose function is checked."""
+
+    mode: Mode
+    like: AnyPath | None
+    extent: Extent | None
+    bounds: Bounds | None
+    resampling: str | Mapping[int, str]
+    bidx: Bidx | Mapping[int, Bidx] | None
+    overlap: int
+    boundary: str | None
+    masked: bool
+    skip_masked: bool
+    global_args: Any
+    dtype: Any
+    count: int | None
+    nodata: float | None
+    plain: bool
+
+
+def check(
+    function: Function,
+    arrays: Given | Sequence[Given],
+    *,
+    rtol: float = 0,
+    atol: float = 0,
+    **given: Unpack[CheckOptions],
+) -> Array:
+    """Apply a function to a raster in several ways, and compare results.
+
+    It is run as `rio mucho` runs it, over the whole as one window, and over
+    windows of several sizes: whole rows, whole columns, a half, small ones,
+    and some of one pixel, as there may be at the edge of every raster.
+
+    Parameters
+    ----------
+    function : callable or str
+        As for `run`.
+    arrays : array, path, or sequence of these
+        The inputs: arrays (rows, cols) or (count, rows, cols), or rasters. A
+        few hundred pixels a side are enough. What is masked in an array is
+        masked in the raster that is made of it, which lies on the grid of the
+        first raster that is given as a path.
+    rtol, atol : float
+        How far results may be apart, as for `numpy.isclose`. With 0, they must
+        be equal; NaN equals NaN.
+    **given
+        How inputs are read and the function is called, by the names that a
+        `Job` has for it: `mode`, `overlap`, `boundary`, `global_args`,
+        `plain`, `masked`, `skip_masked`, `bidx`, `like`, `extent`, `bounds`
+        and `resampling`; and `dtype`, `count` and `nodata` of the result.
+        `nodata` is that of rasters made of arrays, too, if their dtype can
+        hold it.
+
+    Returns
+    -------
+    ndarray
+        The result of the whole, (count, rows, cols); masked if the function
+        masks and there is no nodata.
+
+    Raises
+    ------
+    AssertionError
+        If a result differs from that of the whole. It says where, by how
+        much, and why, as far as trying could find that out.
+    MuchoError
+        If a run fails, as it would fail in `rio mucho`: the function raises,
+        or returns another dtype or shape for one window than for another; or
+        if the function cannot be sent to worker processes (UsageError).
+
+    Notes
+    -----
+    Each run has its own copy of the function, as worker processes have: what
+    the function changes outside itself is not seen here.
+
+    Examples
+    --------
+    >>> def test_slope():
+    ...     dem = np.random.default_rng(0).random((90, 70))
+    ...     slope = check(slope_of, dem, plain=True, overlap=1)
+    ...     assert slope.min() >= 0
+    """
+    __tracebackhide__ = True  # pytest shows the line that calls this
+    _check_names(given)
+    tolerance = Tolerance(rtol, atol)
+    with rasters(arrays, given.get("nodata")) as inputs:
+        trial = Trial.of(function, inputs, given)
+        whole = _run(trial, None)
+        ways = choose_windows(whole.shape[2], whole.shape[1])
+        for windows in ways:
+            parts = _run(trial, windows)
+            found = describe_form(whole, parts, windows)
+            if found is None and not tolerance.same(whole, parts):
+                found = describe_difference(whole, parts, tolerance, windows)
+            if found is not None:
+                hint = find_hint(Case(trial, tolerance, whole, parts, windows, ways))
+                raise AssertionError("\n".join(filter(None, [found, hint])))
+    return whole
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    names = CheckOptions.__annotations__
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
+        raise UsageError(f"check has no {unknown[0]!r}: {hint}")
+
+
+def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
+    """Run a trial; what goes wrong has a note that says in which windows."""
+    __tracebackhide__ = True
+    try:
+        return trial.run(WHOLE if windows is None else list(windows))
+    except MuchoError as exc:
+        where = "the whole, as one window" if windows is None else size_of(windows)
+        exc.add_note(f"in {where}" + (f": {describe(exc.window)}" if exc.window else ""))
+        raise exc.with_traceback(None) from None
