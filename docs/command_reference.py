@@ -75,7 +75,7 @@ class CommandDirective(SphinxDirective):
 
 
 def description(text: str) -> Iterator[nodes.Node]:
-    """Yield the paragraphs of a help text; those after a line with \\b are code."""
+    """Yield the paragraphs of a help text; those after click's mark are code."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         first, *rest = paragraph.split("\n")
         if first == "\b":

@@ -55,7 +55,9 @@ def test_blocks_that_are_not_run_could_be(page):
 
 
 def test_options_are_found_wherever_they_stand():
-    script = "rio -v mucho a b \\\n  --func 'f:g' -j 2 | cat -n\nrio info --stats a; rio mucho --co=A=B"
+    script = (
+        "rio -v mucho a b \\\n  --func 'f:g' -j 2 | cat -n\nrio info --stats a; rio mucho --co=A=B"
+    )
     assert options_of(script) == ["--func", "-j", "--co"]
 
 
