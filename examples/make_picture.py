@@ -35,13 +35,10 @@ def panel(path: str, low: float, high: float, first: int, count: int) -> np.ndar
     return np.where(np.ma.getmaskarray(band), WHITE, first + scaled * (count - 1)).astype("uint8")
 
 
-def main() -> None:
-    picture = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "picture.png"
-    nir = panel("data/nir.tif", 0, 5200, 0, GREYS)
-    ndvi = panel("out/ndvi.tif", min(RAMP), max(RAMP), GREYS, COLOURS)
-    shade = panel("out/dem_hillshade.tif", 1, 255, 0, GREYS)
-    gap = np.full((nir.shape[0], GAP), WHITE, dtype="uint8")
-    image = np.hstack([nir, gap, ndvi, gap, shade])
+def write(picture: Path, *panels: np.ndarray) -> None:
+    """Write panels side by side as a PNG."""
+    gap = np.full((panels[0].shape[0], GAP), WHITE, dtype="uint8")
+    image = np.hstack([part for each in panels for part in (each, gap)][:-1])
 
     greys = np.repeat(np.linspace(0, 255, GREYS)[:, None], 3, axis=1)
     steps = np.linspace(min(RAMP), max(RAMP), COLOURS)
@@ -50,10 +47,20 @@ def main() -> None:
     palette = np.vstack([greys, ramp, [(255, 255, 255)]]).round().astype(int).tolist()
     rows, cols = image.shape
     profile = {"width": cols, "height": rows, "count": 1, "dtype": "uint8", "zlevel": 9}
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture is no map
-    with rasterio.open(picture, "w", "PNG", **profile) as dst:
-        dst.write(image, 1)
-        dst.write_colormap(1, dict(enumerate(map(tuple, palette))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture is no map
+        with rasterio.open(picture, "w", "PNG", **profile) as dst:
+            dst.write(image, 1)
+            dst.write_colormap(1, dict(enumerate(map(tuple, palette))))
+
+
+def main() -> None:
+    write(
+        Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "picture.png",
+        panel("data/nir.tif", 0, 5200, 0, GREYS),
+        panel("out/ndvi.tif", min(RAMP), max(RAMP), GREYS, COLOURS),
+        panel("out/dem_hillshade.tif", 1, 255, 0, GREYS),
+    )
 
 
 if __name__ == "__main__":

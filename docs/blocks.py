@@ -1,0 +1,150 @@
+"""The code blocks of a page, and what it takes to run them.
+
+Blocks of one page are run one after the other, in one folder that is empty at
+the start:
+
+- a block whose first line is ``# NAME`` is written to that file;
+- any other block of Python is a script; a block of ``sh``, or one that is only
+  indented, is a script of bash's, and ends at the first command that fails;
+- a block of ``text`` is what the block before it has printed; ``...`` stands
+  for anything.
+
+Comments say what else there is. They are seen by nobody who reads the page:
+
+- ``<!-- prepare``, then lines of bash, then ``-->``: to be run at this place;
+  ``$EXAMPLES`` is the folder of examples, and ``$SIZE`` a size for rasters;
+- ``<!-- not run: REASON -->`` before a block;
+- ``<!-- exits N -->`` before a block that fails, with that exit status.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHELL = ("sh", "")
+
+_COMMENT = re.compile(r"<!-- (prepare|not run|exits)\b:?(.*?)-->", re.DOTALL)
+_FILE_NAME = re.compile(r"# (\w+\.\w+|Makefile)\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page.
+
+    Attributes
+    ----------
+    where : str
+        Page and line.
+    language : str
+        As after the fence; empty if it is only indented.
+    text : str
+    not_run : str or None
+        Why it is not run.
+    exits : int
+        The exit status that it should have.
+    """
+
+    where: str
+    language: str
+    text: str
+    not_run: str | None = None
+    exits: int = 0
+
+    @property
+    def file_name(self) -> str | None:
+        """The file that it is, if it is one."""
+        match = _FILE_NAME.match(self.text)
+        return match[1] if match else None
+
+
+class BlockError(AssertionError):
+    """A block does not do what its page says."""
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """Yield the blocks of a page, those of its comments too."""
+    marks: dict[str, str] = {}
+    for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
+        where = f"{page.name}:{token.map[0] + 1 if token.map else 0}"
+        if token.type == "html_block":
+            for kind, text in _COMMENT.findall(token.content):
+                if kind == "prepare":
+                    yield Block(where, "sh", text.lstrip("\n"))
+                else:
+                    marks[kind] = text.strip()
+        elif token.type in ("fence", "code_block"):
+            if not token.info.startswith("{"):  # a directive of Sphinx's is no code
+                exits = int(marks.get("exits", 0))
+                yield Block(where, token.info, token.content, marks.get("not run"), exits)
+            marks = {}
+
+
+def run_page(page: Path, folder: Path, size: str = "300x240") -> None:
+    """Run the blocks of a page in a folder.
+
+    Raises
+    ------
+    BlockError
+        If one of them does not do what the page says, or nothing says what
+        should be done with it.
+    """
+    printed: str | None = None
+    for block in blocks_of(page):
+        if block.not_run is not None:
+            printed = None
+        elif block.file_name is not None:
+            (folder / block.file_name).write_text(block.text, encoding="utf-8")
+        elif block.language == "text" and printed is not None:
+            _compare(block, printed)
+        elif block.language == "python":
+            printed = _run(block, [sys.executable, "-c", block.text], folder, size)
+        elif block.language in SHELL:
+            printed = _run(block, ["bash", "-ec", block.text], folder, size)
+        else:
+            raise BlockError(
+                f"{block.where}: a block of {block.language!r} cannot be run: say why it is not"
+            )
+
+
+def _run(block: Block, command: list[str], folder: Path, size: str) -> str:
+    """Run a block, and return what it printed."""
+    programs = str(Path(sys.executable).parent)
+    variables = {
+        "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
+        "EXAMPLES": str(ROOT / "examples"),
+        "SIZE": size,
+    }
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != block.exits:
+        raise BlockError(
+            f"{block.where}: ended with {done.returncode} instead of {block.exits}\n\n"
+            f"{block.text}\n{done.stdout}"
+        )
+    return done.stdout
+
+
+def _compare(block: Block, printed: str) -> None:
+    """Raise BlockError if a page says that something else is printed."""
+    rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    if not doctest.OutputChecker().check_output(block.text, printed, rules):
+        raise BlockError(f"{block.where} has\n\n{block.text}\nand this was printed:\n\n{printed}")

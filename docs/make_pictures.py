@@ -1,0 +1,48 @@
+"""Make the pictures of the tutorial: run its pages, and look at what came of them.
+
+    python docs/make_pictures.py
+
+They are of the very rasters that a reader of a page makes, at another size.
+"""
+
+from __future__ import annotations
+
+import runpy
+import tempfile
+from pathlib import Path
+
+from blocks import ROOT, run_page
+
+PICTURE = runpy.run_path(str(ROOT / "examples" / "make_picture.py"))
+WIDTH = PICTURE["WIDTH"]
+SIZE = f"{WIDTH}x{round(WIDTH * 0.8)}"
+GREY = (0, PICTURE["GREYS"])
+COLOUR = (PICTURE["GREYS"], PICTURE["COLOURS"])
+INDEX = (min(PICTURE["RAMP"]), max(PICTURE["RAMP"]))
+
+# Of each page: its rasters, the values at both ends of the scale, and the scale.
+PANELS = {
+    "ndvi": [("nir", (0, 5200), GREY), ("ndvi", INDEX, COLOUR)],
+    "hillshade": [("dem", (500, 1800), GREY), ("hillshade", (1, 255), GREY)],
+    "classes": [("classes", (0.9, 5), COLOUR), ("certainty", (30, 100), GREY)],
+    "median": [("scene_2", (0, 1800), GREY), ("median", (0, 1800), GREY)],
+}
+PAGES = {"classes": "model", "median": "series"}
+
+
+def main() -> None:
+    """Make all of them."""
+    for name, panels in PANELS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            run_page(ROOT / "docs" / f"{PAGES.get(name, name)}.md", Path(folder), SIZE)
+            PICTURE["write"](
+                ROOT / "docs" / "images" / f"{name}.png",
+                *(
+                    PICTURE["panel"](str(Path(folder, f"{raster}.tif")), *values, *scale)
+                    for raster, values, scale in panels
+                ),
+            )
+
+
+if __name__ == "__main__":
+    main()
