@@ -17,8 +17,9 @@ from rio_mucho_cli.checks.comparing import (
     size_of,
 )
 from rio_mucho_cli.checks.hints import Case, find_hint
+from rio_mucho_cli.checks.rasters import made_rasters
 from rio_mucho_cli.checks.sizes import choose_windows
-from rio_mucho_cli.checks.trials import WHOLE, Trial, rasters
+from rio_mucho_cli.checks.trials import WHOLE, Trial
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import Mode
@@ -106,6 +107,9 @@ def check(
     Each run has its own copy of the function, as worker processes have: what
     the function changes outside itself is not seen here.
 
+    There is one output: a function that returns several arrays by name is
+    checked for one of them at a time, within a function that returns it.
+
     Examples
     --------
     >>> def test_slope():
@@ -116,7 +120,7 @@ def check(
     __tracebackhide__ = True  # pytest shows the line that calls this
     _check_names(given)
     tolerance = Tolerance(rtol, atol)
-    with rasters(arrays, given.get("nodata")) as inputs:
+    with made_rasters(arrays, given) as inputs:
         trial = Trial.of(function, inputs, given)
         whole = _run(trial, None)
         ways = choose_windows(whole.shape[2], whole.shape[1])
@@ -141,11 +145,14 @@ def _check_names(given: Mapping[str, Any]) -> None:
 
 
 def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
-    """Run a trial; what goes wrong has a note that says in which windows."""
+    """Run a trial; what goes wrong in windows, and not in the whole, has a note of it."""
     __tracebackhide__ = True
     try:
         return trial.run(WHOLE if windows is None else list(windows))
     except MuchoError as exc:
-        where = "the whole, as one window" if windows is None else size_of(windows)
-        exc.add_note(f"in {where}" + (f": {describe(exc.window)}" if exc.window else ""))
+        if windows is not None:
+            where = f"{describe(exc.window)}, in " if exc.window else "in "
+            exc.add_note(
+                f"This is {where}{size_of(windows)}: the whole, as one window, did not fail."
+            )
         raise exc.with_traceback(None) from None

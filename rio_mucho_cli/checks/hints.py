@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,7 +61,9 @@ class Case:
 
 def find_hint(case: Case) -> str | None:
     """Say in one line what else gives other results, or what gives the same."""
-    return next(_hints(case), None)
+    with suppress(MuchoError):  # what fails when it is tried says nothing
+        return next(_hints(case), None)
+    return None
 
 
 def _hints(case: Case) -> Iterator[str]:
@@ -78,6 +81,11 @@ def _hints(case: Case) -> Iterator[str]:
         yield (
             "the same windows with (0, 0) as ij give other results: the function uses ij, which "
             "depends on the size of windows"
+        )
+    if case.trial.options.get("skip_masked") and _agrees(case, skip_masked=False):
+        yield (
+            "without skip_masked the result does not depend on them: the function does not give "
+            "nodata where all pixels are masked, as windows that are skipped do"
         )
     if _depends_on_window(case):
         yield (
@@ -123,21 +131,18 @@ def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
     limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
     if case.trial.options.get("mode") == "manual_read" or limit <= given:
         return
-    try:
-        overlap = _smallest(case, given, limit)
-        if overlap is not None:
-            yield (
-                f"with overlap={overlap} the result does not depend on them: the function looks "
-                "at neighbours"
-            )
-        overlap = _smallest(loose, given, limit) if loose else None
-        if loose and overlap is not None:
-            yield (
-                f"with overlap={overlap}, {loose.tolerance} the result does not depend on them: "
-                "the function looks at neighbours, and numbers are rounded in another way"
-            )
-    except MuchoError:
-        return
+    overlap = _smallest(case, given, limit)
+    if overlap is not None:
+        yield (
+            f"with overlap={overlap} the result does not depend on them: the function looks at "
+            "neighbours"
+        )
+    overlap = _smallest(loose, given, limit) if loose else None
+    if loose and overlap is not None:
+        yield (
+            f"with overlap={overlap}, {loose.tolerance} the result does not depend on them: the "
+            "function looks at neighbours, and numbers are rounded in another way"
+        )
     yield (
         f"no overlap up to {limit} helps: a pixel depends on others that are further away "
         "(a mean or a maximum of all, for instance), or on the window itself"
@@ -147,27 +152,27 @@ def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
 def _smallest(case: Case, given: int, limit: int) -> int | None:
     """Try overlaps, each twice as large as the one before; then look for the smallest."""
     failed, step = given, 1
-    while not _agrees(case, overlap := min(limit, given + step)):
+    while not _agrees(case, overlap=(overlap := min(limit, given + step))):
         if overlap == limit:
             return None
         failed, step = overlap, 2 * step
     while overlap - failed > 1:
         middle = (failed + overlap) // 2
-        if _agrees(case, middle):
+        if _agrees(case, overlap=middle):
             overlap = middle
         else:
             failed = middle
     return overlap
 
 
-def _agrees(case: Case, overlap: int) -> bool:
-    """Whether with an overlap all windows give the result of the whole.
+def _agrees(case: Case, **options: Any) -> bool:
+    """Whether with other options all windows give the result of the whole.
 
     Raises
     ------
     MuchoError
         If a run fails.
     """
-    trial = case.trial.changed(overlap=overlap)
+    trial = case.trial.changed(**options)
     whole = trial.run(WHOLE)
     return all(case.equal(whole, trial.run(list(way))) for way in case.ways)
