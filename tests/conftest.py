@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 import rasterio
@@ -25,7 +25,7 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 # Before click 8.2 the two streams are one, unless that is asked for.
-SEPARATE = {"mix_stderr": False} if click.__version__.startswith("8.1.") else {}
+SEPARATE = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
 RUNNER = CliRunner(**SEPARATE)
 
 TRANSFORM = Affine(30.0, 0.0, 400000.0, 0.0, -30.0, 5000000.0)
