@@ -23,8 +23,9 @@ from rio_mucho_cli.inputs.sources import Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, parse_size
 from rio_mucho_cli.job import Bidx, Job, OnError, Windows
 from rio_mucho_cli.output import Output
-from rio_mucho_cli.progress import Event, Listener, OverviewDone, RunStarted, WindowDone, ignore
+from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.telling.pace import Line
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -270,32 +271,12 @@ def listener(progress: Progress) -> Listener:
     """Return what listens to a run's events."""
     if callable(progress):
         return progress
-    return _Line() if progress else ignore
+    return Line(_print) if progress and sys.stderr is not None else ignore
 
 
-class _Line:
-    """Says on stderr, on one line, how many windows are done."""
-
-    def __init__(self) -> None:
-        self._windows = self._done = self._shown = 0
-
-    def __call__(self, event: Event, /) -> None:
-        match event:
-            case RunStarted(windows=windows, overviews=overviews, done=done):
-                self._windows, self._done, self._shown = windows + overviews, done, -1
-            case WindowDone() | OverviewDone():
-                self._done += 1
-            case _:
-                return
-        percent = 100 * self._done // max(1, self._windows)
-        if percent == self._shown or sys.stderr is None:
-            return
-        self._shown = percent
-        end = "\n" if self._done >= self._windows else ""
-        with suppress(OSError):  # a terminal that has gone is no reason to end the run
-            print(
-                f"\r{self._done} of {self._windows} windows", end=end, file=sys.stderr, flush=True
-            )
+def _print(text: str) -> None:
+    with suppress(OSError):  # a terminal that has gone is no reason to end the run
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _signature() -> inspect.Signature:

@@ -9,6 +9,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rio_mucho_cli.memory import MB
+from rio_mucho_cli.quantities import format_bytes
 
 _WIDTH = 80
 _LABEL = 11
@@ -110,13 +111,13 @@ def _layout(each: dict[str, Any]) -> Iterator[str]:
 
 def _about_output(preview: dict[str, Any], index: int) -> Iterator[str]:
     each = preview["plan"]["outputs"][index]
-    size = f"{_bytes(each['uncompressed_bytes'])} uncompressed"
+    size = f"{format_bytes(each['uncompressed_bytes'])} uncompressed"
     if each["dtype"] is None:
         size += ", if it is like the first input"
     estimate = preview["estimate"] or {"encoded_bytes": []}
     encoded = dict(enumerate(estimate["encoded_bytes"])).get(index)
     if encoded is not None:
-        size += f"; about {_bytes(encoded)} in the file (estimate)"
+        size += f"; about {format_bytes(encoded)} in the file (estimate)"
     yield size
     overviews = each["overviews"]
     if overviews is not None:
@@ -179,14 +180,6 @@ def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _memory(number: int) -> str:
     """Say it in MB as --mem-limit has them."""
     return f"{number / MB:.0f} MB"
-
-
-def _bytes(number: float) -> str:
-    units = ["bytes", "kB", "MB", "GB", "TB"]
-    while number >= 999.5 and len(units) > 1:
-        number /= 1000
-        del units[0]
-    return f"{number:.3g} {units[0]}"
 
 
 def _duration(seconds: float) -> str:

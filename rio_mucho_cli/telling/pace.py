@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rio_mucho_cli.progress import Event, OverviewDone, RunStarted, WindowDone
+from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.quantities import format_bytes, format_rate, format_seconds
 from rio_mucho_cli.report import Report
-
-_UNITS = {10**12: "T", 10**9: "G", 10**6: "M", 10**3: "k"}
 
 
 @dataclass
@@ -102,6 +101,44 @@ class Lines:
             self._say(f"{pace.done} of {pace.windows} windows, {pace.describe()}")
 
 
+class Line:
+    """Says it on one line, which is drawn anew: for terminals and notebooks.
+
+    Parameters
+    ----------
+    write : callable
+        Gets text, with what moves to the start of the line.
+    clock : callable
+        Returns seconds.
+    """
+
+    INTERVAL = 0.1
+    """Seconds between two drawings."""
+
+    def __init__(
+        self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._write, self._clock = write, clock
+        self._pace = Pace(clock)
+        self._drawn = float("-inf")
+        self._width = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event, and draw the line if it is time."""
+        pace = self._pace
+        pace.take(event)
+        if isinstance(event, PartDone):
+            return
+        is_last = (pace.done, pace.overviews_done) == (pace.windows, pace.overviews)
+        now = self._clock()
+        if not is_last and now - self._drawn < self.INTERVAL:
+            return
+        self._drawn = now
+        text = ", ".join(filter(None, [f"{pace.done} of {pace.windows} windows", pace.describe()]))
+        self._write(f"\r{text:{self._width}}" + ("\n" if is_last else ""))
+        self._width = len(text)
+
+
 def summary(report: Report, output: str) -> str:
     """Say in a line what a run did."""
     windows = f"{report.windows} window{'' if report.windows == 1 else 's'}"
@@ -113,30 +150,3 @@ def summary(report: Report, output: str) -> str:
     if report.nbytes:
         words.append(format_bytes(report.nbytes))
     return f"{output}: {', '.join(words)}"
-
-
-def format_rate(pixels_per_second: float) -> str:
-    """Write pixels per second with a unit that keeps the number short."""
-    return f"{_scaled(pixels_per_second)}px/s"
-
-
-def format_bytes(nbytes: float) -> str:
-    """Write a size in decimal units, as drives and networks have them."""
-    return f"{_scaled(nbytes)}B"
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration: 3.1 s, 2:05 min, 1:02:05 h."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
-
-
-def _scaled(value: float) -> str:
-    for size, unit in _UNITS.items():
-        if value >= 0.9995 * size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f} "

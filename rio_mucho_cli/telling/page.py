@@ -7,6 +7,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
 
+from rio_mucho_cli.quantities import format_bytes
 from rio_mucho_cli.telling import drawing, tables
 from rio_mucho_cli.telling.words import number, seconds, share, size, text
 
@@ -92,7 +93,7 @@ def _figures(said: Said) -> str:
     outputs = [] if plan is None else plan["outputs"]
     written = [each["written"]["bytes"] or 0 for each in outputs if "written" in each]
     if said["outcome"] == "done" and sum(written):
-        figures.append((size(sum(written)), "written"))
+        figures.append((format_bytes(sum(written)), "written"))
     if result["windows_failed"]:
         figures.append((number(result["windows_failed"]), "windows failed"))
     if result["windows_retried"]:

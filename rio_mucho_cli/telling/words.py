@@ -25,7 +25,7 @@ def seconds(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Return a number of bytes in MB or GB, which are powers of two here."""
+    """Return an amount of memory in MB or GB, which are powers of two as in --mem-limit."""
     megabytes = value / 2**20
     if megabytes >= 1000:
         return f"{megabytes / 1024:.1f} GB"

@@ -5,14 +5,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.progress import OverviewDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.telling.pace import (
-    Lines,
-    Pace,
-    format_bytes,
-    format_rate,
-    format_seconds,
-    summary,
-)
+from rio_mucho_cli.telling.pace import Line, Lines, Pace, summary
 
 WINDOW = Window(0, 0, 1000, 1000)
 
@@ -109,23 +102,17 @@ def test_a_run_in_a_line(more, expected):
     assert summary(Report(**values), "out.tif") == expected
 
 
-@pytest.mark.parametrize(
-    ("format_it", "value", "expected"),
-    [
-        (format_rate, 0, "0 px/s"),
-        (format_rate, 999, "999 px/s"),
-        (format_rate, 999_900, "1 Mpx/s"),
-        (format_rate, 12_345_678, "12.3 Mpx/s"),
-        (format_bytes, 512, "512 B"),
-        (format_bytes, 3_210, "3.21 kB"),
-        (format_bytes, 1_200_000_000_000, "1.2 TB"),
-        (format_seconds, 0.04, "0.0 s"),
-        (format_seconds, 59.94, "59.9 s"),
-        (format_seconds, 59.96, "1:00 min"),
-        (format_seconds, 3599.4, "59:59 min"),
-        (format_seconds, 3599.6, "1:00:00 h"),
-        (format_seconds, 90_000, "25:00:00 h"),
-    ],
-)
-def test_numbers_with_units(format_it, value, expected):
-    assert format_it(value) == expected
+def test_a_line_is_drawn_anew_now_and_then(clock):
+    written = []
+    line = Line(written.append, clock)
+    line(RunStarted(30, overviews=1, pixels=30_000_000))
+    for number in range(1, 31):
+        clock.now += 0.0625
+        line(window_done(number))
+    line(OverviewDone(1, WINDOW))
+    assert written[0] == "\r0 of 30 windows"
+    assert written[1] == "\r2 of 30 windows, 16 Mpx/s, 1.8 s left"
+    assert len(written) == 1 + 15 + 1
+    assert written[-1].startswith("\r30 of 30 windows, overviews ")
+    assert "".join(written).count("\n") == 1
+    assert len(written[-1].rstrip("\n")) >= len(written[-2])
