@@ -275,7 +275,7 @@ def listener(progress: Progress) -> Listener:
 
 
 def _print(text: str) -> None:
-    with suppress(OSError):  # a terminal that has gone is no reason to end the run
+    with suppress(OSError, ValueError):  # a terminal that has gone is no reason to end the run
         print(text, end="", file=sys.stderr, flush=True)
 
 

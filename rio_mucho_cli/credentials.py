@@ -16,10 +16,11 @@ _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
 # The same within a text; what follows a path's question mark; and fields of connection strings.
 _SAID = (
     (re.compile(r"(?<=://)[^/@\s]*@|^[^/@\s]*:[^/@\s]*@"), "***@"),
-    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\",]+"), r"\1***"),
+    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\"]+"), r"\1***"),
     (
         re.compile(
-            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)[^\s,;'\"]+"
+            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)"
+            r"(?:'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)"
         ),
         r"\1***",
     ),

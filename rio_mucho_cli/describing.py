@@ -54,7 +54,7 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[st
     """
     first = plan.outputs[0].size
     return {
-        "function": _function_name(job),
+        "function": function_name(job),
         "mode": job.mode,
         "inputs": [
             _describe_input(source, each, plan)
@@ -86,7 +86,8 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[st
     }
 
 
-def _function_name(job: Job) -> str:
+def function_name(job: Job) -> str:
+    """Return what a job's function is called, with its module or file."""
     function = job.function
     if isinstance(function, FunctionRef):
         return function.name

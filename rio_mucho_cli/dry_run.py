@@ -19,6 +19,7 @@ from typing import Any
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import screen
+from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.describing import describe_plan
 from rio_mucho_cli.environment import patient_with_servers, without_georeferencing_warnings
 from rio_mucho_cli.executors import check_executor
@@ -207,7 +208,7 @@ def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
         "ij": [int(each) for each in ij] if _is_pair(ij) else str(ij),
         "seconds": found.seconds,
         "results": results,
-        "failure": found.failure,
+        "failure": without_secrets(found.failure),
     }
 
 

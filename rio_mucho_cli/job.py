@@ -171,6 +171,8 @@ class Job(Shown):
     part_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.nodata is not None:
+            object.__setattr__(self, "keep_nodata", False)
         if not self.inputs and (self.profile is None or self.windows is None):
             raise UsageError("there is no input: give at least one, before the output")
         if self.mode not in MODES:

@@ -7,6 +7,9 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+# Names of so few letters are like many others.
+_SHORT = 2
+
 
 def nearest(name: str, others: Iterable[str]) -> str:
     """Return ": did you mean 'NAME'?" with the nearest other name, or nothing."""
@@ -22,7 +25,12 @@ def nearest_file(path: str) -> str:
         names = [entry.name for entry in wanted.parent.iterdir() if entry.is_file()]
     except (OSError, ValueError):
         return ""
-    return nearest(path, [str(wanted.parent / name) for name in names])
+    stem = wanted.stem
+    by_stem = {Path(name).stem: name for name in names if name != wanted.name}
+    close = [stem] if stem in by_stem else []
+    if not close and len(stem) > _SHORT:
+        close = difflib.get_close_matches(stem, by_stem, n=1)
+    return f": did you mean {str(wanted.parent / by_stem[close[0]])!r}?" if close else ""
 
 
 def functions_in(path: Path) -> list[str]:

@@ -33,9 +33,10 @@ class Output(Shown):
     count : int or None
         Bands of every result; None: those of the first result.
     nodata : float or None
-        If `keep_nodata` is False.
+        None: the first input's, where the dtype can hold it, if `keep_nodata`
+        is true; else none.
     keep_nodata : bool
-        Take the first input's nodata, where the dtype can hold it.
+        Whether the first input's counts; false where `nodata` is given.
     creation_options : Mapping
         Of the driver.
     profile : Mapping or None
@@ -62,6 +63,8 @@ class Output(Shown):
     def __post_init__(self) -> None:
         if isinstance(self.path, str) and self.path.startswith("file:///"):
             object.__setattr__(self, "path", self.path.removeprefix("file://"))
+        if self.nodata is not None:
+            object.__setattr__(self, "keep_nodata", False)
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
         if self.dtype is not None and not _is_dtype(self.dtype):

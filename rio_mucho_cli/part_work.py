@@ -180,6 +180,7 @@ class _Work:
 
     def _leave_out(self, deliveries: Sequence[Delivery]) -> None:
         """Make no file: where a VRT has no part, it has what a file without windows has."""
+        watch = Stopwatch()
         for delivery, plan in zip(deliveries, self.part.outputs, strict=True):
             delivery.writer.discard()
             if self.part.records:
@@ -187,6 +188,8 @@ class _Work:
                 new = path.with_name(f".mucho-{path.name}{RECORD}")
                 Record(None, None, self.failed).write(new)
                 new.replace(path.with_name(path.name + RECORD))
+        stages = Stages(write=watch.split())
+        self.ending = Timing(worker_name(), watch.started, stages, peak_memory())
 
     def _finish(self, deliveries: Sequence[Delivery]) -> None:
         """Complete the files, and put them into their places with their records."""

@@ -123,7 +123,7 @@ def make_plan(job: Job) -> Plan:
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
         log.warning(
-            "only %d of %d jobs have work, because so many parts there are: a smaller --part-size "
+            "only %d of %d jobs have work, because there are no more parts: a smaller --part-size "
             "makes more of them",
             *(tasks, jobs),
         )

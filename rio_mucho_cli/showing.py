@@ -42,7 +42,7 @@ def brief(value: Any) -> str:
     """Return a value as short text; a function is its name."""
     name = getattr(value, "__qualname__", None)
     if callable(value) and name is not None:
-        return f"{value.__module__}:{name}"
+        return f"{getattr(value, '__module__', None) or type(value).__name__}:{name}"
     return _brief.repr(dict(value) if isinstance(value, Mapping) else value)
 
 
@@ -58,9 +58,9 @@ def table(title: str, rows: Mapping[str, str], more: Iterable[Iterable[str]] = (
 
 def same(value: Any, default: Any) -> bool:
     """Whether a value is the default, or as empty as that."""
-    if isinstance(value, Collection) and isinstance(default, Collection) and not len(default):
-        return not len(value)
     try:
+        if isinstance(value, Collection) and isinstance(default, Collection) and not len(default):
+            return not len(value)
         return type(value) is type(default) and bool(value == default)
     except Exception:  # arrays, and whatever others compare like
         return False

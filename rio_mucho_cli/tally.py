@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rasterio.errors import WindowError
+
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, describe
@@ -127,7 +129,7 @@ class Tally:
         """Find out how long workers had nothing to do."""
         stages = self.stages
         busy = [stages.read, stages.function, stages.encode]
-        if self.plan.parts:
+        if self.plan.parts or self.plan.executor == "serial":
             busy.append(stages.write)
         there = self.plan.jobs * (time.perf_counter() - self._working)
         self.idle_seconds = max(0.0, there - sum(each.seconds for each in busy))
@@ -155,5 +157,8 @@ class Tally:
 
 
 def _count_pixels(window: Any, raster: Size) -> int:
-    whole = as_window(window, *raster)
+    try:
+        whole = as_window(window, *raster)
+    except (TypeError, ValueError, WindowError):
+        return 0  # what is no window is an error when its turn comes
     return int(round(whole.width) * round(whole.height))

@@ -26,6 +26,10 @@ def test_nearest_file(tmp_path):
     assert (
         nearest_file(str(tmp_path / "b5.tiff")) == f": did you mean {str(tmp_path / 'b5.tif')!r}?"
     )
+    (tmp_path / "scene_2017.tif").touch()
+    assert "scene_2017.tif" in nearest_file(str(tmp_path / "scene_2071.tif"))
+    assert nearest_file(str(tmp_path / "b9.tif")) == ""
+    assert nearest_file(str(tmp_path / "missing.tif")) == ""
     assert nearest_file(str(tmp_path / "no" / "b5.tiff")) == ""
     assert nearest_file("x\0y/b5.tiff") == ""
 

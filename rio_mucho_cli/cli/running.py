@@ -51,7 +51,7 @@ def run(
         if dry_run:
             with caught(for_good=True):
                 check_report(report, job, is_page_possible=False)
-                preview = describe(job, probe=not no_probe)
+                failed = show_preview(describe(job, probe=not no_probe), report)
         else:
             with (
                 caught(for_good=True),
@@ -61,9 +61,7 @@ def run(
                 done = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, given["resume"]) from None
-    if dry_run:
-        failed = show_preview(preview, report)
-    else:
+    if not dry_run:
         failed = bool(done.failed)
         if not quiet:
             summarise(done, output)

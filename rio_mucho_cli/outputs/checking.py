@@ -73,7 +73,8 @@ def check_output(
             if not os.access(folder, os.W_OK | os.X_OK):
                 code = errno.EACCES if folder.is_dir() else errno.ENOENT
                 raise OSError(code, os.strerror(code))
-        longest = os.pathconf(place.parent, "PC_NAME_MAX")
+        has_limit = hasattr(os, "pathconf")  # not on Windows
+        longest = os.pathconf(place.parent, "PC_NAME_MAX") if has_limit else 255
         if len(os.fsencode(place.name)) > longest:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     return place.exists()

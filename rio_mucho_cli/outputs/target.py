@@ -307,8 +307,7 @@ def remove_partial(path: str) -> None:
     with suppress(OSError):
         lock = lock_folder(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        os.close(lock)
 
 
 def _locks_of(folder: Path) -> list[int]:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from rio_mucho_cli.credentials import secrets_among, without_secrets
+from rio_mucho_cli.credentials import options_without_secrets, secrets_among, without_secrets
+from rio_mucho_cli.describing import function_name
+from rio_mucho_cli.describing_outputs import number
 from rio_mucho_cli.environment import THREAD_VARIABLES, capture
 from rio_mucho_cli.executors import name_of, usable_cpus
 from rio_mucho_cli.inputs.sources import Source
@@ -25,7 +27,8 @@ from rio_mucho_cli.memory import usable_memory
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.plan import Plan
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.tasks import largest
+from rio_mucho_cli.window_plan import REASONS
 
 # So many windows tell how windows and blocks lie to each other.
 _LOOKED_AT = 2000
@@ -61,9 +64,13 @@ def about_job(job: Job, plan: Plan | None) -> dict[str, Any]:
     options, args = capture(), job.global_args
     hidden = set(secrets_among(options))
     return {
-        "function": _name_of_function(job),
+        "function": function_name(job),
         "mode": job.mode,
-        "inputs": [_about_input(path, job, plan) for path in job.inputs],
+        "inputs": (
+            [{"path": without_secrets(path)} for path in job.inputs]
+            if plan is None
+            else [_about_input(source, job, plan) for source in plan.sources]
+        ),
         "outputs": [without_secrets(_path_of(output.path)) for output in job.outputs],
         "global_args": sorted(map(str, args)) if isinstance(args, Mapping) else [],
         "overlap": job.overlap,
@@ -89,13 +96,13 @@ def about_plan(plan: Plan, job: Job) -> dict[str, Any]:
     """Say what the job came to: windows, workers, and who encodes."""
     raster = plan.outputs[0].size
     windows = plan.windows
-    first = as_window(windows[0][0], *raster)
+    largest_window = largest(windows, *raster)
     return {
         "width": raster.width,
         "height": raster.height,
         "windows": len(windows),
-        "window_size": [round(first.width), round(first.height)],
-        "windows_why": _why_windows(job),
+        "window_size": list(largest_window),
+        "windows_why": "; ".join(REASONS[reason] for reason in plan.reasons),
         "parts": len(plan.parts),
         "executor": name_of(plan.executor),
         "jobs": plan.jobs,
@@ -105,30 +112,28 @@ def about_plan(plan: Plan, job: Job) -> dict[str, Any]:
     }
 
 
-def _about_input(path: str, job: Job, plan: Plan | None) -> dict[str, Any]:
-    """Say what there is of an input; of one that cannot be opened, its path."""
-    said: dict[str, Any] = {"path": without_secrets(path)}
-    with suppress(Exception):
-        source = Source.of(path)
-        grid = source.grid
-        said |= {
-            "driver": source.profile["driver"],
-            "width": grid.width,
-            "height": grid.height,
-            "count": int(source.profile["count"]),
-            "dtypes": list(dict.fromkeys(source.dtypes)),
-            "crs": None if grid.crs is None else without_secrets(grid.crs.to_string()),
-            "transform": list(grid.transform)[:6],
-            "block": list(source.block),
-            "striped": source.is_striped,
-            "compress": source.profile.get("compress"),
-            "nodata": _number(source.profile["nodata"]),
-            "on_network": is_remote(path),
-        }
-        if plan is not None and job.mode != "manual_read":
-            size = Size(grid.width, grid.height)
-            if plan.reading.grid is None and size == plan.outputs[0].size:
-                said["block_reads"] = block_reads(plan.windows, source.block, size, job.overlap)
+def _about_input(source: Source, job: Job, plan: Plan) -> dict[str, Any]:
+    """Say what there is of an input."""
+    grid = source.grid
+    said: dict[str, Any] = {
+        "path": without_secrets(source.path),
+        "driver": source.profile["driver"],
+        "width": grid.width,
+        "height": grid.height,
+        "count": int(source.profile["count"]),
+        "dtypes": list(dict.fromkeys(source.dtypes)),
+        "crs": None if grid.crs is None else without_secrets(grid.crs.to_string()),
+        "transform": list(grid.transform)[:6],
+        "block": list(source.block),
+        "striped": source.is_striped,
+        "compress": source.profile.get("compress"),
+        "nodata": number(source.profile["nodata"]),
+        "on_network": is_remote(source.path),
+    }
+    if job.mode != "manual_read" and plan.reading.grid is None:
+        size = Size(grid.width, grid.height)
+        if size == plan.outputs[0].size:
+            said["block_reads"] = block_reads(plan.windows, source.block, size, job.overlap)
     return said
 
 
@@ -176,7 +181,7 @@ def _about_output(output: OutputPlan, plan: Plan) -> dict[str, Any]:
         "height": output.size.height,
         "block": None if output.blocks is None else list(output.blocks.block),
         "encoded_by": "workers" if output.blocks or plan.parts else "calling process",
-        "options": {str(name): str(value) for name, value in output.recipe.options.items()},
+        "options": options_without_secrets(output.recipe.options),
     }
     if said["converted_to"]:
         said["converted_to"] = str(output.format.conversion and output.format.conversion.driver)
@@ -188,7 +193,7 @@ def _about_output(output: OutputPlan, plan: Plan) -> dict[str, Any]:
             "driver": src.driver,
             "count": src.count,
             "dtype": src.dtypes[0],
-            "nodata": _number(src.nodata),
+            "nodata": number(src.nodata),
             "compress": profile.get("compress"),
             "block": list(src.block_shapes[0])[::-1],
             "overviews": src.overviews(1),
@@ -197,28 +202,5 @@ def _about_output(output: OutputPlan, plan: Plan) -> dict[str, Any]:
     return said
 
 
-def _why_windows(job: Job) -> str:
-    if job.windows is None:
-        return "whole blocks of the output, about a million pixels or what memory allows"
-    if job.windows == "blocks":
-        return "the blocks of the first input, as asked for"
-    return "of the size asked for" if isinstance(job.windows, Size) else "as given"
-
-
-def _name_of_function(job: Job) -> str:
-    function = job.function
-    if isinstance(function, FunctionRef):
-        return function.name
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{getattr(function, '__module__', '')}:{name}"
-
-
 def _path_of(path: Any) -> str:
     return str(path) if isinstance(path, str | os.PathLike) else str(getattr(path, "name", path))
-
-
-def _number(value: Any) -> float | str | None:
-    """Return what JSON can say of a number; what it cannot say, as text."""
-    if value is None or math.isfinite(value):
-        return None if value is None else float(value)
-    return str(float(value))

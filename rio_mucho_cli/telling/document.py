@@ -9,6 +9,7 @@ from typing import Any
 from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.inputs.windows import as_window
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.stages import peak_memory
 from rio_mucho_cli.telling.about import about_job, about_plan, machine, versions
@@ -101,7 +102,7 @@ def _what_was_done(
         },
         "workers": [_worker(*each, recorder, working) for each in recorder.workers.items()],
         "slowest": [_slow(each) for each in recorder.slowest],
-        "failures": [_failure(each) for each in failed[:_MOST_FAILURES]],
+        "failures": [_failure(each, plan) for each in failed[:_MOST_FAILURES]],
         "map": [_cell(each) for each in recorder.cells],
         "timeline": {
             "merged_below_seconds": round(recorder.timeline.shortest, 6),
@@ -157,8 +158,9 @@ def _slow(slow: SlowWindow) -> dict[str, Any]:
     }
 
 
-def _failure(failure: Any) -> dict[str, Any]:
-    window = as_window(failure.window, 0, 0)
+def _failure(failure: Any, plan: Plan | None) -> dict[str, Any]:
+    raster = (0, 0) if plan is None else plan.outputs[0].size
+    window = as_window(failure.window, *raster)
     return {
         "ij": _ij(failure.ij),
         "window": [float(value) for value in window.flatten()],

@@ -57,7 +57,10 @@ def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[
     recorder = Recorder()
 
     def tell(event: Event, /) -> None:
-        recorder(event)
+        try:
+            recorder(event)
+        except Exception as exc:  # of the output it says nothing
+            log.warning("the report %s misses something: %s", path, one_line(exc))
         listen(event)
 
     failure: BaseException | None = None
@@ -85,7 +88,7 @@ def check(path: str | None, job: Job | None = None, *, is_page_possible: bool = 
         )
     place = Path(os.path.realpath(path))
     if job is not None:
-        ours = [*job.inputs, *(output.local_path for output in job.outputs)]
+        ours = [*job.inputs, job.like, *(output.local_path for output in job.outputs)]
         if any(each is not None and os.path.realpath(each) == str(place) for each in ours):
             raise UsageError(
                 f"the report {path} is one of the rasters: give it a name of its own, which ends "
@@ -93,6 +96,11 @@ def check(path: str | None, job: Job | None = None, *, is_page_possible: bool = 
             )
     if place.is_dir():
         raise OutputError(f"the report {path} is a folder: give a file in it")
+    if place.exists() and not place.is_file():
+        raise OutputError(
+            f"the report {path} would replace what is no file: give a file, or - for standard "
+            "output"
+        )
     if not place.parent.is_dir():
         raise OutputError(
             f"the folder of the report {path} does not exist: make {place.parent} first"
