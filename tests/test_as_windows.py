@@ -55,7 +55,7 @@ def mucho(rio_program, make_raster, tmp_path):
 
     def call(output, *args, **kwargs):
         given = ["--windows", "32", "-j", "2", *args]
-        return rio_program("mucho", "in.tif", output, *given, **kwargs)
+        return rio_program("mucho", "-q", "in.tif", output, *given, **kwargs)
 
     return call
 

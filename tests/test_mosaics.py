@@ -546,7 +546,7 @@ def test_the_class_says_that_it_makes_none(source, tmp_path):
 
 
 def test_the_driver_vrt_makes_a_mosaic_where_the_name_says_so(mucho, tmp_path, read):
-    result = mucho("--func", "mod:copy", "-f", "VRT", "--part-size", "32", output="out.vrt")
+    result = mucho("--func", "mod:copy", "-f", "VRT", "--part-size", "32", "-q", output="out.vrt")
     assert (result.exit_code, result.output) == (0, "")
     np.testing.assert_array_equal(read(tmp_path / "out.vrt"), read(tmp_path / "a.tif"))
     result = mucho("--func", "mod:copy", "-f", "VRT")
@@ -561,10 +561,10 @@ def test_few_parts_are_few_jobs(job, caplog):
 
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, Terminated(15), RuntimeError])
-def test_what_comes_after_the_end_leaves_the_mosaic_whole(
+def test_what_comes_while_workers_end_leaves_no_mosaic(
     job, source, parts, read, tmp_path, monkeypatch, resume, raised
 ):
-    """While workers end, all is in its place already."""
+    """They end before anything is in its place."""
     open_executor = engine.open_executor
 
     @contextlib.contextmanager
@@ -573,8 +573,13 @@ def test_what_comes_after_the_end_leaves_the_mosaic_whole(
             yield executor
         raise raised
 
-    monkeypatch.setattr(engine, "open_executor", raising)
-    with contextlib.suppress(RuntimeError):
-        run(job(resume=resume, executor="threads", jobs=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "open_executor", raising)
+        with pytest.raises(type(raised)):
+            run(job(resume=resume, executor="threads", jobs=2))
+    assert not (tmp_path / "out.vrt").exists()
+    assert len(list(tmp_path.rglob("*.tif"))) == (7 if resume else 1)
+    report = run(job(resume=resume, executor="threads", jobs=2))
+    assert report.resumed == (20 if resume else 0)
     assert len(parts()) == 6
     np.testing.assert_array_equal(read(tmp_path / "out.vrt"), read(source) + 1)

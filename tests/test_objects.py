@@ -290,7 +290,9 @@ class TestOneLine:
         def call(*args, inputs=None, output=None):
             inputs = inputs or bucket.url("in.tif")
             output = output or bucket.url("out.tif")
-            return rio_program("mucho", inputs, output, "--func", "mod:double", "-j", 1, *args)
+            return rio_program(
+                "mucho", "-q", inputs, output, "--func", "mod:double", "-j", 1, *args
+            )
 
         return call
 

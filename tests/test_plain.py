@@ -211,13 +211,13 @@ def test_global_args_must_have_names(job, global_args):
 
 class TestCommand:
     def test_functions_by_name(self, mucho, read):
-        result = mucho("--func", "numpy:hypot", "--plain", "-j", "2")
+        result = mucho("--func", "numpy:hypot", "--plain", "-j", "2", "-q")
         assert (result.exit_code, result.output) == (0, "")
         np.testing.assert_array_equal(read("out.tif"), np.hypot(read("a.tif"), read("b.tif")))
 
     def test_args(self, mucho, read):
         args = ["--arg", "min=20", "--arg", "max=90"]
-        result = mucho("--func", "numpy:clip", "--plain", *args, inputs=["a.tif"])
+        result = mucho("--func", "numpy:clip", "--plain", *args, "-q", inputs=["a.tif"])
         assert (result.exit_code, result.output) == (0, "")
         np.testing.assert_array_equal(read("out.tif"), read("a.tif").clip(20, 90))
 

@@ -57,7 +57,9 @@ def test_the_page_of_the_command_is_made_of_its_help(text_of):
 def test_every_public_name_is_on_the_page_of_the_api(site, name):
     page = (site / "python.html").read_text(encoding="utf-8")
     ids = re.findall(r'id="([\w.-]+)"', page)
-    assert any(re.fullmatch(rf"(module-)?rio_mucho_cli\.(\w+\.)?{name}", each) for each in ids)
+    assert any(
+        re.fullmatch(rf"(module-)?rio_mucho_cli\.(\w+\.)?{name}(\.\w+)?", each) for each in ids
+    )
 
 
 def test_every_page_is_in_a_table_of_contents(site):

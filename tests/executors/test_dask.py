@@ -221,7 +221,7 @@ def test_a_client_that_was_killed_is_resumed(tmp_path, make_raster, cluster, rea
         "    pathlib.Path(args['folder'], f'call-{uuid.uuid4()}').touch()\n"
         "    return data[0] + 1\n"
     )
-    command = [RIO, "mucho", "in.tif", "out.tif", "--func", "own.py:run", "--windows", "16"]
+    command = [RIO, "mucho", "-q", "in.tif", "out.tif", "--func", "own.py:run", "--windows", "16"]
     command += ["--resume", "--scheduler", cluster.address, "--arg", f"folder={tmp_path}"]
     process = subprocess.Popen(command, cwd=tmp_path)
     while len(list(tmp_path.glob("call-*"))) < 20 and process.poll() is None:
@@ -243,7 +243,17 @@ def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster):
         "    time.sleep(args['seconds'])\n"
         "    return data[0]\n"
     )
-    command = [RIO, "mucho", "in.tif", "out.tif", "--func", "own.py:run", "--executor", "dask"]
+    command = [
+        RIO,
+        "mucho",
+        "-q",
+        "in.tif",
+        "out.tif",
+        "--func",
+        "own.py:run",
+        "--executor",
+        "dask",
+    ]
     command += ["--windows", "64", "-j", "2", "--arg", f"folder={tmp_path}"]
     variables = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()

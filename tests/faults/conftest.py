@@ -156,7 +156,16 @@ class Place:
 
     def start(self, way, *more, **given):
         return subprocess.Popen(
-            [RIO, "mucho", self.source, self.kind.output, *self.kind.options, *WAYS[way], *more],
+            [
+                RIO,
+                "mucho",
+                "-q",
+                self.source,
+                self.kind.output,
+                *self.kind.options,
+                *WAYS[way],
+                *more,
+            ],
             **{
                 "cwd": self.folder,
                 "stderr": subprocess.PIPE,

@@ -28,7 +28,7 @@ class Place:
             "def minus(data, *args): return data[0] // 2 - 1\n"
         )
         command = [
-            sys.executable, "-c", self.program, step, "mucho", self.source, "out.vrt", "-j", 1,
+            sys.executable, "-c", self.program, step, "mucho", "-q", self.source, "out.vrt", "-j", 1,
             "--func", f"hindered:{function}", "--windows", 64, "--part-size", 128, "--stats",
             "--overwrite", *options,
         ]  # fmt: skip

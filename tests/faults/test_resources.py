@@ -64,7 +64,7 @@ def mucho(folder):
             for which, value in limits:
                 resource.setrlimit(which, (value, resource.getrlimit(which)[1]))
 
-        command = [*before, RIO, "mucho", folder / "in.tif", output, *options]
+        command = [*before, RIO, "mucho", "-q", folder / "in.tif", output, *options]
         return subprocess.run(
             list(map(str, command)),
             **{

@@ -23,7 +23,7 @@ def killed_at(program_killed_at):
 
     def run(place, step, *options):
         command = [
-            sys.executable, "-c", program, str(step), "mucho", place.source, place.kind.output,
+            sys.executable, "-c", program, str(step), "mucho", "-q", place.source, place.kind.output,
             *place.kind.options, "-j", "1", *options,
         ]  # fmt: skip
         done = subprocess.run(
