@@ -28,9 +28,9 @@ class Place:
             "def minus(data, *args): return data[0] // 2 - 1\n"
         )
         command = [
-            sys.executable, "-c", self.program, step, "mucho", "-q", self.source, "out.vrt", "-j", 1,
-            "--func", f"hindered:{function}", "--windows", 64, "--part-size", 128, "--stats",
-            "--overwrite", *options,
+            sys.executable, "-c", self.program, step, "mucho", "-q", self.source, "out.vrt",
+            "-j", 1, "--func", f"hindered:{function}", "--windows", 64, "--part-size", 128,
+            "--stats", "--overwrite", *options,
         ]  # fmt: skip
         done = subprocess.run(
             list(map(str, command)), cwd=self.folder, capture_output=True, text=True, check=False

@@ -23,8 +23,8 @@ def killed_at(program_killed_at):
 
     def run(place, step, *options):
         command = [
-            sys.executable, "-c", program, str(step), "mucho", "-q", place.source, place.kind.output,
-            *place.kind.options, "-j", "1", *options,
+            sys.executable, "-c", program, str(step), "mucho", "-q", place.source,
+            place.kind.output, *place.kind.options, "-j", "1", *options,
         ]  # fmt: skip
         done = subprocess.run(
             list(map(str, command)), cwd=place.folder, capture_output=True, text=True, check=False

@@ -44,7 +44,10 @@ def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
     assert said["job"]["function"].endswith(":first_input")
     plan = said["plan"]
     assert (plan["windows"], plan["jobs"], plan["executor"]) == (12, jobs, executor)
-    assert (plan["window_size"], plan["windows_why"]) == ([16, 16], "of the size asked for")
+    assert (plan["window_size"], plan["windows_why"]) == (
+        [16, 16],
+        "of the size that was asked for",
+    )
     output = plan["outputs"][0]
     assert (output["encoded_by"], output["written"]["dtype"]) == ("workers", "uint16")
     assert output["written"]["nodata"] == 3
