@@ -89,6 +89,8 @@ def test_options_are_shown_without_secrets():
         ("AWS_SECRET_ACCESS_KEY=hidden", "AWS_SECRET_ACCESS_KEY=***"),
         ("s3://bucket/a@b.tif", "s3://bucket/a@b.tif"),
         ("me:hidden@host", "***@host"),
+        ("https://host/wcs?bbox=1,2,3,4&key=hidden", "https://host/wcs?***"),
+        ("PG:dbname=d password='hid den' host=h", "PG:dbname=d password=*** host=h"),
         ("a b.tif", "a b.tif"),
         ("what?.tif", "what?.tif"),
         ("is it? KeyError: 'token'", "is it? KeyError: 'token'"),

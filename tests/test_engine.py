@@ -334,3 +334,10 @@ def test_overlapping_windows_are_left_to_gdal(job, caplog):
     whole = {"width": 64, "height": 48, "count": 1, "dtype": "uint16", **CODED}
     run(job(windows=windows, profile=whole, strict=False))
     assert "or overlap" in caplog.text
+
+
+@pytest.mark.parametrize("nodata", [9, float("nan")])
+def test_a_nodata_value_that_is_given_counts(job, tmp_path, nodata):
+    run(job(nodata=nodata, dtype="float32"))
+    with rasterio.open(tmp_path / "out.tif") as src:
+        np.testing.assert_equal(src.nodata, nodata)

@@ -161,11 +161,21 @@ def test_a_bar_on_a_terminal_unless_quiet(inputs, tmp_path):
     rio = str(Path(sys.executable).with_name("rio"))
     command = [rio, "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16", "-j1"]
     shown = on_a_terminal(command, tmp_path)
-    assert re.search(r"16/16 +[\d.]+ [kM]px/s, 0\.0 s left", shown)
+    assert re.search(r"16/16 +[\d.]+ [kM]px/s(?![,\w])", shown)
+    assert "0/0" not in shown
     assert shown.splitlines()[-1].startswith("out.tif: 16 windows in ")
     assert on_a_terminal([*command, "--overwrite", "--quiet"], tmp_path) == ""
     of_the_group = [rio, "--quiet", *command[1:], "--overwrite"]
     assert on_a_terminal(of_the_group, tmp_path) == ""
+
+
+def test_what_is_logged_stands_above_the_bar(inputs, tmp_path):
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "-vv", "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16"]
+    shown = on_a_terminal([*command, "-j1"], tmp_path)
+    logged = re.findall(r"([^\r\n]*)DEBUG:rio_mucho_cli\.tally", shown)
+    assert len(logged) == 16
+    assert set(logged) == {"\033[K"}
 
 
 def test_verbose_tells_of_each_window_and_nothing_of_rasterio(inputs, rio_program):

@@ -57,8 +57,11 @@ class Pace:
         seconds = self.clock() - self._started
         if self._pixels_done and seconds > 0:
             rate = self._pixels_done / seconds
+            words = [format_rate(rate)]
+            if self.done >= self.windows:
+                return words[0]
             left = (self._pixels - self._pixels_done) / rate
-            words = [format_rate(rate), f"{format_seconds(left)} left"]
+            words.append(f"{format_seconds(left)} left")
         if self._busy is not None and self._jobs > 1:
             words.append(f"{min(self._busy(), self._jobs)}/{self._jobs} busy")
         return ", ".join(words)

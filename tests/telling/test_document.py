@@ -152,3 +152,22 @@ TOUCHED = sum(a * b for a in (2, 3, 3, 2) for b in (2, 3, 3, 2)) / 16
 def test_blocks_that_windows_touch_are_counted(raster, windows, block, overlap, times):
     found = block_reads(cover(*raster, windows), block, raster, overlap)
     assert found == pytest.approx(times, abs=1e-3)
+
+
+def test_parts_without_a_file_are_worked_on_as_others_are(make_raster, tmp_path):
+    source = make_raster(width=64, height=64, nodata=0)
+    with rasterio.open(source, "r+") as src:
+        src.write(np.zeros((32, 64), "uint16"), 1, window=((0, 32), (0, 64)))
+    job = Job(
+        inputs=[str(source)],
+        output=str(tmp_path / "out.vrt"),
+        function=lambda data, *_: data[0],
+        skip_masked=True,
+        windows=Size(16, 16),
+        part_size=32,
+    )
+    said = recorded(job)
+    assert [bool(each["name"]) for each in said["workers"]] == [True]
+    assert said["workers"][0]["started_after_seconds"] >= 0
+    assert said["timeline"]["merged_below_seconds"] < said["seconds"]
+    assert said["waiting"]["workers_idle_seconds"] <= said["seconds"]

@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from rio_mucho_cli import run
 from rio_mucho_cli.errors import OutputError, UsageError
-from rio_mucho_cli.telling import recorded
+from rio_mucho_cli.telling import Recorder, recorded
 from rio_mucho_cli.telling.file import check
 
 
@@ -48,6 +49,11 @@ def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, 
         check(str(tmp_path / "no" / "r.json"), job)
     with pytest.raises(OutputError, match="is a folder"):
         check(str(tmp_path), job)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="would replace what is no file"):
+        check(str(tmp_path / "pipe"), job)
+    with pytest.raises(UsageError, match="one of the rasters"):
+        check(tif, replace(job, inputs=["other.tif"], like=tif))
     with pytest.raises(OutputError, match="takes no file"):
         check("/proc/r.json", job)
     for raster in (tif, out):
@@ -56,6 +62,18 @@ def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, 
     check("-", job)
     with pytest.raises(OutputError), recorded(job, str(tmp_path)):
         pytest.fail("the run has begun")
+
+
+def test_an_error_of_the_recorder_ends_no_run(
+    tif, job_on, tmp_path, caplog, monkeypatch, read, out
+):
+    monkeypatch.setattr(Recorder, "_window", lambda self, event: 1 / 0)
+    job = job_on([tif])
+    with recorded(job, str(tmp_path / "r.json")) as listen:
+        run(job, listen)
+    assert "misses something" in caplog.text
+    assert (read(out) == read(tif)).all()
+    assert (tmp_path / "r.json").exists()
 
 
 def test_what_goes_wrong_afterwards_is_a_warning(tif, job_on, tmp_path, caplog, read, out):
