@@ -96,7 +96,7 @@ def test_options_of_the_group_reach_the_workers(mucho, module, tmp_path):
         "env.py",
     )
     result = mucho("--func", "env:run", "-j", "2", obj={})
-    assert "MY_OPTION" in result.output  # it is missing where nobody sets it
+    assert "MY_OPTION" in result.stderr  # it is missing where nobody sets it
     command = main_group.get_command(None, "mucho")
     args = ["a.tif", "out.tif", "--windows", "16", "--func", "env:run", "-j", "2"]
     with rasterio.Env():
