@@ -10,6 +10,11 @@ import pytest
 
 AS_WINDOWS = Path(__file__).with_name("as_windows")
 
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 13),
+    reason="Python 3.13 itself misses, as it exits, what is taken away here",
+)
+
 FUNCTIONS = """
 import os
 from pathlib import Path
@@ -31,11 +36,6 @@ def die(data, window, ij, global_args):
 
 SCRIPT = """
 from rio_mucho_cli import RioMucho
-
-pytestmark = pytest.mark.skipif(
-    sys.version_info >= (3, 13),
-    reason="Python 3.13 itself misses, as it exits, what is taken away here",
-)
 
 def twice(data, window, ij, global_args):
     return data[0] * 2
