@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import sys
@@ -22,6 +21,7 @@ from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, parse_size
 from rio_mucho_cli.job import Bidx, Job, OnError, Windows
+from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
@@ -201,9 +201,8 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
     """
     unknown = sorted(set(given) - set(JobOptions.__annotations__))
     if unknown:
-        close = difflib.get_close_matches(unknown[0], JobOptions.__annotations__, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "help(Job) names all"
-        raise UsageError(f"a Job has no {unknown[0]!r}: {hint}")
+        hint = nearest(unknown[0], JobOptions.__annotations__) or ": help(Job) names all"
+        raise UsageError(f"a Job has no {unknown[0]!r}{hint}")
     if "nodata" in given:
         given.setdefault("keep_nodata", False)
     if given.get("jobs") in (None, -1):

@@ -11,7 +11,7 @@ from rio_mucho_cli.inputs.sources import Input, Source
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.tasks import largest
-from rio_mucho_cli.window_plan import REASONS
+from rio_mucho_cli.window_plan import say_why
 from rio_mucho_cli.work.functions import FunctionRef
 
 
@@ -68,7 +68,7 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[st
             "number": len(plan.windows),
             "size": size_of(largest(plan.windows, *first)),
             "reasons": list(plan.reasons),
-            "why": "; ".join(REASONS[reason] for reason in plan.reasons),
+            "why": say_why(plan.reasons),
             "overlap": job.overlap,
         },
         "parts": len(plan.parts) or None,

@@ -27,7 +27,7 @@ from rio_mucho_cli.parts import (
 from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.resuming import with_earlier_windows
 from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
-from rio_mucho_cli.window_plan import REASONS, Reason, plan_windows
+from rio_mucho_cli.window_plan import Reason, plan_windows, say_why
 from rio_mucho_cli.work.order import Order
 
 log = logging.getLogger(__name__)
@@ -117,8 +117,7 @@ def make_plan(job: Job) -> Plan:
             for output, each in zip(job.outputs, formats, strict=True)
         ]
     size = largest(windows, *outputs[0].size)
-    why = "; ".join(REASONS[reason] for reason in planned.reasons)
-    log.info("windows of %d x %d pixels: %s", *size, why)
+    log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
     jobs, in_flight = fitted(job, budget, size)
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):

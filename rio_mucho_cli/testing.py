@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, Unpack
@@ -25,6 +24,7 @@ from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.job import Bidx
+from rio_mucho_cli.nearest import nearest
 
 __all__ = ["check"]
 
@@ -139,9 +139,8 @@ def _check_names(given: Mapping[str, Any]) -> None:
     names = CheckOptions.__annotations__
     unknown = sorted(set(given) - set(names))
     if unknown:
-        close = difflib.get_close_matches(unknown[0], names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names)}"
-        raise UsageError(f"check has no {unknown[0]!r}: {hint}")
+        hint = nearest(unknown[0], names) or f": expected one of {', '.join(names)}"
+        raise UsageError(f"check has no {unknown[0]!r}{hint}")
 
 
 def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:

@@ -42,6 +42,11 @@ REASONS: dict[Reason, str] = {
 """What a reason says of windows."""
 
 
+def say_why(reasons: Sequence[Reason]) -> str:
+    """Return reasons as one text."""
+    return "; ".join(REASONS[reason] for reason in reasons)
+
+
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
     """The windows of a job, and why they are like that.

@@ -28,7 +28,7 @@ from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.tasks import largest
-from rio_mucho_cli.window_plan import REASONS
+from rio_mucho_cli.window_plan import say_why
 
 # So many windows tell how windows and blocks lie to each other.
 _LOOKED_AT = 2000
@@ -95,14 +95,12 @@ def about_job(job: Job, plan: Plan | None) -> dict[str, Any]:
 def about_plan(plan: Plan, job: Job) -> dict[str, Any]:
     """Say what the job came to: windows, workers, and who encodes."""
     raster = plan.outputs[0].size
-    windows = plan.windows
-    largest_window = largest(windows, *raster)
     return {
         "width": raster.width,
         "height": raster.height,
-        "windows": len(windows),
-        "window_size": list(largest_window),
-        "windows_why": "; ".join(REASONS[reason] for reason in plan.reasons),
+        "windows": len(plan.windows),
+        "window_size": list(largest(plan.windows, *raster)),
+        "windows_why": say_why(plan.reasons),
         "parts": len(plan.parts),
         "executor": name_of(plan.executor),
         "jobs": plan.jobs,
@@ -171,20 +169,18 @@ def block_reads(
 
 def _about_output(output: OutputPlan, plan: Plan) -> dict[str, Any]:
     """Say how an output is made, and, if it is there, what it became."""
-    path = output.output.local_path
+    path, conversion = output.output.local_path, output.format.conversion
     said: dict[str, Any] = {
         "path": without_secrets(_path_of(output.output.path)),
         "driver": output.format.driver,
         "cog": output.format.cog,
-        "converted_to": None if output.format.conversion is None else True,
+        "converted_to": None if conversion is None else str(conversion.driver),
         "width": output.size.width,
         "height": output.size.height,
         "block": None if output.blocks is None else list(output.blocks.block),
         "encoded_by": "workers" if output.blocks or plan.parts else "calling process",
         "options": options_without_secrets(output.recipe.options),
     }
-    if said["converted_to"]:
-        said["converted_to"] = str(output.format.conversion and output.format.conversion.driver)
     if path is None or is_remote(path) or is_in_memory(path):
         return said
     with suppress(Exception), rasterio.open(path) as src:

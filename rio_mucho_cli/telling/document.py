@@ -74,10 +74,7 @@ def _what_was_done(
 ) -> dict[str, Any]:
     plan = recorder.plan
     jobs = 1 if plan is None else plan.jobs
-    total, busy = Total(0), 0.0
-    for worker in recorder.workers.values():
-        total.add(worker.total)
-        busy += worker.total.seconds
+    busy = sum(worker.total.seconds for worker in recorder.workers.values())
     failed = () if report is None else report.failed
     working = phases["working_seconds"]
     pixels = 0 if report is None else report.pixels

@@ -63,8 +63,6 @@ class Recorder:
     ----------
     started : float
         When it was made, in seconds since 1970: just before the run, best.
-    planned : float
-        When windows were planned, and workers asked for; 0 if it has not come to that.
     last : float
         When the last window, or part of a mosaic, was written.
     plan : Plan or None
@@ -81,7 +79,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.started = time.time()
-        self.planned = self.last = 0.0
+        self.last = 0.0
         self.plan: Plan | None = None
         self.caller = ""
         self.workers: dict[str, WorkerTotal] = {}
@@ -97,7 +95,6 @@ class Recorder:
         match event:
             case RunStarted():
                 self._run, self.plan = event, event.plan
-                self.planned = time.time()
                 self.caller = worker_name()
             case WindowDone():
                 self._window(event)
