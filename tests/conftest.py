@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -275,6 +276,34 @@ def children():
         return found
 
     return pids
+
+
+@pytest.fixture(scope="session")
+def forgotten_memory():
+    """Return a function that gives what is in shared memory and that no process has open.
+
+    Other tests, and other programs, make and remove such files at any moment: what
+    is there for a second is forgotten.
+    """
+
+    def names():
+        found = {path.name for path in Path("/dev/shm").glob("*")}
+        for maps in Path("/proc").glob("[0-9]*/maps"):
+            try:
+                found -= {Path(line).name for line in re.findall(r"/dev/shm/\S+", maps.read_text())}
+            except OSError:
+                continue
+        return found
+
+    def lasting():
+        found = names()
+        deadline = time.monotonic() + 1
+        while found and time.monotonic() < deadline:
+            time.sleep(0.1)
+            found &= names()
+        return found
+
+    return lasting
 
 
 class Bucket:

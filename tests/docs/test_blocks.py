@@ -125,5 +125,5 @@ def test_a_page_that_is_wrong_is_found_out(page, tmp_path, old, new, message):
 
 
 def test_pages_run_the_python_of_the_tests(page, tmp_path):
-    text = f"    python -c 'import sys; print(sys.executable)'\n\n```text\n{sys.executable}\n```\n"
+    text = f"    python -c 'import sys; print(sys.prefix)'\n\n```text\n{sys.prefix}\n```\n"
     run_page(page(text), tmp_path)

@@ -32,7 +32,6 @@ from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.work.functions import FunctionRef
 
-SHARED_MEMORY = Path("/dev/shm")
 RIO = str(Path(sys.executable).with_name("rio"))
 
 
@@ -234,7 +233,7 @@ def test_a_client_that_was_killed_is_resumed(tmp_path, make_raster, cluster, rea
     np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(tmp_path / "in.tif") + 1)
 
 
-def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster):
+def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster, forgotten_memory):
     make_raster(height=96, width=128)
     (tmp_path / "own.py").write_text(
         "import os, time\n"
@@ -257,14 +256,14 @@ def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster):
     command += ["--windows", "64", "-j", "2", "--arg", f"folder={tmp_path}"]
     variables = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
-    before = set(SHARED_MEMORY.iterdir())
+    before = forgotten_memory()
     given = {"cwd": tmp_path, "env": variables}
     done = subprocess.run(
         [*command, "--arg", "seconds=0"], **given, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert not list((tmp_path / "tmp").iterdir())
-    assert set(SHARED_MEMORY.iterdir()) <= before
+    assert forgotten_memory() <= before
     for file in tmp_path.glob("*.pid"):
         file.unlink()
     process = subprocess.Popen([*command, "--overwrite", "--arg", "seconds=60"], **given)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +33,6 @@ settings.register_profile(
     "faults", max_examples=round(300 * SCALE), suppress_health_check=list(HealthCheck)
 )
 
-SHARED_MEMORY = Path("/dev/shm")
 FUNCTIONS = """
 import os, time
 import numpy as np
@@ -257,6 +256,7 @@ class Life:
     victim: str
     resume: bool
     dice: random.Random
+    memory: Callable[[], set[str]]
     counts: Counter = field(default_factory=Counter)
 
     def live(self):
@@ -264,7 +264,7 @@ class Life:
         if self.dice.random() < 0.3:
             self.place.write_old()
             options.append("--overwrite")
-        shared = shared_memory()
+        shared = self.memory()
         most = self.dice.choice([1, 2, 2, 3, 5]) if self.resume else 1
         for _ in range(most):
             with self.place.start(self.way, *options) as run:
@@ -283,7 +283,7 @@ class Life:
             assert status == 0, said
             assert "Traceback" not in said
         assert self.place.contents() == self.place.expected, (self.place.names(), self.way, said)
-        assert shared_memory() <= shared
+        assert self.memory() <= shared
         self.counts["finished and identical"] += 1
         return self.counts
 
@@ -358,23 +358,19 @@ class Life:
             assert all(name.endswith(".mucho-partial") for name in left), (left, about)
 
 
-def shared_memory():
-    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
-
-
 @pytest.fixture(scope="session")
 def scale():
     return SCALE
 
 
 @pytest.fixture
-def campaign(tmp_path, references):
+def campaign(tmp_path, references, forgotten_memory):
     """Return a function that lets lives be lived, two at once, until there were enough strikes."""
 
     def carry_out(number, *, strikes, resume=True, victims=("parent", "group")):
         wanted = max(1, round(strikes * SCALE))
         total: Counter = Counter()
-        lives = _lives(tmp_path, references, number, victims, resume)
+        lives = _lives(tmp_path, references, number, victims, resume, forgotten_memory)
         with ThreadPoolExecutor(2) as pool:
             running = [pool.submit(next(lives).live) for _ in range(2)]
             while running:
@@ -387,7 +383,7 @@ def campaign(tmp_path, references):
     return carry_out
 
 
-def _lives(tmp_path, references, number, victims, resume) -> Iterator[Life]:
+def _lives(tmp_path, references, number, victims, resume, memory) -> Iterator[Life]:
     dice = random.Random(f"{SEED} {number} {victims} {resume}")
     count = 0
     while True:
@@ -400,7 +396,7 @@ def _lives(tmp_path, references, number, victims, resume) -> Iterator[Life]:
                 way = "processes"
             like = references[name, resume]
             place = replace(like, folder=make_folder(tmp_path / f"{count}"), old={})
-            yield Life(place, way, number, victim, resume, random.Random(dice.random()))
+            yield Life(place, way, number, victim, resume, random.Random(dice.random()), memory)
 
 
 # A run that is killed before its Nth operation on files that are told by CONDITION, and

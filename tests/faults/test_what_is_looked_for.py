@@ -1,0 +1,20 @@
+"""The looks at what a run leaves behind see what they look for."""
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory has no files here")
+def test_shared_memory_is_forgotten_when_nobody_has_it_open(forgotten_memory, tmp_path):
+    with_owner = multiprocessing.get_context("spawn").Lock()
+    path = Path("/dev/shm") / f"mucho-test-{tmp_path.name}"
+    before = forgotten_memory()
+    path.write_bytes(b"left")
+    try:
+        assert forgotten_memory() - before == {path.name}
+    finally:
+        path.unlink()
+    assert forgotten_memory() <= before
+    assert with_owner.acquire(block=False)
