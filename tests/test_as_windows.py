@@ -10,11 +10,6 @@ import pytest
 
 AS_WINDOWS = Path(__file__).with_name("as_windows")
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info >= (3, 13),
-    reason="Python 3.13 itself misses, as it exits, what is taken away here",
-)
-
 FUNCTIONS = """
 import os
 from pathlib import Path

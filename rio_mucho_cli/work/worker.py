@@ -12,6 +12,7 @@ process is at the mercy of its own pickling.
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -314,6 +315,13 @@ def dismiss(key: str) -> None:
     _orders.pop(key, None)
     for place in [place for place in _workers if place[0] == key]:
         _workers.pop(place).close()
+
+
+@atexit.register
+def _dismiss_all() -> None:
+    """Close datasets before Python ends: rasterio complains of those that are open then."""
+    for key, _ in list(_workers):
+        dismiss(key)
 
 
 def _order(key: str) -> Order:
