@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,10 @@ from rio_mucho_cli.inputs.windows import Size
 # How long a test takes is the machine's affair.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
+
+# A script's shell has what it starts in the background ignore Ctrl-C, and so would programs here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before click 8.2 the two streams are one, unless that is asked for.
 SEPARATE = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
