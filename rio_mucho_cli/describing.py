@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rio_mucho_cli.credentials import without_secrets
-from rio_mucho_cli.describing_outputs import Form, describe_output, grid_of, number, size_of
+from rio_mucho_cli.describing_inputs import describe_input
+from rio_mucho_cli.describing_outputs import Form, describe_output, size_of
 from rio_mucho_cli.executors import name_of
-from rio_mucho_cli.inputs.sources import Input, Source
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.tasks import largest
@@ -33,13 +32,11 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[st
         function : str
         mode : str
         inputs : list
-            path, driver, grid (crs, transform, width, height, bounds), pixel
-            (width and height), count, bands (that are read), dtypes, nodata,
-            block (width and height), compress, and reading: ``as it is``,
-            ``shifted`` by whole pixels, or ``warped``, with the resampling
-            then.
+            See `describe_input`.
         outputs : list
             See `describe_output`.
+        size : list
+            Width and height of what the windows divide.
         windows : dict
             number, size (of the largest), reasons (keys of
             `window_plan.REASONS`), why (the same as text), overlap.
@@ -57,13 +54,14 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[st
         "function": function_name(job),
         "mode": job.mode,
         "inputs": [
-            _describe_input(source, each, plan)
+            describe_input(source, each, plan)
             for source, each in zip(plan.sources, plan.reading.inputs, strict=True)
         ],
         "outputs": [
             describe_output(plan, index, forms[index] if index < len(forms) else None)
             for index in range(len(plan.outputs))
         ],
+        "size": size_of(first),
         "windows": {
             "number": len(plan.windows),
             "size": size_of(largest(plan.windows, *first)),
@@ -93,26 +91,3 @@ def function_name(job: Job) -> str:
         return function.name
     name = getattr(function, "__qualname__", type(function).__qualname__)
     return f"{getattr(function, '__module__', '')}:{name}"
-
-
-def _describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
-    grid, target = source.grid, plan.reading.grid
-    reading, resampling = "as it is", None
-    if target is not None and (source.has_points or grid.offset_on(target) is None):
-        reading, resampling = "warped", each.resampling
-    elif target is not None and grid.difference(target) is not None:
-        reading = "shifted"
-    return {
-        "path": without_secrets(source.path),
-        "driver": source.profile["driver"],
-        "grid": grid_of(grid),
-        "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
-        "count": int(source.profile["count"]),
-        "bands": list(each.indexes) or None,
-        "dtypes": list(dict.fromkeys(source.dtypes)),
-        "nodata": number(source.profile["nodata"]),
-        "block": size_of(source.block),
-        "compress": source.profile.get("compress"),
-        "reading": reading,
-        "resampling": resampling,
-    }

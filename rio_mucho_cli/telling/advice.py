@@ -104,9 +104,9 @@ def blocks_are_read_again(figures: Figures) -> str | None:
         return None
     again = max(figures.inputs, key=lambda each: each.get("block_reads") or 0.0, default={})
     times = again.get("block_reads") or 0.0
-    if times < 2 or figures.said["job"]["overlap"]:
+    if times < 2 or figures.plan["windows"]["overlap"]:
         return None
-    width, height = figures.plan["window_size"]
+    width, height = figures.plan["windows"]["size"]
     said = (
         f"Blocks of {again['path']} are {again['block'][0]} x {again['block'][1]} pixels, and "
         f"windows of {width} x {height} touch {times:.1f} times as many pixels as they have, so "
@@ -189,9 +189,9 @@ def compression_takes_longest(figures: Figures) -> str | None:
     """
     cpu = figures.cpu("encode")
     whole = figures.cpu("read", "function", "encode")
-    written: Said = next((each.get("written") or {} for each in figures.plan["outputs"]), {})
-    codec = str(written.get("compress") or "").lower()
-    options = {name.upper(): text for name, text in figures.plan["outputs"][0]["options"].items()}
+    output = figures.plan["outputs"][0]
+    codec = str((output["file"] or {}).get("compress") or "").lower()
+    options = {name.upper(): text for name, text in output["creation_options"].items()}
     level = options.get("LEVEL") or options.get("ZSTD_LEVEL")
     if cpu < 1 or cpu < 0.4 * whole or codec not in _TIMES:
         return None
@@ -200,7 +200,7 @@ def compression_takes_longest(figures: Figures) -> str | None:
     if codec == "zstd" and level == "1":
         return None
     least, most = _TIMES[codec]
-    option = "LEVEL=1" if figures.plan["outputs"][0]["cog"] else "ZSTD_LEVEL=1"
+    option = "LEVEL=1" if output["cog"] else "ZSTD_LEVEL=1"
     return (
         f"Compression with {codec} took {100 * cpu / whole:.0f} % of the workers' CPU time: "
         f"--co COMPRESS=ZSTD --co {option} is {least:g} to {most:g} times as fast on "
@@ -215,7 +215,7 @@ def windows_are_too_few(figures: Figures) -> str | None:
     for 23 to 24 % of the time, of 5 for 16 to 21 %, of 8 for 9 to 14 %, of 16
     for 6 %.
     """
-    tasks = figures.plan["parts"] or figures.plan["windows"]
+    tasks = figures.plan["parts"] or figures.plan["windows"]["number"]
     if figures.jobs < 2 or figures.idle_share < 0.2 or tasks >= 4 * figures.jobs:
         return None
     if figures.busy < 1:
@@ -243,7 +243,7 @@ def caller_is_the_bottleneck(figures: Figures) -> str | None:
     if writing < 0.6 * there or figures.idle_share < 0.3:
         return None
     share = f"{100 * min(1.0, writing / there):.0f} % of the time"
-    if all(each["encoded_by"] == "workers" for each in figures.plan["outputs"]):
+    if all(each["written"]["by"] == "workers" for each in figures.plan["outputs"]):
         return (
             f"The calling process was busy with writing for {share}, and workers waited for it: "
             "a faster disk for the output, or compression, helps more than jobs do."
@@ -290,7 +290,7 @@ def windows_are_too_small(figures: Figures) -> str | None:
     512 x 512   1.1   12 ms
     =========  ====  =======
     """
-    width, height = figures.plan["window_size"]
+    width, height = figures.plan["windows"]["size"]
     if figures.windows < 1000 or figures.each > _SMALL or width * height >= 256 * 256:
         return None
     return (

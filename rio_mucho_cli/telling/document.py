@@ -47,8 +47,8 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
         "seconds": round(seconds, 3),
         "versions": versions(),
         "machine": machine(),
-        "job": about_job(job, plan),
-        "plan": None if plan is None else about_plan(plan, job),
+        "job": about_job(job),
+        "plan": None if plan is None else about_plan(job, plan),
         "phases": _phases(recorder, ended),
     }
     said |= _what_was_done(recorder, report, said["phases"])

@@ -92,7 +92,7 @@ def _tick(at: float) -> str:
 
 def windows_map(said: Mapping[str, Any]) -> str:
     """Draw the windows where they lie, coloured by the time that one takes."""
-    plan, cells = said["plan"], said["map"]
+    (width, height), cells = said["plan"]["size"], said["map"]
     times = [_times(cell) for cell in cells]
     timed = [each for each in times if each[0]] or times
     scales = [_scale([each[place] for each in timed]) for place in range(len(_CHOICES))]
@@ -106,9 +106,9 @@ def windows_map(said: Mapping[str, Any]) -> str:
     low, high = scales[0]
     return (
         f'<fieldset class="choices" aria-label="Colour by">{inputs}</fieldset>'
-        f'<svg class="map" viewBox="0 0 {plan["width"]} {plan["height"]}" '
+        f'<svg class="map" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="Windows by the time they took">'
-        f'<rect class="ground" width="{plan["width"]}" height="{plan["height"]}"/>{marks}</svg>'
+        f'<rect class="ground" width="{width}" height="{height}"/>{marks}</svg>'
         f'<div class="scale"><span id="low">{text(seconds(low))}</span><div></div>'
         f'<span id="high">{text(seconds(high))}</span><span>for a window</span></div>'
     )

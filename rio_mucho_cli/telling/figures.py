@@ -20,7 +20,7 @@ class Figures:
     def __init__(self, said: Said) -> None:
         self.said = said
         self.plan: Said = said["plan"]
-        self.inputs: list[Said] = said["job"]["inputs"]
+        self.inputs: list[Said] = self.plan["inputs"]
         self.jobs: int = self.plan["jobs"]
         self.executor: str = self.plan["executor"]
         self.windows: int = sum(worker["windows"] for worker in said["workers"])

@@ -56,7 +56,7 @@ def worker_labels(said: Said) -> dict[str, str]:
 
 def _header(said: Said) -> str:
     failed = said["outcome"] != "done"
-    inputs = ", ".join(each["path"] for each in said["job"]["inputs"])
+    inputs = ", ".join(said["job"]["inputs"])
     outputs = ", ".join(said["job"]["outputs"])
     return (
         f'<header><div><h1><span class="badge{" failed" if failed else ""}">'
@@ -78,9 +78,9 @@ def _figures(said: Said) -> str:
     result, plan, memory = said["result"], said["plan"], said["memory"]
     figures = [(seconds(said["seconds"]), "from start to end")]
     if plan is not None:
-        windows = f"{number(result['windows'])} of {number(plan['windows'])}"
-        if result["windows"] == plan["windows"]:
-            windows = number(plan["windows"])
+        windows = f"{number(result['windows'])} of {number(plan['windows']['number'])}"
+        if result["windows"] == plan["windows"]["number"]:
+            windows = number(plan["windows"]["number"])
         figures += [(windows, f"windows, by {plan['jobs']} × {plan['executor']}")]
     if result["pixels_per_second"]:
         figures.append((f"{result['pixels_per_second'] / 1e6:.1f} M", "pixels a second"))
@@ -91,7 +91,7 @@ def _figures(said: Said) -> str:
     peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
     figures.append((size(peak), "peak memory, all processes"))
     outputs = [] if plan is None else plan["outputs"]
-    written = [each["written"]["bytes"] or 0 for each in outputs if "written" in each]
+    written = [each["file"]["bytes"] or 0 for each in outputs if each["file"]]
     if said["outcome"] == "done" and sum(written):
         figures.append((format_bytes(sum(written)), "written"))
     if result["windows_failed"]:

@@ -78,8 +78,8 @@ def settings(said: Said) -> str:
     job, plan = said["job"], said["plan"] or {}
     blocks = [
         ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
-        *((f"Input {each['path']}", _but(each, "path")) for each in job["inputs"]),
-        ("Plan", _but(plan, "outputs")),
+        *((f"Input {each['path']}", _but(each, "path")) for each in plan.get("inputs", ())),
+        ("Plan", _but(plan, "inputs", "outputs")),
         *((f"Output {each['path']}", _but(each, "path")) for each in plan.get("outputs", ())),
         ("GDAL options", job["gdal_options"]),
         ("Machine and versions", {**said["machine"], **said["versions"]}),

@@ -32,21 +32,21 @@ SAID = {
     "machine": {"platform": "p", "cpus": 2, "usable_cpus": 2, "memory_bytes": 8 * 2**30},
     "job": {
         "function": "mod:func",
-        "inputs": [{
-            "path": "in.tif", "block": [256, 256], "striped": False, "on_network": False,
-            "block_reads": 1.0,
-        }],
+        "inputs": ["in.tif"],
         "outputs": ["out.tif"],
-        "overlap": 0,
         "thread_variables": {},
         "gdal_options": {},
     },
     "plan": {
-        "width": 10_240, "height": 10_240, "windows": 100, "window_size": [1024, 1024], "parts": 0,
-        "executor": "processes", "jobs": 2,
+        "size": [10_240, 10_240], "parts": None, "executor": "processes", "jobs": 2,
+        "windows": {"number": 100, "size": [1024, 1024], "overlap": 0},
+        "inputs": [{
+            "path": "in.tif", "block": [256, 256], "striped": False, "on_network": False,
+            "block_reads": 1.0,
+        }],
         "outputs": [{
-            "path": "out.tif", "encoded_by": "workers", "cog": False, "options": {},
-            "written": {"compress": "deflate", "bytes": 1_000_000},
+            "path": "out.tif", "cog": False, "creation_options": {}, "written": {"by": "workers"},
+            "file": {"compress": "deflate", "bytes": 1_000_000},
         }],
     },
     "phases": {"starting_seconds": 0.5, "working_seconds": 20.0, "finishing_seconds": 0.5},

@@ -25,7 +25,7 @@ def reading(said, wall):
 
 def blocks(said, times):
     took(said, "read", 10.0, 9.5)
-    said["job"]["inputs"][0]["block_reads"] = times
+    said["plan"]["inputs"][0]["block_reads"] = times
 
 
 def gil(said, wall):
@@ -45,13 +45,13 @@ def encoding(said, cpu):
 
 
 def idle(said, seconds):
-    said["plan"]["windows"] = 5
+    said["plan"]["windows"]["number"] = 5
     took(said, "function", 11.0 - seconds / 2, 9.0)
 
 
 def writing(said, seconds):
     said["stages"]["write"]["seconds"] = seconds
-    said["plan"]["outputs"][0]["encoded_by"] = "calling process"
+    said["plan"]["outputs"][0]["written"] = {"by": "caller"}
     took(said, "function", 2.0, 2.0)
 
 
@@ -60,7 +60,7 @@ def peak(said, gigabytes):
 
 
 def small(said, windows):
-    said["plan"]["window_size"] = [64, 64]
+    said["plan"]["windows"]["size"] = [64, 64]
     for worker in said["workers"]:
         worker["windows"] = windows
 
@@ -112,14 +112,14 @@ def test_other_programs_that_want_the_cpus_are_not_taken_for_a_slow_disk(said):
 
 def test_inputs_on_servers_want_more_jobs(said):
     reading(said, 19.0)
-    said["job"]["inputs"][0]["on_network"] = True
+    said["plan"]["inputs"][0]["on_network"] = True
     assert "-j 4" in advice.reads_wait(Figures(said))
 
 
 def test_strips_want_another_advice_than_tiles(said):
     blocks(said, 24.0)
     assert "--windows 1024x1024" in advice.blocks_are_read_again(Figures(said))
-    said["job"]["inputs"][0]["striped"] = True
+    said["plan"]["inputs"][0]["striped"] = True
     assert "tiled=yes" in advice.blocks_are_read_again(Figures(said))
 
 
@@ -142,13 +142,13 @@ def test_a_function_that_waits_for_something_else_is_not_taken_for_one_that_hold
 def test_compression_depends_on_the_codec(said, compress, options, speaks):
     encoding(said, 10.0)
     output = said["plan"]["outputs"][0]
-    output |= {"options": options, "written": {"compress": compress, "bytes": 1}}
+    output |= {"creation_options": options, "file": {"compress": compress, "bytes": 1}}
     assert (advice.compression_takes_longest(Figures(said)) is not None) == speaks
 
 
 def test_a_disk_is_slow_where_workers_encode(said):
     writing(said, 15.0)
-    said["plan"]["outputs"][0]["encoded_by"] = "workers"
+    said["plan"]["outputs"][0]["written"] = {"by": "workers"}
     assert "disk" in advice.caller_is_the_bottleneck(Figures(said))
 
 

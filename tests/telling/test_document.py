@@ -7,9 +7,9 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, run
+from rio_mucho_cli.describing_inputs import block_reads
 from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.telling import Recorder, document
-from rio_mucho_cli.telling.about import block_reads
 
 
 def fail_late(data, window, ij, global_args):
@@ -40,17 +40,17 @@ def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
     assert said["versions"]["rasterio"] == rasterio.__version__
     assert said["versions"]["numpy"] == np.__version__
     assert said["machine"]["memory_bytes"] > 0
-    assert [each["block"] for each in said["job"]["inputs"]] == [[16, 16]] * 2
     assert said["job"]["function"].endswith(":first_input")
     plan = said["plan"]
-    assert (plan["windows"], plan["jobs"], plan["executor"]) == (12, jobs, executor)
-    assert (plan["window_size"], plan["windows_why"]) == (
-        [16, 16],
-        "of the size that was asked for",
-    )
+    assert [each["block"] for each in plan["inputs"]] == [[16, 16]] * 2
+    assert [each["block_reads"] for each in plan["inputs"]] == [1.0] * 2
+    assert (plan["jobs"], plan["executor"], plan["size"]) == (jobs, executor, [64, 48])
+    windows = plan["windows"]
+    assert (windows["number"], windows["size"]) == (12, [16, 16])
+    assert windows["why"] == "of the size that was asked for"
     output = plan["outputs"][0]
-    assert (output["encoded_by"], output["written"]["dtype"]) == ("workers", "uint16")
-    assert output["written"]["nodata"] == 3
+    assert (output["written"]["by"], output["file"]["dtype"]) == ("workers", "uint16")
+    assert output["file"]["nodata"] == 3
     assert sum(said["phases"].values()) == pytest.approx(said["seconds"], abs=0.01)
     assert (said["result"]["windows"], said["result"]["pixels"]) == (12, 64 * 48)
     workers = said["workers"]
@@ -80,7 +80,7 @@ def test_a_run_that_fails_says_why_without_secrets(tif, job_on):
     assert "at ij (2, 1)" in said["message"]
     assert "https://***@example.org/a.tif?***" in said["message"]
     assert said["result"]["windows"] == 9
-    assert "written" not in said["plan"]["outputs"][0]
+    assert said["plan"]["outputs"][0]["file"] is None
 
 
 def test_windows_that_failed_are_listed(tif, job_on):
@@ -97,7 +97,7 @@ def test_a_run_that_never_began_is_told_of(tif, job_on):
     job = job_on([tif, "missing.tif"])
     said = document(job, Recorder(), OSError("missing.tif is not there"))
     assert (said["outcome"], said["plan"], said["map"]) == ("failed", None, [])
-    assert said["job"]["inputs"][1] == {"path": "missing.tif"}
+    assert said["job"]["inputs"][1] == "missing.tif"
 
 
 def test_an_interrupted_run_says_so(tif, job_on):
@@ -121,7 +121,11 @@ def test_a_mosaic_is_told_by_its_windows(tif, tmp_path):
         part_size=32, windows=Size(16, 16), jobs=2,
     )  # fmt: skip
     said = recorded(job)
-    assert (said["plan"]["parts"], said["plan"]["windows"], len(said["map"])) == (4, 12, 12)
+    assert (said["plan"]["parts"], said["plan"]["windows"]["number"], len(said["map"])) == (
+        4,
+        12,
+        12,
+    )
     assert sum(each["stages"]["write"]["seconds"] for each in said["workers"]) > 0
 
 
@@ -132,7 +136,7 @@ def two(data, window, ij, global_args):
 def test_all_outputs_are_told_of(tif, job_on, tmp_path):
     also = [Output(path=str(tmp_path / "b.png"), name="b", dtype="uint8")]
     said = recorded(job_on([tif], two, also=also))
-    assert [each["written"]["driver"] for each in said["plan"]["outputs"]] == ["GTiff", "PNG"]
+    assert [each["file"]["driver"] for each in said["plan"]["outputs"]] == ["GTiff", "PNG"]
 
 
 TOUCHED = sum(a * b for a in (2, 3, 3, 2) for b in (2, 3, 3, 2)) / 16

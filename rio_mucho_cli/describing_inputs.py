@@ -1,0 +1,121 @@
+"""What an input of a plan comes to, as what JSON can say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli.describing_outputs import grid_of, number, size_of
+from rio_mucho_cli.inputs.sources import Input, Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
+from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.plan import Plan
+
+# So many windows tell how windows and blocks lie to each other.
+_LOOKED_AT = 2000
+
+
+def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
+    """Say what one input is like, and how it is read.
+
+    Parameters
+    ----------
+    source : Source
+    each : Input
+        How it is read.
+    plan : Plan
+
+    Returns
+    -------
+    dict
+        path, driver : str
+        on_network : bool
+        grid : dict
+            crs, transform (six numbers, as rasterio has them), width, height,
+            bounds.
+        pixel : list
+            Width and height, in units of the CRS.
+        count : int
+        bands : list or None
+            Those that are read, where it is not all of them.
+        dtypes : list
+        nodata : float, str or None
+        block : list
+            Width and height.
+        striped : bool
+        compress : str or None
+        reading : str
+            ``as it is``, ``shifted`` by whole pixels, or ``warped``.
+        resampling : str or None
+            If it is warped.
+        block_reads : float or None
+            See `block_reads`; None where windows and blocks are of two grids,
+            or the function reads for itself.
+    """
+    grid, target = source.grid, plan.reading.grid
+    reading, resampling = "as it is", None
+    if target is not None and (source.has_points or grid.offset_on(target) is None):
+        reading, resampling = "warped", each.resampling
+    elif target is not None and grid.difference(target) is not None:
+        reading = "shifted"
+    return {
+        "path": without_secrets(source.path),
+        "driver": source.profile["driver"],
+        "on_network": is_remote(source.path),
+        "grid": grid_of(grid),
+        "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
+        "count": int(source.profile["count"]),
+        "bands": list(each.indexes) or None,
+        "dtypes": list(dict.fromkeys(source.dtypes)),
+        "nodata": number(source.profile["nodata"]),
+        "block": size_of(source.block),
+        "striped": source.is_striped,
+        "compress": source.profile.get("compress"),
+        "reading": reading,
+        "resampling": resampling,
+        "block_reads": _block_reads(source, plan),
+    }
+
+
+def _block_reads(source: Source, plan: Plan) -> float | None:
+    raster = plan.outputs[0].size
+    if plan.reading.mode == "manual_read" or plan.reading.grid is not None:
+        return None
+    if (source.grid.width, source.grid.height) != raster:
+        return None
+    return block_reads(plan.windows, source.block, raster, plan.reading.overlap)
+
+
+def block_reads(
+    windows: Sequence[PlannedWindow], block: Size, raster: Size, overlap: int = 0
+) -> float:
+    """Return how often a block is read, on average, where a worker keeps none of them.
+
+    Windows that are whole blocks read each once: 1.0.
+
+    Parameters
+    ----------
+    windows : sequence of (window, ij)
+    block : Size
+        Of the input.
+    raster : Size
+    overlap : int
+        In pixels, on each side.
+    """
+    wanted = decoded = 0
+    for window, _ in islice(windows, _LOOKED_AT):
+        whole = as_window(window, *raster)
+        sides = []
+        for start, length, side, end in (
+            (whole.col_off, whole.width, block.width, raster.width),
+            (whole.row_off, whole.height, block.height, raster.height),
+        ):
+            first = max(0, math.floor(start) - overlap) // side * side
+            last = math.ceil(min(end, start + length + overlap) / side) * side
+            sides.append(min(end, last) - first)
+        wanted += round(whole.width * whole.height)
+        decoded += sides[0] * sides[1]
+    return round(decoded / max(1, wanted), 3)
