@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.canonical import digest
+from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.errors import OutputError, ResultError, UsageError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.misfits import NONE, Misfits
 from rio_mucho_cli.outputs.overviews import check_overviews
 from rio_mucho_cli.outputs.profile import changes_values, is_yes
 from rio_mucho_cli.outputs.statistics import (
@@ -27,6 +30,8 @@ from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.work.worker import Piece
+
+log = logging.getLogger(__name__)
 
 # Of a TIFF.
 _MOST_BANDS = 65535
@@ -52,6 +57,8 @@ class Delivery:
         Which run it is, if it can be resumed.
     part_bytes : int
         Of the parts of a mosaic that have come.
+    misfits : Misfits
+        What it cannot hold as what it is, of all that have come.
     """
 
     plan: OutputPlan
@@ -62,6 +69,7 @@ class Delivery:
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
     part_bytes: int = 0
+    misfits: Misfits = NONE
 
     @classmethod
     def to(
@@ -177,11 +185,23 @@ class Delivery:
         self.writer.append(window, piece.data)
         if isinstance(piece.data, PartFile):
             self.part_bytes += piece.data.nbytes
+        self.misfits = self.misfits.merged(piece.misfits)
         if self.statistics:
             merged = map(BandStatistics.merged, self.statistics, piece.statistics)
             self.statistics = tuple(merged)
         else:
             self.statistics = piece.statistics
+
+    def warn(self, *, some: bool) -> None:
+        """Say what the output could not hold.
+
+        Parameters
+        ----------
+        some : bool
+            There are windows of an earlier run, which nobody has counted.
+        """
+        if self.form is not None:
+            warn_of_misfits(self.plan, self.profile, self.misfits, some=some)
 
     def describe(self) -> None:
         """Give the writer the statistics of all bands, as far as they are known."""
@@ -228,6 +248,15 @@ class Delivery:
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
         self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
+
+
+def warn_of_misfits(
+    plan: OutputPlan, profile: Mapping[str, Any], misfits: Misfits, *, some: bool = False
+) -> None:
+    """Say what an output cannot hold as what it is; see `Misfits.messages`."""
+    path = without_secrets(str(plan.output.local_path or plan.output.path.name))
+    for message in misfits.messages(str(profile["dtype"]), profile.get("nodata"), some=some):
+        log.warning("%s: %s", path, message)
 
 
 def settled_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:

@@ -149,8 +149,11 @@ class _Run:
             stack.close()  # Windows replaces no file that a worker has open
             finish_all(writers)
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
+            self.tally.misfits = tuple(delivery.misfits for delivery in deliveries)
             publish_all(writers)
             self.committed = True
+            for delivery in deliveries:
+                delivery.warn(some=self.tally.resumed > 0)
             self.tally.stages += Stages(write=stopwatch.split())
 
     def _rest(self, plan: Plan) -> Sequence[PlannedWindow]:

@@ -218,7 +218,12 @@ class _Work:
 def _piece(delivery: Delivery) -> Piece:
     """Say what a file is that is complete, and not in its place yet."""
     assert delivery.form is not None
-    return Piece(delivery.form, PartFile.of(delivery.writer.target.temporary), delivery.statistics)
+    return Piece(
+        delivery.form,
+        PartFile.of(delivery.writer.target.temporary),
+        delivery.statistics,
+        delivery.misfits,
+    )
 
 
 def _nobody(task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rasterio.errors import WindowError
 
-from rio_mucho_cli.delivery import settled_profile
+from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
 from rio_mucho_cli.environment import cache_held
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import LOCAL, serial, usable_cpus
@@ -88,6 +88,8 @@ def probe_window(job: Job, plan: Plan) -> Probe:
         settled_profile(each, *piece.form[:2])
         for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
     )
+    for each, profile, piece in zip(plan.outputs, profiles, outcome.pieces, strict=False):
+        warn_of_misfits(each, profile, piece.misfits)
     return Probe(
         planned,
         shape,

@@ -1,4 +1,4 @@
-"""Sizes, rates and durations as people read them."""
+"""Numbers, sizes, rates and durations as people read them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def format_seconds(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02} min"
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+def format_count(number: int, noun: str) -> str:
+    """Write a number of things: 1 window, 2 windows."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _scaled(value: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rasterio.windows import Window
 
+from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.showing import table
 from rio_mucho_cli.stages import Stages
 
@@ -68,6 +69,9 @@ class Report:
         Of all windows that this run has written.
     nbytes : int
         Of all outputs, with the parts of mosaics; 0 where that is not known.
+    misfits : tuple of Misfits
+        What each output could not hold as what it is, of the windows that this
+        run has written; empty before its end.
     failed : tuple of Failure
         Windows that are nodata because their function raised.
     retried : int
@@ -85,6 +89,7 @@ class Report:
     waited_seconds: float = 0.0
     pixels: int = 0
     nbytes: int = 0
+    misfits: tuple[Misfits, ...] = ()
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0

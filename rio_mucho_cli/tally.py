@@ -14,6 +14,7 @@ from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, describe
 from rio_mucho_cli.ordered import Watch
+from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
@@ -45,6 +46,8 @@ class Tally:
         Windows whose function raised.
     nbytes : int
         Of all outputs.
+    misfits : tuple of Misfits
+        Of each output.
     recovers : list of Retries
         They count how often something was done again because a worker process died.
     """
@@ -60,6 +63,7 @@ class Tally:
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
+    misfits: tuple[Misfits, ...] = ()
     recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
 
@@ -146,6 +150,7 @@ class Tally:
             waited_seconds=self.watch.waited,
             pixels=self.pixels,
             nbytes=self.nbytes,
+            misfits=self.misfits,
             failed=tuple(self.failed),
             retried=sum(each.count for each in self.recovers),
             resumed=self.resumed,

@@ -117,6 +117,7 @@ CASES = {
     "total": (["a", "b", "rgb"], total, "array_read", {}),
     "slope": (["dem"], slope, "manual_read", {}),
     "mask": (["b"], shade, "simple_read", {"least": 100}),
+    "cast": (["b"], shade, "simple_read", {"least": 100}),
     "overlap": (["a", "b"], mean, "array_read", {}),
     "masks": (["dem"], shade, "simple_read", {"least": 100}),
     "bands": (["a", "rgb"], total, "array_read", {}),
@@ -138,6 +139,7 @@ DESCRIBED = {"overviews": (2, 4), "overview_resampling": "average", "stats": Tru
 
 # What is asked for beside the function.
 GIVEN = {
+    "cast": {"dtype": "int8", "nodata": -1},
     "overlap": {"overlap": 2, "boundary": "reflect"},
     "masks": {"overlap": 40, "boundary": "constant=7", "masked": True},
     "bands": {"bidx": {2: "3,1"}},
@@ -211,7 +213,8 @@ def whole(names, function, mode, global_args, inputs, case):
     for name, array in results.items():
         array = array if array.ndim == 3 else array[np.newaxis]
         also = ALSO.get(case, {})
-        array = array.astype(also.get(name, {}).get("dtype", array.dtype))
+        asked = also.get(name, GIVEN.get(case, {})).get("dtype")
+        array = array.astype(asked or array.dtype)
         found[name if name in also else "out"] = array[:, n:-n, n:-n] if n else array
     return found
 
@@ -271,11 +274,13 @@ def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, leftov
         for executor, jobs in WAYS:
             if executor == "processes" and (jobs, windows) not in {(2, WINDOWS[2]), (5, None)}:
                 continue  # starting processes takes most of a test's time: see the next test
-            run(job_of(case, inputs, paths, windows=windows, executor=executor, jobs=jobs))
+            job = job_of(case, inputs, paths, windows=windows, executor=executor, jobs=jobs)
+            report = run(job)
             for name, array in expected.items():
                 assert_equal(paths[name], array)
             contents = b"".join(path.read_bytes() for path in paths.values())
-            digests.add(hashlib.sha256(contents).hexdigest())
+            digests.add((hashlib.sha256(contents).hexdigest(), report.misfits))
+        assert (case == "cast") == any(report.misfits)
         assert len(digests) == 1, f"bytes differ for windows {windows}"
         descriptions.add(tuple(map(description, paths.values())))
     assert len(descriptions) == 1

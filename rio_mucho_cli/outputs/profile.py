@@ -208,6 +208,22 @@ class Recipe:
         nodata: float | None = self.first.profile["nodata"]
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
+    def doubts_nan(self, dtype: str) -> bool:
+        """Whether NaN in the output would be a surprise: it counts as valid there.
+
+        It is none where somebody has said so (a whole profile, ``--nodata
+        none``), nor where the first input is floating point without nodata,
+        and NaN may be what it has instead.
+        """
+        if self.given is not None or self.first is None or np.dtype(dtype).kind != "f":
+            return False
+        if not self.keep_nodata:
+            return self.nodata is not None and not math.isnan(self.nodata)
+        nodata = self.first.profile["nodata"]
+        if nodata is None:
+            return np.dtype(self.first.profile["dtype"]).kind in "iu"
+        return not math.isnan(nodata)
+
 
 def changes_values(profile: Mapping[str, Any]) -> bool:
     """Whether a GeoTIFF with this profile holds other values than those written to it."""

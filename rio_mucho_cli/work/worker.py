@@ -26,7 +26,9 @@ from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, Usage
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
+from rio_mucho_cli.outputs import misfits
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
+from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.outputs.profile import Recipe, changes_values, is_yes
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.vrt import PartFile
@@ -56,11 +58,14 @@ class Piece:
     statistics : tuple of BandStatistics
         Of its bands, in the values that the file holds; empty if they are not
         wanted, or cannot be known before the whole is written.
+    misfits : Misfits
+        What the output cannot hold as what it is.
     """
 
     form: tuple[int, str, bool]
     data: np.ndarray[Any, Any] | Encoded | PartFile
     statistics: tuple[BandStatistics, ...] = ()
+    misfits: Misfits = misfits.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Worker:
         except BaseException as exc:
             raise child_error("the function", exc) from None
         whole = as_window(window, order.width, order.height)
-        arrays = [
+        checked = [
             _checked(result, each, whole, order.reading.overlap)
             for result, each in zip(
                 named_results(returned, [each.name for each in outputs]), outputs, strict=True
@@ -128,17 +133,20 @@ class Worker:
         ]
         called = watch.split()
         pieces = tuple(
-            self._piece(array, each) for array, each in zip(arrays, outputs, strict=True)
+            self._piece(array, each, unfit)
+            for (array, unfit), each in zip(checked, outputs, strict=True)
         )
         stages = Stages(read, called, watch.split())
         return Result(pieces, Timing(self._name, watch.started, stages))
 
-    def _piece(self, array: np.ndarray[Any, Any], wanted: Wanted) -> Piece:
+    def _piece(self, array: np.ndarray[Any, Any], wanted: Wanted, unfit: Misfits) -> Piece:
         """Make of a result what its output needs."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
-            return Piece((count, dtype, False), array)
+            return Piece((count, dtype, False), array, misfits=unfit)
         profile = wanted.recipe.profile(count, dtype)
+        if wanted.recipe.doubts_nan(dtype):
+            unfit = unfit.merged(misfits.valid_nan(array))
         masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | Encoded = array
         if wanted.encodes:
@@ -146,7 +154,7 @@ class Worker:
         statistics: tuple[BandStatistics, ...] = ()
         if wanted.statistics:
             statistics = self._statistics(array, profile, masked, wanted.encodes)
-        return Piece((count, dtype, masked), data, statistics)
+        return Piece((count, dtype, masked), data, statistics, unfit)
 
     def _statistics(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], masked: bool, encodes: bool
@@ -168,14 +176,19 @@ class Worker:
         self._encoder.close()
 
 
-def _checked(result: Any, wanted: Wanted, window: Any, overlap: int) -> np.ndarray[Any, Any]:
-    """Return a result as (count, rows, cols), in the output's dtype."""
+def _checked(
+    result: Any, wanted: Wanted, window: Any, overlap: int
+) -> tuple[np.ndarray[Any, Any], Misfits]:
+    """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
-    if wanted.dtype is not None and not np.ma.isMaskedArray(array):
-        with np.errstate(invalid="ignore"):
-            # Like rasterio, which casts masked arrays when they are filled.
-            array = array.astype(wanted.dtype, copy=False)
-    return array
+    if wanted.dtype is None or array.dtype == wanted.dtype:
+        return array, misfits.NONE
+    unfit = misfits.beyond(array, wanted.dtype)
+    is_given = wanted.recipe is None or wanted.recipe.given is not None
+    if is_given and np.ma.isMaskedArray(array):
+        return array, unfit  # rasterio fills it first, and casts it then
+    with np.errstate(invalid="ignore", over="ignore"):
+        return array.astype(wanted.dtype, copy=False), unfit
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:

@@ -1,0 +1,185 @@
+"""Values that an output cannot hold are counted, and not changed in another way than before."""
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from rio_mucho_cli import Job, describe, run
+from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs.misfits import NONE, Misfits, beyond, valid_nan
+
+INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+FLOATS = ["float16", "float32", "float64"]
+
+
+def is_held(value, dtype):
+    """Whether a dtype has a place for a number, which may lose its fraction."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return not math.isfinite(value) or bool(np.isfinite(dtype.type(value)))
+    info = np.iinfo(dtype)
+    return math.isfinite(value) and info.min <= math.trunc(value) <= info.max
+
+
+@given(
+    st.sampled_from(INTEGERS + FLOATS).flatmap(
+        lambda name: npst.arrays(name, npst.array_shapes(min_dims=3, max_dims=3, max_side=4))
+    ),
+    st.sampled_from([*INTEGERS, "float32", "float64"]),
+    st.booleans(),
+)
+def test_what_does_not_fit_is_counted_one_by_one(array, dtype, masked):
+    mask = np.zeros(array.shape, bool)
+    mask[..., 0] = masked
+    wrong = [
+        value
+        for value in array[~mask].tolist()
+        if not is_held(value, np.dtype(dtype)) and not np.can_cast(array.dtype, dtype, "safe")
+    ]
+    found = beyond(np.ma.array(array, mask=mask) if masked else array, dtype)
+    finite = [value for value in wrong if math.isfinite(value)]
+    assert (found.outside, found.outside_windows) == (len(wrong), bool(wrong))
+    assert found.lowest == min(map(float, finite), default=None)
+    assert found.highest == max(map(float, finite), default=None)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("source", ["float32", "float64"])
+def test_the_ends_of_a_range_fit(source, dtype):
+    info = np.iinfo(dtype)
+    ends = np.array([[[info.min, -0.5, 0.5, 1]]], "float64")
+    above = np.array([[[float(info.max) + 1]]])
+    assert beyond(ends.astype(source), dtype) == NONE
+    assert beyond(above.astype(source), dtype).outside == 1
+
+
+def test_masked_nan_are_not_counted():
+    array = np.array([[[np.nan, np.nan, 1, np.inf]]], "float32")
+    assert valid_nan(array) == Misfits(nan=2, nan_windows=1)
+    assert valid_nan(np.ma.array(array, mask=[[[True, False, False, True]]])).nan == 1
+    assert valid_nan(np.ma.masked_invalid(array)) == NONE
+
+
+@pytest.mark.parametrize(
+    ("found", "dtype", "wanted"),
+    [
+        (Misfits(3, 2, -1.0, 300.0), "uint8", "int16"),
+        (Misfits(1, 1, 256.0, 256.0), "uint8", "uint16"),
+        (Misfits(1, 1, -1.0, 2.0**40), "int16", "float32"),
+        (Misfits(1, 1), "uint8", "float32"),
+        (Misfits(1, 1, 1e300, 1e300), "float32", "float64"),
+    ],
+)
+def test_a_dtype_that_is_wide_enough_is_named(found, dtype, wanted):
+    (message,) = found.messages(dtype, None)
+    assert f"pass --dtype {wanted}," in message
+
+
+def steps(data, window, ij, global_args):
+    """Return values of which some are below 0, some above 255, in float64."""
+    return data[0].astype("float64") * 3 - 100
+
+
+def masked_steps(data, window, ij, global_args):
+    return np.ma.masked_greater(data[0].astype("float64") * 3 - 100, 400)
+
+
+def holes(data, window, ij, global_args):
+    result = data[0].astype("float32")
+    result[:, 0, :5] = np.nan
+    return result
+
+
+@pytest.fixture
+def job(make_raster, tmp_path):
+    def make(function, *, source=None, output="out.tif", **given):
+        source = {"dtype": "uint8", "nodata": 0, **(source or {})}
+        made = make_raster(width=96, height=64, tiled=True, blockxsize=32, blockysize=32, **source)
+        given = {"windows": Size(32, 32), "overwrite": True, **given}
+        return Job(inputs=[str(made)], output=str(tmp_path / output), function=function, **given)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("output", "more"), [("out.tif", {}), ("out.png", {}), ("out.vrt", {"part_size": 32})]
+)
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_all_executors_count_the_same(job, read, caplog, executor, output, more):
+    made = job(steps, dtype="uint8", executor=executor, jobs=2, output=output, **more)
+    whole = read(made.inputs[0]).astype("float64") * 3 - 100
+    with caplog.at_level(logging.WARNING):
+        (found,) = run(made).misfits
+    wrong = whole[(whole <= -1) | (whole >= 256)]
+    assert (found.outside, found.lowest, found.highest) == (len(wrong), wrong.min(), wrong.max())
+    assert found.outside_windows == 6
+    np.testing.assert_array_equal(read(made.output), whole.astype("uint8"))
+    (said,) = [each.getMessage() for each in caplog.records if "do not fit" in each.getMessage()]
+    assert said.startswith(f"{made.output}: {len(wrong)} pixels in 6 windows do not fit in uint8 (")
+
+
+@pytest.mark.parametrize("nodata", [0, None])
+def test_masked_results_are_cast_as_well(job, nodata):
+    made = job(masked_steps, dtype="int16", nodata=nodata)
+    run(made)
+    with rasterio.open(made.inputs[0]) as src, rasterio.open(made.output) as dst:
+        assert dst.dtypes == ("int16",)
+        whole = src.read(1).astype("float64") * 3 - 100
+        found = dst.read(1, masked=True)
+    valid = whole <= 400
+    if nodata == 0:
+        valid &= whole != 0
+    np.testing.assert_array_equal(~np.ma.getmaskarray(found), valid)
+    np.testing.assert_array_equal(found.compressed(), whole[valid].astype("int16"))
+
+
+FLOATING = {"dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "counted"),
+    [
+        ({}, {}, True),
+        ({"nodata": None}, {}, True),
+        ({}, {"nodata": -9999.0}, True),
+        ({**FLOATING, "nodata": -9999}, {}, True),
+        ({**FLOATING, "nodata": np.nan}, {}, False),
+        ({**FLOATING, "nodata": None}, {}, False),
+        ({}, {"nodata": np.nan}, False),
+        ({}, {"nodata": None, "keep_nodata": False}, False),
+    ],
+)
+def test_nan_is_said_where_it_counts_as_valid(job, caplog, source, given, counted):
+    made = job(holes, source=source, **given)
+    (found,) = run(made).misfits
+    assert found == (Misfits(nan=30, nan_windows=6) if counted else NONE)
+    assert ("30 pixels in 6 windows are NaN" in caplog.text) == counted
+
+
+def test_a_dry_run_says_it_of_its_window(job, caplog):
+    describe(job(holes))
+    assert "5 pixels in 1 window are NaN" in caplog.text
+
+
+def test_a_resumed_run_does_not_claim_to_have_counted_all(job, caplog, tmp_path):
+    def broken(data, window, ij, global_args):
+        if ij == (1, 0) and not Path(global_args["again"]).exists():
+            raise ValueError("not now")
+        return holes(data, window, ij, global_args)
+
+    again = tmp_path / "again"
+    args = {"again": str(again)}
+    made = job(broken, global_args=args, executor="serial", resume=True, overwrite=False)
+    with pytest.raises(Exception, match="not now"):
+        run(made)
+    again.touch()
+    caplog.clear()
+    assert run(made).resumed == 3
+    assert "at least 15 pixels in 3 windows are NaN" in caplog.text
