@@ -19,13 +19,14 @@ from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import Mode
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, parse_size
+from rio_mucho_cli.inputs.windows import PlannedWindow, parse_size
 from rio_mucho_cli.job import Bidx, Job, OnError, Windows
+from rio_mucho_cli.kinds import no_windows, path_text
 from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.telling.pace import Line
+from rio_mucho_cli.telling.pace import Line, Lines
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -124,7 +125,8 @@ def run(
         Of a Job: another name of `progress`.
     progress : callable or bool
         A callable gets a RunStarted, then a WindowDone for each window; True
-        shows a line on stderr.
+        shows a line on stderr that is drawn anew, or, where that is no
+        terminal, a line now and then.
     **given
         What else a `Job` has, by the names of its attributes. Some of it is
         easier to say here: `windows` may be a number of pixels or (width,
@@ -211,7 +213,7 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
         given.setdefault("executor", "dask")
     for name in ("like", "scheduler"):
         if given.get(name) is not None:
-            given[name] = os.fspath(given[name])
+            given[name] = path_text(given[name], name)
     if given.get("dtype") is not None:
         with suppress(TypeError):  # the Job says what is wrong with it
             given["dtype"] = np.dtype(given["dtype"]).name
@@ -248,29 +250,30 @@ def find_function(function: Function) -> UserFunction | FunctionRef:
 
 def _windows(windows: Any) -> Windows:
     match windows:
-        case bool():
-            pass
-        case int(side):
-            return parse_size(str(side)) or _no_windows(windows)
+        case int(side) if not isinstance(side, bool):
+            found = parse_size(str(side))
         case (int(width), int(height)):
-            return parse_size(f"{width}x{height}") or _no_windows(windows)
+            found = parse_size(f"{width}x{height}")
         case str(text) if text != "blocks":
-            return parse_size(text) or _no_windows(windows)
-    return cast("Windows", windows)
-
-
-def _no_windows(windows: Any) -> Size:
-    raise UsageError(
-        f"windows are {windows!r}: expected 'blocks', a number of pixels, (width, height), or "
-        "a list of (window, ij)"
-    )
+            found = parse_size(text)
+        case _:
+            return cast("Windows", windows)
+    if found is None:
+        raise no_windows(windows)
+    return found
 
 
 def listener(progress: Progress) -> Listener:
     """Return what listens to a run's events."""
     if callable(progress):
         return progress
-    return Line(_print) if progress and sys.stderr is not None else ignore
+    if not isinstance(progress, bool | None):
+        raise UsageError(f"progress is {progress!r}: expected True, or what takes events")
+    if not progress or sys.stderr is None:
+        return ignore
+    # A notebook's is no terminal, and draws a line anew all the same.
+    is_drawn = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
+    return Line(_print) if is_drawn else Lines(lambda line: _print(f"{line}\n"))
 
 
 def _print(text: str) -> None:

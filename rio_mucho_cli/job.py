@@ -16,6 +16,7 @@ from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.kinds import FLAG, TEXT, WHOLE, check_all_are, check_kinds, check_windows
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
@@ -23,6 +24,14 @@ from rio_mucho_cli.showing import Shown
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
+# Whatever else they must be.
+_KINDS = {
+    **dict.fromkeys(("jobs", "retries", "mem_limit", "part_size", "overlap"), WHOLE),
+    **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
+    **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
+    **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
+}
+
 OnError: TypeAlias = Literal["fail", "nodata"]
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
@@ -171,6 +180,10 @@ class Job(Shown):
     part_size: int | None = None
 
     def __post_init__(self) -> None:
+        check_kinds(self, _KINDS)
+        if not isinstance(self.windows, Size):
+            check_windows(self.windows)
+        check_all_are(self.also, Output, "also")
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)
         if not self.inputs and (self.profile is None or self.windows is None):
@@ -222,7 +235,7 @@ class Job(Shown):
         self._check_mosaics()
         if not self.inputs and any(output.profile is None for output in self.also):
             raise UsageError("there is no input, and an output without a profile: give it one")
-        if self.overviews:
+        if self.overviews is not None:
             check_factors(self.overviews)
         if self.overview_resampling is not None:
             check_resampling(self.overview_resampling)
@@ -264,7 +277,7 @@ class Job(Shown):
             raise UsageError(f"extent is {self.extent!r}: expected one of {', '.join(EXTENTS)}")
         if self.bounds is not None and not _are_numbers(self.bounds, 4):
             raise UsageError(f"bounds are {self.bounds!r}: expected left, bottom, right and top")
-        if not isinstance(self.overlap, int) or self.overlap < 0:
+        if self.overlap < 0:
             raise UsageError(f"overlap is {self.overlap!r}: expected 0 or more pixels")
         if self.boundary is not None:
             Boundary.parse(str(self.boundary))

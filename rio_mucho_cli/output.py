@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.kinds import NUMBER, TEXT, WHOLE, check_kinds
 from rio_mucho_cli.outputs.profile import nodata_fits
 from rio_mucho_cli.showing import Shown
 
@@ -63,6 +64,12 @@ class Output(Shown):
     def __post_init__(self) -> None:
         if isinstance(self.path, str) and self.path.startswith("file:///"):
             object.__setattr__(self, "path", self.path.removeprefix("file://"))
+        check_kinds(self, {"driver": TEXT, "count": WHOLE, "nodata": NUMBER})
+        if not isinstance(self.creation_options, Mapping):
+            raise UsageError(
+                f"creation_options are {self.creation_options!r}: expected a dict, such as "
+                '{"compress": "lzw"}'
+            )
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)
         if self.count is not None and self.count < 1:

@@ -2,6 +2,8 @@
 
 import inspect
 import multiprocessing
+import re
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +16,7 @@ from rio_mucho_cli.calling import JobOptions, make_job
 from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
+from rio_mucho_cli.telling.pace import Lines
 
 
 def double(a):
@@ -108,11 +111,56 @@ def test_progress_is_told_events(tif, out):
         assert sum(isinstance(event, WindowDone) for event in events) == events[0].windows
 
 
-def test_progress_as_a_line(tif, out, capsys):
+def test_progress_as_a_line(tif, out, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)
     assert capsys.readouterr().err.splitlines()[-1].startswith("12 of 12 windows, ")
-    run(tif, out, double, plain=True, jobs=1, windows=16, overwrite=True)
-    assert capsys.readouterr().err == ""
+
+
+def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch):
+    monkeypatch.setattr(Lines, "FIRST", 0.0)
+    run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)
+    said = capsys.readouterr().err
+    assert "\r" not in said
+    assert "of 12 windows, " in said.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("nodata", "nan", 'a number, such as float("nan")'),
+        ("nodata", True, "a number"),
+        ("jobs", "8", "a whole number"),
+        ("jobs", 1.5, "a whole number"),
+        ("retries", "2", "a whole number"),
+        ("mem_limit", 1.5, "a whole number"),
+        ("part_size", "64", "a whole number"),
+        ("overlap", 0.5, "a whole number"),
+        ("count", 1.0, "a whole number"),
+        ("driver", 5, "text"),
+        ("overview_resampling", 5, "text"),
+        ("like", 5, "a path"),
+        ("scheduler", 5, "a path"),
+        ("masked", "no", "True or False"),
+        ("overwrite", "no", "True or False"),
+        ("creation_options", "compress=lzw", "a dict"),
+        ("overviews", 5, "ascending factors"),
+        ("overviews", [1.5], "ascending factors"),
+        ("resampling", 5, "one of nearest"),
+        ("also", ["x.tif"], "a list of Outputs"),
+        ("also", 5, "a list of Outputs"),
+        ("progress", "yes", "what takes events"),
+        ("windows", 1.5, "(window, ij)"),
+        ("windows", [1, 2], "(window, ij)"),
+        ("windows", (1,), "(window, ij)"),
+        ("windows", True, "(window, ij)"),
+        ("windows", "large", "(window, ij)"),
+    ],
+)
+def test_values_of_another_kind_are_refused_in_one_line(tif, out, name, value, expected):
+    with pytest.raises(UsageError, match=rf"^{name} .*expected .*{re.escape(expected)}") as caught:
+        run(tif, out, double, **{"plain": True, "jobs": 1, name: value})
+    assert "\n" not in str(caught.value)
 
 
 def test_a_pool_that_would_fork_is_refused(tif, out):

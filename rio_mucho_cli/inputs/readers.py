@@ -233,5 +233,5 @@ def check_resampling(name: str) -> None:
     if name not in supported:
         raise UsageError(
             f"resampling is {name!r}: expected one of {', '.join(supported)}"
-            f"{nearest(name, supported)}"
+            f"{nearest(str(name), supported)}"
         )

@@ -170,9 +170,10 @@ def scaled(window: Window, factor: int, size: Size) -> Window:
 
 
 def check_factors(factors: Sequence[int]) -> None:
-    """Raise UsageError unless these can be the factors of overviews."""
-    if list(factors) != sorted(set(factors)) or min(factors) < 2:
-        text = ",".join(map(str, factors))
+    """Raise UsageError unless these can be the factors of overviews; there may be none."""
+    are_whole = isinstance(factors, Sequence) and all(isinstance(each, int) for each in factors)
+    if not are_whole or list(factors) != sorted(set(factors)) or any(each < 2 for each in factors):
+        text = ",".join(map(str, factors)) if are_whole else repr(factors)
         raise UsageError(f"overviews are {text}: expected ascending factors such as 2,4,8")
 
 

@@ -1,0 +1,74 @@
+"""Whether values given by hand are of the kind that they should be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+from rio_mucho_cli.errors import UsageError
+
+WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False"
+_KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
+
+
+def check_kinds(owner: object, names: Mapping[str, str]) -> None:
+    """Raise UsageError for the first attribute that is of another kind; None is one of any.
+
+    Parameters
+    ----------
+    owner : object
+    names : Mapping of str to str
+        The kind of each attribute: WHOLE, NUMBER, TEXT or FLAG.
+    """
+    for name, kind in names.items():
+        value = getattr(owner, name)
+        if value is None:
+            continue
+        # True is a number to Python, and to nobody else.
+        if isinstance(value, bool) != (kind == FLAG) or not isinstance(value, _KINDS[kind]):
+            hint = ', such as float("nan")' if kind == NUMBER else ""
+            raise UsageError(f"{name} is {value!r}: expected {kind}{hint}")
+
+
+def check_all_are(values: Any, kind: type, name: str) -> None:
+    """Raise UsageError if something is no sequence of instances of a class."""
+    found = list(values) if isinstance(values, Iterable) else [values]
+    wrong = [value for value in found if not isinstance(value, kind)]
+    if wrong or not isinstance(values, Sequence):
+        one = wrong[0] if wrong else values
+        raise UsageError(f"{name} has {one!r}: expected a list of {kind.__name__}s")
+
+
+def check_windows(windows: Any) -> None:
+    """Raise UsageError if something is neither None, "blocks", nor a sequence of (window, ij).
+
+    A Size is a tuple, too, and is for the caller to tell.
+    """
+    if windows is None or windows == "blocks":
+        return
+    is_sequence = isinstance(windows, Sequence) and not isinstance(windows, str)
+    if not is_sequence or not all(_is_pair(each) for each in windows):
+        raise no_windows(windows)
+
+
+def no_windows(windows: Any) -> UsageError:
+    """Say what windows can be."""
+    shown = repr(windows)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return UsageError(
+        f"windows are {shown}: expected 'blocks', a size in pixels, or a list of (window, ij)"
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+
+
+def path_text(value: Any, name: str) -> str:
+    """Return a path as text, or raise UsageError."""
+    try:
+        return str(os.fspath(value))
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}: expected a path") from None
