@@ -151,7 +151,7 @@ def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch)
         ("also", 5, "a list of Outputs"),
         ("progress", "yes", "what takes events"),
         ("windows", 1.5, "(window, ij)"),
-        ("windows", [1, 2], "(window, ij)"),
+        ("windows", [1, 2, 3], "(window, ij)"),
         ("windows", (1,), "(window, ij)"),
         ("windows", True, "(window, ij)"),
         ("windows", "large", "(window, ij)"),
