@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rio_mucho_cli.calling import run
     from rio_mucho_cli.dry_run import Preview, describe
     from rio_mucho_cli.errors import (
+        FormatError,
         FunctionNotFoundError,
         GridError,
         InputError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         MuchoError,
         NodataError,
         OutputError,
+        OutputExistsError,
         ResultError,
         UsageError,
         WindowsError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "FormatError": "errors",
     "FunctionNotFoundError": "errors",
     "GridError": "errors",
     "InputError": "errors",
@@ -45,6 +48,7 @@ _HOMES = {
     "NodataError": "errors",
     "Output": "output",
     "OutputError": "errors",
+    "OutputExistsError": "errors",
     "Preview": "dry_run",
     "Report": "report",
     "ResultError": "errors",
@@ -59,6 +63,7 @@ _HOMES = {
 _MODULES = {"single_process_pool", "testing", "utils"}
 
 __all__ = [
+    "FormatError",
     "FunctionNotFoundError",
     "GridError",
     "InputError",
@@ -69,6 +74,7 @@ __all__ = [
     "NodataError",
     "Output",
     "OutputError",
+    "OutputExistsError",
     "Preview",
     "Report",
     "ResultError",

@@ -48,8 +48,9 @@ from rio_mucho_cli.progress import (
     OverviewDone,
     ignore,
 )
+from rio_mucho_cli.quantities import format_count
 from rio_mucho_cli.report import Failure, Report
-from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done
+from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, warn_of_leftovers
 from rio_mucho_cli.stages import Spent, Stages, Stopwatch
 from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
@@ -102,10 +103,13 @@ class _Run:
 
     def run(self) -> Report:
         plan = self.plan
-        log.info("%d windows, %d jobs (%s)", len(plan.windows), plan.jobs, name_of(plan.executor))
+        windows = format_count(len(plan.windows), "window")
+        log.info("%s, %s (%s)", windows, format_count(plan.jobs, "job"), name_of(plan.executor))
         run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
-            if run is None or not is_done(self.job, run):
+            if run is not None and is_done(self.job, run):
+                self.tally.resume(len(plan.windows))
+            else:
                 self._run(plan, run)
         except interrupts.INTERRUPTS:
             if not self.committed:
@@ -154,6 +158,8 @@ class _Run:
             self.committed = True
             for delivery in deliveries:
                 delivery.warn(some=self.tally.resumed > 0)
+            if run is None:
+                warn_of_leftovers(job)
             self.tally.stages += Stages(write=stopwatch.split())
 
     def _rest(self, plan: Plan) -> Sequence[PlannedWindow]:

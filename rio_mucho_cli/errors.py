@@ -74,6 +74,14 @@ class OutputError(MuchoError, OSError):
     """The output exists, cannot be made, or cannot be written."""
 
 
+class OutputExistsError(OutputError):
+    """The output exists, and may not be replaced."""
+
+
+class FormatError(UsageError, OutputError):
+    """GDAL has no such driver, or the driver no such creation option."""
+
+
 class ResultError(MuchoError, ValueError):
     """The function returned something that does not fit its window."""
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import rasterio
 
-from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.errors import FormatError, OutputError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.job import Job
@@ -104,7 +104,7 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
 
     Raises
     ------
-    OutputError
+    FormatError
         If there is no such driver.
     UsageError
         If a creation option is none.
@@ -112,7 +112,7 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
     driver = _choose_driver(output, first)
     path = output.local_path
     if driver.upper() in _WITHOUT_PIXELS and path is not None:
-        raise OutputError(
+        raise FormatError(
             f"{path} would be a file of the driver {driver}, which holds no pixels itself: "
             "give it another driver, or another name (one that ends in .vrt is a VRT over parts)"
         )
@@ -250,7 +250,7 @@ def _check_driver(driver: str) -> None:
     with rasterio.Env() as env:
         known = env.drivers()
     if driver.upper() not in {name.upper() for name in known}:
-        raise OutputError(
+        raise FormatError(
             f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
             f"{nearest(driver, known)}"
         )

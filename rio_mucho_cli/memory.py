@@ -93,11 +93,14 @@ class Budget:
                     return jobs, in_flight
             if not self.is_strict:
                 return jobs, jobs
-        least = replace(self, jobs=1).total(pixels, 1)
+        alone = replace(self, jobs=1)
+        least, bare = alone.total(pixels, 1), alone.total(0, 1)
+        advice = "give that much"
+        if bare <= self.limit:
+            advice += ", or smaller windows"
         raise UsageError(
             f"the memory limit is {self.limit // MB} MB, and one job needs about "
-            f"{-(-least // MB)} MB with windows of {pixels} pixels: "
-            "give that much, or smaller windows"
+            f"{-(-least // MB)} MB, of which {-(-bare // MB)} MB are the program itself: {advice}"
         )
 
     @property

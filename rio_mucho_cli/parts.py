@@ -16,6 +16,7 @@ from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import TILE_UNIT
+from rio_mucho_cli.quantities import format_count
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def plan_parts(
         ]
         outputs = tuple(replace(plan, is_part=True) for plan in plans)
         parts.append(replace(part, outputs=outputs))
-    log.info("%d parts of %d x %d pixels", len(parts), *size)
+    log.info("%s of %d x %d pixels", format_count(len(parts), "part"), *size)
     return parts
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.executors import ExecutorName
+from rio_mucho_cli.executors import ExecutorName, check_installed
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
@@ -158,6 +158,7 @@ def _choose_formats(job: Job, first: Source | None, grid: Grid | None) -> list[F
 
 
 def _choose_executor(job: Job) -> ExecutorName | Executor:
+    check_installed(job.executor)
     in_memory = any(path.startswith("/vsimem/") for path in job.inputs)
     if job.executor == "dask" and in_memory:
         raise UsageError(

@@ -8,6 +8,7 @@ from typing import Any
 from rasterio.windows import Window
 
 from rio_mucho_cli.outputs.misfits import Misfits
+from rio_mucho_cli.quantities import format_count
 from rio_mucho_cli.showing import table
 from rio_mucho_cli.stages import Stages
 
@@ -110,7 +111,7 @@ class Report:
         shown = {
             "windows": str(self.windows),
             "seconds": f"{self.seconds:.2f}",
-            "executor": f"{self.executor}, {self.jobs} job{'s' if self.jobs != 1 else ''}",
+            "executor": f"{self.executor}, {format_count(self.jobs, 'job')}",
         }
         if self.pixels and self.seconds and not self.resumed:
             shown["pixels per second"] = f"{self.pixels / self.seconds:.3g}"

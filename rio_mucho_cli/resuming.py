@@ -20,7 +20,13 @@ from rio_mucho_cli.outputs.durable import open_to_read
 from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
-from rio_mucho_cli.outputs.target import is_remote, journal_of, remove_partial
+from rio_mucho_cli.outputs.target import (
+    is_in_memory,
+    is_remote,
+    journal_of,
+    partial_folder,
+    remove_partial,
+)
 from rio_mucho_cli.outputs.vrt import parts_of
 
 log = logging.getLogger(__name__)
@@ -69,8 +75,23 @@ def is_done(job: Job, run: Mapping[str, Any]) -> bool:
         remove_partial(path)
         if job.is_mosaic:
             clean(path)
-    log.warning("nothing is left to do: the output is there, and of this very run")
+    log.info("nothing is left to do: the output is there, and of this very run")
     return True
+
+
+def warn_of_leftovers(job: Job) -> None:
+    """Say where a run that was to be resumed has left what it did of outputs that now are there."""
+    for output in job.outputs:
+        path = output.local_path
+        if path is None or is_remote(path) or is_in_memory(path):
+            continue
+        folder = partial_folder(path)
+        if folder.is_dir():
+            log.warning(
+                "%s still has what an earlier run with --resume has done of %s: remove it, if "
+                "nobody is to go on with that",
+                *(folder, path),
+            )
 
 
 def _is_done(path: str, wanted: str) -> bool:

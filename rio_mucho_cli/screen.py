@@ -9,7 +9,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rio_mucho_cli.memory import MB
-from rio_mucho_cli.quantities import format_bytes
+from rio_mucho_cli.quantities import format_bytes, format_count
 
 _WIDTH = 80
 _LABEL = 11
@@ -134,14 +134,14 @@ def _about_output(preview: dict[str, Any], index: int) -> Iterator[str]:
 def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     plan, windows, earlier = preview["plan"], preview["plan"]["windows"], preview["earlier"]
     width, height = windows["size"]
-    in_parts = f" in {plan['parts']} parts" if plan["parts"] else ""
+    in_parts = f" in {format_count(plan['parts'], 'part')}" if plan["parts"] else ""
     yield "windows", f"{windows['number']} of {width} x {height}{in_parts}: {windows['why']}"
     if windows["overlap"]:
         read = (width + 2 * windows["overlap"]) * (height + 2 * windows["overlap"])
         times = read / (width * height)
         yield "", f"overlap {windows['overlap']}: each pixel is read {times:.2f} times"
     flight = plan["in_flight"]
-    tasks = f"{flight} task{'s' if flight > 1 else ''} in flight"
+    tasks = f"{format_count(flight, 'task')} in flight"
     yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks}"
     memory = plan["memory"]
     limit = f", limit {_memory(memory['limit'])}" if memory["asked_for"] else ""

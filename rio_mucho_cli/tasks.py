@@ -21,6 +21,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import MB, Budget, usable_memory
 from rio_mucho_cli.output import Output
+from rio_mucho_cli.quantities import format_count
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ def fitted(job: Job, budget: Budget, size: Size) -> tuple[int, int]:
         )
     jobs, in_flight = budget.fitted(padded)
     if jobs < job.jobs:
-        log.warning("%d jobs instead of %d, because of the memory limit", jobs, job.jobs)
+        fewer = format_count(jobs, "job")
+        log.warning("%s instead of %d, because of the memory limit", fewer, job.jobs)
     return jobs, in_flight
 
 

@@ -106,4 +106,4 @@ def test_options_of_the_group_reach_the_workers(mucho, module, tmp_path):
 def test_verbose_tells_the_plan(mucho, caplog):
     caplog.set_level("INFO", "rio_mucho_cli")
     succeeded(mucho("--func", "mod:copy", "-j", "1"))
-    assert "16 windows, 1 jobs (serial)" in caplog.text
+    assert "16 windows, 1 job (serial)" in caplog.text

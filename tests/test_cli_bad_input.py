@@ -252,26 +252,99 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    ("args", "status", "says"),
     [
-        (["-f", "NOPE"], "there is no driver 'NOPE'"),
-        (["-f", "vrt"], "the driver vrt, which holds no pixels itself"),
-        (["-f", "MEM"], "the driver MEM, which holds no pixels itself"),
-        (["--also", "x=b1.tif,driver=NOPE"], "there is no driver 'NOPE'"),
-        (["--also", "x=nowhere/b1.tif"], "the folder of nowhere/b1.tif does not exist"),
-        (["--also", "x=/vsimem/b1.tif"], "would be gone when this command ends"),
-        (["--also", "x=a.tif"], "a.tif is the input a.tif: pass --overwrite"),
-        (["--co", "compress=foo"], "'foo' is an unexpected value for COMPRESS"),
-        (["--co", "blockxsize=100", "--co", "blockysize=100"], "multiples of 16"),
-        (["--co", "colour=red"], "COLOUR"),
-        (["--co", "compres=lzw"], "did you mean 'COMPRESS'?"),
-        (["-f", "GTif"], "did you mean 'GTiff'?"),
+        (["-f", "NOPE"], 2, "there is no driver 'NOPE'"),
+        (["-f", "vrt"], 2, "the driver vrt, which holds no pixels itself"),
+        (["-f", "MEM"], 2, "the driver MEM, which holds no pixels itself"),
+        (["--also", "x=b1.tif,driver=NOPE"], 2, "there is no driver 'NOPE'"),
+        (["--also", "x=nowhere/b1.tif"], 1, "the folder of nowhere/b1.tif does not exist"),
+        (["--also", "x=/vsimem/b1.tif"], 2, "would be gone when this command ends"),
+        (["--also", "x=a.tif"], 1, "a.tif is the input a.tif: pass --overwrite"),
+        (["--co", "compress=foo"], 2, "'foo' is an unexpected value for COMPRESS"),
+        (["--co", "blockxsize=100", "--co", "blockysize=100"], 1, "multiples of 16"),
+        (["--co", "colour=red"], 2, "COLOUR"),
+        (["--co", "compres=lzw"], 2, "did you mean 'COMPRESS'?"),
+        (["-f", "COG", "--co", "compres=lzw"], 2, "did you mean 'COMPRESS'?"),
+        (["-f", "GTif"], 2, "did you mean 'GTiff'?"),
     ],
 )
-def test_drivers_and_their_options(mucho, tmp_path, args, says, leftovers):
-    one_error_line(mucho("--func", "mod:copy", *args), 1, says)
+def test_drivers_and_their_options(mucho, tmp_path, args, status, says, leftovers):
+    one_error_line(mucho("--func", "mod:copy", *args), status, says)
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("out.xyzz", "GDAL writes no rasters that end in .xyzz: name the format with -f"),
+        ("out.tif.gz", "that end in .gz"),
+        ("out.tfi", "did you mean '.tif'?"),
+    ],
+)
+def test_an_ending_that_is_no_formats(mucho, tmp_path, output, says, leftovers):
+    one_error_line(mucho("--func", "mod:copy", output=output), 2, says)
+    assert not (tmp_path / output).exists()
+    assert not leftovers()
+    assert mucho("--func", "mod:copy", "-f", "GTiff", output=output).exit_code == 0
+    with rasterio.open(tmp_path / output) as src:
+        assert src.driver == "GTiff"
+
+
+def test_an_input_in_the_place_of_the_output(mucho, tmp_path):
+    before = (tmp_path / "b.tif").read_bytes()
+    last = mucho("--func", "mod:copy", inputs=("a.tif",), output="b.tif")
+    hint = "or, if it is an input, name an output after it"
+    one_error_line(last, 1, f"the output b.tif exists: pass --overwrite to replace it, {hint}")
+    named = mucho("-o", "b.tif", "--func", "mod:copy", inputs=(), output="a.tif")
+    one_error_line(named, 1, re.compile("exists: pass --overwrite to replace it$"))
+    assert (tmp_path / "b.tif").read_bytes() == before
+
+
+def test_options_of_further_outputs_are_named(mucho, module, leftovers):
+    module("def two(data, *_):\n    return {'x': data[0], 'y': data[1]}\n", "both.py")
+    result = mucho("--func", "both:two", "--also", "x=b1.tif,dtpe=uint8")
+    one_error_line(result, 2, "did you mean 'dtype'?")
+    assert not leftovers()
+
+
+@pytest.mark.parametrize(
+    ("args", "name"), [(["-v"], "-v"), (["-vv"], "-v"), (["--verbose"], "--verbose")]
+)
+def test_options_of_rio_stand_before_the_command(rio_program, args, name):
+    result = rio_program("mucho", "a.tif", "out.tif", "--func", "mod:copy", *args)
+    assert result.returncode == 2
+    *_, line = result.stderr.splitlines()
+    assert line == (
+        f"Error: {name} is an option of rio itself, and stands before mucho: rio {name} mucho ..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "windows", "advice"),
+    [("50", None, "the program itself: give that much$"), ("205", "8192", "or smaller windows$")],
+)
+def test_a_memory_limit_says_what_helps(mucho, make_raster, limit, windows, advice):
+    make_raster("a.tif", width=8192, height=64)
+    options = ["--windows", windows] if windows else []
+    result = mucho("--func", "mod:copy", "--mem-limit", limit, *options, inputs=("a.tif",))
+    one_error_line(result, 2, re.compile(f"the memory limit is {limit} MB, and .*{advice}"))
+
+
+def test_what_an_earlier_run_was_to_go_on_with_is_named(rio_program, make_raster, tmp_path):
+    make_raster("a.tif", width=64, height=64)
+    (tmp_path / "mod.py").write_text(
+        "def copy(data, *_):\n    return data[0]\n"
+        "def bad(data, window, ij, args):\n    return data[0] if ij == (0, 0) else 1 / 0\n"
+    )
+    command = ["mucho", "a.tif", "out.tif", "--windows", "32"]
+    assert rio_program(*command, "--func", "mod:bad", "--resume").returncode == 1
+    assert (tmp_path / "out.tif.mucho-partial").is_dir()
+    done = rio_program(*command, "--func", "mod:copy")
+    assert done.returncode == 0
+    assert "out.tif.mucho-partial still has what an earlier run with --resume has" in done.stderr
+    assert "remove it" in done.stderr
 
 
 WAYS = [["-j", "1"], ["-j", "2", "--executor", "threads"], ["-j", "2"]]
@@ -391,7 +464,7 @@ def test_masks_that_no_output_can_hold(mucho, module, tmp_path, leftovers):
 
 def test_an_output_that_would_be_gone(mucho):
     result = mucho("--func", "mod:copy", output="/vsimem/out.tif")
-    one_error_line(result, 1, "would be gone when this command ends")
+    one_error_line(result, 2, "would be gone when this command ends")
 
 
 def test_an_output_in_an_archive(mucho, tmp_path):

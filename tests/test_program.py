@@ -181,7 +181,7 @@ def test_what_is_logged_stands_above_the_bar(inputs, tmp_path):
 def test_verbose_tells_of_each_window_and_nothing_of_rasterio(inputs, rio_program):
     command = ["mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16", "--overwrite"]
     decisions = rio_program("-v", *command, "-j", "1").stderr
-    assert "16 windows, 1 jobs (serial)" in decisions
+    assert "16 windows, 1 job (serial)" in decisions
     assert "window rows" not in decisions
     each = rio_program("-vv", *command, "-j", "2").stderr
     (last,) = (line for line in each.splitlines() if "(ij (3, 3))" in line)

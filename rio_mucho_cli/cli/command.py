@@ -48,6 +48,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
 
     # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    is_last = output is None
     if output is None:
         *inputs, output = files
     else:
@@ -66,7 +67,9 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         from rio_mucho_cli.cli.running import run
 
         with ctx.obj["env"]:
-            run(inputs=inputs, output=output, keep_nodata=not nodata_given, **given)
+            run(
+                inputs=inputs, output=output, is_last=is_last, keep_nodata=not nodata_given, **given
+            )
     except INTERRUPTS as exc:
         from rio_mucho_cli.cli.leaving import leave
 

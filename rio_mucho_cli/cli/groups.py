@@ -32,6 +32,20 @@ class GroupedCommand(click.Command):
         options = [option for group in groups.values() for option in group]
         super().__init__(**{**settings, "params": [*arguments, *options]})
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command line apart; an option of `rio` itself stands elsewhere in it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            name, parent = exc.option_name, ctx.parent
+            if parent is not None and any(name in each.opts for each in parent.command.params):
+                raise click.UsageError(
+                    f"{name} is an option of {parent.command_path} itself, and stands before "
+                    f"{ctx.info_name}: {parent.command_path} {name} {ctx.info_name} ...",
+                    ctx,
+                ) from None
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each group as a section of its own."""
         *_, last = self.groups

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from contextlib import suppress
 
 import click
 
 from rio_mucho_cli.dry_run import Preview
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.inputs.windows import describe
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.target import journal_of, partial_folder
@@ -31,13 +32,17 @@ class _WrongUsage(click.ClickException):
     exit_code = 2
 
 
-def failure(exc: MuchoError | OSError, output: str, resume: bool) -> click.ClickException:
+def failure(
+    exc: MuchoError | OSError, output: str, *, resume: bool, is_last: bool
+) -> click.ClickException:
     """Say an error as the command line says it."""
     if not isinstance(exc, MuchoError):
         exc = _refused(exc)
     message = str(exc.args[0])
     if exc.window is not None and "window rows" not in message:
         message = f"at {describe(exc.window)} (ij {exc.ij}): {message}"
+    if isinstance(exc, OutputExistsError) and is_last:
+        message += ", or, if it is an input, name an output after it"
     if isinstance(exc, MuchoChildError):
         click.echo(exc.formatted, err=True, nl=False)
         message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
@@ -66,11 +71,11 @@ def what_is_kept(output: str, resume: bool) -> str:
     return f" What was done is in {folder}: the same command goes on with it."
 
 
-def summarise(report: Report, output: str) -> None:
+def summarise(report: Report, outputs: Sequence[str]) -> None:
     """Say in a line what was done, if anything was."""
     if report.windows:
         with suppress(OSError):
-            click.echo(summary(report, output), err=True)
+            click.echo(summary(report, outputs), err=True)
 
 
 def show_preview(preview: Preview, report: str | None) -> bool:

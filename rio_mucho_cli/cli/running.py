@@ -14,7 +14,7 @@ from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summa
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
 from rio_mucho_cli.environment import keep_memory
-from rio_mucho_cli.errors import MuchoError, OutputError
+from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.interrupts import caught
 from rio_mucho_cli.job import Job
@@ -33,10 +33,13 @@ def run(
     no_probe: bool,
     report: str | None,
     output: str,
+    is_last: bool,
     quiet: bool,
     **given: Any,
 ) -> None:
     """Run the job that was described, or show what that would do; exit if windows were left out.
+
+    Of what is no option: `is_last` says that the output is the last of several names.
 
     Raises
     ------
@@ -60,11 +63,11 @@ def run(
             ):
                 done = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
-        raise failure(exc, output, given["resume"]) from None
+        raise failure(exc, output, resume=given["resume"], is_last=is_last) from None
     if not dry_run:
         failed = bool(done.failed)
         if not quiet:
-            summarise(done, output)
+            summarise(done, [output, *(str(each.path) for each in job.also)])
         list_failed(done)
     if failed:
         sys.exit(_LEFT_OUT)
@@ -88,7 +91,7 @@ def _job(
     """Make a Job of the values of the options; those not named here are its own."""
     for path in (output, *(each["path"] for each in also)):
         if path.startswith("/vsimem/"):
-            raise OutputError(f"{path} would be gone when this command ends: give a file")
+            raise UsageError(f"{path} would be gone when this command ends: give a file")
     function = FunctionRef(func, str(Path.cwd()))
     function.load()
     return Job(

@@ -104,13 +104,19 @@ def check_executor(chosen: ExecutorName | Executor, order: Order) -> None:
         If dask is not installed, or the function or its global args cannot be
         sent to other processes.
     """
-    if chosen == "dask":
-        _dask()
+    check_installed(chosen)
     if chosen in {"processes", "dask"}:
         order.packed()
 
 
+def check_installed(chosen: ExecutorName | Executor) -> None:
+    """Raise UsageError if an executor needs a package that is not there."""
+    if chosen == "dask":
+        _dask()
+
+
 def _dask() -> ModuleType:
+    """Import what works with dask, or say what it needs."""
     try:
         from rio_mucho_cli.executors import dask
     except ImportError as exc:

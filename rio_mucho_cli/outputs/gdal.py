@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.errors import FormatError, OutputError, one_line
 from rio_mucho_cli.heard import heard as heard
 from rio_mucho_cli.heard import messages as messages
 from rio_mucho_cli.inputs.windows import describe as describe_window
@@ -89,11 +89,24 @@ GTIFF_OPTIONS = (
 )
 
 
+# Likewise, of the driver COG.
+COG_OPTIONS = (
+    *("BLOCKSIZE", "COMPRESS", "LEVEL", "QUALITY", "PREDICTOR", "MAX_Z_ERROR", "NBITS"),
+    *("BIGTIFF", "SPARSE_OK", "INTERLEAVE", "STATISTICS", "ADD_ALPHA", "GEOTIFF_VERSION"),
+    *("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "OVERVIEW_COMPRESS"),
+    *("OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "RESAMPLING", "WARP_RESAMPLING", "NUM_THREADS"),
+    *("TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS"),
+    *("RES", "EXTENT"),
+)
+# What an output has beside them.
+NO_OPTIONS = ("dtype", "count", "nodata", "driver")
+
+
 def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
-    """Raise OutputError for what GDAL said of options that the user gave; log the rest."""
+    """Raise FormatError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
         if any(option.upper() in message.upper() for option in options):
-            raise OutputError(
+            raise FormatError(
                 f"{name} cannot be made: {message}; GDAL's page on the driver "
                 f"{driver} lists its creation options"
                 f"{_meant(message, driver, options)}"
@@ -160,8 +173,9 @@ def close(dst: Any, name: str) -> None:
 
 
 def _meant(message: str, driver: str, options: Mapping[str, str]) -> str:
-    """Say which of GeoTIFF's creation options may have been meant by one that is unknown."""
-    if driver != "GTiff" or "support creation option" not in message:
+    """Say which creation option may have been meant by one that is unknown."""
+    known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(driver.upper())
+    if known is None or "support creation option" not in message:
         return ""
     unknown = [name for name in options if name.upper() in message.upper().split()]
-    return nearest(unknown[0].upper(), GTIFF_OPTIONS) if unknown else ""
+    return nearest(unknown[0].upper(), (*known, *NO_OPTIONS)) if unknown else ""

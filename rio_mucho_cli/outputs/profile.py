@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import rasterio
-from rasterio.drivers import driver_from_extension
+from rasterio.drivers import driver_from_extension, raster_driver_extensions
 from rasterio.dtypes import check_dtype
 
-from rio_mucho_cli.errors import NodataError, OutputError, UsageError
+from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
+from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.cog_options import geotiff_options
 
 DEFAULT_BLOCK = 256
@@ -51,12 +53,27 @@ class Layout:
 
 
 def choose_driver(asked: str | None, path: str, first: Source) -> str:
-    """Return the driver that was asked for, else that of the extension."""
+    """Return the driver that was asked for, else that of the extension.
+
+    A name without extension has the first input's driver.
+
+    Raises
+    ------
+    FormatError
+        If GDAL writes nothing with such an extension.
+    """
     if asked:
         return asked
     try:
         driver: str = driver_from_extension(path)
     except ValueError:
+        extension = Path(path).suffix
+        if extension:
+            known = [f".{each}" for each in raster_driver_extensions()]
+            raise FormatError(
+                f"{path}: GDAL writes no rasters that end in {extension}: name the format with "
+                f"-f, such as -f GTiff, or give another extension{nearest(extension, known)}"
+            ) from None
         driver = str(first.profile["driver"])
         # What else can be read (VRT, for instance) cannot be written like this.
         driver = driver if driver in {"GTiff", "COG", "PNG", "JPEG", "HFA", "ENVI"} else "GTiff"

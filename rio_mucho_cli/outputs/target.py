@@ -13,7 +13,7 @@ from pathlib import Path
 
 import rasterio
 
-from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.errors import OutputError, OutputExistsError
 from rio_mucho_cli.interrupts import deferred, held
 from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.locks import lock_folder
@@ -398,7 +398,7 @@ def is_in_memory(path: str) -> bool:
 
 def exists_error(path: str) -> OutputError:
     """Say that an output exists."""
-    return OutputError(f"the output {path} exists: pass --overwrite to replace it")
+    return OutputExistsError(f"the output {path} exists: pass --overwrite to replace it")
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
-from rio_mucho_cli.quantities import format_bytes, format_rate, format_seconds
+from rio_mucho_cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from rio_mucho_cli.report import Report
 
 
@@ -142,9 +142,12 @@ class Line:
         self._width = len(text)
 
 
-def summary(report: Report, output: str) -> str:
+def summary(report: Report, outputs: Sequence[str]) -> str:
     """Say in a line what a run did."""
-    windows = f"{report.windows} window{'' if report.windows == 1 else 's'}"
+    output = ", ".join(outputs)
+    windows = format_count(report.windows, "window")
+    if report.resumed == report.windows:
+        return f"{output}: nothing is left to do, an earlier run has done all of it ({windows})"
     if report.resumed:
         windows += f" ({report.resumed} of them by an earlier run)"
     words = [f"{windows} in {format_seconds(report.seconds)}"]

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 from rio_cogeo import cog_validate
 
-from rio_mucho_cli import Job, OutputError, UsageError, run
+from rio_mucho_cli import FormatError, Job, OutputError, UsageError, run
 from rio_mucho_cli.inputs.windows import Size, cover
 
 BLOCK = 64
@@ -528,22 +528,22 @@ def test_tiling_schemes_are_gdals_affair(source, cog, caplog):
 
 
 BAD = [
-    ({"compress": "foo"}, OutputError, "COMPRESS"),
+    ({"compress": "foo"}, FormatError, "COMPRESS"),
     ({"blocksize": "100"}, UsageError, "blocksize is 100: expected a multiple of 16 pixels"),
     ({"blocksize": "abc"}, UsageError, "blocksize is 'abc': expected a whole number from 1"),
     ({"blocksize": "0"}, UsageError, "blocksize is '0': expected a whole number from 1"),
-    ({"foo": "1"}, OutputError, "FOO"),
+    ({"foo": "1"}, FormatError, "FOO"),
     ({"overview_count": "abc"}, UsageError, "overview_count is 'abc': expected a whole number"),
-    ({"overviews": "foo"}, OutputError, "OVERVIEWS"),
+    ({"overviews": "foo"}, FormatError, "OVERVIEWS"),
     ({"resampling": "best"}, UsageError, "the resampling of overviews is 'best': expected one"),
     ({"predictor": "foo"}, UsageError, "predictor is 'foo': expected one of"),
     ({"bigtiff": "foo"}, UsageError, "bigtiff is 'foo': expected one of"),
     ({"sparse_ok": "foo"}, UsageError, "sparse_ok is 'foo': expected"),
     ({"compress": "zstd", "level": "abc"}, UsageError, "level is 'abc': expected a whole number"),
-    ({"compress": "zstd", "level": "99"}, OutputError, "LEVEL"),
+    ({"compress": "zstd", "level": "99"}, FormatError, "LEVEL"),
     ({"compress": "webp", "quality": "900"}, UsageError, "quality is '900': expected 1 to 100"),
     ({"compress": "jpeg", "quality": "abc"}, UsageError, "quality is 'abc': expected"),
-    ({"compress": "lerc", "max_z_error": "x"}, OutputError, "MAX_Z_ERROR"),
+    ({"compress": "lerc", "max_z_error": "x"}, FormatError, "MAX_Z_ERROR"),
     ({"compress": "jpeg"}, OutputError, "JPEG"),  # of uint16
 ]
 

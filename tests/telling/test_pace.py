@@ -94,12 +94,16 @@ def test_a_short_run_says_no_line(clock):
             {"resumed": 60},
             "out.tif: 64 windows (60 of them by an earlier run) in 2.0 s, 32 Mpx/s, 45.2 MB",
         ),
+        (
+            {"resumed": 64},
+            "out.tif: nothing is left to do, an earlier run has done all of it (64 windows)",
+        ),
     ],
 )
 def test_a_run_in_a_line(more, expected):
     values = {"windows": 64, "executor": "serial", "jobs": 1, "seconds": 2.0}
     values |= {"pixels": 64_000_000, "nbytes": 45_200_000} | more
-    assert summary(Report(**values), "out.tif") == expected
+    assert summary(Report(**values), ["out.tif"]) == expected
 
 
 def test_a_line_is_drawn_anew_now_and_then(clock):
