@@ -78,7 +78,7 @@ class OutputExistsError(OutputError):
     """The output exists, and may not be replaced."""
 
 
-class FormatError(UsageError, OutputError):
+class FormatError(OutputError, UsageError):
     """GDAL has no such driver, or the driver no such creation option."""
 
 

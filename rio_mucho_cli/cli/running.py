@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.cli import texts
@@ -51,6 +54,8 @@ def run(
         with without_bytecode() if dry_run else nullcontext():
             job = _job(output=output, **given)
         keep_memory()
+        # For good: threads may still open something after Ctrl-C has ended the run.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if dry_run:
             with caught(for_good=True):
                 check_report(report, job, is_page_possible=False)
