@@ -1,6 +1,6 @@
 """The options of `rio mucho`, in the groups in which its help shows them.
 
-Help has a short line for each; README and docs have the whole story.
+Help has a short line for each; docs/command.md has the whole story.
 """
 
 from __future__ import annotations
