@@ -35,8 +35,8 @@ Function: TypeAlias = UserFunction | FunctionRef | str
 Progress: TypeAlias = Listener | Callable[[Event], Any] | bool | None
 
 
-class JobOptions(TypedDict, total=False):
-    """What may be said of a job besides its inputs, its output and its function."""
+class FunctionOptions(TypedDict, total=False):
+    """What may be said of a function, and of what it reads and returns."""
 
     mode: Mode
     like: AnyPath | None
@@ -48,12 +48,18 @@ class JobOptions(TypedDict, total=False):
     boundary: str | None
     masked: bool
     skip_masked: bool
-    windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
     global_args: Any
-    driver: str | None
     dtype: Any
     count: int | None
     nodata: float | None
+    plain: bool
+
+
+class JobOptions(FunctionOptions, total=False):
+    """What may be said of a job besides its inputs, its output and its function."""
+
+    windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
+    driver: str | None
     keep_nodata: bool
     creation_options: Mapping[str, str]
     profile: Mapping[str, Any] | None
@@ -65,7 +71,6 @@ class JobOptions(TypedDict, total=False):
     jobs: int | None
     mem_limit: int | None
     also: Sequence[Output]
-    plain: bool
     overviews: Sequence[int] | None
     overview_resampling: str | None
     stats: bool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 
-from rio_mucho_cli.calling import AnyPath, Function
+from rio_mucho_cli.calling import Function, FunctionOptions
 from rio_mucho_cli.checks.comparing import (
     Tolerance,
     describe_difference,
@@ -20,10 +20,7 @@ from rio_mucho_cli.checks.rasters import made_rasters
 from rio_mucho_cli.checks.sizes import choose_windows
 from rio_mucho_cli.checks.trials import WHOLE, Trial
 from rio_mucho_cli.errors import MuchoError, UsageError
-from rio_mucho_cli.inputs.grid import Bounds, Extent
-from rio_mucho_cli.inputs.sources import Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
-from rio_mucho_cli.job import Bidx
 from rio_mucho_cli.nearest import nearest
 
 __all__ = ["check"]
@@ -32,33 +29,13 @@ Array: TypeAlias = np.ndarray[Any, Any]
 Given: TypeAlias = Array | str | os.PathLike[str]
 
 
-class CheckOptions(TypedDict, total=False):
-    """What may be said of a job whose function is checked."""
-
-    mode: Mode
-    like: AnyPath | None
-    extent: Extent | None
-    bounds: Bounds | None
-    resampling: str | Mapping[int, str]
-    bidx: Bidx | Mapping[int, Bidx] | None
-    overlap: int
-    boundary: str | None
-    masked: bool
-    skip_masked: bool
-    global_args: Any
-    dtype: Any
-    count: int | None
-    nodata: float | None
-    plain: bool
-
-
 def check(
     function: Function,
     arrays: Given | Sequence[Given],
     *,
     rtol: float = 0,
     atol: float = 0,
-    **given: Unpack[CheckOptions],
+    **given: Unpack[FunctionOptions],
 ) -> Array:
     """Apply a function to a raster in several ways, and compare results.
 
@@ -136,7 +113,7 @@ def check(
 
 
 def _check_names(given: Mapping[str, Any]) -> None:
-    names = CheckOptions.__annotations__
+    names = FunctionOptions.__annotations__
     unknown = sorted(set(given) - set(names))
     if unknown:
         hint = nearest(unknown[0], names) or f": expected one of {', '.join(names)}"
