@@ -12,12 +12,9 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
 from rasterio.windows import Window
 
 from rio_mucho_cli.canonical import canonical, digest, name_of
@@ -26,6 +23,7 @@ from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.versions import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.source import digest_of
 
@@ -68,7 +66,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     is_list = not (job.windows is None or isinstance(job.windows, str | Size))
     options["windows"] = "a list" if is_list else canonical(job.windows)
     return {
-        "versions": _versions(),
+        "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
         "inputs": [_dataset(path) for path in job.inputs],
         "like": [] if job.like is None else [_dataset(job.like)],
         "function": _function(job.function),
@@ -87,19 +85,6 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
                     f"{path} has changed while it was read: the run cannot be gone on with, "
                     "pass --overwrite to begin anew"
                 )
-
-
-def _versions() -> dict[str, str]:
-    try:
-        ours = version("rio-mucho-cli")
-    except PackageNotFoundError:
-        ours = "unknown"
-    return {
-        "rio-mucho-cli": ours,
-        "GDAL": rasterio.__gdal_version__,
-        "rasterio": rasterio.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def _dataset(path: str) -> dict[str, Any]:

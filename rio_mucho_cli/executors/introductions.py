@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoError, one_line
+from rio_mucho_cli.versions import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
 
 log = logging.getLogger(__name__)
@@ -17,10 +16,7 @@ _PACKAGES = ("rio-mucho-cli", "rasterio", "numpy", "cloudpickle", "distributed")
 
 def introduce(function: FunctionRef | None) -> tuple[dict[str, str], str | None]:
     """Return the versions that this process has, and why it does not have a function."""
-    import rasterio
-
-    versions = {name: _version(name) for name in _PACKAGES}
-    versions |= {"Python": platform.python_version(), "GDAL": rasterio.__gdal_version__}
+    versions = versions_of(*_PACKAGES, "Python", "GDAL")
     if function is not None:
         try:
             function.load()
@@ -69,10 +65,3 @@ def check_workers(client: Any, function: Any) -> None:
     for what, addresses in others.items():
         more = f" and {len(addresses) - 1} more workers" if len(addresses) > 1 else ""
         log.warning("%s%s: %s: results may differ", addresses[0], more, what)
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"

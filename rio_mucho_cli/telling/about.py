@@ -7,10 +7,8 @@ import platform
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib import metadata
 from typing import Any
 
-import numpy as np
 import rasterio
 
 from rio_mucho_cli.credentials import secrets_among, without_secrets
@@ -23,21 +21,15 @@ from rio_mucho_cli.memory import usable_memory
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.versions import versions_of
 
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that pixels and speed depend on."""
-    found = {
-        "python": platform.python_version(),
-        "gdal": rasterio.__gdal_version__,
-        "rasterio": rasterio.__version__,
-        "numpy": np.__version__,
-    }
-    with suppress(metadata.PackageNotFoundError):
-        found["rio-mucho-cli"] = metadata.version("rio-mucho-cli")
+    names = ["Python", "GDAL", "rasterio", "numpy", "rio-mucho-cli"]
     if "distributed" in sys.modules:
-        found["distributed"] = metadata.version("distributed")
-    return found
+        names.append("distributed")
+    return {name.lower(): number for name, number in versions_of(*names).items()}
 
 
 def machine() -> dict[str, Any]:
