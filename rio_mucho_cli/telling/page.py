@@ -98,6 +98,13 @@ def _figures(said: Said) -> str:
         figures.append((number(result["windows_failed"]), "windows failed"))
     if result["windows_retried"]:
         figures.append((number(result["windows_retried"]), "times tried again"))
+    for name, what in (
+        ("outside_pixels", "pixels that did not fit in the dtype"),
+        ("nan_pixels", "pixels that are NaN and count as valid"),
+    ):
+        found = sum(each[name] for each in result["misfits"])
+        if found:
+            figures.append((number(found), what))
     boxes = "".join(
         f'<div class="figure"><b>{text(value)}</b><span>{text(what)}</span></div>'
         for value, what in figures

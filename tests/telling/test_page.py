@@ -48,6 +48,17 @@ def test_a_page_needs_nothing_beside_itself(said):
     assert "default-src 'none'" in text
 
 
+def test_values_that_did_not_fit_are_among_the_figures(said):
+    said["result"]["misfits"] = [
+        {"outside_pixels": 1200, "nan_pixels": 0}, {"outside_pixels": 34, "nan_pixels": 5},
+    ]  # fmt: skip
+    text = parsed(page(said)).text
+    assert f"{number(1234)}pixels that did not fit in the dtype" in text
+    assert "5pixels that are NaN and count as valid" in text
+    said["result"]["misfits"] = []
+    assert "did not fit" not in page(said)
+
+
 def test_everything_that_others_have_named_is_escaped(make_raster, job_on, tmp_path):
     def fail(data, window, ij, global_args):
         if ij == (0, 1):
