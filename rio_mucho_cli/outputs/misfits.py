@@ -15,7 +15,7 @@ import numpy as np
 
 from rio_mucho_cli.quantities import format_count
 
-_INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32")
+_INTEGERS = ("uint16", "int16", "uint32", "int32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,15 @@ class Misfits:
 
     def _wide_enough(self, dtype: str) -> str:
         """Return the narrowest dtype that holds all of them and what the output's holds."""
-        if self.lowest is not None and np.dtype(dtype).kind in "iu":
-            for name in _INTEGERS:
-                info = np.iinfo(name)
-                if info.min <= self.lowest and float(self.highest or 0) <= info.max:
-                    return name
-        return "float64" if np.dtype(dtype).kind == "f" else "float32"
+        target = np.dtype(dtype)
+        if target.kind == "f":
+            return "float64"
+        if self.lowest is not None and self.highest is not None:
+            own = np.iinfo(target)
+            for info in map(np.iinfo, _INTEGERS):
+                if info.min <= min(own.min, self.lowest) and max(own.max, self.highest) <= info.max:
+                    return str(info.dtype)
+        return "float32"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as what JSON can say."""

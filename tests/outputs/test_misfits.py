@@ -72,6 +72,8 @@ def test_masked_nan_are_not_counted():
     [
         (Misfits(3, 2, -1.0, 300.0), "uint8", "int16"),
         (Misfits(1, 1, 256.0, 256.0), "uint8", "uint16"),
+        (Misfits(1, 1, -100.0, -1.0), "uint8", "int16"),
+        (Misfits(1, 1, -1.0, 2.0), "uint16", "int32"),
         (Misfits(1, 1, -1.0, 2.0**40), "int16", "float32"),
         (Misfits(1, 1), "uint8", "float32"),
         (Misfits(1, 1, 1e300, 1e300), "float32", "float64"),
