@@ -97,9 +97,11 @@ class Misfits:
             return "float64"
         if self.lowest is not None and self.highest is not None:
             own = np.iinfo(target)
-            for info in map(np.iinfo, _INTEGERS):
-                if info.min <= min(own.min, self.lowest) and max(own.max, self.highest) <= info.max:
-                    return str(info.dtype)
+            low, high = min(own.min, self.lowest), max(own.max, self.highest)
+            for name in _INTEGERS:
+                info = np.iinfo(name)
+                if info.min <= low and high <= info.max:
+                    return name
         return "float32"
 
     def as_json(self) -> dict[str, Any]:
