@@ -159,8 +159,8 @@ def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[
         if values.dtype.itemsize < 4:
             values = values.astype("float32")
         # Fractions are cut off, as far as numbers of this size have any; NaN is in no range.
-        low = values.dtype.type(info.min)
-        fits = values >= low if low - 1 == low else values > low - 1
+        low, one = values.dtype.type(info.min), values.dtype.type(1)
+        fits = values >= low if low - one == low else values > low - one
         fits &= values < values.dtype.type(info.max + 1)
         return fits
     own = np.iinfo(values.dtype)
