@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from rasterio.errors import EnvError
 
 from rio_mucho_cli.cli.groups import GroupedCommand
 from rio_mucho_cli.cli.options import FILES, GROUPS
@@ -70,7 +71,11 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             run(
                 inputs=inputs, output=output, is_last=is_last, keep_nodata=not nodata_given, **given
             )
-    except INTERRUPTS as exc:
+    except (*INTERRUPTS, EnvError) as exc:
         from rio_mucho_cli.cli.leaving import leave
 
-        leave(exc, output, given["resume"])
+        # Ctrl-C may come while rasterio leaves an environment, which it then does not find.
+        cause = exc.__context__ if isinstance(exc, EnvError) else exc
+        if not isinstance(cause, INTERRUPTS):
+            raise
+        leave(cause, output, given["resume"])
