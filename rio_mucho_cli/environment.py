@@ -7,7 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import rasterio
@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
+from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.memory import CACHE, MB
 
 THREAD_VARIABLES = (
@@ -61,10 +62,21 @@ def entered(options: Mapping[str, Any]) -> Iterator[None]:
     """Set GDAL options, captured elsewhere, for this thread.
 
     They are set within the Env and not given to it, because rasterio.Env
-    refuses the credentials that it made from a session itself.
+    refuses the credentials that it made from a session itself. A signal waits
+    until it is entered or left: in between there is none, and whatever is around
+    it could not be left.
     """
-    with rasterio.Env(session=DummySession()):
-        rasterio.env.setenv(**options)
+    env = rasterio.Env(session=DummySession())
+
+    def leave() -> None:
+        with deferred():
+            env.__exit__()
+
+    with ExitStack() as stack:
+        with deferred():
+            env.__enter__()
+            stack.callback(leave)
+            rasterio.env.setenv(**options)
         yield
 
 
