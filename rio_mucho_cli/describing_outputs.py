@@ -106,7 +106,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
 def grid_of(grid: Grid) -> dict[str, Any]:
     """Describe a grid."""
     return {
-        "crs": None if grid.crs is None else grid.crs.to_string(),
+        "crs": None if grid.crs is None else without_secrets(grid.crs.to_string()),
         "transform": [float(value) for value in tuple(grid.transform)[:6]],
         "width": grid.width,
         "height": grid.height,
@@ -139,7 +139,8 @@ def _known(plan: OutputPlan) -> Form | None:
 
 def _profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
     if plan.output.local_path is None:
-        return dict(plan.output.path.profile)
+        # A run closes it at its end, and of a closed one rasterio knows no more.
+        return dict(plan.output.path.meta)
     try:
         return plan.recipe.profile(count, dtype)
     except MuchoError:

@@ -139,6 +139,17 @@ def test_all_outputs_are_told_of(tif, job_on, tmp_path):
     assert [each["file"]["driver"] for each in said["plan"]["outputs"]] == ["GTiff", "PNG"]
 
 
+def test_an_open_dataset_is_told_of_after_its_end(tif, tmp_path):
+    with rasterio.open(tif) as src:
+        dataset = rasterio.open(tmp_path / "own.tif", "w", **src.profile)
+    job = Job(inputs=[tif], output=dataset, function=lambda data, *_: data[0])
+    output = recorded(job)["plan"]["outputs"][0]
+    assert dataset.closed
+    assert (output["path"], output["dtype"]) == (str(tmp_path / "own.tif"), "uint16")
+    assert output["nodata"] == 3
+    assert output["file"] is None
+
+
 TOUCHED = sum(a * b for a in (2, 3, 3, 2) for b in (2, 3, 3, 2)) / 16
 
 
