@@ -5,8 +5,9 @@ import sys
 import threading
 
 import pytest
+from rasterio.errors import EnvError
 
-from rio_mucho_cli import interrupts
+from rio_mucho_cli import engine, interrupts
 
 
 def test_the_first_ctrl_c_interrupts_and_the_next_is_ignored():
@@ -81,3 +82,20 @@ def test_what_is_deferred_is_acted_on_afterwards():
         done.append(True)
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_ctrl_c_while_rasterio_leaves_an_environment_is_ctrl_c(mucho, monkeypatch, interrupted):
+    def run(*_):
+        try:
+            raise KeyboardInterrupt if interrupted else ValueError
+        finally:
+            raise EnvError("No GDAL environment exists")
+
+    monkeypatch.setattr(engine, "run", run)
+    result = mucho("--func", "mod:copy")
+    if interrupted:
+        assert result.exit_code == 130
+        assert result.stderr == "Interrupted: out.tif was not written.\n"
+    else:
+        assert isinstance(result.exception, EnvError)

@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import rasterio
 from rasterio._path import _parse_path, _vsi_path
 
-from rio_mucho_cli.environment import not_set
+from rio_mucho_cli.environment import entered, not_set
 
 # GDAL's page on its virtual file systems lists them. With ?, & and _streaming, too.
 _SYSTEMS = tuple(
@@ -48,5 +47,5 @@ def opening(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iter
     if not is_on_network(path) or looks_beside:
         yield
         return
-    with rasterio.Env(**not_set(OPENING)):
+    with entered(not_set(OPENING)):
         yield
