@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.canonical import digest
-from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.errors import OutputError, ResultError, UsageError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
@@ -254,9 +253,8 @@ def warn_of_misfits(
     plan: OutputPlan, profile: Mapping[str, Any], misfits: Misfits, *, some: bool = False
 ) -> None:
     """Say what an output cannot hold as what it is; see `Misfits.messages`."""
-    path = without_secrets(str(plan.output.local_path or plan.output.path.name))
     for message in misfits.messages(str(profile["dtype"]), profile.get("nodata"), some=some):
-        log.warning("%s: %s", path, message)
+        log.warning("%s: %s", plan.output.shown_path, message)
 
 
 def settled_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
     parts = plan.parts[0].window if plan.parts else None
     driver = conversion.driver if conversion is not None else one.format.driver
     return {
-        "path": without_secrets(whole.output.local_path or str(whole.output.path.name)),
+        "path": whole.output.shown_path,
         "name": whole.output.name,
         "driver": "COG" if one.format.cog else driver,
         "cog": one.format.cog or driver.upper() == "COG",

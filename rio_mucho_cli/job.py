@@ -181,8 +181,7 @@ class Job(Shown):
 
     def __post_init__(self) -> None:
         check_kinds(self, _KINDS)
-        if not isinstance(self.windows, Size):
-            check_windows(self.windows)
+        check_windows(self.windows)
         check_all_are(self.also, Output, "also")
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)

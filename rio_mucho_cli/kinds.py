@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.inputs.windows import Size
 
 WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False"
 _KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
@@ -34,22 +35,18 @@ def check_kinds(owner: object, names: Mapping[str, str]) -> None:
 
 def check_all_are(values: Any, kind: type, name: str) -> None:
     """Raise UsageError if something is no sequence of instances of a class."""
-    found = list(values) if isinstance(values, Iterable) else [values]
-    wrong = [value for value in found if not isinstance(value, kind)]
-    if wrong or not isinstance(values, Sequence):
-        one = wrong[0] if wrong else values
-        raise UsageError(f"{name} has {one!r}: expected a list of {kind.__name__}s")
+    wrong: Sequence[Any] = [values]
+    if isinstance(values, Sequence):
+        wrong = [value for value in values if not isinstance(value, kind)]
+    if wrong:
+        raise UsageError(f"{name} has {wrong[0]!r}: expected a list of {kind.__name__}s")
 
 
 def check_windows(windows: Any) -> None:
-    """Raise UsageError if something is neither None, "blocks", nor a sequence of (window, ij).
-
-    A Size is a tuple, too, and is for the caller to tell.
-    """
-    if windows is None or windows == "blocks":
+    """Raise UsageError if something is neither None, "blocks", a Size, nor pairs (window, ij)."""
+    if windows is None or isinstance(windows, Size) or windows == "blocks":
         return
-    is_sequence = isinstance(windows, Sequence) and not isinstance(windows, str)
-    if not is_sequence or not all(_is_pair(each) for each in windows):
+    if not _is_sequence(windows) or not all(_is_sequence(each, 2) for each in windows):
         raise no_windows(windows)
 
 
@@ -62,8 +59,9 @@ def no_windows(windows: Any) -> UsageError:
     )
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+def _is_sequence(value: Any, length: int | None = None) -> bool:
+    is_one = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_one and length in {None, len(value)}
 
 
 def path_text(value: Any, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rasterio.dtypes import check_dtype
 
+from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.kinds import NUMBER, TEXT, WHOLE, check_kinds
 from rio_mucho_cli.outputs.profile import nodata_fits
@@ -88,6 +89,11 @@ class Output(Shown):
     def local_path(self) -> str | None:
         """The path as text, or None for an open dataset."""
         return str(self.path) if isinstance(self.path, str | Path) else None
+
+    @property
+    def shown_path(self) -> str:
+        """What others may read that it is called: its path, or the dataset's, without secrets."""
+        return without_secrets(self.local_path or str(getattr(self.path, "name", self.path)))
 
     @property
     def is_mosaic(self) -> bool:

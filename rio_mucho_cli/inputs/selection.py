@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.quantities import format_count
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def parse_bidx(value: str | int | Sequence[int], source: Source) -> tuple[int, .
         raise UsageError(f"bidx is {value!r}: expected bands such as 1, 3,1 or 1..3") from None
     for index in indexes:
         if not 1 <= index <= count:
-            bands = "1 band" if count == 1 else f"{count} bands"
+            bands = format_count(count, "band")
             raise InputError(f"{source.path} has {bands}: there is no band {index}")
     if not indexes:
         raise UsageError(f"bidx {value!r} selects no band: expected bands such as 1, 3,1 or 1..3")

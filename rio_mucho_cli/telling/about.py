@@ -50,7 +50,7 @@ def about_job(job: Job) -> dict[str, Any]:
         "function": function_name(job),
         "mode": job.mode,
         "inputs": [without_secrets(path) for path in job.inputs],
-        "outputs": [without_secrets(_path_of(output.path)) for output in job.outputs],
+        "outputs": [output.shown_path for output in job.outputs],
         "global_args": sorted(map(str, args)) if isinstance(args, Mapping) else [],
         "jobs": job.jobs,
         "masked": job.masked,
@@ -93,7 +93,3 @@ def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
             "bytes": None if plan.parts else os.path.getsize(path),  # noqa: PTH202
         }
     return None
-
-
-def _path_of(path: Any) -> str:
-    return str(path) if isinstance(path, str | os.PathLike) else str(getattr(path, "name", path))
