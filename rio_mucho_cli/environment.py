@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
-from rio_mucho_cli.interrupts import deferred
+from rio_mucho_cli.interrupts import held
 from rio_mucho_cli.memory import CACHE, MB
 
 THREAD_VARIABLES = (
@@ -62,22 +62,20 @@ def entered(options: Mapping[str, Any]) -> Iterator[None]:
     """Set GDAL options, captured elsewhere, for this thread.
 
     They are set within the Env and not given to it, because rasterio.Env
-    refuses the credentials that it made from a session itself. A signal waits
-    until it is entered or left: in between there is none, and whatever is around
-    it could not be left.
+    refuses the credentials that it made from a session itself.
+
+    Notes
+    -----
+    rasterio.Env is left in two steps, between which there is none. Ctrl-C may
+    come there, in any function of rasterio's; nothing around could be left then.
     """
-    env = rasterio.Env(session=DummySession())
-
-    def leave() -> None:
-        with deferred():
-            env.__exit__()
-
-    with ExitStack() as stack:
-        with deferred():
-            env.__enter__()
-            stack.callback(leave)
-            rasterio.env.setenv(**options)
-        yield
+    with rasterio.Env(session=DummySession()):
+        rasterio.env.setenv(**options)
+        try:
+            yield
+        finally:
+            if not rasterio.env.hasenv():
+                rasterio.env.defenv()
 
 
 @contextmanager
@@ -91,7 +89,15 @@ def patient_with_servers() -> Iterator[None]:
     GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, which is 0
     without this, is about HTTP 429, 500, 502, 503, 504 and lost connections.
     """
-    with entered(not_set(_PATIENCE)):
+    patient = entered(not_set(_PATIENCE))
+
+    def leave(*raised: Any) -> bool | None:
+        with held():  # the run is over, in one way or the other
+            return patient.__exit__(*raised)
+
+    with ExitStack() as stack:
+        patient.__enter__()
+        stack.push(leave)
         yield
 
 

@@ -1,6 +1,4 @@
 import ctypes
-import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -118,21 +116,3 @@ def test_kept_memory_is_not_taken_page_by_page_again():
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     assert page_faults("keep") < page_faults("give back") / 10
-
-
-def test_a_signal_waits_until_an_environment_is_left(monkeypatch):
-    """Between the halves of leaving one there is none, and the outer one could not be left."""
-    leave = rasterio.env.delenv
-
-    def struck():
-        monkeypatch.undo()
-        leave()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with (
-        pytest.raises(KeyboardInterrupt),
-        rasterio.Env(GDAL_MAX_DATASET_POOL_SIZE=101),
-        e.entered({"GDAL_MAX_DATASET_POOL_SIZE": 102}),
-    ):
-        monkeypatch.setattr(rasterio.env, "delenv", struck)
-    assert not rasterio.env.hasenv()

@@ -5,9 +5,9 @@ import sys
 import threading
 
 import pytest
-from rasterio.errors import EnvError
+import rasterio
 
-from rio_mucho_cli import engine, interrupts
+from rio_mucho_cli import interrupts
 
 
 def test_the_first_ctrl_c_interrupts_and_the_next_is_ignored():
@@ -84,18 +84,54 @@ def test_what_is_deferred_is_acted_on_afterwards():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("interrupted", [True, False])
-def test_ctrl_c_while_rasterio_leaves_an_environment_is_ctrl_c(mucho, monkeypatch, interrupted):
-    def run(*_):
-        try:
-            raise KeyboardInterrupt if interrupted else ValueError
-        finally:
-            raise EnvError("No GDAL environment exists")
+@pytest.fixture
+def struck(monkeypatch):
+    """Return a function that has Ctrl-C come in the Nth time that rasterio leaves an Env.
 
-    monkeypatch.setattr(engine, "run", run)
-    result = mucho("--func", "mod:copy")
-    if interrupted:
-        assert result.exit_code == 130
-        assert result.stderr == "Interrupted: out.tif was not written.\n"
-    else:
-        assert isinstance(result.exception, EnvError)
+    In between there is none. The function that is returned says how often one was left.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    delenv = rasterio.env.delenv
+
+    def strike(place):
+        left = 0
+
+        def leave():
+            nonlocal left
+            left += 1
+            delenv()
+            if left == place:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(rasterio.env, "delenv", leave)
+        return lambda: left
+
+    yield strike
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--masked", "--nodata", "none"], ["-f", "COG"], ["--overviews", "2"]], ids=str
+)
+def test_ctrl_c_while_rasterio_leaves_an_environment(mucho, struck, tmp_path, more):
+    """Wherever that is, the run says that it was interrupted, or it was over."""
+    command = ["--func", "mod:copy", "-j", "1", "-q", "--overwrite", *more]
+    often = struck(0)
+    assert mucho(*command).exit_code == 0
+    ends = set()
+    for place in range(1, often() + 1):
+        (tmp_path / "out.tif").unlink()
+        struck(place)
+        result = mucho(*command)
+        ends.add((result.exit_code, result.stderr, (tmp_path / "out.tif").exists()))
+        assert not rasterio.env.hasenv()
+        (tmp_path / "out.tif").touch()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert (130, "Interrupted: out.tif was not written.\n", False) in ends
+    assert ends <= {
+        (130, "Interrupted: out.tif was not written.\n", False),
+        (0, "", True),
+    }

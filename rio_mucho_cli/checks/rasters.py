@@ -15,6 +15,7 @@ from rasterio.io import MemoryFile
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.outputs.gdal import internal_masks
 from rio_mucho_cli.outputs.profile import nodata_fits
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -113,7 +114,7 @@ def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, An
             "marks them, or mask the same in all bands"
         )
     with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        internal_masks(True),
         rasterio.open(
             path, "w", driver="GTiff", count=count, height=height, width=width, dtype=dtype,
             nodata=nodata if fits else None, **place,

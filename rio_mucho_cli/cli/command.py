@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from rasterio.errors import EnvError
 
 from rio_mucho_cli.cli.groups import GroupedCommand
 from rio_mucho_cli.cli.options import FILES, GROUPS
@@ -64,18 +63,16 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         logging.getLogger("rasterio").setLevel(logging.INFO)
     given["quiet"] = given["quiet"] or verbosity < 0
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
+    given |= {"is_last": is_last, "keep_nodata": not nodata_given}
+    is_done = False
     try:
         from rio_mucho_cli.cli.running import run
 
         with ctx.obj["env"]:
-            run(
-                inputs=inputs, output=output, is_last=is_last, keep_nodata=not nodata_given, **given
-            )
-    except (*INTERRUPTS, EnvError) as exc:
+            run(inputs=inputs, output=output, **given)
+            is_done = True
+    except INTERRUPTS as exc:
         from rio_mucho_cli.cli.leaving import leave
 
-        # Ctrl-C may come while rasterio leaves an environment, which it then does not find.
-        cause = exc.__context__ if isinstance(exc, EnvError) else exc
-        if not isinstance(cause, INTERRUPTS):
-            raise
-        leave(cause, output, given["resume"])
+        if not is_done:  # else it came too late
+            leave(exc, output, given["resume"])

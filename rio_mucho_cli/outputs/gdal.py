@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from rio_mucho_cli.environment import entered
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
 from rio_mucho_cli.heard import heard as heard
 from rio_mucho_cli.heard import messages as messages
@@ -157,7 +158,7 @@ def make_mask(dst: Any) -> None:
 @contextmanager
 def internal_masks(wanted: bool) -> Iterator[None]:
     """Have GDAL put masks into the file, and not beside it."""
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True) if wanted else nullcontext():
+    with entered({"GDAL_TIFF_INTERNAL_MASK": True}) if wanted else nullcontext():
         yield
 
 

@@ -16,6 +16,7 @@ from rasterio.enums import OverviewResampling
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli import environment
+from rio_mucho_cli.environment import entered
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_array
@@ -99,7 +100,7 @@ def build(
         options.update(TIFF_USE_OVR=True, COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="PIXEL")
     try:
         with (
-            rasterio.Env(**options),
+            entered(options),
             internal_masks(True),
             heard(logging.ERROR) as errors,
             rasterio.open(path, "r+") as dst,
