@@ -14,6 +14,8 @@ def test_shared_memory_is_forgotten_when_nobody_has_it_open(forgotten_memory, tm
     path.write_bytes(b"left")
     try:
         assert forgotten_memory() - before == {path.name}
+        with path.open("rb"):
+            assert forgotten_memory() <= before
     finally:
         path.unlink()
     assert forgotten_memory() <= before
