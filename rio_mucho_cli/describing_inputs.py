@@ -43,6 +43,7 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
             Those that are read, where it is not all of them.
         dtypes : list
         nodata : float, str or None
+            Of the first band that is read.
         block : list
             Width and height.
         striped : bool
@@ -70,7 +71,7 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
         "count": int(source.profile["count"]),
         "bands": list(each.indexes) or None,
         "dtypes": list(dict.fromkeys(source.dtypes)),
-        "nodata": number(source.profile["nodata"]),
+        "nodata": number(source.of_bands(each.indexes).profile["nodata"]),
         "block": size_of(source.block),
         "striped": source.is_striped,
         "compress": source.profile.get("compress"),

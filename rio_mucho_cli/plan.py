@@ -95,8 +95,9 @@ def make_plan(job: Job) -> Plan:
     sources = [Source.of(path) for path in job.inputs]
     first = sources[0] if sources else None
     reading = make_reading(job, sources)
-    if first is not None and reading.grid is not None:
-        first = replace(first, grid=reading.grid)
+    if first is not None:
+        first = first.of_bands(reading.inputs[0].indexes)
+        first = first if reading.grid is None else replace(first, grid=reading.grid)
     formats = _choose_formats(job, first, reading.grid)
     executor = _choose_executor(job)
     budget = make_budget(job, reading, sources, executor)

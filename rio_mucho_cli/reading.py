@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from rio_mucho_cli.errors import GridError, NodataError, UsageError
+from rio_mucho_cli.inputs.bands import numpy_dtype
 from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import check_resampling, numpy_dtype
+from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
 from rio_mucho_cli.inputs.sources import Input, Reading, Source
 from rio_mucho_cli.job import Job
@@ -85,12 +86,15 @@ def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | No
     if job.boundary is None:
         return None
     boundary = Boundary.parse(job.boundary)
-    if boundary.kind == "nodata" and source.profile["nodata"] is None:
+    read = source.of_bands(indexes)
+    if boundary.kind == "nodata" and None in read.nodatavals:
+        without = (indexes or range(1, len(read.dtypes) + 1))[read.nodatavals.index(None)]
+        of_band = "" if set(read.nodatavals) == {None} else f" for band {without}"
         raise UsageError(
-            f"boundary is nodata, and {source.path} has none: take edge, reflect, or constant=VALUE"
+            f"boundary is nodata, and {source.path} has none{of_band}: take edge, reflect, or "
+            "constant=VALUE"
         )
-    dtypes = source.dtypes if not indexes else [source.dtypes[index - 1] for index in indexes]
-    for dtype in dtypes:
+    for dtype in read.dtypes:
         if boundary.kind == "constant" and not nodata_fits(boundary.value, numpy_dtype(dtype)):
             raise NodataError(
                 f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold"

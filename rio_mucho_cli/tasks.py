@@ -32,14 +32,14 @@ def make_budget(
     job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName | Executor
 ) -> Budget:
     """Estimate what a pixel takes, and say what there is room for."""
-    profiles_ = [source.profile for source in sources]
-    read = sum(
-        (len(each.indexes) or int(p["count"])) * _itemsize(p["dtype"])
-        for each, p in zip(reading.inputs, profiles_, strict=True)
-    )
+    profiles_ = [
+        source.of_bands(each.indexes).profile
+        for each, source in zip(reading.inputs, sources, strict=True)
+    ]
+    read = sum(p["count"] * _itemsize(p["dtype"]) for p in profiles_)
     for source in sources:
         _check_blocks(source)
-    bands = int(profiles_[0]["count"]) if profiles_ else 1
+    bands = profiles_[0]["count"] if profiles_ else 1
     result = sum(_result_bytes(output, bands) for output in job.outputs)
     return Budget.of(
         job.mem_limit,

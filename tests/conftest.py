@@ -10,7 +10,9 @@ import sys
 import time
 import uuid
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -514,3 +516,35 @@ def tiled(make_raster):
         return make_raster(name, **{**size, "transform": transform, **given})
 
     return make
+
+
+@pytest.fixture
+def make_vrt(tmp_path):
+    """Return a function that makes a VRT whose bands are rasters of one band on one grid."""
+
+    def make(name, paths, nodata=()):
+        with rasterio.open(paths[0]) as src:
+            root = ElementTree.Element("VRTDataset", rasterXSize=str(src.width),
+                                       rasterYSize=str(src.height))  # fmt: skip
+            ElementTree.SubElement(root, "SRS").text = src.crs.to_wkt()
+            numbers = map(repr, src.transform.to_gdal())
+            ElementTree.SubElement(root, "GeoTransform").text = ", ".join(numbers)
+        for index, (path, value) in enumerate(zip_longest(paths, nodata), start=1):
+            with rasterio.open(path) as src:
+                kind = _gdal_type(src.dtypes[0])
+            band = ElementTree.SubElement(root, "VRTRasterBand", dataType=kind, band=str(index))
+            if value is not None:
+                ElementTree.SubElement(band, "NoDataValue").text = str(value)
+            source = ElementTree.SubElement(band, "SimpleSource")
+            ElementTree.SubElement(source, "SourceFilename").text = str(path)
+            ElementTree.SubElement(source, "SourceBand").text = "1"
+        (tmp_path / name).write_bytes(ElementTree.tostring(root))
+        return tmp_path / name
+
+    return make
+
+
+def _gdal_type(dtype):
+    """Return GDAL's name of a dtype."""
+    names = {"uint8": "Byte", "complex64": "CFloat32", "complex128": "CFloat64"}
+    return names.get(dtype, dtype.capitalize().replace("Ui", "UI"))

@@ -366,3 +366,13 @@ def test_the_class_takes_them_too(tiled, read, tmp_path):
                   bidx=[1], global_args={"n": 4}) as rm:  # fmt: skip
         rm.run(2)
     np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(first))
+
+
+def test_the_output_has_the_nodata_of_the_first_band_that_is_read(job_on, make_vrt, tiled):
+    paths = [tiled("a.tif", dtype="uint8"), tiled("b.tif", dtype="int16", seed=1)]
+    both = make_vrt("both.vrt", paths, [0, -5])
+    for bidx, nodata, dtype in ((2, -5, "int16"), (1, 0, "uint8")):
+        made = job_on([both], bidx=bidx)
+        run(made)
+        with rasterio.open(made.output) as dst:
+            assert (dst.nodata, dst.dtypes[0]) == (nodata, dtype)

@@ -20,6 +20,7 @@ from rasterio.warp import SUPPORTED_RESAMPLING
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, UsageError, one_line
+from rio_mucho_cli.inputs.bands import numpy_dtype
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
 from rio_mucho_cli.nearest import nearest
@@ -197,11 +198,6 @@ def read_padded(
         padded = np.ma.array(padded, mask=is_nodata, fill_value=data.fill_value)
     padded[:, above : above + data.shape[1], before : before + data.shape[2]] = data
     return padded
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return the dtype as which rasterio reads one of GDAL's."""
-    return np.dtype("complex64" if name == "complex_int16" else name)
 
 
 def _laid_out(src: Any, grid: Grid) -> Any:

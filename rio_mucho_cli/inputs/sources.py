@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli.errors import GridError, InputError, one_line, text_of
 from rio_mucho_cli.heard import told_once
+from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
@@ -37,21 +37,24 @@ class Source:
         As rasterio gives it.
     block : Size
         Of the first band.
-    has_alpha : bool
-        Whether one of the bands is opacity.
+    alpha : int
+        The band of opacity, from 1; 0 if there is none.
     has_points : bool
         Whether GCPs or RPCs say where its pixels are, and no transform.
     dtypes : tuple of str
-        Of all bands.
+        The dtype of each band.
+    nodatavals : tuple of float or None
+        The nodata value of each band.
     """
 
     path: str
     grid: Grid
     profile: dict[str, Any]
     block: Size
-    has_alpha: bool = False
+    alpha: int = 0
     has_points: bool = False
     dtypes: tuple[str, ...] = ()
+    nodatavals: tuple[float | None, ...] = ()
 
     @property
     def is_striped(self) -> bool:
@@ -71,10 +74,42 @@ class Source:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
-            has_alpha = ColorInterp.alpha in src.colorinterp
-            has_points = is_placed_by_points(src)
-            grid, block, dtypes = Grid.of(src), Size(cols, rows), tuple(src.dtypes)
-            return cls(path, grid, dict(src.profile), block, has_alpha, has_points, dtypes)
+            return cls(
+                path,
+                Grid.of(src),
+                dict(src.profile),
+                Size(cols, rows),
+                alpha=alpha_of(src),
+                has_points=is_placed_by_points(src),
+                dtypes=tuple(src.dtypes),
+                nodatavals=tuple(src.nodatavals),
+            )
+
+    def of_bands(self, indexes: Sequence[int]) -> Source:
+        """Return the input as if it had some of its bands only.
+
+        Parameters
+        ----------
+        indexes : sequence of int
+            Bands, from 1, in the order in which they are read; empty for all.
+
+        Returns
+        -------
+        Source
+            Its profile has their count, the dtype in which they are read
+            together, and the nodata value of the first of them.
+        """
+        indexes = tuple(indexes) or tuple(range(1, len(self.dtypes) + 1))
+        dtypes = tuple(self.dtypes[index - 1] for index in indexes)
+        nodatavals = tuple(self.nodatavals[index - 1] for index in indexes)
+        alpha = indexes.index(self.alpha) + 1 if self.alpha in indexes else 0
+        profile = {
+            **self.profile,
+            "count": len(indexes),
+            "dtype": common_dtype(dtypes),
+            "nodata": nodatavals[0],
+        }
+        return replace(self, profile=profile, alpha=alpha, dtypes=dtypes, nodatavals=nodatavals)
 
 
 @dataclass(frozen=True, slots=True)

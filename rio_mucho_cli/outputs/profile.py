@@ -198,7 +198,7 @@ class Recipe:
                 interleave = profile.get("interleave", "band")
                 profile.update(_compression(first, dtype, count, interleave))
             if not {"alpha", "photometric"} & set(self.options):
-                has_alpha = first.has_alpha and first.profile["count"] == count
+                has_alpha = first.alpha == count and first.profile["count"] == count
                 if count == 4 and dtype == "uint8":
                     # GDAL takes the fourth of four bytes for alpha, near infrared too.
                     profile["alpha"] = "yes" if has_alpha else "no"

@@ -83,3 +83,25 @@ def test_stack_wants_one_size(other):
 def test_stack_gives_a_new_array():
     array = np.zeros((1, 3, 4))
     assert not np.shares_memory(stack([array]), array)
+
+
+def test_a_source_of_some_bands_has_what_those_have(make_raster, make_vrt):
+    bands = make_raster("a.tif", dtype="uint8", nodata=0), make_raster("b.tif", dtype="int16")
+    both = Source.of(str(make_vrt("both.vrt", bands, [0, -5])))
+    assert (both.dtypes, both.nodatavals, both.alpha) == (("uint8", "int16"), (0, -5), 0)
+    for indexes, count, dtype, nodata in (
+        ((), 2, "int16", 0),
+        ((2,), 1, "int16", -5),
+        ((1,), 1, "uint8", 0),
+        ((2, 1), 2, "int16", -5),
+        ((1, 1, 1), 3, "uint8", 0),
+    ):
+        profile = both.of_bands(indexes).profile
+        assert (profile["count"], profile["dtype"], profile["nodata"]) == (count, dtype, nodata)
+
+
+def test_where_the_band_of_opacity_is(make_raster):
+    path = make_raster(count=4, dtype="uint8", photometric="rgb", alpha="yes")
+    source = Source.of(str(path))
+    assert source.alpha == 4
+    assert [source.of_bands(indexes).alpha for indexes in ((), (4, 1), (1, 2))] == [4, 1, 0]

@@ -162,12 +162,12 @@ def test_compression_that_changes_values_is_named(compress, options, lossy):
 
 
 @pytest.mark.parametrize(
-    ("count", "has_alpha", "options", "alpha"),
-    [(4, True, {}, "yes"), (4, False, {}, "no"), (3, True, {}, "no"),
-     (4, False, {"alpha": "premultiplied"}, "premultiplied")],
+    ("count", "band", "options", "alpha"),
+    [(4, 4, {}, "yes"), (4, 0, {}, "no"), (3, 3, {}, "no"), (4, 1, {}, "no"),
+     (4, 0, {"alpha": "premultiplied"}, "premultiplied")],
 )  # fmt: skip
-def test_a_fourth_band_is_alpha_where_it_was(count, has_alpha, options, alpha):
-    first = replace(source(count=count), has_alpha=has_alpha)
+def test_a_fourth_band_is_alpha_where_it_was(count, band, options, alpha):
+    first = replace(source(count=count), alpha=band)
     assert made(first, count=4, options=options)["alpha"] == alpha
     assert "alpha" not in made(first, count=3)
 
