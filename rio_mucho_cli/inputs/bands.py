@@ -1,12 +1,161 @@
-"""Bands of one open dataset, read as one array, with all that masks them."""
+"""Bands of one open dataset, read as one array, with all that masks them.
+
+A pixel is masked if anything hides it: nodata of its band, a mask in the file
+or beside it, or a band of opacity that is 0. GDAL looks at one of them only,
+and at opacity only in 2 or 4 bands of uint8 or uint16.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
+
+
+class Bands:
+    """Bands of an open dataset that are read together.
+
+    Parameters
+    ----------
+    src : dataset
+    indexes : sequence of int
+        From 1, in the order in which they are read.
+    dtype : dtype, optional
+        Of the array. Default: that of the bands, or numpy's common one.
+
+    Attributes
+    ----------
+    src : dataset
+    indexes : list of int
+    dtype : dtype
+    nodatavals : tuple of float or None
+        Which value hides pixels of each band; none hides opacity.
+    have_nodata, are_alpha : ndarray of bool
+        Whether each band has such a value, and whether it is opacity.
+    """
+
+    def __init__(
+        self, src: Any, indexes: Sequence[int], dtype: np.dtype[Any] | None = None
+    ) -> None:
+        self.src = src
+        self.indexes = list(indexes)
+        # Each of these is made anew, for all bands, when it is asked for.
+        dtypes, nodatavals, flags = src.dtypes, src.nodatavals, src.mask_flag_enums
+        names = [dtypes[index - 1] for index in indexes]
+        self.dtype = numpy_dtype(common_dtype(names)) if dtype is None else dtype
+        self._alpha = alpha_of(src)
+        self.are_alpha = np.array([index == self._alpha for index in indexes], bool)
+        self.nodatavals = tuple(
+            None if is_alpha else holdable(nodatavals[index - 1], name)
+            for index, name, is_alpha in zip(indexes, names, self.are_alpha, strict=True)
+        )
+        self.have_nodata = np.array([value is not None for value in self.nodatavals], bool)
+        # rasterio reads bands of one dtype at a time.
+        self._by_dtype = [
+            (name, [place for place, other in enumerate(names) if other == name])
+            for name in dict.fromkeys(names)
+        ]
+        self._dtypes = list(map(numpy_dtype, names))
+        self._find_masks([flags[index - 1] for index in indexes])
+
+    def _find_masks(self, flags: Sequence[Sequence[MaskFlags]]) -> None:
+        """Find out which masks there are, and which of them GDAL does not heed.
+
+        GDAL's mask of a band is one of these: a mask in the file or beside
+        it, nodata, opacity.
+        """
+        by_nodata = np.array([MaskFlags.nodata in each for each in flags], bool)
+        by_alpha = np.array([MaskFlags.alpha in each for each in flags], bool)
+        self._hides_by_alpha = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
+        missing = self.have_nodata & ~by_nodata
+        # rasterio warns of nodata where there is opacity, which GDAL hides by it, too.
+        self._hides_by_nodata = bool(missing.any() or (self._alpha and by_nodata.any()))
+        self._has_other_masks = any(
+            each not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for each in flags
+        )
+
+    def read(self, window: Any, *, masked: bool) -> Any:
+        """Return an array (count, rows, cols)."""
+        if not masked or not (self._hides_by_alpha or self._hides_by_nodata):
+            return self._read(window, masked=masked)
+        data = self._read(window, masked=False)
+        mask = np.zeros(data.shape, bool)
+        if self._has_other_masks:
+            mask |= self.src.read_masks(self.indexes, window=window) == 0
+        for band, hidden, nodata, dtype in zip(
+            data, mask, self.nodatavals, self._dtypes, strict=True
+        ):
+            if nodata is not None:
+                hidden |= equals(band, nodata, dtype)
+        if self._hides_by_alpha:
+            mask[~self.are_alpha] |= self.src.read(self._alpha, window=window) == 0
+        return self._masked(data, mask)
+
+    def beyond(
+        self, height: int, width: int, *, masked: bool, constant: float | None = None
+    ) -> Any:
+        """Return what there is where the input has no pixels.
+
+        Parameters
+        ----------
+        height, width : int
+            In pixels.
+        masked : bool
+            Return a masked array. Opacity is not masked, and 0.
+        constant : float or None
+            A value for all bands, which is not masked. None: nodata of each
+            band, or 0.
+
+        Returns
+        -------
+        ndarray
+            (count, height, width).
+        """
+        data = np.zeros((len(self.indexes), height, width), self.dtype)
+        mask = np.zeros(data.shape, bool)
+        for band, hidden, nodata, is_alpha in zip(
+            data, mask, self.nodatavals, self.are_alpha, strict=True
+        ):
+            value = nodata if constant is None else constant
+            band[:] = 0 if value is None else value
+            hidden[:] = constant is None and not is_alpha
+        return self._masked(data, mask) if masked else data
+
+    def joined(self, parts: Sequence[tuple[list[int], Any]], *, masked: bool) -> Any:
+        """Put bands that were read apart into one array.
+
+        Parameters
+        ----------
+        parts : sequence of (list of int, ndarray)
+            Where bands stand among all, and what was read of them.
+        masked : bool
+            Return a masked array.
+        """
+        if len(parts) == 1:
+            return parts[0][1]
+        shape = len(self.indexes), *parts[0][1].shape[1:]
+        data, mask = np.empty(shape, self.dtype), np.empty(shape, bool)
+        for places, part in parts:
+            data[places], mask[places] = np.ma.getdata(part), np.ma.getmask(part)
+        return self._masked(data, mask) if masked else data
+
+    def _read(self, window: Any, *, masked: bool) -> Any:
+        """Return what rasterio returns of bands of one dtype."""
+        parts = []
+        for name, places in self._by_dtype:
+            indexes = [self.indexes[place] for place in places]
+            dtype = None if numpy_dtype(name) == self.dtype else self.dtype
+            part = self.src.read(indexes, window=window, masked=masked, out_dtype=dtype)
+            parts.append((places, part))
+        return self.joined(parts, masked=masked)
+
+    def _masked(self, data: Any, mask: Any) -> Any:
+        nodatavals = set(self.nodatavals)
+        fill = nodatavals.pop() if len(nodatavals) == 1 else None
+        return np.ma.array(data, mask=mask, fill_value=fill)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -28,3 +177,20 @@ def alpha_of(src: Any) -> int:
     """Return which band of a dataset is opacity, from 1; 0 if none is."""
     colours = list(src.colorinterp)
     return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
+
+
+def holdable(nodata: float | None, name: str) -> float | None:
+    """Return a nodata value, or None if a band of a dtype has no pixels with it."""
+    dtype = numpy_dtype(name)
+    if nodata is None or dtype.kind not in "iu":
+        return nodata
+    info = np.iinfo(dtype)
+    return nodata if math.isfinite(nodata) and info.min <= nodata <= info.max else None
+
+
+def equals(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:
+    """Return which pixels of a band, whose dtype in the file may be another, are nodata."""
+    if math.isnan(nodata):
+        return np.isnan(band)
+    with np.errstate(over="ignore"):
+        return band == np.asarray(nodata).astype(dtype)

@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
-from rasterio.vrt import WarpedVRT
 from rasterio.warp import SUPPORTED_RESAMPLING
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, UsageError, one_line
-from rio_mucho_cli.inputs.bands import numpy_dtype
+from rio_mucho_cli.inputs.bands import Bands
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
+from rio_mucho_cli.inputs.warping import warped
 from rio_mucho_cli.nearest import nearest
-
-# In pixels of the source. GDAL interpolates coordinates within each piece that
-# it warps, up to an eighth of a pixel off by default, and pieces depend on the
-# windows: the result must not.
-_TOLERANCE = 1e-6
 
 
 class Reader(Protocol):
@@ -38,36 +34,45 @@ class Reader(Protocol):
     def dataset(self) -> Any:
         """The input, as a dataset on that grid."""
 
+    @property
+    def bands(self) -> Bands:
+        """The bands that are read, of the input or of that dataset."""
+
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return an array (count, rows, cols)."""
+
+    def close(self) -> None:
+        """Close what the reader has opened."""
 
 
 class SameGrid:
     """Reads an input that is on the output's grid."""
 
-    def __init__(self, src: Any, indexes: Sequence[int]) -> None:
-        self.dataset = src
-        self._indexes = list(indexes)
+    def __init__(self, bands: Bands) -> None:
+        self.bands = bands
+        self.dataset = bands.src
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return what rasterio returns."""
-        return self.dataset.read(self._indexes, window=window, masked=masked)
+        """Return the pixels as they are."""
+        return self.bands.read(window, masked=masked)
+
+    def close(self) -> None:
+        """Close the dataset."""
+        self.dataset.close()
 
 
-class Moved:
+class Moved(SameGrid):
     """Reads an input with the pixels of the output's grid that begins elsewhere.
 
     Parameters
     ----------
-    src : dataset
-    indexes : sequence of int
+    bands : Bands
     offset : tuple of int
         The column and row of the output's grid where the input begins.
     """
 
-    def __init__(self, src: Any, indexes: Sequence[int], offset: tuple[int, int]) -> None:
-        self.dataset = src
-        self._indexes = list(indexes)
+    def __init__(self, bands: Bands, offset: tuple[int, int]) -> None:
+        super().__init__(bands)
         self._offset = offset
 
     def read(self, window: Window, *, masked: bool) -> Any:
@@ -78,21 +83,62 @@ class Moved:
         rows = max(top, 0), min(top + window.height, src.height)
         part = Window.from_slices(rows, columns) if _spans(rows) and _spans(columns) else None
         if part is not None and (part.width, part.height) == (window.width, window.height):
-            return src.read(self._indexes, window=part, masked=masked)
-        fill = 0 if src.nodata is None else src.nodata
-        shape = len(self._indexes), int(window.height), int(window.width)
-        data = np.full(shape, fill, numpy_dtype(src.dtypes[self._indexes[0] - 1]))
-        whole: Any = np.ma.array(data, mask=True, fill_value=fill) if masked else data
+            return self.bands.read(part, masked=masked)
+        whole = self.bands.beyond(int(window.height), int(window.width), masked=masked)
         if part is not None:
-            inside = src.read(self._indexes, window=part, masked=masked)
             to_rows = slice(rows[0] - top, rows[1] - top)
             to_columns = slice(columns[0] - left, columns[1] - left)
-            whole[:, to_rows, to_columns] = inside
+            whole[:, to_rows, to_columns] = self.bands.read(part, masked=masked)
         return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Bands of an input that have the same nodata, and so are warped together.
+
+    Attributes
+    ----------
+    src : dataset
+        The input, or how GCPs or RPCs lay it out.
+    nodata : float or None
+    indexes : list of int
+        The bands, from 1.
+    places : list of int
+        Where they stand among all bands that are read.
+    """
+
+    src: Any
+    nodata: float | None
+    indexes: list[int]
+    places: list[int]
+
+    @classmethod
+    def all_of(cls, bands: Bands) -> list[Layer]:
+        """Take bands apart."""
+        found: dict[str, Layer] = {}
+        for place, (index, nodata) in enumerate(zip(bands.indexes, bands.nodatavals, strict=True)):
+            # NaN is not equal to itself.
+            layer = found.setdefault(repr(nodata), cls(bands.src, nodata, [], []))
+            layer.indexes.append(index)
+            layer.places.append(place)
+        return list(found.values())
 
 
 class Warped:
     """Reads an input on any grid, resampled by GDAL.
+
+    Parameters
+    ----------
+    bands : Bands
+        Of the input.
+    layers : sequence of Layer
+    grid : Grid
+        The output's.
+    resampling : str
+        rasterio's name of it.
+    as_dataset : bool
+        The dataset is what a function gets: it has the input's bands and no
+        other.
 
     Notes
     -----
@@ -101,26 +147,52 @@ class Warped:
     whole instead, so that pixels do not depend on windows.
     """
 
-    def __init__(self, src: Any, indexes: Sequence[int], grid: Grid, resampling: str) -> None:
-        self._indexes = list(indexes)
+    def __init__(
+        self,
+        bands: Bands,
+        layers: Sequence[Layer],
+        grid: Grid,
+        resampling: str,
+        *,
+        as_dataset: bool = False,
+    ) -> None:
+        src = layers[0].src
+        self.bands = bands
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
         # Where the source's middle has no place in the output's CRS there is no scale.
         options = {name: repr(1 / size) for name, size in scales if math.isfinite(size) and size}
-        self.dataset = WarpedVRT(
-            src,
-            crs=grid.crs,
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=Resampling[resampling],
-            tolerance=_TOLERANCE,
-            add_alpha=_needs_alpha(src),
+        place: dict[str, Any] = {
+            "crs": grid.crs,
+            "transform": grid.transform,
+            "width": grid.width,
+            "height": grid.height,
+            "resampling": Resampling[resampling],
             **options,
-        )
+        }
+        self._parts = [
+            (
+                layer.places,
+                Bands(
+                    warped(layer.src, layer.nodata, adds_alpha=not as_dataset, **place),
+                    layer.indexes,
+                    bands.dtype,
+                ),
+            )
+            for layer in layers
+        ]
+        self.dataset = self._parts[0][1].src
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return resampled pixels."""
-        return self.dataset.read(self._indexes, window=window, masked=masked)
+        """Return resampled pixels, and nodata, or 0, where the input does not reach."""
+        return self.bands.joined(
+            [(places, part.read(window, masked=masked)) for places, part in self._parts],
+            masked=masked,
+        )
+
+    def close(self) -> None:
+        """Close the datasets."""
+        for _, part in self._parts:
+            part.src.close()
 
 
 def open_reader(
@@ -145,18 +217,23 @@ def open_reader(
     GridError
         If GDAL finds no way from one grid to the other.
     """
+    bands = Bands(src, indexes)
     if grid is None:
-        return SameGrid(src, indexes)
+        return SameGrid(bands)
     try:
+        layers = Layer.all_of(bands)[: 1 if as_dataset else None]
+        is_one = True
         if is_placed_by_points(src):
-            src = _laid_out(src, grid)
+            layers = [_laid_out(layer, grid, as_dataset=as_dataset) for layer in layers]
+            src, is_one = layers[0].src, len(layers) == 1
+            bands = Bands(src, indexes, bands.dtype) if is_one else bands
         own = Grid.of(src)
-        if own.difference(grid) is None:
-            return SameGrid(src, indexes)
+        if is_one and own.difference(grid) is None:
+            return SameGrid(bands)
         offset = own.offset_on(grid)
-        if offset is not None and not as_dataset:
-            return Moved(src, indexes, offset)
-        return Warped(src, indexes, grid, resampling)
+        if is_one and offset is not None and not as_dataset:
+            return Moved(bands, offset)
+        return Warped(bands, layers, grid, resampling, as_dataset=as_dataset)
     except (RasterioError, CPLE_BaseError, ValueError, np.linalg.LinAlgError) as exc:
         raise GridError(
             f"{src.name} cannot be read on the output's grid: {one_line(exc)}"
@@ -164,18 +241,39 @@ def open_reader(
 
 
 def read_padded(
-    reader: Reader, window: Window, grid: Grid, overlap: int, boundary: Boundary, *, masked: bool
+    reader: Reader,
+    window: Window,
+    grid: Grid,
+    overlap: int,
+    boundary: Boundary | None,
+    *,
+    masked: bool,
 ) -> Any:
     """Read a window with more pixels on each side.
+
+    Parameters
+    ----------
+    reader : Reader
+    window : Window
+    grid : Grid
+    overlap : int
+        How many more pixels there are on each side.
+    boundary : Boundary or None
+        What they are beyond the raster. None: nodata in bands that have it,
+        and the nearest pixels in others.
+    masked : bool
+        Return a masked array.
 
     Returns
     -------
     ndarray
         (count, rows + 2 * overlap, cols + 2 * overlap).
     """
+    bands = reader.bands
+    chosen = boundary or Boundary("nodata" if bands.have_nodata.any() else "edge")
     top, left = int(window.row_off), int(window.col_off)
-    rows = positions(top, top + int(window.height), grid.height, overlap, boundary)
-    cols = positions(left, left + int(window.width), grid.width, overlap, boundary)
+    rows = positions(top, top + int(window.height), grid.height, overlap, chosen)
+    cols = positions(left, left + int(window.width), grid.width, overlap, chosen)
     inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
     first_row, first_col = int(inside_rows.min()), int(inside_cols.min())
     part = Window(
@@ -187,36 +285,33 @@ def read_padded(
     data = reader.read(part, masked=masked)
     if data.shape[1:] == (len(rows), len(cols)):
         return data
-    if not boundary.is_filled:
+    if not chosen.is_filled:
         return data[:, (rows - first_row)[:, np.newaxis], cols - first_col]
     above, before = int((rows >= 0).argmax()), int((cols >= 0).argmax())
-    is_nodata = boundary.kind == "nodata"
-    fill = reader.dataset.nodata if is_nodata else boundary.value
-    shape = data.shape[0], len(rows), len(cols)
-    padded: Any = np.full(shape, fill, data.dtype)
-    if masked:
-        padded = np.ma.array(padded, mask=is_nodata, fill_value=data.fill_value)
+    constant = chosen.value if chosen.kind == "constant" else None
+    padded = bands.beyond(len(rows), len(cols), masked=masked, constant=constant)
     padded[:, above : above + data.shape[1], before : before + data.shape[2]] = data
+    edge = ~(bands.have_nodata | bands.are_alpha)
+    if boundary is None and edge.any():
+        from_rows = (np.arange(len(rows)) - above).clip(0, data.shape[1] - 1)
+        from_cols = (np.arange(len(cols)) - before).clip(0, data.shape[2] - 1)
+        padded[edge] = data[edge][:, from_rows[:, np.newaxis], from_cols]
     return padded
 
 
-def _laid_out(src: Any, grid: Grid) -> Any:
-    """Return an input that GCPs or RPCs place on a grid of its own, in the output's CRS.
+def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
+    """Return bands that GCPs or RPCs place on a grid of its own, in the output's CRS.
 
     rasterio leaves it to GDAL to use such points, and GDAL then chooses the
     grid: about that of the input.
     """
-    return WarpedVRT(src, crs=grid.crs, tolerance=_TOLERANCE, add_alpha=_needs_alpha(src))
+    src = warped(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
+    return replace(layer, src=src)
 
 
 def is_placed_by_points(src: Any) -> bool:
     """Whether GCPs or RPCs say where pixels are, and no transform."""
     return src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
-
-
-def _needs_alpha(src: Any) -> bool:
-    """Whether only a band of its own can tell where a warped input has pixels."""
-    return src.nodata is None and ColorInterp.alpha not in src.colorinterp
 
 
 def _spans(pair: tuple[float, float]) -> bool:

@@ -213,7 +213,7 @@ class Sources:
     def close(self) -> None:
         """Close all datasets."""
         for reader, src in zip(self._readers, self._datasets, strict=True):
-            reader.dataset.close()
+            reader.close()
             src.close()
 
     def _read(self, number: int, window: Any) -> Any:
@@ -222,9 +222,8 @@ class Sources:
         try:
             if not reading.overlap:
                 return reader.read(window, masked=masked)
-            src, given = self._datasets[number], reading.inputs[number].boundary
-            grid = reading.grid or Grid.of(src)
-            boundary = given or Boundary("edge" if reader.dataset.nodata is None else "nodata")
+            boundary = reading.inputs[number].boundary
+            grid = reading.grid or Grid.of(self._datasets[number])
             whole = as_window(window, grid.width, grid.height)
             return read_padded(reader, whole, grid, reading.overlap, boundary, masked=masked)
         except MemoryError as exc:
