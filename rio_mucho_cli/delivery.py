@@ -17,8 +17,9 @@ from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.misfits import NONE, Misfits
+from rio_mucho_cli.outputs.opacity import hides_by_alpha
 from rio_mucho_cli.outputs.overviews import check_overviews
-from rio_mucho_cli.outputs.profile import changes_values, is_yes
+from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import (
     BandStatistics,
     has_statistics,
@@ -217,7 +218,7 @@ class Delivery:
             len(self.statistics),
             nodata=self.profile.get("nodata"),
             dtype=str(self.profile["dtype"]),
-            alpha=is_yes(self.profile.get("alpha")),
+            alpha=hides_by_alpha(self.plan.recipe, self.profile),
             masked=self.has_mask,
         )
         merged = map(BandStatistics.merged, self.statistics, rest)
@@ -241,8 +242,9 @@ class Delivery:
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
         self.profile = profile = settled_profile(self.plan, count, dtype)
-        # What is skipped must not look like pixels.
-        self.has_mask = masked or (self.leaves_out and profile.get("nodata") is None)
+        # What is skipped must not look like pixels, and 0 is transparent.
+        marks = profile.get("nodata") is not None or hides_by_alpha(self.plan.recipe, profile)
+        self.has_mask = masked or (self.leaves_out and not marks)
         metadata = self.plan.metadata
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)

@@ -110,7 +110,7 @@ def plan_output(
     metadata: Metadata | None,
 ) -> OutputPlan:
     """Choose an output's blocks, and who makes what of it."""
-    recipe = _recipe(output, chosen, first, windows)
+    recipe = _recipe(output, chosen, first, windows, metadata)
     size = _size(output, recipe)
     blocks, by_gdal = _encodable(output, chosen, recipe, windows, size)
     if chosen.cog and blocks is None:
@@ -136,7 +136,7 @@ def plan_whole(
     output: Output, chosen: Format, job: Job, first: Source, metadata: Metadata | None
 ) -> OutputPlan:
     """Say what is known of a mosaic as a whole: its parts have plans of their own."""
-    recipe = _recipe(output, chosen, first, ())
+    recipe = _recipe(output, chosen, first, (), metadata)
     size = Size(first.grid.width, first.grid.height)
     wanted = replace(_wanted(output, recipe, None, None), statistics=job.stats)
     return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted)
@@ -147,6 +147,7 @@ def _recipe(
     chosen: Format,
     first: Source | None,
     windows: Sequence[PlannedWindow],
+    metadata: Metadata | None,
 ) -> Recipe:
     layout = None
     if first is not None and chosen.is_geotiff and chosen.given is None:
@@ -161,6 +162,7 @@ def _recipe(
         options=chosen.options,
         given=chosen.given,
         cog=chosen.cog,
+        described=metadata is not None and bool(metadata.bands),
     )
 
 

@@ -17,7 +17,7 @@ from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import is_placed_by_points, open_reader, read_padded
+from rio_mucho_cli.inputs.readers import Reader, is_placed_by_points, open_reader, read_padded
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
 from rio_mucho_cli.nearest import nearest_file
 
@@ -204,7 +204,7 @@ class Sources:
             return [reader.dataset for reader in self._readers]
         arrays = [self._read(number, window) for number in range(len(self._readers))]
         if reading.skips_masked:
-            if all(np.ma.getmaskarray(array).all() for array in arrays):
+            if all(map(_is_masked, arrays, self._readers)):
                 return None
             if not reading.masked:
                 arrays = [array.data for array in arrays]
@@ -237,6 +237,12 @@ class Sources:
                 f"{one_line(exc).rstrip('.')}; "
                 "the file may be truncated or damaged, which gdalinfo -checksum finds out"
             ) from None
+
+
+def _is_masked(array: Any, reader: Reader) -> bool:
+    """Whether nothing of what was read can be seen. Opacity itself is never masked."""
+    seen = ~reader.bands.are_alpha
+    return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
 
 
 def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:

@@ -18,8 +18,9 @@ _OF_THE_FILE = {
 }  # fmt: skip
 # Tags that are about pixels, which are others now.
 _OF_PIXELS = ("STATISTICS_", "HISTOGRAM_", "OVR_RESAMPLING_ALG")
-# With these, a block can only be decoded as the header says what its bands are.
-_COLOUR_CODECS = {"JPEG", "WEBP"}
+
+COLOUR_CODECS = {"JPEG", "WEBP"}
+"""With these, a block can only be decoded as the header says what its bands are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Metadata:
         if dst.count != len(self.bands):
             return
         colormaps = self._write_bands(dst)
-        if not colormaps and compress.upper() not in _COLOUR_CODECS:
+        if not colormaps and compress.upper() not in COLOUR_CODECS:
             wanted = tuple(
                 # A palette is nothing without its table.
                 ColorInterp.gray if band.colorinterp == ColorInterp.palette else band.colorinterp

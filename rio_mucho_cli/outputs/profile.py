@@ -144,6 +144,8 @@ class Recipe:
     cog : bool
         The options are those of GDAL's COG driver, and the profile is that of
         the GeoTIFF which a COG is made from.
+    described : bool
+        The output's bands get what the metadata says of the first input's.
     """
 
     first: Source | None
@@ -154,6 +156,7 @@ class Recipe:
     options: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, Any] | None = None
     cog: bool = False
+    described: bool = False
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
         """Return the profile with which rasterio opens the output.

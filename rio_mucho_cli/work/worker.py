@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli import environment
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, UsageError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.outputs import misfits
+from rio_mucho_cli.outputs import misfits, opacity
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.misfits import Misfits
-from rio_mucho_cli.outputs.profile import Recipe, changes_values, is_yes
+from rio_mucho_cli.outputs.profile import Recipe, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.stages import Stages, Stopwatch, Timing, peak_memory, worker_name
@@ -147,17 +147,27 @@ class Worker:
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
             unfit = unfit.merged(misfits.valid_nan(array))
+        by_alpha = opacity.hides_by_alpha(wanted.recipe, profile)
+        alpha = opacity.alpha_of(wanted.recipe, count)
+        if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
+            array = opacity.made_transparent(array, alpha)
+            array = np.ma.getdata(array) if by_alpha else array
         masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | Encoded = array
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
         statistics: tuple[BandStatistics, ...] = ()
         if wanted.statistics:
-            statistics = self._statistics(array, profile, masked, wanted.encodes)
+            statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)
         return Piece((count, dtype, masked), data, statistics, unfit)
 
     def _statistics(
-        self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], masked: bool, encodes: bool
+        self,
+        array: np.ndarray[Any, Any],
+        profile: Mapping[str, Any],
+        masked: bool,
+        encodes: bool,
+        by_alpha: bool,
     ) -> tuple[BandStatistics, ...]:
         """Describe what the file holds, or nothing if compression makes it uncertain."""
         if changes_values(profile):
@@ -166,9 +176,8 @@ class Worker:
             array = self._encoder.as_stored(array, profile, masked=masked)
         elif np.ma.isMaskedArray(array) and not masked and profile.get("nodata") is None:
             array = np.ma.filled(array)  # as rasterio writes it
-        alpha = is_yes(profile.get("alpha"))
         dtype, nodata = str(profile["dtype"]), profile.get("nodata")
-        return statistics_of(array, nodata=nodata, dtype=dtype, alpha=alpha)
+        return statistics_of(array, nodata=nodata, dtype=dtype, alpha=by_alpha)
 
     def close(self) -> None:
         """Close the datasets."""
@@ -195,12 +204,7 @@ def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:
     """Whether masked pixels go into an internal mask, because there is no nodata."""
     if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
         return False
-    mask = np.ma.getmaskarray(array)
-    if (mask != mask[0]).any():
-        raise ResultError(
-            "the function masked other pixels in one band than in another, and the output has no "
-            "nodata to mark them: give it one with --nodata, or mask the same in all bands"
-        )
+    opacity.check_is_one_mask(np.ma.getmaskarray(array))
     return True
 
 

@@ -1,0 +1,68 @@
+"""Bands of opacity in outputs, and what they have to do with masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rio_mucho_cli.errors import ResultError
+from rio_mucho_cli.outputs.metadata import COLOUR_CODECS
+from rio_mucho_cli.outputs.profile import Recipe, is_yes
+
+
+def alpha_of(recipe: Recipe, count: int) -> int:
+    """Return which band of an output is opacity as in the first input, from 1; 0 if none is."""
+    first = recipe.first
+    if recipe.given is not None or first is None or not first.alpha:
+        return 0
+    return first.alpha if 1 < count == first.profile["count"] else 0
+
+
+def hides_by_alpha(recipe: Recipe, profile: Mapping[str, Any]) -> bool:
+    """Whether GDAL masks pixels of an output by a band of opacity.
+
+    It does where there are 2 or 4 bands of uint8 or uint16, the last one is
+    opacity, and there is no nodata.
+    """
+    count = int(profile["count"])
+    if count not in {2, 4} or profile["dtype"] not in {"uint8", "uint16"}:
+        return False
+    if profile.get("nodata") is not None:
+        return False
+    has_colours = str(profile.get("compress", "")).upper() not in COLOUR_CODECS
+    as_described = recipe.described and has_colours and alpha_of(recipe, count) == count
+    return as_described or is_yes(profile.get("alpha"))
+
+
+def made_transparent(array: Any, alpha: int) -> Any:
+    """Return a masked result with one mask for all bands, and 0 under it.
+
+    Parameters
+    ----------
+    array : MaskedArray
+        (count, rows, cols). Pixels that are masked in the colours, or in the
+        band of opacity, become transparent.
+    alpha : int
+        The band of opacity, from 1.
+
+    Raises
+    ------
+    ResultError
+        If other pixels are masked in one of the colours than in another.
+    """
+    mask = np.ma.getmaskarray(array)
+    colours = np.delete(mask, alpha - 1, axis=0)
+    check_is_one_mask(colours)
+    hidden = np.broadcast_to(colours[0] | mask[alpha - 1], array.shape)
+    return np.ma.array(np.where(hidden, array.dtype.type(0), np.ma.getdata(array)), mask=hidden)
+
+
+def check_is_one_mask(mask: np.ndarray[Any, Any]) -> None:
+    """Raise ResultError if other pixels are masked in one band than in another."""
+    if (mask != mask[:1]).any():
+        raise ResultError(
+            "the function masked other pixels in one band than in another, and the output has no "
+            "nodata to mark them: give it one with --nodata, or mask the same in all bands"
+        )
