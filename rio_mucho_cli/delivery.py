@@ -241,7 +241,7 @@ class Delivery:
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
-        self.profile = profile = settled_profile(self.plan, count, dtype)
+        self.profile = profile = settled_profile(self.plan, count, dtype, masked)
         # What is skipped must not look like pixels, and 0 is transparent.
         marks = profile.get("nodata") is not None or hides_by_alpha(self.plan.recipe, profile)
         self.has_mask = masked or (self.leaves_out and not marks)
@@ -259,7 +259,7 @@ def warn_of_misfits(
         log.warning("%s: %s", plan.output.shown_path, message)
 
 
-def settled_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
+def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dict[str, Any]:
     """Return an output's profile once its form is known; say what a user might not expect.
 
     Raises
@@ -268,7 +268,7 @@ def settled_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
         If there is no such output.
     """
     if not plan.is_part:
-        plan.warn(count, dtype)
+        plan.warn(count, dtype, masked=masked)
     profile = plan.recipe.profile(count, dtype)
     if plan.wanted.statistics and not has_statistics(profile["dtype"]):
         raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs import windows as windowing
@@ -13,6 +14,7 @@ from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
+from rio_mucho_cli.outputs import opacity
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
@@ -52,6 +54,8 @@ class OutputPlan:
     by_gdal : str
         Why GDAL writes it in the calling process, if workers do not encode
         its blocks.
+    mask_of : str
+        The first input, if the function does not get its mask.
     """
 
     output: Output
@@ -64,8 +68,9 @@ class OutputPlan:
     wanted: Wanted
     is_part: bool = False
     by_gdal: str = ""
+    mask_of: str = ""
 
-    def warn(self, count: int, dtype: str) -> None:
+    def warn(self, count: int, dtype: str, *, masked: bool) -> None:
         """Say what a user might not expect of the output, once its form is known."""
         lossy = self.recipe.inherits_loss(count, dtype)
         if lossy:
@@ -81,6 +86,35 @@ class OutputPlan:
                 "--nodata says otherwise",
                 dropped,
                 dtype,
+            )
+        self._warn_of_masks(count, dtype, masked=masked)
+
+    def _warn_of_masks(self, count: int, dtype: str, *, masked: bool) -> None:
+        """Say what masks pixels of the first input, and not those of the output."""
+        first = self.recipe.first
+        if first is None:
+            return
+        keeps_alpha = opacity.alpha_of(self.recipe, count) > 0
+        if self.mask_of and not masked and not (keeps_alpha and first.hidden_by != "a mask"):
+            log.warning(
+                "%s has %s, and the output does not: pass --masked to keep masked what it hides",
+                self.mask_of,
+                first.hidden_by,
+            )
+        if self.recipe.given is not None or not self.recipe.keep_nodata:
+            return
+        nodata = self.recipe.profile(count, dtype)["nodata"]
+        others = [
+            (value, band)
+            for band, value in enumerate(first.nodatavals, start=1)
+            if value is not None and not _are_same(value, first.nodatavals[0])
+        ]
+        if others and count == len(first.nodatavals):
+            log.warning(
+                "nodata %g of band %d is lost, because all bands of the output have %s: choose "
+                "one for all with --nodata",
+                *others[0],
+                "none" if nodata is None else f"nodata {nodata:g}",
             )
 
     def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:
@@ -119,6 +153,7 @@ def plan_output(
         return plan_output(output, chosen, job, first, windows, metadata)
     if output.local_path is None:
         metadata = None
+    mask_of = _mask_of(output, job, first, metadata)
     pyramid = None
     if chosen.factors and chosen.is_geotiff:
         pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
@@ -128,7 +163,16 @@ def plan_output(
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
     return OutputPlan(
-        output, chosen, recipe, size, blocks, pyramid, metadata, wanted, by_gdal=by_gdal
+        output,
+        chosen,
+        recipe,
+        size,
+        blocks,
+        pyramid,
+        metadata,
+        wanted,
+        by_gdal=by_gdal,
+        mask_of=mask_of,
     )
 
 
@@ -139,7 +183,21 @@ def plan_whole(
     recipe = _recipe(output, chosen, first, (), metadata)
     size = Size(first.grid.width, first.grid.height)
     wanted = replace(_wanted(output, recipe, None, None), statistics=job.stats)
-    return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted)
+    mask_of = _mask_of(output, job, first, metadata)
+    return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted, mask_of=mask_of)
+
+
+def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata | None) -> str:
+    """Return the first input if it has a mask or an alpha band that the function does not get."""
+    if first is None or metadata is None or output != job.outputs[0]:
+        return ""
+    is_read = job.masked or job.mode == "manual_read"
+    return without_secrets(first.path) if first.hidden_by and not is_read else ""
+
+
+def _are_same(nodata: float | None, other: float | None) -> bool:
+    """Whether two nodata values are one; NaN is not equal to itself."""
+    return nodata == other or (nodata != nodata and other != other)
 
 
 def _recipe(

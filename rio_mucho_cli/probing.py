@@ -85,7 +85,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     if isinstance(outcome, MuchoError):
         raise outcome
     profiles = tuple(
-        settled_profile(each, *piece.form[:2])
+        settled_profile(each, *piece.form)
         for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
     )
     for each, profile, piece in zip(plan.outputs, profiles, outcome.pieces, strict=False):

@@ -18,6 +18,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import Reader, is_placed_by_points, open_reader, read_padded
+from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
 from rio_mucho_cli.nearest import nearest_file
 
@@ -45,6 +46,9 @@ class Source:
         The dtype of each band.
     nodatavals : tuple of float or None
         The nodata value of each band.
+    hidden_by : str
+        What masks the dataset as a whole: "a mask", in the file or beside it,
+        "an alpha band", or "".
     """
 
     path: str
@@ -55,6 +59,7 @@ class Source:
     has_points: bool = False
     dtypes: tuple[str, ...] = ()
     nodatavals: tuple[float | None, ...] = ()
+    hidden_by: str = ""
 
     @property
     def is_striped(self) -> bool:
@@ -74,15 +79,18 @@ class Source:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
+            alpha = alpha_of(src)
+            hidden_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
             return cls(
                 path,
                 Grid.of(src),
                 dict(src.profile),
                 Size(cols, rows),
-                alpha=alpha_of(src),
+                alpha=alpha,
                 has_points=is_placed_by_points(src),
                 dtypes=tuple(src.dtypes),
                 nodatavals=tuple(src.nodatavals),
+                hidden_by=hidden_by,
             )
 
     def of_bands(self, indexes: Sequence[int]) -> Source:
