@@ -153,6 +153,8 @@ def plan_output(
         return plan_output(output, chosen, job, first, windows, metadata)
     if output.local_path is None:
         metadata = None
+    if metadata is not None and _has_another_grid(recipe):
+        metadata = metadata.without_grid()
     mask_of = _mask_of(output, job, first, metadata)
     pyramid = None
     if chosen.factors and chosen.is_geotiff:
@@ -230,6 +232,18 @@ def _size(output: Output, recipe: Recipe) -> Size:
     if recipe.first is not None:
         return Size(recipe.first.grid.width, recipe.first.grid.height)
     return Size(output.path.width, output.path.height)
+
+
+def _has_another_grid(recipe: Recipe) -> bool:
+    """Return whether a whole profile has other pixels than the first input."""
+    given, first = recipe.given, recipe.first
+    if given is None or first is None:
+        return False
+    grid = first.grid
+    if (int(given["width"]), int(given["height"])) != (grid.width, grid.height):
+        return True
+    transform = given.get("transform")
+    return transform is not None and transform != grid.transform
 
 
 def _encodable(

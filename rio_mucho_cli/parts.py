@@ -143,8 +143,8 @@ def plan_parts(
     """
     width, height = first.grid.width, first.grid.height
     if metadata is not None:
-        # They speak of the whole's pixels.
-        metadata = replace(metadata, points=None, rpcs=None)
+        # That is about the pixels of the whole.
+        metadata = metadata.without_grid()
     # A part is begun anew if it is not complete: nothing of it has to outlast an interruption.
     one_go = replace(job, resume=False)
     parts = []

@@ -103,7 +103,7 @@ def make_plan(job: Job) -> Plan:
     budget = make_budget(job, reading, sources, executor)
     planned = plan_windows(job, first, formats, budget.window_pixels(), resumed=job is not as_given)
     windows = planned.windows
-    metadata = _metadata(job, reading)
+    metadata = _metadata(job, reading, sources)
     parts: Sequence[Part] = ()
     if job.is_mosaic and first is not None:
         unit = unit_of(job, first, windows)
@@ -179,12 +179,15 @@ def _is_elsewhere(job: Job) -> bool:
     return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
-def _metadata(job: Job, reading: Reading) -> Metadata | None:
+def _metadata(job: Job, reading: Reading, sources: Sequence[Source]) -> Metadata | None:
     if not job.metadata or not reading.inputs:
         return None
-    first = reading.inputs[0]
+    first, own = reading.inputs[0], sources[0]
+    same_grid = reading.grid is None or (
+        not own.has_points and own.grid.difference(reading.grid) is None
+    )
     with open_dataset(first.path) as src:
-        return Metadata.of(src, first.indexes or src.indexes, same_grid=reading.grid is None)
+        return Metadata.of(src, first.indexes or src.indexes, same_grid=same_grid)
 
 
 def order_for(job: Job, plan: Plan) -> Order:

@@ -59,27 +59,45 @@ def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
         grid = like.grid
     elif job.extent is not None:
         for source in sources:
-            if source.has_points:
-                raise GridError(
-                    f"{source.path} is placed by GCPs or RPCs: give the output's grid with --like"
-                )
+            _require_transform(source)
         grid = common_grid(job.inputs, grids, job.extent)
     else:
         if job.strict and job.mode != "manual_read":
             require_one_grid(job.inputs, grids)
         if job.bounds is None:
             return None
+        _require_transform(sources[0])
         grid = grids[0]
     return grid if job.bounds is None else grid.within(job.bounds)
 
 
+def _require_transform(source: Source) -> None:
+    """Raise GridError if pixels of an input lie where GCPs or RPCs say."""
+    if source.has_points:
+        raise GridError(
+            f"{source.path} is placed by GCPs or RPCs, and has no transform: give the output's "
+            "grid with --like"
+        )
+
+
 def _check_way(source: Source, grid: Grid, job: Job) -> None:
     """Raise GridError if an input cannot be brought onto the grid."""
+    if source.fault_of_points:
+        raise GridError(
+            f"{source.path} has {source.fault_of_points}, and cannot be warped onto another grid: "
+            f"{_way_to_place(source)}"
+        )
     if source.has_points or source.grid.offset_on(grid) is not None:
         return
     if source.grid.crs != grid.crs:
         require_crs(source.path, source.grid, job.like or job.inputs[0], grid)
     log.info("%s is warped onto the output's grid", source.path)
+
+
+def _way_to_place(source: Source) -> str:
+    if source.fault_of_points.startswith("GCPs"):
+        return f"name it with gdalwarp -of VRT -s_srs EPSG:CODE {source.path} placed.vrt"
+    return "complete them, or give it a transform with rio edit-info --transform"
 
 
 def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | None:

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 
 PLACE = Affine(30, 0, 4e5, 0, -30, 5e6)
@@ -30,16 +31,22 @@ def typed(rio, make_raster, module, tmp_path):
     make_raster("mercator.tif", crs="EPSG:3857", transform=PLACE)
     make_raster("nowhere.tif", crs=None, transform=moved)
     make_raster("rotated.tif", transform=Affine(30, 5, 4e5, 5, -30, 5e6))
-    path = make_raster("points.tif", crs=None, transform=None)
-    with rasterio.open(path, "r+") as dst:
-        corners = [(0, 0), (0, 90), (70, 0), (70, 90)]
-        dst.gcps = (
-            [
-                rasterio.control.GroundControlPoint(row, col, 4e5 + 30 * col, 5e6 - 30 * row)
-                for row, col in corners
-            ],
-            "EPSG:32633",
-        )
+    for name, crs in (("points.tif", "EPSG:32633"), ("scanned.tif", rasterio.crs.CRS())):
+        with rasterio.open(make_raster(name, crs=None, transform=None), "r+") as dst:
+            corners = [(0, 0), (0, 90), (70, 0), (70, 90)]
+            dst.gcps = (
+                [
+                    rasterio.control.GroundControlPoint(row, col, 4e5 + 30 * col, 5e6 - 30 * row)
+                    for row, col in corners
+                ],
+                crs,
+            )
+    plain = make_raster("plain.tif", crs=None, transform=None)
+    rasterio.shutil.copy(plain, tmp_path / "rpcs.vrt", driver="VRT")
+    text = (tmp_path / "rpcs.vrt").read_text()
+    band = text.index("<VRTRasterBand")
+    rpcs = '<Metadata domain="RPC"><MDI key="LINE_OFF">1</MDI></Metadata>'
+    (tmp_path / "rpcs.vrt").write_text(f"{text[:band]}{rpcs}{text[band:]}")
 
     def run(*args, func=SUM):
         return rio("mucho", *args, "out.tif", "--func", func, "--overwrite", "-j", "1")
@@ -82,6 +89,14 @@ BAD = {
     "points without a target": (
         ["points.tif", "a.tif", "--extent", "first"], 1, "points.tif is placed by GCPs .*--like",
     ),
+    "points of no CRS": (
+        ["scanned.tif", "--like", "a.tif"], 1, "has GCPs without a CRS.*gdalwarp.*-s_srs",
+    ),
+    "bounds and points": (["points.tif", "--bounds", "0 0 9 9"], 1, "placed by GCPs.*--like"),
+    "bounds and points of no CRS": (["scanned.tif", "--bounds", "0 0 9 9"], 1, "placed by GCPs"),
+    "incomplete RPCs": (["rpcs.vrt", "--like", "a.tif"], 1, r"RPCs \(no SAMP_OFF\).*comp"),
+    "bounds and incomplete RPCs": (["rpcs.vrt", "--bounds", "0 0 9 9"], 1, "placed by GCPs or R"),
+    "grid of incomplete RPCs": (["a.tif", "--like", "rpcs.vrt"], 1, "RPCs instead of a grid"),
     "no CRS": (["nowhere.tif", "--like", "a.tif"], 1, "nowhere.tif has no CRS, .*edit-info --crs"),
     "no CRS either": (["a.tif", "nowhere.tif", "--extent", "union"], 1, "nowhere.tif has no CRS"),
     "empty intersection": (

@@ -23,6 +23,7 @@ from rio_mucho_cli.errors import GridError, UsageError, one_line
 from rio_mucho_cli.inputs.bands import Bands
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
+from rio_mucho_cli.inputs.placing import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.warping import warped
 from rio_mucho_cli.nearest import nearest
 
@@ -223,7 +224,7 @@ def open_reader(
     try:
         layers = Layer.all_of(bands)[: 1 if as_dataset else None]
         is_one = True
-        if is_placed_by_points(src):
+        if has_gcps_or_rpcs(src):
             layers = [_laid_out(layer, grid, as_dataset=as_dataset) for layer in layers]
             src, is_one = layers[0].src, len(layers) == 1
             bands = Bands(src, indexes, bands.dtype) if is_one else bands
@@ -309,9 +310,6 @@ def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
     return replace(layer, src=src)
 
 
-def is_placed_by_points(src: Any) -> bool:
-    """Whether GCPs or RPCs say where pixels are, and no transform."""
-    return src.transform.is_identity and bool(src.gcps[0] or src.rpcs)
 
 
 def _spans(pair: tuple[float, float]) -> bool:

@@ -17,7 +17,8 @@ from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import Reader, is_placed_by_points, open_reader, read_padded
+from rio_mucho_cli.inputs.placing import fault_of_points, has_gcps_or_rpcs
+from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
 from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
 from rio_mucho_cli.nearest import nearest_file
@@ -49,6 +50,8 @@ class Source:
     hidden_by : str
         What masks the dataset as a whole: "a mask", in the file or beside it,
         "an alpha band", or "".
+    fault_of_points : str
+        What those GCPs or RPCs lack to place pixels in a CRS.
     """
 
     path: str
@@ -60,6 +63,7 @@ class Source:
     dtypes: tuple[str, ...] = ()
     nodatavals: tuple[float | None, ...] = ()
     hidden_by: str = ""
+    fault_of_points: str = ""
 
     @property
     def is_striped(self) -> bool:
@@ -79,7 +83,7 @@ class Source:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
-            alpha = alpha_of(src)
+            alpha, has_points = alpha_of(src), has_gcps_or_rpcs(src)
             hidden_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
             return cls(
                 path,
@@ -87,7 +91,8 @@ class Source:
                 dict(src.profile),
                 Size(cols, rows),
                 alpha=alpha,
-                has_points=is_placed_by_points(src),
+                has_points=has_points,
+                fault_of_points=fault_of_points(src) if has_points else "",
                 dtypes=tuple(src.dtypes),
                 nodatavals=tuple(src.nodatavals),
                 hidden_by=hidden_by,

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-# Where `rio overview` keeps what it needs to make overviews anew.
-_OVERVIEWS = "rio_overview"
-# Where a run that can be resumed says which one it was.
-_RUN, _DIGEST = "RIO_MUCHO", "RUN"
-# Namespaces in which GDAL tells what it sees in a file, not what was put there.
-_OF_THE_FILE = {
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "rio_creation_kwds", _OVERVIEWS, _RUN,
-}  # fmt: skip
-# Tags that are about pixels, which are others now.
-_OF_PIXELS = ("STATISTICS_", "HISTOGRAM_", "OVR_RESAMPLING_ALG")
+from rio_mucho_cli.inputs.placing import fault_of_rpcs
+from rio_mucho_cli.outputs.tags import (
+    COLOURS,
+    OVERVIEWS,
+    RPC,
+    RUN,
+    Tags,
+    tags_of,
+    without_bands,
+    without_grid,
+)
+
+log = logging.getLogger(__name__)
+
+# Which run an output is of.
+_DIGEST = "RUN"
 
 COLOUR_CODECS = {"JPEG", "WEBP"}
 """With these, a block can only be decoded as the header says what its bands are."""
@@ -49,7 +57,7 @@ class Band:
     colormap: Mapping[int, tuple[int, int, int, int]] | None
 
     @classmethod
-    def all_of(cls, src: Any, indexes: Sequence[int]) -> list[Band]:
+    def all_of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> list[Band]:
         """Take it from bands of an open dataset."""
         # Each of these is made anew, for all bands, when it is asked for.
         dtypes, descriptions, units = src.dtypes, src.descriptions, src.units
@@ -57,7 +65,7 @@ class Band:
         return [
             cls(
                 dtype=dtypes[index - 1],
-                tags=_tags(src, index),
+                tags=tags_of(src, index, same_grid=same_grid),
                 description=descriptions[index - 1],
                 unit=units[index - 1],
                 colorinterp=colours[index - 1],
@@ -76,17 +84,15 @@ class Metadata:
     Attributes
     ----------
     tags : Mapping of str to Mapping
-        By namespace.
+        By namespace; RPCs are among them.
     bands : sequence of Band
-    points : tuple or None
-        GCPs and their CRS.
-    rpcs : RPC or None
+    gcps : tuple or None
+        GCPs and their CRS, which may be an empty one.
     """
 
-    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tags: Tags = field(default_factory=dict)
     bands: Sequence[Band] = ()
-    points: Any = None
-    rpcs: Any = None
+    gcps: Any = None
 
     @classmethod
     def of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> Metadata:
@@ -98,19 +104,39 @@ class Metadata:
         indexes : sequence of int
             Its bands that are read.
         same_grid : bool
-            Whether GCPs and RPCs speak of the output's pixels, too.
+            Whether the output has the pixels of the dataset: GCPs, RPCs and
+            some tags are about these.
+
+        Notes
+        -----
+        GDAL takes a geotransform before GCPs, and drops it of a GeoTIFF that
+        is given both: GCPs are copied only where there is no geotransform.
         """
-        points = src.gcps if same_grid and src.gcps[0] else None
-        bands = Band.all_of(src, indexes)
-        return cls(_tags(src, 0), bands, points, src.rpcs if same_grid else None)
+        tags = tags_of(src, 0, same_grid=same_grid)
+        fault = fault_of_rpcs(src) if RPC in tags else ""
+        if fault:
+            log.warning("%s has %s: they are not copied to the output", src.name, fault)
+            del tags[RPC]
+        gcps, crs = src.gcps if same_grid and src.transform.is_identity else ([], None)
+        return cls(
+            tags if list(indexes) == list(src.indexes) else without_bands(tags),
+            Band.all_of(src, indexes, same_grid=same_grid),
+            # rasterio wants a CRS, and takes an empty one.
+            (gcps, crs or src.crs or CRS()) if gcps else None,
+        )
+
+    def without_grid(self) -> Metadata:
+        """Leave out what is about the pixels' places."""
+        bands = [replace(band, tags=without_grid(band.tags)) for band in self.bands]
+        return Metadata(without_grid(self.tags), bands)
 
     def with_overviews(self, resampling: str) -> Metadata:
         """Say how overviews are made, where `rio overview` looks for it."""
-        return replace(self, tags={**self.tags, _OVERVIEWS: {"resampling": resampling}})
+        return replace(self, tags={**self.tags, OVERVIEWS: {"resampling": resampling}})
 
     def with_digest(self, digest: str) -> Metadata:
         """Say which run the output is of."""
-        return replace(self, tags={**self.tags, _RUN: {_DIGEST: digest}})
+        return replace(self, tags={**self.tags, RUN: {_DIGEST: digest}})
 
     def write(self, dst: Any, compress: str = "") -> None:
         """Put it into a dataset that is open for writing, and has no pixels yet.
@@ -118,12 +144,14 @@ class Metadata:
         Bands of the dataset are these if there are as many; colour tables,
         scales and offsets need the same dtype as well.
         """
-        _write_tags(dst, 0, self.tags)
-        if self.points is not None:
-            dst.gcps = self.points
-        if self.rpcs is not None:
-            dst.rpcs = self.rpcs
-        if dst.count != len(self.bands):
+        same_bands = dst.count == len(self.bands)
+        tags = self.tags if same_bands else without_bands(self.tags)
+        if [band.dtype for band in self.bands] != list(dst.dtypes):
+            tags = {space: tags[space] for space in tags if space != COLOURS}
+        _write_tags(dst, 0, tags)
+        if self.gcps is not None and dst.transform.is_identity:
+            dst.gcps = self.gcps
+        if not same_bands:
             return
         colormaps = self._write_bands(dst)
         if not colormaps and compress.upper() not in COLOUR_CODECS:
@@ -156,7 +184,7 @@ class Metadata:
 
 def digest_of(src: Any) -> str | None:
     """Return which run an open dataset is of, if that is said in it."""
-    digest: str | None = src.tags(ns=_RUN).get(_DIGEST)
+    digest: str | None = src.tags(ns=RUN).get(_DIGEST)
     return digest
 
 
@@ -171,17 +199,6 @@ def _colormap(src: Any, index: int) -> Any:
         return src.colormap(index)
     except ValueError:
         return None
-
-
-def _tags(src: Any, index: int) -> dict[str, dict[str, str]]:
-    found = {}
-    for namespace in ["", *src.tag_namespaces(index)]:
-        if namespace not in _OF_THE_FILE and not namespace.startswith("xml:"):
-            tags = src.tags(index, ns=namespace or None)
-            kept = {name: tags[name] for name in tags if not name.startswith(_OF_PIXELS)}
-            if kept:
-                found[namespace] = kept
-    return found
 
 
 def _write_tags(dst: Any, index: int, tags: Mapping[str, Mapping[str, str]]) -> None:

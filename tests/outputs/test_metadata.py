@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+from affine import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from rio_mucho_cli import RioMucho, run
 from rio_mucho_cli.inputs.windows import Size
 
+EVERY_DRIVER = pytest.mark.parametrize("driver", ["GTiff", "COG"])
 GRAY = ColorInterp.gray, ColorInterp.undefined
 COLOURS = {value: (value, 255 - value, 7, 255) for value in range(256)}
 
@@ -156,6 +160,174 @@ def test_points_stay_where_pixels_do(job_on, tiled):
         assert dst.gcps == ([], None)
 
 
+def points_of(width, height, projection):
+    """Return XML of GCPs that lie elsewhere than a raster's transform says."""
+    gcps = "".join(
+        f'<GCP Id="{col}{row}" Pixel="{col}" Line="{row}" X="{15 + col}" Y="{45 - row}"/>'
+        for col in (0, width)
+        for row in (0, height)
+    )
+    return f"<GCPList{projection}>{gcps}</GCPList>"
+
+
+@pytest.mark.parametrize("projection", ["", ' Projection="EPSG:4326"'], ids=["no CRS", "CRS"])
+@pytest.mark.parametrize("name", ["out.tif", "out.png", "out.vrt"])
+@pytest.mark.parametrize("driver", [None, "COG"])
+def test_a_geotransform_takes_precedence_over_points(
+    job_on, tiled, tmp_path, projection, name, driver
+):
+    if driver == "COG" and name == "out.png":
+        pytest.skip("one or the other")
+    path = tiled("both.tif", dtype="uint8")
+    with rasterio.open(path) as src:
+        crs, transform, points = src.crs, src.transform, points_of(*src.shape[::-1], projection)
+        rasterio.shutil.copy(src, tmp_path / "both.vrt", driver="VRT")
+    text = (tmp_path / "both.vrt").read_text()
+    band = text.index("<VRTRasterBand")
+    (tmp_path / "both.vrt").write_text(f"{text[:band]}{points}{text[band:]}")
+    with rasterio.open(tmp_path / "both.vrt") as src:
+        assert (src.transform, len(src.gcps[0])) == (transform, 4)
+    job = job_on([tmp_path / "both.vrt"], output=str(tmp_path / name), driver=driver)
+    with opened(job) as dst:
+        assert (dst.crs, dst.transform) == (crs, transform)
+        assert dst.gcps[0] == []
+
+
+def test_points_without_a_crs_stay(job_on, tiled, read):
+    path = tiled("scanned.tif", transform=None, crs=None)
+    with rasterio.open(path, "r+") as dst:
+        dst.gcps = [GroundControlPoint(row, 3, row, 4) for row in (0, 9, 12)], CRS()
+    for driver in ("GTiff", "COG"):
+        with opened(job_on([path], driver=driver)) as dst:
+            assert [point.row for point in dst.gcps[0]] == [0, 9, 12]
+            assert dst.gcps[1] is None
+            np.testing.assert_array_equal(dst.read(), read(path))
+
+
+def test_points_do_not_replace_the_transform_of_a_whole_profile(tiled, tmp_path, profile_of):
+    path = tiled("points.tif", transform=None, crs=None)
+    with rasterio.open(path, "r+") as dst:
+        dst.gcps = [GroundControlPoint(row, 3, row, 4) for row in (0, 9, 12)], "EPSG:32633"
+    placed = {"crs": "EPSG:3857", "transform": Affine(2, 0, 7, 0, -2, 9)}
+    for options, number in ({}, 3), (placed, 0):
+        with RioMucho([path], tmp_path / "class.tif", lambda data, *args: data[0], metadata=True,
+                      options={**profile_of(path), **options}) as rm:  # fmt: skip
+            rm.run(1)
+        with rasterio.open(tmp_path / "class.tif") as dst:
+            assert len(dst.gcps[0]) == number
+            assert dst.transform == options.get("transform", Affine.identity())
+
+
+RPCS = {
+    **{f"{part}_OFF": "1" for part in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")},
+    **{f"{part}_SCALE": "2" for part in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")},
+    **{f"{part}_COEFF": "1 " * 20 for part in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN")},
+}
+
+
+@pytest.fixture
+def with_rpcs(tiled, tmp_path):
+    """Return a function that makes a raster with RPCs, whatever they are."""
+
+    def make(tags, **place):
+        path = tiled("plain.tif", **place)
+        with rasterio.open(path) as src:
+            rasterio.shutil.copy(src, tmp_path / "rpcs.vrt", driver="VRT")
+        items = "".join(f'<MDI key="{name}">{value}</MDI>' for name, value in tags.items())
+        text = (tmp_path / "rpcs.vrt").read_text()
+        band = text.index("<VRTRasterBand")
+        (tmp_path / "rpcs.vrt").write_text(
+            f'{text[:band]}<Metadata domain="RPC">{items}</Metadata>{text[band:]}'
+        )
+        return tmp_path / "rpcs.vrt"
+
+    return make
+
+
+@EVERY_DRIVER
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"HEIGHT_OFF": None}, "has incomplete RPCs (no HEIGHT_OFF): they are not copied"),
+        ({"LINE_OFF": "pixels"}, "LINE_OFF is 'pixels', expected a number"),
+        ({"LINE_NUM_COEFF": "1 2 3"}, "LINE_NUM_COEFF is '1 2 3', expected 20 numbers"),
+    ],
+)
+def test_rpcs_that_are_incomplete_are_left_out(job_on, with_rpcs, caplog, driver, change, says):
+    tags = {name: value for name, value in {**RPCS, **change}.items() if value is not None}
+    with opened(job_on([with_rpcs(tags, transform=None, crs=None)], driver=driver)) as dst:
+        assert dst.tags(ns="RPC") == {}
+    assert says in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"LINE_OFF": "1 pixels"}, {"SENSOR": "x"}, {}])
+def test_rpcs_and_a_geotransform_stay_together(job_on, with_rpcs, change):
+    path = with_rpcs({**RPCS, **change})
+    with rasterio.open(path) as src:
+        place = src.crs, src.transform
+    with opened(job_on([path])) as dst:
+        assert (dst.crs, dst.transform) == place
+        assert dst.rpcs.line_off == 1
+    bounds = (400030, 4999000, 400300, 4999900)
+    for other in {"bounds": bounds}, {"like": str(path), "bounds": bounds}:
+        with opened(job_on([path], **other)) as dst:
+            assert dst.tags(ns="RPC") == {}
+    with opened(job_on([path], like=str(path))) as dst:
+        assert dst.rpcs.line_off == 1
+
+
+def test_parts_of_a_mosaic_do_not_have_the_places_of_the_whole(job_on, with_rpcs, tmp_path):
+    path = with_rpcs(RPCS)
+    run(job_on([path], output=str(tmp_path / "out.vrt"), part_size=64, windows=Size(64, 48)))
+    with rasterio.open(tmp_path / "out.vrt") as dst:
+        assert dst.rpcs.line_off == 1
+    parts = sorted(tmp_path.rglob("out*.parts/**/*.tif"))
+    assert parts
+    for part in parts:
+        with rasterio.open(part) as dst:
+            assert dst.tags(ns="RPC") == {}
+
+
+VALUES = {
+    "TIFFTAG_MINSAMPLEVALUE": "0", "TIFFTAG_MAXSAMPLEVALUE": "99", "STATISTICS_MEAN": "3",
+    "Band1#valid_range": "{0,9}", "Band1#_FillValue": "0",
+}  # fmt: skip
+PLACE = {
+    "TIFFTAG_XRESOLUTION": "300", "TIFFTAG_YRESOLUTION": "300",
+    "TIFFTAG_RESOLUTIONUNIT": "2 (pixels/inch)",
+    "utm#spatial_ref": "PROJCS", "utm#long_name": "CRS definition", "NITF_IGEOLO": "500000N",
+    "x#standard_name": "projection_x_coordinate", "x#units": "m",
+    "NC_GLOBAL#geospatial_lat_min": "45",
+}  # fmt: skip
+SCENE = {"SENSOR": "OLI", "time#units": "days", "NC_GLOBAL#title": "x", "TIFFTAG_ARTIST": "me"}
+OF_BANDS = {"NETCDF_DIM_time_VALUES": "{1,2}", "Band_1": "red"}
+
+
+@EVERY_DRIVER
+@pytest.mark.parametrize("stats", [False, True])
+def test_tags_that_are_no_longer_true_are_left_out(job_on, tiled, driver, stats):
+    path = tiled("tags.tif", dtype="uint16")
+    with rasterio.open(path, "r+") as dst:
+        dst.update_tags(**VALUES, **PLACE, **SCENE, **OF_BANDS)
+        dst.update_tags(ns="GEOLOCATION", LINE_STEP="1", X_DATASET="lon.tif")
+        dst.update_tags(ns="TILING_SCHEME", NAME="GoogleMapsCompatible")
+        dst.update_tags(1, _FillValue="0", scale_factor="2", units="K")
+    bounds = 400030, 4999000, 400300, 4999900
+    for given, function, kept, bands in (
+        ({}, None, {**SCENE, **PLACE, **OF_BANDS}, {"units": "K"}),
+        ({"bounds": bounds}, None, {**SCENE, **OF_BANDS}, {"units": "K"}),
+        ({}, both, {**SCENE, **PLACE}, {}),
+    ):
+        job = job_on([path], *([function] if function else []), driver=driver, stats=stats, **given)
+        with opened(job) as dst:
+            assert dst.tags() == {**kept, "AREA_OR_POINT": "Area"}
+            tags = dst.tags(1).items()
+            assert {name: value for name, value in tags if "STATISTICS" not in name} == bands
+            if driver == "GTiff":  # GDAL's COG driver drops it
+                assert bool(dst.tags(ns="GEOLOCATION")) == ("bounds" not in given)
+            assert dst.tags(ns="TILING_SCHEME") == {}
+
+
 def test_rpcs_stay(job_on, tiled):
     path = tiled("rpcs.tif", transform=None, crs=None)
     numbers = {
@@ -183,11 +355,10 @@ def test_no_metadata_on_the_command_line(mucho, tmp_path):
             assert ("SCENE" in dst.tags()) == there
 
 
-EVERY_WAY = pytest.mark.parametrize("driver", ["GTiff", "COG"])
 EVERY_WINDOW = pytest.mark.parametrize("windows", [None, Size(37, 20)], ids=["blocks", "parts"])
 
 
-@EVERY_WAY
+@EVERY_DRIVER
 @EVERY_WINDOW
 def test_a_mask_that_the_function_gives_back_stays(job_on, tiled, read, driver, windows):
     path = tiled("mask.tif", count=3, dtype="uint8", photometric="rgb")
@@ -204,7 +375,7 @@ def test_a_mask_that_the_function_gives_back_stays(job_on, tiled, read, driver, 
         assert dst.nodata is None
 
 
-@EVERY_WAY
+@EVERY_DRIVER
 @EVERY_WINDOW
 def test_colours_and_points_of_every_format(job_on, tiled, read, driver, windows):
     path = tiled("classes.tif", dtype="uint8", transform=None, crs=None, nodata=9)
