@@ -27,6 +27,9 @@ from rio_mucho_cli.inputs.placing import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.warping import warped
 from rio_mucho_cli.nearest import nearest
 
+# In pixels of the source; GDAL's own.
+_NEARLY = 0.05
+
 
 class Reader(Protocol):
     """Reads windows of the output's grid."""
@@ -145,7 +148,8 @@ class Warped:
     -----
     GDAL stretches a resampling kernel by how much smaller the result is, and
     finds that out for each piece that it warps; it is told the scale of the
-    whole instead, so that pixels do not depend on windows.
+    whole instead, so that pixels do not depend on windows. GDAL rounds its own
+    scale (GDALWarpKernel::PerformWarp), and not one that it is told.
     """
 
     def __init__(
@@ -161,7 +165,9 @@ class Warped:
         self.bands = bands
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
         # Where the source's middle has no place in the output's CRS there is no scale.
-        options = {name: repr(1 / size) for name, size in scales if math.isfinite(size) and size}
+        options = {
+            name: repr(1 / _rounded(size)) for name, size in scales if math.isfinite(size) and size
+        }
         place: dict[str, Any] = {
             "crs": grid.crs,
             "transform": grid.transform,
@@ -310,6 +316,14 @@ def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
     return replace(layer, src=src)
 
 
+def _rounded(pixels: float) -> float:
+    """Return how many pixels become one, as a whole number where it is nearly one.
+
+    A kernel that is stretched by a hair is sampled beyond its ends, where
+    GDAL's cubic spline has large negative weights.
+    """
+    whole = max(1.0, float(round(pixels)))
+    return whole if abs(pixels - whole) < _NEARLY else pixels
 
 
 def _spans(pair: tuple[float, float]) -> bool:
