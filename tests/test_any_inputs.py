@@ -99,6 +99,14 @@ def offsets(other, col, row):
     return slice(row, row + other.shape[1]), slice(col, col + other.shape[2])
 
 
+NORTH_UP = Affine(30, 0, 4e5, 0, -30, 5e6)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [NORTH_UP, NORTH_UP @ Affine.rotation(30), NORTH_UP @ Affine.scale(1, -1)],
+    ids=["north up", "rotated", "south up"],
+)
 @pytest.mark.parametrize(
     ("executor", "windows"),
     [
@@ -107,8 +115,9 @@ def offsets(other, col, row):
     ],
     ids=str,
 )
-def test_inputs_that_lie_apart_by_whole_pixels(job_on, tiled, read, windows, executor):
-    first, second = tiled("a.tif", nodata=0), tiled("b.tif", seed=1, col=20, row=-13)
+def test_inputs_that_lie_apart_by_whole_pixels(job_on, tiled, read, windows, executor, place):
+    first = tiled("a.tif", nodata=0, transform=place)
+    second = tiled("b.tif", seed=1, transform=place @ Affine.translation(20, -13))
     a, b = read(first)[0], read(second)[0]
     rows, cols = HEIGHT + 13, WIDTH + 20
     places = {
@@ -126,8 +135,8 @@ def test_inputs_that_lie_apart_by_whole_pixels(job_on, tiled, read, windows, exe
         expected = on_union.sum(axis=0, dtype="int32")[place_rows, place_cols]
         np.testing.assert_array_equal(read(made.output)[0], expected)
         with rasterio.open(made.output) as dst:
-            assert dst.transform.c == 4e5 + place_cols.start * 30
-            assert dst.transform.f == 5e6 - (place_rows.start - 13) * 30
+            moved = place @ Affine.translation(place_cols.start, place_rows.start - 13)
+            assert dst.transform.almost_equals(moved, 1e-6)
 
 
 def sum_of_both(data, window, ij, global_args):

@@ -126,7 +126,7 @@ class Grid:
             )
         if self.transform.b or self.transform.d:
             raise GridError("bounds cannot be used with a rotated grid: give a file of --windows")
-        columns, rows = self._span(bounds, outward=True)
+        columns, rows = self._span(_corners_of(bounds), outward=True)
         columns = max(columns[0], 0), min(columns[1], self.width)
         rows = max(rows[0], 0), min(rows[1], self.height)
         if columns[0] >= columns[1] or rows[0] >= rows[1]:
@@ -157,11 +157,9 @@ class Grid:
         wide, high = np.linalg.norm(pixels[:, 1:] - pixels[:, :1], axis=0)
         return float(wide), float(high)
 
-    def _span(self, bounds: Bounds, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the columns and the rows between bounds, in whole pixels."""
-        left, bottom, right, top = bounds
-        corners = np.array([(x, y, 1) for x in (left, right) for y in (bottom, top)]).T
-        found = np.linalg.inv(_matrix(self.transform)) @ corners
+    def _span(self, points: Any, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the columns and the rows between points (x, y, 1), in whole pixels."""
+        found = np.linalg.inv(_matrix(self.transform)) @ points
         first, last = found[:2].min(axis=1), found[:2].max(axis=1)
         # Beyond this, floating point has no whole numbers of its own.
         first, last = first.clip(-(2.0**53), 2.0**53), last.clip(-(2.0**53), 2.0**53)
@@ -215,7 +213,8 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
     paths : sequence of str
     grids : sequence of Grid
     extent : {"first", "intersection", "union"}
-        The last two are of the bounds, in the first grid's CRS.
+        The last two are of the corners, in the first grid's pixels; of a grid
+        in another CRS, of its bounds.
 
     Raises
     ------
@@ -227,17 +226,18 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
     if extent == "first":
         return first
     for path, grid in zip(paths[1:], grids[1:], strict=True):
-        bounds = grid.bounds()
-        if grid.crs != first.crs:
+        if grid.crs == first.crs:
+            points = _matrix(grid.transform) @ _corners(grid.width, grid.height)
+        else:
             require_crs(path, grid, paths[0], first)
-            moved = _bounds_in(grid.crs, first.crs, bounds)
+            moved = _bounds_in(grid.crs, first.crs, grid.bounds())
             if moved is None:
                 raise GridError(
                     f"{path} has no place in {_crs_name(first.crs)}, the CRS of {paths[0]}: "
                     "give a grid that all have a place on, with --like"
                 )
-            bounds = moved
-        spans.append(first._span(bounds, outward=extent == "union"))
+            points = _corners_of(moved)
+        spans.append(first._span(points, outward=extent == "union"))
     low, high = (min, max) if extent == "union" else (max, min)
     columns, rows = (
         (low(span[side][0] for span in spans), high(span[side][1] for span in spans))
@@ -291,6 +291,11 @@ def _bounds_in(crs: Any, to: Any, bounds: Bounds) -> Bounds | None:
 
 def _corners(width: int, height: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array([(col, row, 1) for col in (0, width) for row in (0, height)]).T
+
+
+def _corners_of(bounds: Bounds) -> np.ndarray[Any, np.dtype[np.float64]]:
+    left, bottom, right, top = bounds
+    return np.array([(x, y, 1.0) for x in (left, right) for y in (bottom, top)]).T
 
 
 def _box(points: np.ndarray[Any, Any]) -> Bounds:
