@@ -271,7 +271,8 @@ def check_result(
     Parameters
     ----------
     result : object
-        (count, rows, cols), or (rows, cols) for one band. Masked arrays stay
+        (count, rows, cols), or (rows, cols) for one band: an array, or what
+        converts itself to one, as a DataArray does. Masked arrays stay
         masked; booleans become uint8.
     window : Window
         One that does not lie on whole pixels is allowed to be rounded
@@ -290,12 +291,8 @@ def check_result(
         If it is no array, or has another shape.
     """
     what = "the function returned" if name is None else f"for {name!r} the function returned"
-    if not isinstance(result, np.ndarray):
-        raise ResultError(
-            f"{what} {_kind(result)}, expected a numpy array of shape "
-            "(count, rows, cols) or (rows, cols)"
-        )
-    array = result[np.newaxis] if result.ndim == 2 else result
+    result = _as_array(result, what)
+    array: np.ndarray[Any, Any] = result[np.newaxis] if result.ndim == 2 else result
     wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
     if overlap and array.shape[1:] == (window.height + 2 * overlap, window.width + 2 * overlap):
         array = array[:, overlap:-overlap, overlap:-overlap]
@@ -315,6 +312,29 @@ def check_result(
     if array.dtype.kind not in "iufc":
         raise ResultError(f"{what} an array of dtype {array.dtype}, expected numbers")
     return array
+
+
+def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
+    """Return a result as a plain or a masked array; sequences and numbers are none."""
+    if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
+        raise ResultError(
+            f"{what} {_kind(result)}, expected a numpy array of shape "
+            "(count, rows, cols) or (rows, cols)"
+        )
+    try:
+        array: np.ndarray[Any, Any] = np.asanyarray(result)
+    except INTERRUPTS:
+        raise
+    except BaseException as exc:
+        text = " ".join(text_of(exc).split())
+        raise ResultError(
+            f"{what} {_kind(result)} that cannot be converted to a numpy array "
+            f"({type(exc).__name__}{f': {text}' if text else ''})"
+        ) from None
+    if not np.ma.isMaskedArray(array):
+        return np.asarray(array)
+    masked: np.ma.MaskedArray[Any, Any] = np.ma.asarray(array)
+    return masked
 
 
 def _import_from(folder: str) -> None:

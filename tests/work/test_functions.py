@@ -134,6 +134,39 @@ def test_booleans_become_bytes_and_masks_stay():
     assert np.ma.isMaskedArray(f.check_result(np.ma.masked_all((3, 4)), WINDOW, 1))
 
 
+class Wrapped:
+    """Converts itself to an array, as DataArrays and tensors do."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        if isinstance(self.array, Exception):
+            raise self.array
+        return self.array
+
+
+def test_what_converts_itself_is_an_array():
+    for array in [np.ones((3, 4)), np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 5)]:
+        found = f.check_result(Wrapped(array), WINDOW, 1)
+        assert type(found) is type(array)
+        np.testing.assert_array_equal(np.ma.filled(found[0], -1), np.ma.filled(array, -1))
+
+
+def test_kinds_of_arrays_are_plain_or_masked(tmp_path):
+    class Own(np.ma.MaskedArray):
+        pass
+
+    mapped = np.memmap(tmp_path / "mapped", "uint8", "w+", shape=(3, 4))
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(np.ones((3, 4)))
+    for array in [mapped, matrix]:
+        found = f.check_result(array, WINDOW, 1)
+        assert (type(found), found.shape) == (np.ndarray, (1, 3, 4))
+    found = f.check_result(np.ma.masked_all((3, 4)).view(Own), WINDOW, 1)
+    assert (type(found), found.mask.all()) == (np.ma.MaskedArray, True)
+
+
 def test_windows_off_the_pixels_may_be_rounded_either_way():
     window = Window(0.5, 0.5, 4.5, 2.5)
     assert f.check_result(np.zeros((3, 5)), window, 1).shape == (1, 3, 5)
@@ -146,6 +179,14 @@ def test_windows_off_the_pixels_may_be_rounded_either_way():
     [
         (None, None, "returned None, expected a numpy array"),
         ([1, 2], None, "returned a list, expected a numpy array"),
+        (np.float32(1), None, "returned a float32, expected a numpy array"),
+        (np.ndarray, None, "returned a type, expected a numpy array"),
+        (
+            Wrapped(TypeError("on a\nGPU")),
+            1,
+            "a Wrapped that cannot be converted to a numpy array (TypeError: on a GPU)",
+        ),
+        (Wrapped(np.zeros((2, 4))), None, "shape (2, 4), expected (count, 3, 4)"),
         (np.zeros((1, 2, 4)), None, r"shape (1, 2, 4), expected (count, 3, 4)"),
         (np.zeros((4, 3)), 1, r"shape (4, 3), expected (1, 3, 4) or (3, 4)"),
         (np.zeros((2, 3, 4)), 3, r"shape (2, 3, 4), expected (3, 3, 4)"),
