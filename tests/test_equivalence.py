@@ -111,6 +111,19 @@ class Difference:
         return a.astype("int32") - self.factor * b
 
 
+class Buffer:
+    """Return the same array for all windows of a size."""
+
+    def __init__(self):
+        self.results = {}
+
+    def __call__(self, data, window, ij, global_args):
+        result = self.results.setdefault(data[0].shape, np.ma.masked_all_like(data[0]))
+        result.mask[:] = np.greater(data[0], 100)
+        result.data[:] = data[0] + 1
+        return result
+
+
 CASES = {
     "index": (["a", "b"], index, "simple_read", {"eps": 1}),
     "stretch": (["rgb"], stretch, "simple_read", {"gain": 1.3}),
@@ -130,6 +143,7 @@ CASES = {
     "overviews": (["rgb"], stretch, "simple_read", {"gain": 1.3}),
     "COG": (["a", "b", "rgb"], total, "array_read", {}),
     "COG with a mask": (["b"], shade, "simple_read", {"least": 100}),
+    "buffer": (["b"], Buffer, "simple_read", {}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
 

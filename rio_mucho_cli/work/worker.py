@@ -143,7 +143,7 @@ class Worker:
         """Make of a result what its output needs."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
-            return Piece((count, dtype, False), array, misfits=unfit)
+            return Piece((count, dtype, False), array.copy(), misfits=unfit)
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
             unfit = unfit.merged(misfits.valid_nan(array))
@@ -153,9 +153,12 @@ class Worker:
             array = opacity.made_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
         masked = _needs_mask(array, profile, wanted.recipe)
-        data: np.ndarray[Any, Any] | Encoded = array
+        data: np.ndarray[Any, Any] | Encoded
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
+        else:
+            # It is written after further calls, and the function may return one buffer for all.
+            data = array.copy()
         statistics: tuple[BandStatistics, ...] = ()
         if wanted.statistics:
             statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)

@@ -150,3 +150,17 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
     worker.dismiss("a run")
     assert results[0].pieces[0].data.max() == 17
     assert has_env == [False]
+
+
+def test_what_is_written_later_is_not_the_functions_own(order, work):
+    buffer = np.ma.zeros((1, 4, 5))
+
+    def fill(data, window, ij, global_args):
+        buffer[:] = ij[0]
+        buffer[0, 0, ij[0]] = np.ma.masked
+        return buffer
+
+    made = order(fill)
+    first, second = (work(made, (PLANNED[0], (row, 0))).pieces[0].data for row in (0, 1))
+    assert (first.max(), second.max()) == (0, 1)
+    assert (np.ma.count_masked(first), np.ma.count_masked(second)) == (1, 1)
