@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -316,13 +317,14 @@ def note_progress_with(note: Callable[[int], Any]) -> None:
     _note_progress = note
 
 
-# Runs that have ended before all was done, while this process worked for them.
-_stopped: set[str] = set()
+# Runs that have ended before all was done. Processes that live long see many of them, and
+# cannot know when the last call of one is over: the latest are enough.
+_stopped: deque[str] = deque(maxlen=64)
 
 
 def stop(key: str) -> None:
     """Have what takes long, and is being done in this process for a run, end soon."""
-    _stopped.add(key)
+    _stopped.append(key)
 
 
 def is_stopped(key: str) -> bool:
@@ -331,8 +333,10 @@ def is_stopped(key: str) -> bool:
 
 
 def dismiss(key: str) -> None:
-    """Close what the workers of a run, in this process, have open."""
+    """Close what the workers of a run, in this process, have open, and forget the run."""
     _orders.pop(key, None)
+    with suppress(ValueError):
+        _stopped.remove(key)
     for place in [place for place in _workers if place[0] == key]:
         _workers.pop(place).close()
 

@@ -164,3 +164,15 @@ def test_what_is_written_later_is_not_the_functions_own(order, work):
     first, second = (work(made, (PLANNED[0], (row, 0))).pieces[0].data for row in (0, 1))
     assert (first.max(), second.max()) == (0, 1)
     assert (np.ma.count_masked(first), np.ma.count_masked(second)) == (1, 1)
+
+
+def test_runs_that_ended_are_forgotten(order):
+    worker.begin("a run", order(times))
+    worker.stop("a run")
+    assert worker.is_stopped("a run")
+    worker.dismiss("a run")
+    assert not worker.is_stopped("a run")
+    for number in range(1000):
+        worker.stop(f"run {number}")
+    assert worker.is_stopped("run 999")
+    assert not worker.is_stopped("run 0")
