@@ -7,8 +7,10 @@ the parent.
 
 from __future__ import annotations
 
+import pickle
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -114,26 +116,32 @@ class MuchoChildError(MuchoError):
         self.done = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {**self.__dict__, "exception": _portable(self.exception)}
-        return (type(self), (str(self.args[0]), state["exception"]), state)
+        from rio_mucho_cli.work.pickling import pack_error
+
+        state = {name: value for name, value in vars(self).items() if name != "exception"}
+        packed = b""
+        with suppress(Exception):
+            packed = pack_error(self.exception)
+        text = f"{type(self.exception).__name__}: {text_of(self.exception)}"
+        return _unpacked, (type(self), str(self.args[0]), packed, text), state
 
     def __str__(self) -> str:
         return f"{self.args[0]}\nChild process's traceback:\n{self.formatted}"
 
 
-def _portable(exception: BaseException | None) -> BaseException | None:
-    """Return the exception, or a RuntimeError that says the same if it cannot travel.
+def _unpacked(
+    kind: type[MuchoChildError], message: str, packed: bytes, text: str
+) -> MuchoChildError:
+    """Make an error again, with a RuntimeError where the user's exception could not travel.
 
     Exceptions whose __init__ wants other arguments than their args are pickled
     without complaint, and fail when they are unpickled.
     """
-    import cloudpickle
-
     try:
-        cloudpickle.loads(cloudpickle.dumps(exception))
+        exception = pickle.loads(packed)
     except Exception:
-        return RuntimeError(f"{type(exception).__name__}: {text_of(exception)}")
-    return exception
+        exception = RuntimeError(text)
+    return kind(message, exception)
 
 
 def format_user_traceback(exception: BaseException | None) -> str:

@@ -74,3 +74,62 @@ def test_a_program_without_a_guard_defining_its_own_function(tmp_path, tif, out,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     np.testing.assert_array_equal(read(out), np.repeat(read(tif) // 2 * 3, 2, axis=0))
+
+
+MODULES = {
+    "settings.py": """
+        print("settings was imported", flush=True)
+        limit = 1
+    """,
+    "work.py": """
+        import numpy as np
+        import rasterio
+        import settings
+
+        print("work was imported", flush=True)
+        with rasterio.open("in.tif", "w", driver="GTiff", width=64, height=48, count=1,
+                dtype="uint8", tiled=True, blockxsize=16, blockysize=16,
+                transform=rasterio.Affine(1, 0, 0, 0, -1, 0)) as dst:
+            dst.write(np.ones((1, 48, 64), "uint8"))
+
+        class WrongError(Exception):
+            pass
+
+        def add(data, window, ij, global_args):
+            return data[0] + settings.limit
+
+        def fail(data, window, ij, global_args):
+            raise WrongError("at", ij)
+    """,
+    "program.py": """
+        import sys
+        import rio_mucho_cli as riomucho
+        import settings
+        import work
+
+        settings.limit = 7
+        with riomucho.RioMucho(["in.tif"], "out.tif", work.add) as rm:
+            rm.run(2, executor=sys.argv[1])
+        try:
+            with riomucho.RioMucho(["in.tif"], "out.tif", work.fail) as rm:
+                rm.run(2, executor=sys.argv[1])
+        except riomucho.MuchoChildError as error:
+            print(isinstance(error.exception, work.WrongError), error.exception.args[0])
+    """,
+}
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "dask"])
+def test_a_program_whose_modules_write_files_when_they_are_imported(tmp_path, read, executor):
+    """Workers do not import them, and see what the program has set in them."""
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    done = subprocess.run(
+        [sys.executable, "program.py", executor],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        ["settings was imported", "work was imported", "True at"],
+    ), done.stderr
+    np.testing.assert_array_equal(read(tmp_path / "out.tif"), np.full((1, 48, 64), 8))

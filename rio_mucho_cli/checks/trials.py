@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction, make_callable
-from rio_mucho_cli.work.pickling import home_of, pack
+from rio_mucho_cli.work.pickling import pack
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Move: TypeAlias = Callable[[Any], Any]
@@ -117,11 +116,9 @@ class _Moved:
 
 
 def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
-    """Pickle a function with the modules beside it, so that a copy has their globals anew."""
+    """Pickle a function by value, so that a copy has the globals that it uses anew."""
     loaded = function.load() if isinstance(function, FunctionRef) else function
-    name = getattr(loaded, "__module__", None) or type(loaded).__module__
-    near = home_of(sys.modules[name]) if name in sys.modules else None
     try:
-        return pack((loaded, global_args), "the function", near)
+        return pack((loaded, global_args), "the function", by_value=True)
     except UsageError:
         return pack((function, global_args), "the function")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,19 +37,19 @@ class CarryingExecutor(Executor):
         Stays open.
     key : str
         The name of the run.
-    packed : bytes
-        Its order.
+    order : Order or bytes
+        Packed, if its workers are other processes.
     """
 
-    def __init__(self, executor: Executor, key: str, packed: bytes) -> None:
+    def __init__(self, executor: Executor, key: str, order: Order | bytes) -> None:
         self._executor = executor
         self._key = key
-        self._packed = packed
+        self._order = order
         self._futures: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a call, with the order."""
-        future = self._executor.submit(carried, self._key, self._packed, fn, *args, **kwargs)
+        future = self._executor.submit(carried, self._key, self._order, fn, *args, **kwargs)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -60,9 +60,11 @@ class CarryingExecutor(Executor):
             future.cancel()
 
 
-def carried(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def carried(
+    key: str, order: Order | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
     """Make a call in a worker that may never have heard of its run."""
-    with _taken_up(key, packed):
+    with _taken_up(key, order):
         return fn(*args, **kwargs)
 
 
@@ -79,7 +81,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def _taken_up(key: str, packed: bytes) -> Iterator[None]:
+def _taken_up(key: str, order: Order | bytes) -> Iterator[None]:
     with _lock:
         known = _runs.get(key)
         if known is None:
@@ -88,7 +90,7 @@ def _taken_up(key: str, packed: bytes) -> Iterator[None]:
             known.stack.enter_context(environment.one_thread_each())
             known.stack.enter_context(environment.cache_held(_CACHE))
             known.stack.enter_context(environment.without_georeferencing_warnings())
-            begin(key, packed)
+            begin(key, order)
         known.calls += 1
     try:
         yield
@@ -124,8 +126,9 @@ def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
             "GDAL, whose locks and caches do not survive that: give it "
             'mp_context=multiprocessing.get_context("spawn"), or use executor="processes"'
         )
-    packed = replace(order, env=environment.capture()).packed()
-    carrying = CarryingExecutor(executor, key, packed)
+    order = replace(order, env=environment.capture())
+    is_here = type(executor) is ThreadPoolExecutor
+    carrying = CarryingExecutor(executor, key, order if is_here else order.packed())
     try:
         yield carrying
     finally:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -43,7 +42,6 @@ from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.pickling import home_of
 from rio_mucho_cli.work.worker import stop
 
 log = logging.getLogger(__name__)
@@ -278,16 +276,13 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
 
 def _for_others(order: Order) -> bytes:
     """Pickle an order for processes with another current folder, or another disk."""
-    function, near = order.function, None
-    if not isinstance(function, FunctionRef):
-        module = sys.modules.get(getattr(function, "__module__", ""))
-        near = None if module is None else home_of(module)
-    elif function.is_file:
-        near = str(function.path.parent)
+    function = order.function
+    if isinstance(function, FunctionRef) and function.is_file:
         function = function.load()
     inputs = [replace(each, path=_absolute(each.path)) for each in order.reading.inputs]
     reading = replace(order.reading, inputs=inputs)
-    return replace(order, function=function, reading=reading).packed(near)
+    # Modules by name are for other disks to have.
+    return replace(order, function=function, reading=reading).packed(or_name=False)
 
 
 def _absolute(path: str) -> str:

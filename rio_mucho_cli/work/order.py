@@ -8,6 +8,7 @@ from typing import Any
 
 import cloudpickle
 
+from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.sources import Reading
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid
@@ -79,32 +80,40 @@ class Order:
     tolerant: bool = False
     env: Mapping[str, Any] | None = None
 
-    def packed(self, near: str | None = None) -> bytes:
+    def packed(self, *, or_name: bool = True) -> bytes:
         """Pickle the order for other processes.
+
+        A function that was handed over as an object travels by value, with what
+        it uses of modules that are not installed; and so do the global args.
 
         Parameters
         ----------
-        near : str or None
-            A folder whose modules they do not have.
+        or_name : bool
+            They travel by name where they cannot be pickled by value.
 
         Raises
         ------
         UsageError
             If the function or its global args cannot be sent.
         """
-        function = pack(self.function, "the function", near)
-        global_args = pack(self.global_args, "global_args", near)
+        given = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
+        try:
+            # In one piece: what both of them use is one object there as well.
+            user = pack((self.function, self.global_args), "the function", **given)
+        except UsageError:
+            pack(self.function, "the function", **given)
+            pack(self.global_args, "global_args", **given)
+            raise
         bare = replace(self, function=_nothing, global_args=None)
-        data: bytes = cloudpickle.dumps((bare, function, global_args))
+        data: bytes = cloudpickle.dumps((bare, user))
         return data
 
     @classmethod
     def unpacked(cls, data: bytes) -> Order:
         """Undo `packed`."""
-        bare, function, global_args = cloudpickle.loads(data)
-        order: Order = replace(
-            bare, function=cloudpickle.loads(function), global_args=cloudpickle.loads(global_args)
-        )
+        bare, user = cloudpickle.loads(data)
+        function, global_args = cloudpickle.loads(user)
+        order: Order = replace(bare, function=function, global_args=global_args)
         return order
 
 

@@ -1,90 +1,282 @@
-"""Send functions and their arguments to processes that share nothing with this one."""
+"""Send functions and their arguments to processes that share nothing with this one.
+
+installed module ────────────▶ by name: workers import it
+the user's own, on disk ─────▶ by value, with the globals that the function uses as they are here
+the same, not picklable ─────▶ by name, together with the user's modules that it imports
+__main__, loaded from a file ▶ by value: workers cannot import it
+"""
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import importlib
 import io
+import pickle
 import sys
-import sysconfig
-from collections.abc import Callable
-from pathlib import Path
+import threading
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from types import CodeType, FunctionType, ModuleType
 from typing import IO, Any
+from weakref import WeakSet
 
 import cloudpickle
 
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import UsageError, one_line
+from rio_mucho_cli.work.modules import (
+    CACHE,
+    can_be_imported,
+    is_own,
+    names_in,
+    owner_of,
+    parts_of,
+    reaches_any_global,
+    used_by,
+)
+
+# cloudpickle has one list, for the whole process, of modules whose contents travel by value.
+_lock = threading.RLock()
 
 
-def pack(value: Any, what: str, near: str | None = None) -> bytes:
+def pack(value: Any, what: str, *, by_value: bool = False, or_name: bool = True) -> bytes:
     """Pickle a value for other processes.
-
-    Functions and classes travel by name where their module can be imported
-    by that name, and by value where it cannot: in a script, a notebook, a
-    closure, a lambda, a module that was loaded from a file.
 
     Parameters
     ----------
     value : object
     what : str
         What messages call it.
-    near : str or None
-        A folder whose modules, and packages, only this process can import.
+    by_value : bool
+        Functions and classes of modules that are not installed travel by
+        value, with the globals that they use. Else only those do that cannot
+        be imported: of a script, a notebook, a closure, a lambda, a module
+        that was loaded from a file.
+    or_name : bool
+        A module travels by name all the same if it cannot be pickled.
 
     Raises
     ------
     UsageError
         If it cannot be pickled.
     """
-    buffer = io.BytesIO()
-    pickler = _Pickler(buffer, near)
-    try:
-        pickler.dump(value)
-    except Exception as exc:
-        raise UsageError(
-            f"{what} cannot be sent to worker processes ({' '.join(str(exc).split())}): "
-            "use the executor threads, or one job"
-        ) from None
-    finally:
-        for module in pickler.by_value:
-            cloudpickle.unregister_pickle_by_value(module)
-    return buffer.getvalue()
+    with _lock:
+        by_name: set[str] = set()
+        while True:
+            try:
+                return _dumps(value, by_value=by_value, or_name=or_name, by_name=by_name)
+            except _NotByValueError as exc:
+                found = exc.modules - by_name if or_name else set()
+                if found:
+                    by_name |= found
+                    continue
+                by_value, failure = by_value and or_name, exc.__cause__
+                if not by_value:
+                    break
+                by_value = False
+            except Exception as exc:
+                failure = exc
+                break
+    assert failure is not None
+    raise UsageError(
+        f"{what} cannot be sent to worker processes ({one_line(failure)}): "
+        "use the executor threads, or one job"
+    ) from None
+
+
+class _NotByValueError(Exception):
+    """Some modules, which have a name, cannot be pickled by value; or nobody knows which."""
+
+    def __init__(self, modules: set[str]) -> None:
+        super().__init__()
+        self.modules = modules
+
+
+def _dumps(
+    value: Any, *, by_value: bool, or_name: bool = False, by_name: Collection[str] = ()
+) -> bytes:
+    """Pickle a value; again, if code that was met late uses more of a module that was met early."""
+    names: set[str] = set()
+    while True:
+        buffer = io.BytesIO()
+        pickler = _Pickler(buffer, names, by_value=by_value, or_name=or_name, by_name=by_name)
+        try:
+            pickler.dump(value)
+        except _NotByValueError:
+            raise
+        except Exception as exc:
+            if not by_value:
+                raise
+            raise _NotByValueError(_not_picklable(pickler.met)) from exc
+        finally:
+            pickler.unregister()
+        if pickler.is_complete():
+            return buffer.getvalue()
+        names = pickler.names
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Sends by value, besides what cloudpickle does, what workers cannot import."""
+    """Sends by value, besides what cloudpickle does, what workers cannot or should not import.
 
-    def __init__(self, file: IO[bytes], near: str | None) -> None:
+    Parameters
+    ----------
+    file : file
+    names : set of str
+        Of modules that travel by value, only what has one of these names, or a
+        name that code has which was met before.
+    by_value : bool
+        The user's own modules do.
+    or_name : bool
+        Refuse those whose code may use globals that nobody can tell.
+    by_name : collection of str
+        These travel by name.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        names: set[str],
+        *,
+        by_value: bool = False,
+        or_name: bool = False,
+        by_name: Collection[str] = (),
+    ) -> None:
         super().__init__(file)
-        self._near = near
-        self.by_value: list[ModuleType] = []
-        self._importable: dict[str, bool] = {}
+        self.names = set(names)
+        # What goes by value: whose it is, and what goes with it.
+        self.met: list[tuple[str, Callable[[], Iterable[Any]]]] = []
+        self._sent: list[tuple[ModuleType, set[str]]] = []
+        self._by_value = by_value
+        self._or_name = by_value and or_name
+        self._by_name = by_name
+        self._decided: dict[str, bool] = {}
+        self._registered: list[ModuleType] = []
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type | ModuleType | _CACHE):
-            name = obj.__name__ if isinstance(obj, ModuleType) else obj.__module__
+        if isinstance(obj, FunctionType | type | ModuleType | CACHE):
+            name = owner_of(obj)
             module = sys.modules.get(name)
-            if module is not None and not self._can_import(module):
-                cloudpickle.register_pickle_by_value(module)
-                self.by_value.append(module)
-                self._importable[name] = True  # it is taken care of
-            if isinstance(obj, _CACHE) and (name == "__main__" or module in self.by_value):
+            if module is not None and self._travels(name, module):
+                self._register(module)
+                if isinstance(obj, ModuleType):
+                    return self._reduce_module(obj)
+                self.met.append((name, functools.partial(parts_of, obj)))
+                if isinstance(obj, FunctionType) and reaches_any_global(obj):
+                    self._refuse(module)
+            if isinstance(obj, CACHE) and (name == "__main__" or self._decided.get(name)):
                 return _cached, (obj.__wrapped__, obj.cache_parameters())
         if isinstance(obj, CodeType):
+            self.names.update(names_in(obj))
             return _code, (*self.dispatch_table[CodeType](obj), obj.co_filename)
-        return super().reducer_override(obj)
+        if isinstance(obj, ctypes.CDLL):
+            # It has an address of this process, and pickle takes that for a number.
+            raise pickle.PicklingError(f"a {type(obj).__name__} of ctypes cannot be pickled")
+        reduced = super().reducer_override(obj)
+        return _with_care(obj, reduced) if isinstance(obj, type) else reduced
 
-    def _can_import(self, module: ModuleType) -> bool:
-        name = module.__name__
-        if name not in self._importable:
-            self._importable[name] = (
-                self._near is None or home_of(module) != self._near
-            ) and _importable(module)
-        return self._importable[name]
+    def is_complete(self) -> bool:
+        """Whether all that code may use of modules went with them."""
+        return all(used_by(module, self.names).keys() <= sent for module, sent in self._sent)
+
+    def unregister(self) -> None:
+        """Take back what was said to cloudpickle."""
+        for module in self._registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+    def _travels(self, name: str, module: ModuleType) -> bool:
+        """Whether what a module has goes by value."""
+        if name not in self._decided:
+            if self._by_value and name not in self._by_name and is_own(module):
+                self._decided[name] = True
+            else:
+                self._decided[name] = name != "__main__" and not can_be_imported(module)
+        return self._decided[name]
+
+    def _register(self, module: ModuleType) -> None:
+        if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.register_pickle_by_value(module)
+            self._registered.append(module)
+
+    def _refuse(self, module: ModuleType) -> None:
+        """Have a module travel by name, if it can, whose code may use any global of it."""
+        if self._or_name and can_be_imported(module):
+            cause = pickle.PicklingError(f"{module.__name__} may use any of its globals")
+            raise _NotByValueError(_with_imports({module.__name__})) from cause
+
+    def _reduce_module(self, module: ModuleType) -> Any:
+        """Send what code may use of a module; what else is asked for, the worker imports."""
+        state = used_by(module, self.names)
+        self._sent.append((module, set(state)))
+        self.met.append((module.__name__, state.values))
+        return ModuleType, (module.__name__,), state, None, None, _fill
 
 
-# What functools.lru_cache makes; pickle knows it by its name only.
-_CACHE = type(functools.lru_cache(len))
+def _not_picklable(met: Iterable[tuple[str, Callable[[], Iterable[Any]]]]) -> set[str]:
+    """Return the modules that have something which cannot be pickled, and those they import."""
+    found = {
+        name
+        for name, parts in met
+        if can_be_imported(sys.modules[name]) and any(map(_fails, parts()))
+    }
+    return _with_imports(found)
+
+
+def _with_imports(names: set[str]) -> set[str]:
+    """Add the user's modules that modules import: a worker that imports these has both."""
+    found, waiting = set[str](), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for value in list(vars(sys.modules[name]).values()):
+            if isinstance(value, FunctionType | type | ModuleType | CACHE):
+                other = sys.modules.get(owner_of(value))
+                if other is not None and is_own(other) and can_be_imported(other):
+                    waiting.append(other.__name__)
+    return found
+
+
+def _fails(value: Any) -> bool:
+    if isinstance(value, FunctionType | type | ModuleType | CACHE):
+        return False  # it was met by itself, if it had to be pickled
+    pickler = _Pickler(io.BytesIO(), set())
+    try:
+        pickler.dump(value)
+    except Exception:
+        return True
+    finally:
+        pickler.unregister()
+    return False
+
+
+# Classes that this process has sent, and those that it has got.
+_sent: WeakSet[type] = WeakSet()
+_got: WeakSet[type] = WeakSet()
+
+
+def _with_care(cls: type, reduced: Any) -> Any:
+    """Have a class keep what it has where it is loaded in the process that it is from.
+
+    cloudpickle finds that class again, and would write the copy's methods into it.
+    """
+    if not _is_by_value(reduced):
+        return reduced
+    if cls not in _got:
+        _sent.add(cls)
+    make, args, state, _, _, setter = reduced
+    return make, args, (setter, state), None, None, _complete
+
+
+def _is_by_value(reduced: Any) -> bool:
+    return isinstance(reduced, tuple) and len(reduced) == 6
+
+
+def _complete(cls: type, state: tuple[Callable[[type, Any], Any], Any]) -> None:
+    setter, own = state
+    if cls not in _sent:
+        _got.add(cls)
+        setter(cls, own)
 
 
 def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
@@ -99,41 +291,45 @@ def _code(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str) -
     return make(*args).replace(co_filename=filename)
 
 
-def home_of(module: ModuleType) -> str | None:
-    """Return the folder in which a module, or the outermost package that it is in, lies.
+def _fill(module: ModuleType, state: dict[str, Any]) -> None:
+    """Give a module what was sent of it, and a way to the rest."""
 
-    None for what is installed, and for this package: others have it as well.
+    def rest(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(f"module {module.__name__!r} has no attribute {attribute!r}")
+        return getattr(importlib.import_module(module.__name__), attribute)
+
+    vars(module).update({"__getattr__": rest, **state})
+
+
+def pack_error(exception: BaseException | None) -> bytes:
+    """Pickle an exception for the process from which its class may have come by value.
+
+    There it is an instance of the class that has the same name, if there is one.
+
+    Raises
+    ------
+    Exception
+        If that cannot be done.
     """
-    name = module.__name__.partition(".")[0]
-    outermost = sys.modules.get(name, module)
-    place = getattr(outermost, "__file__", None) or next(
-        iter(getattr(outermost, "__path__", ())), None
-    )
-    if place is None or name == __name__.partition(".")[0]:
-        return None
-    path = Path(place).resolve()
-    folder = (path.parent if path.name == "__init__.py" else path).parent
-    is_installed = any(
-        folder.is_relative_to(Path(sysconfig.get_path(key)).resolve())
-        for key in ("stdlib", "purelib", "platlib")
-    )
-    return None if is_installed else str(folder)
+    buffer = io.BytesIO()
+    _ErrorPickler(buffer).dump(exception)
+    return buffer.getvalue()
 
 
-def _importable(module: ModuleType) -> bool:
-    """Whether importing a module by its name gives that module.
+class _ErrorPickler(cloudpickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        reduced = super().reducer_override(obj)
+        if not isinstance(obj, type) or not _is_by_value(reduced):
+            return reduced
+        copy = b""
+        with suppress(Exception), _lock:
+            copy = _dumps(obj, by_value=False)
+        return _class_named, (obj.__module__, obj.__qualname__, copy)
 
-    importlib.util.find_spec would answer from sys.modules, where modules that
-    were loaded from a file by hand stand as well.
-    """
-    name = module.__name__
-    if name == "__main__":
-        return True  # cloudpickle itself sends what is in it by value
-    package = sys.modules.get(name.rpartition(".")[0])
-    path = getattr(package, "__path__", None)
-    for finder in sys.meta_path:
-        spec = finder.find_spec(name, path)
-        if spec is not None:
-            built_in = spec.origin in {None, "built-in", "frozen"}
-            return built_in or spec.origin == getattr(module, "__file__", None)
-    return False
+
+def _class_named(module: str, name: str, copy: bytes) -> Any:
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else pickle.loads(copy)

@@ -71,6 +71,19 @@ def test_threads_of_ones_own(job, read):
     np.testing.assert_array_equal(read(made.output), read(made.inputs[0]) * 2)
 
 
+def test_threads_of_ones_own_get_the_function_itself(job, read):
+    lock, windows = threading.Lock(), []
+
+    def count(data, window, ij, global_args):
+        with lock:
+            windows.append(ij)
+        return data[0]
+
+    with ThreadPoolExecutor(2) as executor:
+        run(job(count, executor))
+    assert len(windows) == 12
+
+
 def test_what_the_function_raises_does_not_close_it(job, processes, leftovers):
     def fail(data, window, ij, global_args):
         raise ValueError("no light")
