@@ -24,7 +24,7 @@ from rio_mucho_cli.describing import describe_plan
 from rio_mucho_cli.environment import patient_with_servers, without_georeferencing_warnings
 from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, count_pixels
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.by_gdal import cannot_resume
 from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
@@ -220,7 +220,7 @@ def _is_pair(ij: Any) -> bool:
 def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
     """Say what the whole comes to if it is like the window that was probed."""
     return {
-        "seconds": estimate_seconds(plan, found, _pixels(plan, rest)),
+        "seconds": estimate_seconds(plan, found, count_pixels(rest, plan.outputs[0].size)),
         "encoded_bytes": [
             None if size is None else _whole_bytes(plan, index, found, size)
             for index, size in enumerate(found.encoded)
@@ -243,12 +243,6 @@ def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
 
 def _units(width: int, height: int, unit: Size) -> int:
     return math.ceil(width / unit.width) * math.ceil(height / unit.height)
-
-
-def _pixels(plan: Plan, windows: Sequence[PlannedWindow]) -> int:
-    size = plan.outputs[0].size
-    whole = (as_window(window, size.width, size.height) for window, _ in windows)
-    return sum(int(each.width * each.height) for each in whole)
 
 
 def _notes(job: Job, plan: Plan, found: Probe | None) -> Iterator[str]:

@@ -137,7 +137,7 @@ class _Run:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
             else:
-                made = _work_on_windows(executor, key, plan, rest, recover, self.tally.watch)
+                made = _work_on_windows(executor, key, plan, rest[0], recover, self.tally.watch)
                 for planned, outcome, transfer in made:
                     self._append(deliveries, planned, self._accepted(outcome), transfer)
             self.tally.end_of_windows()
@@ -162,12 +162,11 @@ class _Run:
                 warn_of_leftovers(job)
             self.tally.stages += Stages(write=stopwatch.split())
 
-    def _rest(self, plan: Plan) -> Sequence[PlannedWindow]:
-        """Return the windows that no earlier run has done."""
+    def _rest(self, plan: Plan) -> list[Sequence[PlannedWindow]]:
+        """Return the windows that no earlier run has done, of a mosaic by parts."""
         if not plan.parts:
-            return plan.windows[self.tally.done :]
-        rest = [part for part in plan.parts if part.ij not in self.kept]
-        return [planned for part in rest for planned in part.windows]
+            return [plan.windows[self.tally.done :]]
+        return [part.windows for part in plan.parts if part.ij not in self.kept]
 
     def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
         """Find out what an earlier run has done, and go on from there."""

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.canonical import canonical, digest, name_of
 from rio_mucho_cli.errors import InputError
 from rio_mucho_cli.inputs.sources import open_dataset
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.target import is_remote
 from rio_mucho_cli.versions import versions_of
@@ -128,7 +128,9 @@ def _shortened(value: Any) -> Any:
 
 def _windows(windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     total = hashlib.sha256()
-    for window, ij in windows:
+    if isinstance(windows, WindowGrid):  # it may be of millions
+        total.update(json.dumps([windows.width, windows.height, *windows.size]).encode("ascii"))
+    for window, ij in () if isinstance(windows, WindowGrid) else windows:
         total.update(json.dumps(canonical([_ends(window), ij])).encode("ascii"))
     size = None
     if windows and isinstance(windows[0][0], Window):

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.formats import choose_part_format
 from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid, common_multiple
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.metadata import Metadata
@@ -152,7 +152,7 @@ def plan_parts(
         (top, bottom), (left, right) = window.toranges()
         on_part = replace(first, grid=first.grid.cut((left, right), (top, bottom)))
         part = Part(ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata")
-        moved = [(part.shifted(each), at) for each, at in _whole(inside, width, height)]
+        moved = _moved(part, width, height)
         plans = [
             plan_output(
                 replace(output, path=part.name),
@@ -170,5 +170,11 @@ def plan_parts(
     return parts
 
 
-def _whole(windows: Sequence[PlannedWindow], width: int, height: int) -> list[PlannedWindow]:
-    return [(windowing.as_window(window, width, height), ij) for window, ij in windows]
+def _moved(part: Part, width: int, height: int) -> Sequence[PlannedWindow]:
+    """Return a part's windows as windows of the part."""
+    if isinstance(part.windows, WindowGrid):
+        return part.windows.rebased()
+    return [
+        (part.shifted(windowing.as_window(window, width, height)), ij)
+        for window, ij in part.windows
+    ]

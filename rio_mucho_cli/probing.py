@@ -14,7 +14,7 @@ from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
 from rio_mucho_cli.environment import cache_held
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import LOCAL, serial, usable_cpus
-from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
+from rio_mucho_cli.inputs.windows import PlannedWindow, WindowGrid, as_window
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.plan import Plan, order_for
@@ -102,6 +102,8 @@ def probe_window(job: Job, plan: Plan) -> Probe:
 
 def _middle(plan: Plan) -> PlannedWindow:
     """Return the window whose middle is nearest to that of the raster."""
+    if isinstance(plan.windows, WindowGrid):
+        return plan.windows.middle()
     width, height = plan.outputs[0].size
 
     def distance(planned: PlannedWindow) -> float:

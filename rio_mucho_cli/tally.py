@@ -6,13 +6,10 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from rasterio.errors import WindowError
 
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, describe
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, count_pixels, describe
 from rio_mucho_cli.ordered import Watch
 from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.plan import Plan
@@ -71,13 +68,13 @@ class Tally:
         """Count windows that an earlier run has done."""
         self.done = self.resumed = done
 
-    def start(self, rest: Iterable[PlannedWindow], overviews: int) -> None:
+    def start(self, rest: Iterable[Sequence[PlannedWindow]], overviews: int) -> None:
         """Say that the first one of the windows that are left is about to be worked on."""
         started = RunStarted(
             len(self.plan.windows),
             overviews,
             self.done,
-            pixels=sum(_count_pixels(window, self._raster) for window, _ in rest),
+            pixels=sum(count_pixels(windows, self._raster) for windows in rest),
             jobs=self.plan.jobs,
             busy=self.watch.count_busy,
             plan=self.plan,
@@ -100,7 +97,7 @@ class Tally:
             What it took the calling process.
         """
         window, ij = planned
-        pixels = _count_pixels(window, self._raster)
+        pixels = count_pixels([planned], self._raster)
         self.done += 1
         self.pixels += pixels
         if timing is not None:
@@ -159,11 +156,3 @@ class Tally:
     @property
     def _raster(self) -> Size:
         return self.plan.outputs[0].size
-
-
-def _count_pixels(window: Any, raster: Size) -> int:
-    try:
-        whole = as_window(window, *raster)
-    except (TypeError, ValueError, WindowError):
-        return 0  # what is no window is an error when its turn comes
-    return int(round(whole.width) * round(whole.height))

@@ -120,7 +120,7 @@ def _padded(job: Job, size: Size) -> int:
 def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
     """Return the size of the window that has most pixels."""
     largest = Size(1, 1)
-    for window, _ in windows:
+    for window, _ in windowing.outline(windows):
         with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
             whole = windowing.as_window(window, width, height)
             if whole.width * whole.height > largest.width * largest.height:

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from rio_mucho_cli import (
     describe,
     run,
 )
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.plan import make_plan
 from rio_mucho_cli.window_plan import REASONS
 
@@ -275,6 +276,32 @@ def test_windows_are_lower_where_an_input_is_on_a_network(job_on, make_raster, m
     path = make_raster(width=3000, height=1500, tiled=True, blockxsize=16, blockysize=16)
     monkeypatch.setattr("rio_mucho_cli.window_plan.is_on_network", lambda path: True)
     assert make_plan(job_on([path], windows=None)).reasons == ("default", "network")
+
+
+@pytest.mark.parametrize("output", ["out.tif", "out.vrt"])
+def test_a_million_windows_are_planned_in_no_memory(job_on, tmp_path, output):
+    wide = {"width": 100_000, "height": 100_000, "count": 1, "dtype": "uint8"}
+    tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512}
+    path = tmp_path / "in.tif"
+    with rasterio.open(path, "w", **wide, **tiles, SPARSE_OK="YES"):
+        pass
+    job = job_on([path], output=str(tmp_path / output), windows=Size(96, 96))
+    tracemalloc.start()
+    try:
+        windows = describe(job, probe=False).plan["windows"]
+        assert windows["number"] == 1_085_764
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_grows_with_listed_windows(job_on, make_raster):
+    path = make_raster(width=640, height=640)
+    few, many = (
+        describe(job_on([path], windows=windows), probe=False).plan["memory"]["estimate"]
+        for windows in (Size(64, 64), list(cover(640, 640, Size(64, 64))))
+    )
+    assert many - few == 300 * 100
 
 
 def test_memory_is_what_makes_windows_smaller(job_on, make_raster, monkeypatch):

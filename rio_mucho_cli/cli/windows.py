@@ -10,7 +10,8 @@ from pathlib import Path
 from cligj.features import iter_features
 
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs.windows import from_features, parse_size
+from rio_mucho_cli.inputs.features import from_features
+from rio_mucho_cli.inputs.windows import parse_size
 from rio_mucho_cli.job import Windows
 
 

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from bisect import bisect_left
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
+from rasterio.errors import WindowError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.inputs.window_grid import PlannedWindow, Size, WindowGrid
 
-PlannedWindow: TypeAlias = "tuple[Any, Any]"
-"""A window and its ij: (row, column) in the grid of windows."""
+__all__ = [
+    "PlannedWindow",
+    "Size",
+    "WindowGrid",
+    "are_whole_blocks",
+    "as_window",
+    "check",
+    "common_multiple",
+    "count_pixels",
+    "cover",
+    "default_size",
+    "describe",
+    "outline",
+    "parse_size",
+    "split",
+]
 
 TARGET_PIXELS = 1024 * 1024
 """Pixels of a window when nobody says otherwise.
@@ -26,13 +42,6 @@ it, small enough that a few bands of it stay in a worker's memory.
 
 _MOST = 2**24
 _MOST_DIGITS = 18
-
-
-class Size(NamedTuple):
-    """Width and height of a window or a block, in pixels."""
-
-    width: int
-    height: int
 
 
 def parse_size(text: str) -> Size | None:
@@ -87,7 +96,7 @@ def default_size(
     return Size(columns, max(1, pixels // columns // block.height) * block.height)
 
 
-def cover(width: int, height: int, size: Size) -> list[PlannedWindow]:
+def cover(width: int, height: int, size: Size) -> WindowGrid:
     """Cover a raster with windows, row by row; the last ones are cut off.
 
     Raises
@@ -96,48 +105,30 @@ def cover(width: int, height: int, size: Size) -> list[PlannedWindow]:
         If there would be more than anybody could wait for: a file may claim
         any size.
     """
-    number = math.ceil(width / size.width) * math.ceil(height / size.height)
-    if number > _MOST:
+    rows, cols = -(-height // size.height), -(-width // size.width)
+    if rows * cols > _MOST:
         raise WindowsError(
-            f"{width} x {height} pixels in windows of {size.width} x {size.height} are {number} "
-            f"windows, and {_MOST} are the most there can be: give larger ones"
+            f"{width} x {height} pixels in windows of {size.width} x {size.height} are "
+            f"{rows * cols} windows, and {_MOST} are the most there can be: give larger ones"
         )
-    return [
-        (Window(col, row, min(size.width, width - col), min(size.height, height - row)), (i, j))
-        for i, row in enumerate(range(0, height, size.height))
-        for j, col in enumerate(range(0, width, size.width))
-    ]
+    return WindowGrid.of(width, height, size, range(rows), range(cols))
 
 
-def from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
-    """Read windows from GeoJSON features as ``rio blocks`` writes them.
+def outline(windows: Sequence[PlannedWindow]) -> Sequence[PlannedWindow]:
+    """Return windows that have the edges and the sizes of all: of a grid, a few."""
+    return windows.outline() if isinstance(windows, WindowGrid) else windows
 
-    Each feature has a property ``window``, with col_off, row_off, width and
-    height in pixels, and may have a property ``block``, which becomes ij.
-    Either may be JSON text. Without ``block``, ij is the window's place among
-    the row and column offsets that occur.
 
-    Raises
-    ------
-    WindowsError
-        If a feature has no window of whole pixels.
-    """
-    windows = []
-    blocks = []
-    for number, feature in enumerate(features, start=1):
-        properties = feature.get("properties") if isinstance(feature, Mapping) else None
-        properties = properties if isinstance(properties, Mapping) else {}
-        windows.append(_feature_window(_decoded(properties.get("window")), number))
-        blocks.append(_feature_block(_decoded(properties.get("block"))))
-    row_offs = sorted({window.row_off for window in windows})
-    col_offs = sorted({window.col_off for window in windows})
-    return [
-        (
-            window,
-            block or (bisect_left(row_offs, window.row_off), bisect_left(col_offs, window.col_off)),
-        )
-        for window, block in zip(windows, blocks, strict=True)
-    ]
+def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
+    """Return how many pixels windows have together; what is no window has none."""
+    if isinstance(windows, WindowGrid):
+        return windows.count_pixels()
+    pixels = 0
+    for window, _ in windows:
+        with suppress(TypeError, ValueError, WindowError):
+            whole = as_window(window, *raster)
+            pixels += int(round(whole.width) * round(whole.height))
+    return pixels
 
 
 def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
@@ -150,6 +141,7 @@ def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
     """
     if not windows:
         raise WindowsError("the list of windows is empty: give at least one")
+    windows = outline(windows)
     for window, _ in windows:
         if (
             min(window.col_off, window.row_off) < 0
@@ -169,7 +161,7 @@ def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
         )
 
 
-def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -> Size:
+def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
     """Find the largest block of which every window is a whole number.
 
     Blocks at the right and the lower edge of a raster may be cut off, so an
@@ -177,7 +169,7 @@ def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -
     without any limit is 0, and any block fits there.
     """
     col_gcd = row_gcd = 0
-    for window, _ in windows:
+    for window, _ in outline(windows):
         right, bottom = window.col_off + window.width, window.row_off + window.height
         col_gcd = math.gcd(col_gcd, window.col_off, right if right < width else 0)
         row_gcd = math.gcd(row_gcd, window.row_off, bottom if bottom < height else 0)
@@ -185,10 +177,10 @@ def common_multiple(windows: Iterable[PlannedWindow], width: int, height: int) -
 
 
 def are_whole_blocks(
-    windows: Iterable[PlannedWindow], block: Size, width: int, height: int
+    windows: Sequence[PlannedWindow], block: Size, width: int, height: int
 ) -> bool:
     """Whether every window is a Window of whole pixels and a whole number of blocks."""
-    for window, _ in windows:
+    for window, _ in outline(windows):
         if not isinstance(window, Window):
             return False
         left, top = window.col_off, window.row_off
@@ -203,13 +195,13 @@ def are_whole_blocks(
 
 
 def split(
-    windows: Iterable[PlannedWindow], width: int, height: int, part: Size
-) -> list[tuple[tuple[int, int], Window, list[PlannedWindow]]]:
+    windows: Sequence[PlannedWindow], width: int, height: int, part: Size
+) -> Sequence[tuple[tuple[int, int], Window, Sequence[PlannedWindow]]]:
     """Say which windows lie in which part of a raster.
 
     Parameters
     ----------
-    windows : iterable of (window, ij)
+    windows : sequence of (window, ij)
     width, height : int
         Of the raster.
     part : Size
@@ -217,7 +209,7 @@ def split(
 
     Returns
     -------
-    list of (ij, Window, list of (window, ij))
+    sequence of (ij, Window, sequence of (window, ij))
         The parts in which there is a window, row by row; windows in the order
         in which they were given.
 
@@ -226,6 +218,9 @@ def split(
     WindowsError
         If a window lies in several.
     """
+    of_grid = windows.split(part) if isinstance(windows, WindowGrid) else None
+    if of_grid is not None:
+        return of_grid
     found: dict[tuple[int, int], list[PlannedWindow]] = {}
     for planned in windows:
         window = as_window(planned[0], width, height)
@@ -275,36 +270,6 @@ def describe(window: Any) -> str:
     return f"window rows {top}:{bottom}, columns {left}:{right}"
 
 
-def _decoded(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
-
-
-def _feature_window(value: Any, number: int) -> Window:
-    try:
-        parts = [value[name] for name in ("col_off", "row_off", "width", "height")]
-        whole = [int(part) for part in parts]
-        if any(isinstance(part, bool | str) for part in parts) or whole != parts:
-            raise ValueError
-        return Window(*whole)  # which refuses negative sides
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise WindowsError(
-            f"feature {number} has no window of whole pixels among its properties: "
-            "expected col_off, row_off, width and height, as rio blocks writes them"
-        ) from None
-
-
-def _feature_block(value: Any) -> tuple[int, int] | None:
-    match value:
-        case [int(row), int(col)]:
-            return row, col
-    return None
-
-
 def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
     """Find two windows that overlap, in one sweep from the top down.
 
@@ -315,22 +280,13 @@ def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
     rows = sorted(windows, key=lambda w: (w.row_off, w.col_off))
     for place, window in enumerate(rows):
         end = window.col_off + window.width
-        for span in list(_touching(taken, window.col_off, end)):
-            above = rows[span[2]]
+        first = last = max(0, bisect_left(taken, (window.col_off,)) - 1)
+        if first < len(taken) and taken[first][1] <= window.col_off:
+            first = last = first + 1
+        while last < len(taken) and taken[last][0] < end:
+            above = rows[taken[last][2]]
             if above.row_off + above.height > window.row_off:
                 return above, window
-            taken.remove(span)
-        insort(taken, (window.col_off, end, place))
+            last += 1
+        taken[first:last] = [(window.col_off, end, place)]
     return None
-
-
-def _touching(
-    taken: Sequence[tuple[int, int, int]], start: int, end: int
-) -> Iterator[tuple[int, int, int]]:
-    """Yield the spans that share a column with [start, end)."""
-    first = max(0, bisect_left(taken, (start,)) - 1)
-    for span in taken[first:]:
-        if span[0] >= end:
-            break
-        if span[1] > start:
-            yield span

@@ -16,7 +16,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs.windows import Size, check, from_features, parse_size
+from rio_mucho_cli.inputs.features import from_features
+from rio_mucho_cli.inputs.windows import Size, check, parse_size
 from rio_mucho_cli.outputs import tiff
 from rio_mucho_cli.outputs.tiff import Directory
 

@@ -125,7 +125,8 @@ def test_tifffile_reads_what_was_written(
     array = image(count, dtype, height, width)
     profile = profile_of(array, block, interleave=interleave, compress="deflate", tiled=True,
                          blockxsize=block.width)  # fmt: skip
-    windows = cover(width, height, Size(block.width * times.width, block.height * times.height))
+    size = Size(block.width * times.width, block.height * times.height)
+    windows = list(cover(width, height, size))
     order.shuffle(windows)
     write(tmp_path / "out.tif", array, profile, block, windows)
     read = tifffile.imread(tmp_path / "out.tif")
