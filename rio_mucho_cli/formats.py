@@ -183,7 +183,7 @@ def choose_part_format(job: Job, output: Output, part: Source) -> Format:
 
 def _cog(job: Job, output: Output, first: Source) -> Format:
     """Choose who makes a COG."""
-    options = {key.lower(): str(value) for key, value in output.creation_options.items()}
+    options = dict(output.creation_options)
     if job.overviews is not None and not cog_options.has_overviews(options):
         del options["overviews"]
     if job.overviews:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Output(Shown):
     keep_nodata : bool
         Whether the first input's counts; false where `nodata` is given.
     creation_options : Mapping
-        Of the driver.
+        Of the driver, in any case; kept as text, with names in lower case.
     profile : Mapping or None
         A whole profile; it stands for the six above.
 
@@ -71,6 +72,8 @@ class Output(Shown):
                 f"creation_options are {self.creation_options!r}: expected a dict, such as "
                 '{"compress": "lzw"}'
             )
+        options = {str(key).lower(): _text(value) for key, value in self.creation_options.items()}
+        object.__setattr__(self, "creation_options", options)
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)
         if self.count is not None and self.count < 1:
@@ -100,6 +103,17 @@ class Output(Shown):
         """Whether it is a VRT over parts: of a path that ends so, whatever the driver."""
         path = self.local_path
         return path is not None and path.lower().endswith(".vrt")
+
+
+def _text(value: Any) -> str:
+    """Return the value of a creation option as text for GDAL."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
 
 
 def _is_dtype(dtype: Any) -> bool:

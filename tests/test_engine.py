@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio._env import get_gdal_config, set_gdal_config
+from rasterio.enums import Compression
 from rasterio.windows import Window
 
 from rio_mucho_cli import (
+    FormatError,
     Job,
     MuchoChildError,
     NodataError,
+    Output,
     OutputError,
     ResultError,
     UsageError,
@@ -341,3 +344,42 @@ def test_a_nodata_value_that_is_given_counts(job, tmp_path, nodata):
     run(job(nodata=nodata, dtype="float32"))
     with rasterio.open(tmp_path / "out.tif") as src:
         np.testing.assert_equal(src.nodata, nodata)
+
+
+@pytest.mark.parametrize(
+    ("driver", "given", "as_text"),
+    [
+        ("GTiff", {"TILED": "NO"}, {"tiled": "no"}),
+        ("GTiff", {"Tiled": False, "BLOCKYSIZE": 8}, {"tiled": "no", "blockysize": "8"}),
+        ("GTiff", {"BLOCKXSIZE": 32, "blockYsize": 48}, {"blockxsize": "32", "blockysize": "48"}),
+        ("GTiff", {"COMPRESS": Compression.deflate}, {"compress": "deflate"}),
+        ("GTiff", {"COMPRESS": "DEFLATE", "ZLEVEL": 9}, {"compress": "deflate", "zlevel": "9"}),
+        ("GTiff", {"COMPRESS": None}, {"compress": "none"}),
+        ("COG", {"BLOCKSIZE": 128, "OVERVIEWS": "NONE"}, {"blocksize": "128", "overviews": "none"}),
+        ("COG", {"COMPRESS": "LZW", "BIGTIFF": True}, {"compress": "lzw", "bigtiff": "yes"}),
+        ("PNG", {"ZLEVEL": 1}, {"zlevel": "1"}),
+    ],
+)
+def test_creation_options_in_any_case(job, tmp_path, driver, given, as_text):
+    """Python programs give them as GDAL's pages have them, with numbers and flags."""
+    files = []
+    for number, options in enumerate((given, as_text)):
+        paths = [tmp_path / f"{name}{number}.tif" for name in "ab"]
+        others = [Output(name="b", path=paths[1], driver=driver, creation_options=options)]
+        run(
+            job(
+                lambda data, *args: {"a": data[0], "b": data[0]},
+                output=str(paths[0]), driver=driver, creation_options=options, also=others,
+            )
+        )  # fmt: skip
+        files.append([path.read_bytes() for path in paths])
+    assert files[0] == files[1]
+
+
+def test_unknown_creation_options_are_refused_in_any_case(job):
+    for options in ({"COMPRES": "LZW"}, {"compres": "lzw"}):
+        with pytest.raises(FormatError, match="did you mean 'COMPRESS'"):
+            run(job(creation_options=options))
+    for options in ({"DTYPE": "uint8"}, {"dtype": "uint8"}):
+        with pytest.raises(UsageError, match="dtype is no creation option"):
+            run(job(creation_options=options))

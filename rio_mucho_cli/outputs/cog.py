@@ -62,7 +62,7 @@ class CogWriter(MadeOfGeotiff):
     ) -> None:
         inner = target.within(_NAME)
         super().__init__(target, inner, make_writer(inner, options))
-        self._bigtiff = {key.lower(): value for key, value in options.items()}.get("bigtiff")
+        self._bigtiff = options.get("bigtiff")
 
     def finish(self) -> None:
         """Finish the GeoTIFF, and put its blocks in order."""

@@ -36,12 +36,12 @@ _CHOICES = {
 def check_values(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that GDAL's driver would only warn of."""
     for name, choices in _CHOICES.items():
-        value = str(options.get(name, min(choices)))
+        value = options.get(name, min(choices))
         if value.lower() not in choices:
             expected = ", ".join(sorted(choice.upper() for choice in choices))
             raise UsageError(f"{name} is {value!r}: expected one of {expected}")
     for name, most in (("level", None), ("quality", 100)):
-        value = str(options.get(name, 1))
+        value = options.get(name, "1")
         if not value.isdigit() or (most is not None and not 1 <= int(value) <= most):
             expected = "a whole number" if most is None else f"1 to {most}"
             raise UsageError(f"{name} is {value!r}: expected {expected}")
@@ -52,16 +52,16 @@ def only_gdal_serves(options: Mapping[str, str]) -> str | None:
     others = sorted(set(options) - _SERVED)
     if others:
         return others[0]
-    if str(options.get("compress", "none")).lower() not in _CODECS:
+    if options.get("compress", "none").lower() not in _CODECS:
         return "compress"
-    if str(options.get("overviews", "auto")).lower() not in _MADE_ANEW:
+    if options.get("overviews", "auto").lower() not in _MADE_ANEW:
         return "overviews"
     return None
 
 
 def has_overviews(options: Mapping[str, str]) -> bool:
     """Whether a COG is to have overviews."""
-    return str(options.get("overviews", "auto")).lower() != "none"
+    return options.get("overviews", "auto").lower() != "none"
 
 
 def resampling_of(options: Mapping[str, str]) -> str | None:
@@ -86,11 +86,11 @@ def geotiff_options(
     dtype : str
     """
     codec = codec.lower()
-    block = str(options.get("blocksize", BLOCK))
+    block = options.get("blocksize", str(BLOCK))
     found = {key: value for key, value in options.items() if key in _SAME}
     found.update(compress=codec, tiled="yes", blockxsize=block, blockysize=block)
     found.update(interleave="pixel", bigtiff="yes")
-    predictor = _predictor(str(options.get("predictor", "no")).lower(), dtype)
+    predictor = _predictor(options.get("predictor", "no").lower(), dtype)
     if predictor and codec in {"lzw", "deflate", "zstd"}:
         found["predictor"] = predictor
     if "level" in options:

@@ -371,6 +371,6 @@ def pixels_of(options: Mapping[str, str], name: str) -> int | None:
     value = options.get(name)
     if value is None:
         return None
-    if not str(value).isdigit() or int(value) == 0:
+    if not value.isdigit() or int(value) == 0:
         raise UsageError(f"{name} is {value!r}: expected a whole number from 1")
     return int(value)
