@@ -1,6 +1,6 @@
 """Normalized difference vegetation index.
 
-rio mucho nir.tif red.tif ndvi.tif --func ndvi.py:ndvi --nodata nan
+rio mucho nir.tif red.tif ndvi.tif --func ndvi.py:ndvi
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ json.dump(blocks, sys.stdout)
 rio blocks data/nir.tif |
     python -c "$touches_box" "$@" |
     rio mucho data/nir.tif data/red.tif out/ndvi_box.tif \
-        --func ndvi.py:ndvi --windows - --nodata nan --overwrite
+        --func ndvi.py:ndvi --windows - --overwrite
 
 # Minimum, maximum and mean of the index in these blocks.
 rio info --stats out/ndvi_box.tif

@@ -47,6 +47,7 @@ class FunctionOptions(TypedDict, total=False):
     overlap: int
     boundary: str | None
     masked: bool
+    fill: float | None
     skip_masked: bool
     global_args: Any
     dtype: Any
@@ -156,7 +157,7 @@ def run(
     >>> def ndvi(nir, red):
     ...     nir, red = nir.astype("float32"), red.astype("float32")
     ...     return (nir - red) / (nir + red)
-    >>> run(["b5.tif", "b4.tif"], "ndvi.tif", ndvi, plain=True, nodata=float("nan"))
+    >>> run(["b5.tif", "b4.tif"], "ndvi.tif", ndvi, plain=True)
 
     With a bar of tqdm's:
 

@@ -255,7 +255,12 @@ def warn_of_misfits(
     plan: OutputPlan, profile: Mapping[str, Any], misfits: Misfits, *, some: bool = False
 ) -> None:
     """Say what an output cannot hold as what it is; see `Misfits.messages`."""
-    for message in misfits.messages(str(profile["dtype"]), profile.get("nodata"), some=some):
+    for message in misfits.messages(
+        str(profile["dtype"]),
+        profile.get("nodata"),
+        inherited=plan.recipe.inherited,
+        some=some,
+    ):
         log.warning("%s: %s", plan.output.shown_path, message)
 
 
@@ -268,7 +273,7 @@ def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> d
         If there is no such output.
     """
     if not plan.is_part:
-        plan.warn(count, dtype, masked=masked)
+        plan.warn(count, dtype, masked)
     profile = plan.recipe.profile(count, dtype)
     if plan.wanted.statistics and not has_statistics(profile["dtype"]):
         raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")

@@ -16,7 +16,7 @@ from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
-from rio_mucho_cli.kinds import FLAG, TEXT, WHOLE, check_all_are, check_kinds, check_windows
+from rio_mucho_cli.kinds import FLAG, NUMBER, TEXT, WHOLE, check_all_are, check_kinds, check_windows
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
@@ -27,6 +27,7 @@ Bidx: TypeAlias = "int | str | Sequence[int]"
 # Whatever else they must be.
 _KINDS = {
     **dict.fromkeys(("jobs", "retries", "mem_limit", "part_size", "overlap"), WHOLE),
+    "fill": NUMBER,
     **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
     **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
     **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
@@ -74,6 +75,10 @@ class Job(Shown):
         constant=VALUE. None: nodata if the input has one, else edge.
     masked : bool
         The function gets masked arrays.
+    fill : float or None
+        The function gets plain arrays in which masked pixels (of nodata, masks
+        and alpha bands) have this value. With NaN, integers are read as
+        floats, and NaN in a result is masked.
     skip_masked : bool
         Windows in which every pixel of every input is masked are not computed
         and come out as nodata.
@@ -152,6 +157,7 @@ class Job(Shown):
     overlap: int = 0
     boundary: str | None = None
     masked: bool = False
+    fill: float | None = None
     skip_masked: bool = False
     windows: Windows = None
     global_args: Any = field(default_factory=dict)
@@ -280,6 +286,10 @@ class Job(Shown):
             raise UsageError(f"overlap is {self.overlap!r}: expected 0 or more pixels")
         if self.boundary is not None:
             Boundary.parse(str(self.boundary))
+        if self.masked and self.fill is not None:
+            raise UsageError(
+                "masked asks for masked arrays, and fill for plain ones: give one of them"
+            )
         if self.mode != "manual_read":
             return
         if self.plain:
@@ -288,6 +298,7 @@ class Job(Shown):
             ("overlap", self.overlap),
             ("bidx", self.bidx is not None),
             ("masked", self.masked),
+            ("fill", self.fill is not None),
             ("skip_masked", self.skip_masked),
         ):
             if given:

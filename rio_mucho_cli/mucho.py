@@ -54,7 +54,7 @@ class RioMucho:
         The output's profile. Default: the first input's.
     global_args : object, optional
         Passed to the function, as it is.
-    like, extent, bounds, resampling, bidx, overlap, boundary, masked, skip_masked : optional
+    like, extent, bounds, resampling, bidx, overlap, boundary, masked, fill, skip_masked : optional
         How inputs are read, as for a `Job`. The first three say on which grid
         the output lies: its size, CRS and transform are that grid's then, and
         windows, if not given, are made on it.
@@ -103,6 +103,7 @@ class RioMucho:
         overlap: int = 0,
         boundary: str | None = None,
         masked: bool = False,
+        fill: float | None = None,
         skip_masked: bool = False,
         metadata: bool = False,
         plain: bool = False,
@@ -138,6 +139,7 @@ class RioMucho:
             "overlap": overlap,
             "boundary": boundary,
             "masked": masked,
+            "fill": fill,
             "skip_masked": skip_masked,
             "metadata": metadata,
             "plain": plain,

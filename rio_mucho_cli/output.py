@@ -12,9 +12,10 @@ import numpy as np
 from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.kinds import NUMBER, TEXT, WHOLE, check_kinds
-from rio_mucho_cli.outputs.profile import nodata_fits
+from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.showing import Shown
 
 
@@ -36,10 +37,10 @@ class Output(Shown):
     count : int or None
         Bands of every result; None: those of the first result.
     nodata : float or None
-        None: the first input's, where the dtype can hold it, if `keep_nodata`
-        is true; else none.
+        None: if `keep_nodata` is true, the first input's where the dtype is
+        the first input's, else NaN for floating point; else none.
     keep_nodata : bool
-        Whether the first input's counts; false where `nodata` is given.
+        Whether it follows from the first input; false where `nodata` is given.
     creation_options : Mapping
         Of the driver, in any case; kept as text, with names in lower case.
     profile : Mapping or None
@@ -79,7 +80,10 @@ class Output(Shown):
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
         if self.dtype is not None and not _is_dtype(self.dtype):
-            raise UsageError(f"dtype is {self.dtype!r}: expected one such as uint8 or float32")
+            raise UsageError(
+                f"dtype is {self.dtype!r}: expected one such as uint8 or float32"
+                f"{nearest(str(self.dtype), DTYPES)}"
+            )
         if (
             self.dtype is not None
             and not self.keep_nodata

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli.dtypes import fills_with_nan
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs import windows as windowing
@@ -70,8 +71,8 @@ class OutputPlan:
     by_gdal: str = ""
     mask_of: str = ""
 
-    def warn(self, count: int, dtype: str, *, masked: bool) -> None:
-        """Say what a user might not expect of the output, once its form is known."""
+    def warn(self, count: int, dtype: str, masked: bool) -> None:
+        """Warn of what a user might not expect of the output, once the form of results is known."""
         lossy = self.recipe.inherits_loss(count, dtype)
         if lossy:
             log.warning(
@@ -80,16 +81,16 @@ class OutputPlan:
                 lossy,
             )
         dropped = self.recipe.drops_nodata(dtype)
-        if dropped is not None:
+        if dropped is not None and not masked:
             log.warning(
-                "nodata %g of the first input does not fit %s: the output has none, unless "
+                "nodata %.17g of the first input does not fit %s: the output has none, unless "
                 "--nodata says otherwise",
                 dropped,
                 dtype,
             )
-        self._warn_of_masks(count, dtype, masked=masked)
+        self._warn_of_masks(count, dtype, masked)
 
-    def _warn_of_masks(self, count: int, dtype: str, *, masked: bool) -> None:
+    def _warn_of_masks(self, count: int, dtype: str, masked: bool) -> None:
         """Say what masks pixels of the first input, and not those of the output."""
         first = self.recipe.first
         if first is None:
@@ -131,7 +132,7 @@ class OutputPlan:
             count = int(first.profile["count"]) if first is not None else 1
         dtype = dtype_name(self.output.dtype)
         if dtype is None and first is not None:
-            dtype = dtype_name(first.profile["dtype"])
+            dtype = first.dtype.name
         return count, dtype or "uint8", False
 
 
@@ -163,7 +164,7 @@ def plan_output(
             # What is kept beside the output would not outlast an interruption.
             pyramid = replace(pyramid, kept=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
-    wanted = replace(_wanted(output, recipe, blocks, pyramid), statistics=job.stats)
+    wanted = _wanted(output, job, recipe, blocks, pyramid)
     return OutputPlan(
         output,
         chosen,
@@ -184,7 +185,7 @@ def plan_whole(
     """Say what is known of a mosaic as a whole: its parts have plans of their own."""
     recipe = _recipe(output, chosen, first, (), metadata)
     size = Size(first.grid.width, first.grid.height)
-    wanted = replace(_wanted(output, recipe, None, None), statistics=job.stats)
+    wanted = _wanted(output, job, recipe, None, None)
     mask_of = _mask_of(output, job, first, metadata)
     return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted, mask_of=mask_of)
 
@@ -193,7 +194,7 @@ def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata 
     """Return the first input if it has a mask or an alpha band that the function does not get."""
     if first is None or metadata is None or output != job.outputs[0]:
         return ""
-    is_read = job.masked or job.mode == "manual_read"
+    is_read = job.masked or job.fill is not None or job.mode == "manual_read"
     return without_secrets(first.path) if first.hidden_by and not is_read else ""
 
 
@@ -313,13 +314,16 @@ def _pyramid(
 
 
 def _wanted(
-    output: Output, recipe: Recipe, blocks: Layout | None, pyramid: Pyramid | None
+    output: Output, job: Job, recipe: Recipe, blocks: Layout | None, pyramid: Pyramid | None
 ) -> Wanted:
-    count, dtype = output.count, output.dtype
+    count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
+    # Where nothing can mark masked pixels, NaN stays what it is.
     if recipe.given is not None:
         count, dtype = recipe.given.get("count"), recipe.given.get("dtype")
+        masks_nan = masks_nan and recipe.given.get("nodata") is not None
     elif output.local_path is None:
         count, dtype = output.path.count, output.path.dtypes[0]
+        masks_nan = masks_nan and output.path.nodata is not None
     return Wanted(
         name=output.name,
         count=None if count is None else int(count),
@@ -327,4 +331,6 @@ def _wanted(
         recipe=recipe if output.local_path is not None else None,
         encodes=blocks is not None,
         pyramid=pyramid,
+        statistics=job.stats,
+        masks_nan=masks_nan,
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits
 from rio_mucho_cli.errors import GridError, NodataError, UsageError
-from rio_mucho_cli.inputs.bands import numpy_dtype
 from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
 from rio_mucho_cli.inputs.sources import Input, Reading, Source
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.profile import nodata_fits
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +42,26 @@ def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
             _check_way(source, grid, job)
         indexes = () if value is None else parse_bidx(value, source)
         boundary = _boundary(job, source, indexes)
+        _check_fill(job, source, indexes)
         inputs.append(Input(source.path, indexes, resampling, boundary))
-    return Reading(inputs, job.mode, grid, job.overlap, job.masked, job.skip_masked)
+    return Reading(
+        inputs,
+        job.mode,
+        grid,
+        job.overlap,
+        job.masked,
+        job.skip_masked,
+        job.fill,
+        notes_absent=_notes_absent(job),
+    )
+
+
+def _notes_absent(job: Job) -> bool:
+    """Return whether it matters that the function gets nodata as ordinary numbers."""
+    # NaN is no number, and is masked again.
+    if job.masked or job.mode == "manual_read" or fills_with_nan(job.fill):
+        return False
+    return job.plain or any(output.profile is None for output in job.outputs)
 
 
 def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
@@ -113,8 +130,23 @@ def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | No
             "constant=VALUE"
         )
     for dtype in read.dtypes:
-        if boundary.kind == "constant" and not nodata_fits(boundary.value, numpy_dtype(dtype)):
+        if boundary.kind == "constant" and not nodata_fits(boundary.value, dtype):
             raise NodataError(
                 f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold"
             )
     return boundary
+
+
+def _check_fill(job: Job, source: Source, indexes: Sequence[int]) -> None:
+    if job.fill is None or fills_with_nan(job.fill):
+        return
+    for dtype in _dtypes(source, indexes):
+        if not nodata_fits(job.fill, dtype):
+            raise NodataError(
+                f"fill is {job.fill:.17g}, which {dtype} of {source.path} cannot hold: give a "
+                "number that it can, or nan"
+            )
+
+
+def _dtypes(source: Source, indexes: Sequence[int]) -> Sequence[str]:
+    return source.dtypes if not indexes else [source.dtypes[index - 1] for index in indexes]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from rasterio.errors import WindowError
 
+from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs import windows as windowing
@@ -36,7 +37,7 @@ def make_budget(
         source.of_bands(each.indexes).profile
         for each, source in zip(reading.inputs, sources, strict=True)
     ]
-    read = sum(p["count"] * _itemsize(p["dtype"]) for p in profiles_)
+    read = sum(p["count"] * filled_dtype(p["dtype"], job.fill).itemsize for p in profiles_)
     for source in sources:
         _check_blocks(source)
     bands = profiles_[0]["count"] if profiles_ else 1

@@ -89,7 +89,7 @@ input 1    a.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x uint16, nodata 0,
 input 2    b.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x uint16, blocks 64 x
            64, lzw
 output     out.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x float32, nodata
-           0, blocks 16 x 16
+           nan, blocks 16 x 16
            16.4 kB uncompressed; about 16.4 kB in the file (estimate)
 windows    16 of 16 x 16: of the size that was asked for
 jobs       2 (processes), 4 tasks in flight
@@ -123,7 +123,7 @@ def test_json_is_that_of_the_function(mucho, untouched, tmp_path):
         "overlap": 0,
     }
     (output,) = plan["outputs"]
-    assert (output["count"], output["dtype"], output["nodata"]) == (1, "float32", 0)
+    assert (output["count"], output["dtype"], output["nodata"]) == (1, "float32", "nan")
     assert output["block"] == [16, 16]
     assert output["uncompressed_bytes"] == 64 * 64 * 4
     assert output["written"] == {"by": "workers", "why": ""}

@@ -1,7 +1,9 @@
 import contextlib
+import math
 import os
 import signal
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,10 +218,12 @@ def test_a_worker_that_dies_is_noticed_and_its_window_named(job, tmp_path, how, 
     assert not leftovers()
 
 
-def test_nodata_is_kept_where_it_fits(job, profile_of, caplog):
-    made = job(lambda *args: args[0][0].astype("float32"))
+def test_nodata_is_kept_where_the_dtype_is_kept(job, profile_of, caplog):
+    made = job(lambda *args: args[0][0] + np.uint16(1))
     run(made)
     assert profile_of(made.output)["nodata"] == 0
+    run(replace(made, dtype="float32", overwrite=True))
+    assert math.isnan(profile_of(made.output)["nodata"])
     assert not caplog.records
 
 

@@ -85,6 +85,7 @@ def inputs(make_raster):
         "b": make_raster("b.tif", seed=1, **size, **strips),
         "moved": make_raster("m.tif", seed=2, **size, **tiles, transform=MOVED),
         "rgb": make_raster("rgb.tif", count=3, dtype="uint8", interleave="pixel", **size, **strips),
+        "holes": make_raster("holes.tif", seed=3, dtype="uint8", nodata=100, **size, **tiles),
         "dem": make_raster("dem.tif", dtype="float32", nodata=-9999, **size, **strips),
     }
 
@@ -124,6 +125,13 @@ class Buffer:
         return result
 
 
+def around(array):
+    """Add up a neighbourhood, in which NaN spreads; the padded size is returned."""
+    rows, cols = array.shape[0] - 2, array.shape[1] - 2
+    parts = [array[i : i + rows, j : j + cols] for i in range(3) for j in range(3)]
+    return np.pad(np.sum(parts, axis=0), 1)
+
+
 CASES = {
     "index": (["a", "b"], index, "simple_read", {"eps": 1}),
     "stretch": (["rgb"], stretch, "simple_read", {"gain": 1.3}),
@@ -144,6 +152,7 @@ CASES = {
     "COG": (["a", "b", "rgb"], total, "array_read", {}),
     "COG with a mask": (["b"], shade, "simple_read", {"least": 100}),
     "buffer": (["b"], Buffer, "simple_read", {}),
+    "fill": (["holes"], around, "simple_read", {}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
 
@@ -161,6 +170,7 @@ GIVEN = {
     "union": {"extent": "union"},
     "plain": {"plain": True},
     "plain class": {"plain": True},
+    "fill": {"plain": True, "fill": np.nan, "overlap": 1, "boundary": "edge", "dtype": "int32"},
     "outputs": DESCRIBED,
     "overviews": DESCRIBED,
     "COG": {"driver": "COG", "creation_options": TILES, **DESCRIBED},
@@ -190,6 +200,9 @@ def read_whole(names, inputs, case):
             )
             for array in arrays
         ]
+    if case == "fill":
+        padded = np.pad(arrays[0], ((0, 0), (1, 1), (1, 1)), mode="edge").astype("float32")
+        return [np.where(padded == 100, np.nan, padded)]
     if case == "bands":
         return [arrays[0], arrays[1][[2, 0]]]
     if case == "bounds":
@@ -226,6 +239,8 @@ def whole(names, function, mode, global_args, inputs, case):
     found = {}
     for name, array in results.items():
         array = array if array.ndim == 3 else array[np.newaxis]
+        if case == "fill":
+            array = np.ma.array(np.nan_to_num(array), mask=np.isnan(array))
         also = ALSO.get(case, {})
         asked = also.get(name, GIVEN.get(case, {})).get("dtype")
         array = array.astype(asked or array.dtype)

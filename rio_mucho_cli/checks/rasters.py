@@ -12,11 +12,11 @@ import rasterio
 from rasterio.dtypes import check_dtype
 from rasterio.io import MemoryFile
 
+from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.outputs.gdal import internal_masks
-from rio_mucho_cli.outputs.profile import nodata_fits
 
 Array: TypeAlias = np.ndarray[Any, Any]
 

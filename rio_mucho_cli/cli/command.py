@@ -39,10 +39,10 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             nir, red = (band[0].astype("float32") for band in data)
             return (nir - red) / (nir + red)
     \b
-        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8 --nodata nan
+        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8
         $ rio mucho b5.tif b4.tif cog.tif --func index:run -f COG --stats
         $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
-              --plain --arg sigma=2 --overlap 8
+              --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli.interrupts import INTERRUPTS
 

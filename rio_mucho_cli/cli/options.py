@@ -52,6 +52,12 @@ _FUNCTION = [
     ),
     click.Option(["--masked"], is_flag=True, help="Give it masked arrays."),
     click.Option(
+        ["--fill"],
+        metavar="nan|NUMBER",
+        callback=parsed(texts.number),
+        help="Give it this number for masked pixels.",
+    ),
+    click.Option(
         ["--skip-masked"],
         is_flag=True,
         help="Leave out windows masked in all inputs.",
@@ -133,7 +139,7 @@ _OUTPUT = [
     of_rasterio(
         rasterio_options.nodata_opt,
         metavar="NUMBER|nan|none",
-        help="Nodata value.  [default: the first input's]",
+        help="Nodata.  [default: the first input's or nan]",
     ),
     click.Option(
         ["--count"],

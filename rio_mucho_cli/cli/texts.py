@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,26 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                 case _:
                     creation_options[key] = value
         found.append({**output, "creation_options": creation_options})
+    return found
+
+
+def number(text: str | None) -> float | None:
+    """Read a number or ``nan``; a whole number that floats cannot hold stays one.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if text is None:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a number nor nan") from None
+    if math.isfinite(found) and abs(found) >= 2**53:
+        with suppress(ValueError):
+            return int(text)
     return found
 
 

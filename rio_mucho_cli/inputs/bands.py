@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 
+from rio_mucho_cli.dtypes import numpy_dtype
+
 
 class Bands:
     """Bands of an open dataset that are read together.
@@ -76,6 +78,11 @@ class Bands:
         self._has_other_masks = any(
             each not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for each in flags
         )
+
+    @property
+    def have_unread_mask(self) -> bool:
+        """Whether a mask, or a band of opacity that is not read, hides pixels."""
+        return bool((self._has_other_masks or self._hides_by_alpha) and not self.are_alpha.any())
 
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return an array (count, rows, cols)."""
@@ -156,11 +163,6 @@ class Bands:
         nodatavals = set(self.nodatavals)
         fill = nodatavals.pop() if len(nodatavals) == 1 else None
         return np.ma.array(data, mask=mask, fill_value=fill)
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return the dtype as which rasterio reads one of GDAL's."""
-    return np.dtype("complex64" if name == "complex_int16" else name)
 
 
 def common_dtype(names: Sequence[str]) -> str:

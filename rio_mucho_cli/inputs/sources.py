@@ -11,8 +11,10 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 
+from rio_mucho_cli.dtypes import filled_dtype, numpy_dtype
 from rio_mucho_cli.errors import GridError, InputError, one_line, text_of
 from rio_mucho_cli.heard import told_once
+from rio_mucho_cli.inputs.absent import find_absent
 from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
@@ -64,6 +66,13 @@ class Source:
     nodatavals: tuple[float | None, ...] = ()
     hidden_by: str = ""
     fault_of_points: str = ""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the arrays that are read, which holds the values of all bands."""
+        names = self.dtypes or (str(self.profile["dtype"]),)
+        found: np.dtype[Any] = np.result_type(*map(numpy_dtype, names))
+        return found
 
     @property
     def is_striped(self) -> bool:
@@ -163,6 +172,11 @@ class Reading:
         The function gets masked arrays.
     skips_masked : bool
         Windows in which all pixels are masked are of no interest.
+    fill : float or None
+        The function gets plain arrays, with this number where pixels are
+        masked.
+    notes_absent : bool
+        Find out where inputs have no value, and the function gets numbers.
     """
 
     inputs: Sequence[Input]
@@ -171,6 +185,8 @@ class Reading:
     overlap: int = 0
     masked: bool = False
     skips_masked: bool = False
+    fill: float | None = None
+    notes_absent: bool = False
 
 
 class Sources:
@@ -178,7 +194,15 @@ class Sources:
 
     GDAL's datasets must not be used by two threads at once nor cross a fork,
     so every worker opens its own, and shares none of them.
+
+    Attributes
+    ----------
+    absent : ndarray of bool, or None
+        (rows, cols): where an input has no value in the window that was read
+        last; None if there are no such pixels, or that is not to be noted.
     """
+
+    absent: np.ndarray[Any, Any] | None = None
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -216,12 +240,22 @@ class Sources:
         if reading.mode == "manual_read":
             return [reader.dataset for reader in self._readers]
         arrays = [self._read(number, window) for number in range(len(self._readers))]
-        if reading.skips_masked:
-            if all(map(_is_masked, arrays, self._readers)):
-                return None
-            if not reading.masked:
-                arrays = [array.data for array in arrays]
+        if reading.skips_masked and all(map(_is_masked, arrays, self._readers)):
+            return None
+        if reading.notes_absent:
+            self.absent = self._find_absent(arrays)
+        if not reading.masked:
+            arrays = [_filled(array, reading.fill) for array in arrays]
         return stack(arrays) if reading.mode == "array_read" else arrays
+
+    def _find_absent(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
+        """Return where an input has no value, of those that are as large as the first one."""
+        found: Any = None
+        for array, reader in zip(arrays, self._readers, strict=True):
+            if array.shape[1:] == arrays[0].shape[1:]:
+                absent = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
+                found = absent if found is None else found if absent is None else found | absent
+        return found
 
     def close(self) -> None:
         """Close all datasets."""
@@ -231,7 +265,8 @@ class Sources:
 
     def _read(self, number: int, window: Any) -> Any:
         reading, reader = self._reading, self._readers[number]
-        masked = reading.masked or reading.skips_masked
+        masked = reading.masked or reading.skips_masked or reading.fill is not None
+        masked = masked or (reading.notes_absent and reader.bands.have_unread_mask)
         try:
             if not reading.overlap:
                 return reader.read(window, masked=masked)
@@ -256,6 +291,16 @@ def _is_masked(array: Any, reader: Reader) -> bool:
     """Whether nothing of what was read can be seen. Opacity itself is never masked."""
     seen = ~reader.bands.are_alpha
     return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
+
+
+def _filled(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:
+    """Return a plain array, with a number where pixels are masked."""
+    data = np.ma.getdata(array)
+    if fill is None:
+        return data
+    data = data.astype(filled_dtype(data.dtype, fill), copy=False)
+    np.copyto(data, data.dtype.type(fill), where=np.ma.getmaskarray(array))
+    return data
 
 
 def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:

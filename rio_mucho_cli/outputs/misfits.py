@@ -1,8 +1,9 @@
-"""Values that an output cannot hold as what they are: they are counted, and said at the end.
+"""Count pixels whose meaning changes on the way, to report them at the end.
 
-Nothing here changes a pixel. Casting to a narrower dtype wraps around, and NaN
-is a number like any other where nodata is another one: both are what was asked
-for, and seldom what was meant.
+Nothing here changes a pixel. Casting to a narrower dtype wraps around, NaN is
+valid where nodata is a number, a result that equals nodata is nodata to every
+reader, and a plain function takes an input's nodata for a number: all of that
+is what was asked for, and seldom what was meant.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _INTEGERS = ("uint16", "int16", "uint32", "int32")
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """How many pixels of some windows an output holds as something else.
+    """How many pixels of some windows mean something else than they did.
 
     Attributes
     ----------
@@ -36,6 +37,21 @@ class Misfits:
         output's nodata is another one.
     nan_windows : int
         Windows with such pixels.
+    nodata : int
+        Pixels that are not masked and equal the output's nodata, but for
+        those that are nodata in an input.
+    nodata_windows : int
+        Windows with such pixels.
+    is_loss : bool
+        Whether some of these come from masked arrays, or have an inherited
+        nodata: the function has not chosen to write it.
+    passed : int
+        Pixels that are the first input's nodata, in the input and in the
+        result, and count as valid, because the output's nodata is another.
+    passed_windows : int
+        Windows with such pixels.
+    read_windows : int
+        Windows in which a plain function got nodata as numbers.
     """
 
     outside: int = 0
@@ -44,9 +60,15 @@ class Misfits:
     highest: float | None = None
     nan: int = 0
     nan_windows: int = 0
+    nodata: int = 0
+    nodata_windows: int = 0
+    is_loss: bool = False
+    passed: int = 0
+    passed_windows: int = 0
+    read_windows: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.outside or self.nan)
+        return self != NONE
 
     def merged(self, other: Misfits) -> Misfits:
         """Return those of both."""
@@ -59,9 +81,22 @@ class Misfits:
             max(highs, default=None),
             self.nan + other.nan,
             self.nan_windows + other.nan_windows,
+            self.nodata + other.nodata,
+            self.nodata_windows + other.nodata_windows,
+            self.is_loss or other.is_loss,
+            self.passed + other.passed,
+            self.passed_windows + other.passed_windows,
+            self.read_windows + other.read_windows,
         )
 
-    def messages(self, dtype: str, nodata: float | None, *, some: bool = False) -> Iterator[str]:
+    def messages(
+        self,
+        dtype: str,
+        nodata: float | None,
+        *,
+        inherited: float | None = None,
+        some: bool = False,
+    ) -> Iterator[str]:
         """Yield what a user has to know of them.
 
         Parameters
@@ -70,10 +105,17 @@ class Misfits:
             Of the output.
         nodata : float or None
             Of the output.
+        inherited : float or None
+            Nodata of the first input.
         some : bool
             There were other windows, which nobody has counted.
         """
         least = "at least " if some else ""
+        if self.read_windows:
+            yield (
+                f"in {least}{format_count(self.read_windows, 'window')} the function got nodata or "
+                "masked pixels as ordinary numbers: pass --fill nan, or --masked if it heeds masks"
+            )
         if self.outside:
             what = _pixels(self.outside, self.outside_windows)
             found = "NaN or infinite"
@@ -83,11 +125,23 @@ class Misfits:
                 f"{least}{what} do not fit in {dtype} ({found}), and became other values: pass "
                 f"--dtype {self._wide_enough(dtype)}, or let the function clip them"
             )
+        there = "has no nodata" if nodata is None else f"has nodata {nodata:.17g}"
         if self.nan:
-            there = "has no nodata" if nodata is None else f"has nodata {nodata:g}"
             yield (
                 f"{least}{_pixels(self.nan, self.nan_windows)} are NaN, which counts as valid "
                 f"because the output {there}: pass --nodata nan, or let the function mask them"
+            )
+        if self.nodata and self.is_loss:
+            yield (
+                f"{least}{_pixels(self.nodata, self.nodata_windows)} are not masked and equal "
+                f"the output's nodata {nodata:.17g}, so readers take them for nodata: if they are "
+                "valid, pass another --nodata, or --nodata none"
+            )
+        if self.passed:
+            yield (
+                f"{least}{_pixels(self.passed, self.passed_windows)} still have the first "
+                f"input's nodata {inherited:.17g}, which counts as valid because the output "
+                f"{there}: pass --masked, --fill nan, or --nodata {inherited:.17g}"
             )
 
     def _wide_enough(self, dtype: str) -> str:
@@ -113,6 +167,11 @@ class Misfits:
             "highest": self.highest,
             "nan_pixels": self.nan,
             "nan_windows": self.nan_windows,
+            "nodata_pixels": self.nodata,
+            "nodata_windows": self.nodata_windows,
+            "passed_nodata_pixels": self.passed,
+            "passed_nodata_windows": self.passed_windows,
+            "read_nodata_windows": self.read_windows,
         }
 
 
@@ -182,6 +241,57 @@ def valid_nan(array: np.ndarray[Any, Any]) -> Misfits:
         found &= ~np.ma.getmaskarray(array)
     number = int(np.count_nonzero(found))
     return Misfits(nan=number, nan_windows=1) if number else NONE
+
+
+def taken_for_nodata(
+    array: np.ndarray[Any, Any],
+    nodata: float | None,
+    *,
+    inherited: float | None = None,
+    absent: np.ndarray[Any, Any] | None = None,
+    is_plain: bool = False,
+) -> Misfits:
+    """Count pixels of a window that equal nodata and are not masked.
+
+    Parameters
+    ----------
+    array : ndarray or MaskedArray
+        (count, rows, cols), in the output's dtype.
+    nodata : float or None
+        Of the output.
+    inherited : float or None
+        Nodata of the first input, if the output's follows from it, and
+        `absent` is known.
+    absent : ndarray of bool, or None
+        (rows, cols): where an input has nodata, and the function got numbers.
+    is_plain : bool
+        The function got ordinary arrays, or read for itself.
+    """
+    found = NONE
+    if nodata is not None and nodata == nodata:
+        equal = _equal(array, nodata)
+        is_loss = not is_plain or isinstance(array, np.ma.MaskedArray)
+        if not is_loss and inherited == nodata:
+            is_loss = True
+            if absent is not None:
+                equal &= ~absent
+        number = int(np.count_nonzero(equal))
+        if number:
+            found = Misfits(nodata=number, nodata_windows=1, is_loss=is_loss)
+    if inherited is not None and inherited != nodata and absent is not None and absent.any():
+        number = int(np.count_nonzero(_equal(array, inherited) & absent))
+        if number:
+            found = found.merged(Misfits(passed=number, passed_windows=1))
+    return found
+
+
+def _equal(array: np.ndarray[Any, Any], value: float) -> np.ndarray[Any, Any]:
+    """Return which pixels are not masked and have a value, in the precision of their dtype."""
+    data = np.ma.getdata(array).real  # as GDAL compares complex numbers
+    equal: np.ndarray[Any, Any] = data == data.dtype.type(value)
+    if isinstance(array, np.ma.MaskedArray):
+        equal &= ~np.ma.getmaskarray(array)
+    return equal
 
 
 def _pixels(number: int, windows: int) -> str:

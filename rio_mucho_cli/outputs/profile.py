@@ -16,6 +16,7 @@ import rasterio
 from rasterio.drivers import driver_from_extension, raster_driver_extensions
 from rasterio.dtypes import check_dtype
 
+from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
@@ -136,7 +137,7 @@ class Recipe:
     nodata : float or None
         If `keep_nodata` is False.
     keep_nodata : bool
-        Take the first input's, where the dtype can hold it.
+        See `nodata_of`.
     options : Mapping
         Creation options; they win over everything that was chosen.
     given : Mapping or None
@@ -176,11 +177,9 @@ class Recipe:
                 "write: choose another dtype with --dtype"
             )
         first = cast("Source", self.first)
-        nodata = first.profile["nodata"] if self.keep_nodata else self.nodata
+        nodata = self.nodata_of(dtype)
         if nodata is not None and not nodata_fits(nodata, dtype):
-            if not self.keep_nodata:
-                raise NodataError.of(nodata, dtype)
-            nodata = None
+            raise NodataError.of(nodata, dtype)
         profile: dict[str, Any] = {
             "driver": self.driver,
             "width": first.grid.width,
@@ -221,28 +220,42 @@ class Recipe:
         codec = self.profile(count, dtype).get("compress")
         return codec if codec in {"jpeg", "webp"} else None
 
-    def drops_nodata(self, dtype: str) -> float | None:
-        """Return the first input's nodata if the output cannot have it, else None."""
+    def nodata_of(self, dtype: str) -> float | None:
+        """Return the nodata of an output of a dtype, or None if it has none.
+
+        What was asked for; else the first input's, if the dtype is the first
+        input's; else NaN for floating point, and none for other dtypes: a
+        value that no input pixel can have may be a valid result.
+        """
+        if self.given is not None:
+            return self.given.get("nodata")
+        if not self.keep_nodata:
+            return self.nodata
+        first = cast("Source", self.first)
+        if np.dtype(dtype) != first.dtype:
+            return math.nan if np.dtype(dtype).kind == "f" else None
+        nodata: float | None = first.profile["nodata"]
+        return None if nodata is None or not nodata_fits(nodata, dtype) else nodata
+
+    @property
+    def inherited(self) -> float | None:
+        """The first input's nodata, if the output may inherit it and it is a number."""
         if self.first is None or self.given is not None or not self.keep_nodata:
             return None
         nodata: float | None = self.first.profile["nodata"]
+        return None if nodata is None or math.isnan(nodata) else nodata
+
+    def drops_nodata(self, dtype: str) -> float | None:
+        """Return the first input's nodata if the output's dtype cannot hold it, else None."""
+        nodata = self.inherited
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
     def doubts_nan(self, dtype: str) -> bool:
-        """Whether NaN in the output would be a surprise: it counts as valid there.
-
-        It is none where somebody has said so (a whole profile, ``--nodata
-        none``), nor where the first input is floating point without nodata,
-        and NaN may be what it has instead.
-        """
+        """Return whether NaN in the output counts as valid, because nodata is a number."""
         if self.given is not None or self.first is None or np.dtype(dtype).kind != "f":
             return False
-        if not self.keep_nodata:
-            return self.nodata is not None and not math.isnan(self.nodata)
-        nodata = self.first.profile["nodata"]
-        if nodata is None:
-            return np.dtype(self.first.profile["dtype"]).kind in "iu"
-        return not math.isnan(nodata)
+        nodata = self.nodata_of(dtype)
+        return nodata is not None and not math.isnan(nodata)
 
 
 def changes_values(profile: Mapping[str, Any]) -> bool:
@@ -284,19 +297,6 @@ def check_options(options: Mapping[str, str]) -> None:
                 "driver": "--driver",
             }.get(wrong[0], "rio warp or rio edit-info")
         )
-
-
-def nodata_fits(nodata: float, dtype: str | np.dtype[Any]) -> bool:
-    """Whether a dtype can hold a nodata value.
-
-    Integers want a whole number in their range; floating point takes NaN and
-    infinity, and what is not beyond its range (it may be rounded).
-    """
-    kind = np.dtype(dtype)
-    if kind.kind in "iu":
-        info = np.iinfo(kind)
-        return math.isfinite(nodata) and nodata == int(nodata) and info.min <= nodata <= info.max
-    return not math.isfinite(nodata) or abs(nodata) <= float(np.finfo(kind).max)
 
 
 def _preferred_tile(first: Source) -> Size:

@@ -101,6 +101,8 @@ def _figures(said: Said) -> str:
     for name, what in (
         ("outside_pixels", "pixels that did not fit in the dtype"),
         ("nan_pixels", "pixels that are NaN and count as valid"),
+        ("nodata_pixels", "pixels that equal nodata and are not masked"),
+        ("passed_nodata_pixels", "pixels with the input's nodata that count as valid"),
     ):
         found = sum(each[name] for each in result["misfits"])
         if found:

@@ -37,6 +37,8 @@ class Wanted:
         Its overviews.
     statistics : bool
         Of its bands.
+    masks_nan : bool
+        Mask NaN in results.
     """
 
     name: str | None = None
@@ -46,6 +48,7 @@ class Wanted:
     encodes: bool = False
     pyramid: Pyramid | None = None
     statistics: bool = False
+    masks_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ process is at the mercy of its own pickling.
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli import environment
+from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
@@ -116,6 +118,7 @@ class Worker:
         outputs = order.wanted if wanted is None else wanted
         watch = Stopwatch()
         read_data = self._sources.read(window)
+        absent = self._sources.absent
         read = watch.split()
         if read_data is None:
             return Result((), Timing(self._name, watch.started, Stages(read)))
@@ -134,13 +137,22 @@ class Worker:
         ]
         called = watch.split()
         pieces = tuple(
-            self._piece(array, each, unfit)
+            self._piece(array, each, unfit, absent)
             for (array, unfit), each in zip(checked, outputs, strict=True)
         )
+        if order.plain and absent is not None and order.reading.fill is None:
+            unfit = pieces[0].misfits.merged(Misfits(read_windows=1))
+            pieces = (replace(pieces[0], misfits=unfit), *pieces[1:])
         stages = Stages(read, called, watch.split())
         return Result(pieces, Timing(self._name, watch.started, stages))
 
-    def _piece(self, array: np.ndarray[Any, Any], wanted: Wanted, unfit: Misfits) -> Piece:
+    def _piece(
+        self,
+        array: np.ndarray[Any, Any],
+        wanted: Wanted,
+        unfit: Misfits,
+        absent: np.ndarray[Any, Any] | None,
+    ) -> Piece:
         """Make of a result what its output needs."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
@@ -148,6 +160,8 @@ class Worker:
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
             unfit = unfit.merged(misfits.valid_nan(array))
+        if wanted.recipe.given is None:
+            unfit = unfit.merged(self._taken_for_nodata(array, wanted.recipe, absent))
         by_alpha = opacity.hides_by_alpha(wanted.recipe, profile)
         alpha = opacity.alpha_of(wanted.recipe, count)
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
@@ -164,6 +178,22 @@ class Worker:
         if wanted.statistics:
             statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)
         return Piece((count, dtype, masked), data, statistics, unfit)
+
+    def _taken_for_nodata(
+        self, array: np.ndarray[Any, Any], recipe: Recipe, absent: Any
+    ) -> Misfits:
+        """Count results that equal nodata, or still have the first input's."""
+        dtype, inherited, reading = array.dtype.name, recipe.inherited, self._order.reading
+        reads_itself = reading.mode == "manual_read"
+        if reads_itself or (inherited is not None and not nodata_fits(inherited, dtype)):
+            inherited = None
+        return misfits.taken_for_nodata(
+            array,
+            recipe.nodata_of(dtype),
+            inherited=inherited,
+            absent=absent,
+            is_plain=reading.notes_absent or reads_itself,
+        )
 
     def _statistics(
         self,
@@ -194,6 +224,8 @@ def _checked(
 ) -> tuple[np.ndarray[Any, Any], Misfits]:
     """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
+    if wanted.masks_nan and array.dtype.kind in "fc":
+        array = _with_nan_masked(array, wanted)
     if wanted.dtype is None or array.dtype == wanted.dtype:
         return array, misfits.NONE
     unfit = misfits.beyond(array, wanted.dtype)
@@ -202,6 +234,16 @@ def _checked(
         return array, unfit  # rasterio fills it first, and casts it then
     with np.errstate(invalid="ignore", over="ignore"):
         return array.astype(wanted.dtype, copy=False), unfit
+
+
+def _with_nan_masked(array: np.ndarray[Any, Any], wanted: Wanted) -> np.ndarray[Any, Any]:
+    """Mask NaN, unless it is the output's nodata anyway."""
+    recipe = wanted.recipe
+    nodata = None if recipe is None else recipe.nodata_of(wanted.dtype or array.dtype.name)
+    if nodata is not None and math.isnan(nodata):
+        return array
+    masked: np.ndarray[Any, Any] = np.ma.array(array, mask=np.isnan(np.ma.getdata(array)))
+    return masked
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:

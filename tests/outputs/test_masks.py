@@ -86,7 +86,7 @@ def test_the_mask_is_that_of_gdal(job, tmp_path, codec, interleave, blocks, more
         {"executor": "processes", "jobs": 2},
         {"windows": Size(33, 10), "jobs": 2},  # GDAL writes these
         {"windows": Size(33, 10), "executor": "threads", "jobs": 2},
-        {"dtype": "float32"},
+        {"dtype": "float32", "keep_nodata": False},
         {"driver": "COG", "creation_options": {}},
     ],
     ids=str,

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from rio_mucho_cli import Job, describe, run
+from rio_mucho_cli import Job, Output, describe, run
 from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.outputs.misfits import NONE, Misfits, beyond, valid_nan
+from rio_mucho_cli.outputs.misfits import NONE, Misfits, beyond, taken_for_nodata, valid_nan
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
 FLOATS = ["float16", "float32", "float64"]
@@ -148,8 +149,8 @@ FLOATING = {"dtype": "float32"}
 @pytest.mark.parametrize(
     ("source", "given", "counted"),
     [
-        ({}, {}, True),
-        ({"nodata": None}, {}, True),
+        ({}, {}, False),
+        ({"nodata": None}, {}, False),
         ({}, {"nodata": -9999.0}, True),
         ({**FLOATING, "nodata": -9999}, {}, True),
         ({**FLOATING, "nodata": np.nan}, {}, False),
@@ -166,7 +167,7 @@ def test_nan_is_said_where_it_counts_as_valid(job, caplog, source, given, counte
 
 
 def test_a_dry_run_says_it_of_its_window(job, caplog):
-    describe(job(holes))
+    describe(job(holes, nodata=-1))
     assert "5 pixels in 1 window are NaN" in caplog.text
 
 
@@ -178,10 +179,128 @@ def test_a_resumed_run_does_not_claim_to_have_counted_all(job, caplog, tmp_path)
 
     again = tmp_path / "again"
     args = {"again": str(again)}
-    made = job(broken, global_args=args, executor="serial", resume=True, overwrite=False)
+    given = {"nodata": -1, "resume": True, "overwrite": False}
+    made = job(broken, global_args=args, executor="serial", **given)
     with pytest.raises(Exception, match="not now"):
         run(made)
     again.touch()
     caplog.clear()
     assert run(made).resumed == 3
     assert "at least 15 pixels in 3 windows are NaN" in caplog.text
+
+
+def thirds(data, window, ij, global_args):
+    """Return values of which some are 0, from pixels that are not."""
+    return data[0] // np.uint16(100)
+
+
+def marked(data, window, ij, global_args):
+    return np.ma.masked_equal(data[0] // np.uint16(100), 1)
+
+
+def unchanged(data, window, ij, global_args):
+    return data[0]
+
+
+def doubled(data, window, ij, global_args):
+    return data[0].astype("float64")
+
+
+HOLES = np.s_[:, 8:20, 40:70]
+
+
+@pytest.fixture
+def holed(make_raster):
+    """Return a raster with nodata 0 in a rectangle, and values from 1 on elsewhere."""
+    path = make_raster("holed.tif", width=96, height=64, dtype="uint16", nodata=0, tiled=True,
+                       blockxsize=32, blockysize=32)  # fmt: skip
+    with rasterio.open(path, "r+") as dst:
+        data = dst.read()
+        data[HOLES] = 0
+        dst.write(data)
+    return path, data
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "counted", "said"),
+    [
+        (thirds, {}, lambda data: (data // 100 == 0) & (data != 0), True),
+        (thirds, {"masked": True}, lambda data: (data // 100 == 0) & (data != 0), True),
+        (marked, {}, lambda data: data // 100 == 0, True),
+        (thirds, {"nodata": 0}, lambda data: data // 100 == 0, False),
+        (thirds, {"nodata": 1}, lambda data: data // 100 == 1, False),
+        (thirds, {"nodata": 1, "masked": True}, lambda data: data // 100 == 1, True),
+        (unchanged, {}, lambda data: data < 0, False),
+        (unchanged, {"masked": True}, lambda data: data < 0, False),
+        (thirds, {"dtype": "uint8", "masked": True}, lambda data: data < 0, False),
+        (thirds, {"dtype": "float32", "masked": True}, lambda data: data < 0, False),
+        (thirds, {"keep_nodata": False}, lambda data: data < 0, False),
+    ],
+)
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_results_that_equal_nodata_are_counted(
+    holed, job, caplog, function, given, counted, said, executor
+):
+    path, data = holed
+    made = replace(job(function, executor=executor, jobs=2, **given), inputs=[str(path)])
+    (found,) = run(made).misfits
+    wanted = counted(data)
+    assert found.nodata == found.as_json()["nodata_pixels"] == np.count_nonzero(wanted)
+    windows = sum(
+        wanted[:, row : row + 32, col : col + 32].any() for row in (0, 32) for col in (0, 32, 64)
+    )
+    assert found.nodata_windows == windows
+    assert ("are not masked and equal the output's nodata" in caplog.text) == said
+    assert found.passed == 0
+
+
+@pytest.mark.parametrize("overlap", [0, 3])
+def test_nodata_of_the_input_that_counts_as_valid_is_counted(holed, job, caplog, overlap):
+    path, data = holed
+    for dtype, there in (("float64", "nodata nan"), ("int32", "no nodata")):
+        made = replace(job(unchanged, dtype=dtype, overlap=overlap), inputs=[str(path)])
+        caplog.clear()
+        (found,) = run(made).misfits
+        assert (found.passed, found.passed_windows) == (np.count_nonzero(data == 0), 2)
+        said = "still have the first input's nodata 0, which counts as valid because the output has"
+        assert f"{said} {there}" in caplog.text
+        made = replace(made, masked=True)
+        assert run(made).misfits == (NONE,)
+    assert run(replace(made, masked=False, dtype="uint16")).misfits == (NONE,)
+
+
+def test_a_function_that_reads_for_itself_may_write_nodata(holed, job, caplog):
+    def read_one(srcs, window, ij, global_args):
+        return srcs[0].read(window=window) // 100
+
+    path, data = holed
+    made = replace(job(read_one, mode="manual_read", executor="serial"), inputs=[str(path)])
+    (found,) = run(made).misfits
+    assert found.nodata == np.count_nonzero(data // 100 == 0)
+    assert "nodata" not in caplog.text
+
+
+def test_nodata_is_compared_in_the_dtype_of_the_result():
+    array = np.array([[[0.1, 1, 2]]], "float32")
+    found = taken_for_nodata(array, 0.1, is_plain=True)
+    assert found == Misfits(nodata=1, nodata_windows=1)
+    array = np.array([[[2**53, 2**53 + 1]]], "int64")
+    assert taken_for_nodata(array, 2**53 + 1).nodata == 1
+    assert taken_for_nodata(array.astype("float32"), math.nan) == NONE
+
+
+def test_several_outputs_and_parts_count_their_own(holed, job, tmp_path):
+    def two(data, window, ij, global_args):
+        return {"same": thirds(data, 0, 0, 0), "wide": thirds(data, 0, 0, 0).astype("float32")}
+
+    path, data = holed
+    for suffix, more in ((".tif", {}), (".vrt", {"part_size": 32})):
+        others = [Output(path=str(tmp_path / f"wide{suffix}"), name="wide")]
+        made = job(two, masked=True, executor="serial", also=others, output=f"o{suffix}", **more)
+        first, second = run(replace(made, inputs=[str(path)])).misfits
+        assert first.nodata == np.count_nonzero((data // 100 == 0) & (data != 0))
+        assert second == NONE
+        for name, nodata in ((made.output, 0), (others[0].path, math.nan)):
+            with rasterio.open(name) as dst:
+                assert dst.nodata == pytest.approx(nodata, nan_ok=True)
+                np.testing.assert_array_equal(dst.read_masks(1)[HOLES[1:]], 0)

@@ -173,14 +173,46 @@ def test_a_fourth_band_is_alpha_where_it_was(count, band, options, alpha):
 
 
 def test_nodata_is_kept_dropped_or_refused():
-    first = source(nodata=-9999.0)
+    first = source(dtype="float32", nodata=-9999.0)
     assert p.Recipe(first).profile(1, "float32")["nodata"] == -9999
     assert p.Recipe(first).drops_nodata("float32") is None
+    assert math.isnan(p.Recipe(first).profile(1, "float64")["nodata"])
+    assert p.Recipe(first).profile(1, "int32")["nodata"] is None
+    assert p.Recipe(first).drops_nodata("int32") is None
     assert p.Recipe(first).profile(1, "uint8")["nodata"] is None
     assert p.Recipe(first).drops_nodata("uint8") == -9999
     assert p.Recipe(first, nodata=7, keep_nodata=False).profile(1, "uint8")["nodata"] == 7
     with pytest.raises(NodataError, match="nodata -1 does not fit uint8"):
         p.Recipe(first, nodata=-1, keep_nodata=False).profile(1, "uint8")
+
+
+@pytest.mark.parametrize(
+    ("own", "nodata", "dtype", "expected"),
+    [
+        ("uint16", 0, "uint16", 0),
+        ("uint16", None, "uint16", None),
+        ("uint16", 0, "uint8", None),
+        ("uint16", 0, "float32", math.nan),
+        ("uint16", None, "float64", math.nan),
+        ("float32", -9999, "float64", math.nan),
+        ("float32", math.nan, "int16", None),
+        ("float32", None, "float32", None),
+        ("float32", -9999, "complex64", None),
+        ("complex_int16", 0, "complex64", 0),
+        ("complex_int16", 0, "float32", math.nan),
+        ("int8", -128, "int8", -128),
+    ],
+)
+def test_nodata_is_inherited_by_the_same_dtype_alone(own, nodata, dtype, expected):
+    found = p.Recipe(source(dtype=own, nodata=nodata)).nodata_of(dtype)
+    assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
+def test_the_dtype_is_that_of_the_bands_that_are_read():
+    first = replace(source(dtype="uint8", nodata=0), dtypes=("uint8", "int8"))
+    assert first.dtype == "int16"
+    assert p.Recipe(first).nodata_of("uint8") is None
+    assert p.Recipe(first).nodata_of("int16") == 0
 
 
 @pytest.mark.parametrize(

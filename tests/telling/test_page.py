@@ -7,6 +7,7 @@ import pytest
 
 from rio_mucho_cli import run
 from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.telling import Recorder, document
 from rio_mucho_cli.telling.page import page
 from rio_mucho_cli.telling.words import number, seconds, size
@@ -50,11 +51,14 @@ def test_a_page_needs_nothing_beside_itself(said):
 
 def test_values_that_did_not_fit_are_among_the_figures(said):
     said["result"]["misfits"] = [
-        {"outside_pixels": 1200, "nan_pixels": 0}, {"outside_pixels": 34, "nan_pixels": 5},
-    ]  # fmt: skip
+        Misfits(outside=1200, nodata=7).as_json(),
+        Misfits(outside=34, nan=5, passed=3).as_json(),
+    ]
     text = parsed(page(said)).text
     assert f"{number(1234)}pixels that did not fit in the dtype" in text
     assert "5pixels that are NaN and count as valid" in text
+    assert "7pixels that equal nodata and are not masked" in text
+    assert "3pixels with the input's nodata that count as valid" in text
     said["result"]["misfits"] = []
     assert "did not fit" not in page(said)
 
