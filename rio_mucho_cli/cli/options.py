@@ -10,6 +10,7 @@ from rasterio.rio import options as rasterio_options
 
 from rio_mucho_cli.cli import completion, texts
 from rio_mucho_cli.cli.groups import OneOf, of_rasterio, parsed
+from rio_mucho_cli.dtypes import DTYPES
 
 # rasterio's files_inout_arg without its callback, which refuses a missing
 # input as wrong usage, and does not look at the last one after -o. The engine
@@ -131,8 +132,9 @@ _OUTPUT = [
         find=completion.drivers,
         help="GTiff, COG, ...  [default: by the output's extension]",
     ),
-    of_rasterio(
-        rasterio_options.dtype_opt,
+    click.Option(
+        ["-t", "--dtype"],
+        type=OneOf(DTYPES),
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
     ),

@@ -16,6 +16,7 @@ from rasterio.enums import OverviewResampling
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli import environment
+from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.environment import entered
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
@@ -56,7 +57,7 @@ def check_overviews(profile: Mapping[str, Any]) -> None:
     Where 64-bit integers have a nodata value, GDAL 3.10 and 3.12 keep the
     first overview alone, and if the file is not compressed, they never end.
     """
-    dtype = np.dtype(profile["dtype"])
+    dtype = numpy_dtype(profile["dtype"])
     if dtype.kind in "iu" and dtype.itemsize == 8 and profile.get("nodata") is not None:
         raise OutputError(
             f"GDAL makes no overviews of {dtype} with nodata: choose another dtype, such as "

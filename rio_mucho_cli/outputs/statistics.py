@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rio_mucho_cli.dtypes import numpy_dtype
+
 # So few pixels at a time stay in the processor's cache, and integers of 32
 # bits add up to less than 2**53: their sums are exact in float64.
 _PIECE = 65536
@@ -171,7 +173,7 @@ class BandStatistics:
 
 def has_statistics(dtype: str | np.dtype[Any]) -> bool:
     """Whether there is a least and a greatest value: not so for complex numbers."""
-    return np.dtype(dtype).kind in "iuf"
+    return numpy_dtype(dtype).kind in "iuf"
 
 
 def statistics_of(
@@ -195,7 +197,7 @@ def statistics_of(
         without nodata.
     """
     data, masks = np.ma.getdata(array), [np.ma.getmask(band) for band in array]
-    kind = np.dtype(dtype or array.dtype)
+    kind = numpy_dtype(dtype or array.dtype)
     if not has_statistics(kind):
         return ()
     if alpha and nodata is None and len(array) in {2, 4} and kind in (np.uint8, np.uint16):
