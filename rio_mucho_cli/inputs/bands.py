@@ -36,7 +36,8 @@ class Bands:
     nodatavals : tuple of float or None
         Which value hides pixels of each band; none hides opacity.
     have_nodata, are_alpha : ndarray of bool
-        Whether each band has such a value, and whether it is opacity.
+        Whether each band has such a value, and whether it is opacity, which
+        is never masked.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Bands:
                 hidden |= equals(band, nodata, dtype)
         if self._hides_by_alpha:
             mask[~self.are_alpha] |= self.src.read(self._alpha, window=window) == 0
+        mask[self.are_alpha] = False
         return self._masked(data, mask)
 
     def beyond(
