@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
 
@@ -53,6 +54,7 @@ from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, warn_of_leftovers
 from rio_mucho_cli.stages import Spent, Stages, Stopwatch
 from rio_mucho_cli.tally import Tally
+from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,8 @@ class _Run:
         started = time.perf_counter()
         if job.resume:
             check_can_resume(job)
+        if isinstance(job.function, FunctionRef):
+            job = replace(job, function=job.function.pinned())
         self.job = job
         self.plan = make_plan(job)
         self.tally = Tally(self.plan, listen, started)

@@ -10,7 +10,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -21,6 +21,8 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.nearest import functions_in, nearest
+from rio_mucho_cli.work.reloading import current_code, import_current
+from rio_mucho_cli.work.source import Code
 
 UserFunction: TypeAlias = Callable[..., Any]
 
@@ -36,10 +38,13 @@ class FunctionRef:
         colon may have dots.
     folder : str
         Where modules are looked for first, and paths start.
+    code : Code or None
+        What it must be made of; None: whatever is there.
     """
 
     name: str
     folder: str
+    code: Code | None = None
 
     @property
     def is_file(self) -> bool:
@@ -52,14 +57,20 @@ class FunctionRef:
         """The file, if it `is_file`."""
         return Path(self.folder, self.name.rpartition(":")[0]).resolve()
 
+    def pinned(self) -> FunctionRef:
+        """Return a reference to the function as it is now, which leads to nothing else."""
+        return replace(self, code=current_code(self))
+
     def load(self) -> UserFunction:
-        """Import the function, or the class.
+        """Import the function, or the class; anew if its files have changed since it was imported.
 
         Raises
         ------
         FunctionNotFoundError
             If there is no such module or attribute, with the nearest name
             that exists; or if the module cannot be imported.
+        UsageError
+            If its code is not what it must be.
         """
         module_name, colon, attributes = self.name.rpartition(":")
         # C:\dir\file.py has a colon, but names no function.
@@ -68,7 +79,7 @@ class FunctionRef:
                 f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION"
                 f"{self._completed()}"
             )
-        module = self._load_file() if self.is_file else self._load_module(module_name)
+        module = import_current(self, self._load_file if self.is_file else self._load_module)
         found: Any = module
         for attribute in attributes.split("."):
             owner = getattr(found, "__name__", module_name)
@@ -97,7 +108,8 @@ class FunctionRef:
         first, dot, last = self.name.rpartition(".")
         return f": did you mean {first}:{last}?" if dot and last != "py" and ":" not in last else ""
 
-    def _load_module(self, name: str) -> ModuleType:
+    def _load_module(self) -> ModuleType:
+        name = self.name.rpartition(":")[0]
         _import_from(self.folder)
         try:
             return importlib.import_module(name)

@@ -14,7 +14,7 @@ from typing import Any
 # What functools.lru_cache makes; pickle knows it by its name only.
 CACHE = type(functools.lru_cache(len))
 
-_PACKAGE = __name__.partition(".")[0]
+PACKAGE = __name__.partition(".")[0]
 # Folders for what is installed, in every layout: of a venv, of Debian, of the user.
 _INSTALLED = {"site-packages", "dist-packages"}
 # What every module has that code may ask for.
@@ -38,7 +38,7 @@ def is_own(module: ModuleType) -> bool:
     name = module.__name__
     if name == "__main__":
         return True
-    if name.partition(".")[0] == _PACKAGE:
+    if name.partition(".")[0] == PACKAGE:
         return False
     place = getattr(module, "__file__", None)
     if place is None:  # built in, or the folder of a package without __init__.py

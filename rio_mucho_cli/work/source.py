@@ -3,103 +3,194 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.work.modules import PACKAGE, is_installed
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.work.functions import FunctionRef
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The files of a function by name, as they were when it was looked at.
+
+    Attributes
+    ----------
+    files : tuple of (str, str)
+        Their paths, and their names from the folder in which Python finds them.
+    digest : str
+        SHA-256 of names and contents.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    digest: str
+
+    @classmethod
+    def of(cls, reference: FunctionRef) -> Code | None:
+        """Find the files that a function comes from.
+
+        These are the file of its module, or all of the package's if that is in
+        a package; and of the modules that it imports, those that are not
+        installed. None if there is no such file.
+        """
+        start = list(_start(reference))
+        first = [start[0][1]] if start else []
+        return cls._read(_followed(start, [*first, *_own_folders()]))
+
+    @classmethod
+    def imported_by(cls, names: Iterable[str]) -> Code | None:
+        """Find the files of modules, and of those they import, that are not installed."""
+        folders = list(_own_folders())
+        return cls._read(
+            _followed([each for name in names for each in _in(folders, name)], folders)
+        )
+
+    @classmethod
+    def _read(cls, files: Mapping[Path, tuple[str, bytes]]) -> Code | None:
+        if not files:
+            return None
+        names = tuple((str(path), name) for path, (name, _) in files.items())
+        return cls(names, _digest(files.values()))
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the files are."""
+        return [Path(path) for path, _ in self.files]
+
+    def is_current(self) -> bool:
+        """Whether all files are there, as they were."""
+        try:
+            now = [(name, Path(path).read_bytes()) for path, name in self.files]
+        except OSError:
+            return False
+        return _digest(now) == self.digest
 
 
 def digest_of(reference: FunctionRef) -> str | None:
-    """Return the SHA-256 of the files that a function comes from.
+    """Return the SHA-256 of the files that a function comes from; see `Code.of`."""
+    code = reference.code or Code.of(reference)
+    return None if code is None else code.digest
 
-    These are the file of its module, or all of the package's if that is in a
-    package; and of the modules that it imports, those that lie in the same
-    folder as it does or in the current one. None if there is no such file.
-    """
-    module, _, _ = reference.name.rpartition(":")
-    if reference.is_file:
-        root, start = reference.path.parent, [reference.path]
-    else:
-        root, start = Path(reference.folder).resolve(), list(_found(module, reference.folder))
-    files = _followed(start, root)
-    if not files:
-        return None
+
+def is_of_installed(reference: FunctionRef) -> bool:
+    """Whether a function's module is installed: then it is what it is."""
+    return any(is_installed(str(file)) for file, _ in _start(reference))
+
+
+def _digest(files: Iterable[tuple[str, bytes]]) -> str:
     total = hashlib.sha256()
-    for file in sorted(files):
-        for part in (os.fsencode(os.path.relpath(file, root)), files[file]):
+    for name, content in sorted(files):
+        for part in (os.fsencode(name), content):
             total.update(b"%d " % len(part))
             total.update(part)
     return total.hexdigest()
 
 
-def _followed(start: Sequence[Path], root: Path) -> dict[Path, bytes]:
-    """Read files, and those under the root that they import, and so on."""
-    found: dict[Path, bytes] = {}
-    waiting = list(start)
+def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
+    """Yield the files of a function's module, or package, and the folder they are found from."""
+    if reference.is_file:
+        yield reference.path, reference.path.parent
+        return
+    module, _, _ = reference.name.rpartition(":")
+    spec = _found(module, reference.folder)
+    if spec is None or spec.origin is None or not spec.has_location:
+        return
+    file = Path(spec.origin).resolve()
+    is_package = spec.submodule_search_locations is not None
+    folder = file.parents[module.count(".") + is_package]
+    for each in _package(file.parent) if spec.parent else [file]:
+        yield each, folder
+
+
+def _followed(
+    start: Iterable[tuple[Path, Path]], folders: Iterable[Path]
+) -> dict[Path, tuple[str, bytes]]:
+    """Read files, and those that they import and that are not installed, and so on."""
+    found: dict[Path, tuple[str, bytes]] = {}
+    folders, waiting = list(dict.fromkeys(folders)), list(start)
     while waiting:
-        file = waiting.pop()
+        file, folder = waiting.pop()
         if file in found:
             continue
         try:
-            found[file] = file.read_bytes()
+            content = file.read_bytes()
         except OSError:
             continue
-        if file.is_relative_to(root):
-            for name in _imported(found[file]):
-                waiting += _files_in(root, name)
+        found[file] = Path(os.path.relpath(file, folder)).as_posix(), content
+        if not is_installed(str(file)):
+            for name in _imported(content):
+                waiting += _in(folders, name)
     return found
 
 
-def _imported(source: bytes) -> Iterator[str]:
-    """Yield the first parts of the names of modules that a module imports."""
+@functools.lru_cache(maxsize=1024)
+def _imported(source: bytes) -> frozenset[str]:
+    """Return the first parts of the names of modules that a module imports."""
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+        return frozenset()
+    found = set[str]()
     for node in ast.walk(tree):
         match node:
             case ast.Import():
-                yield from (alias.name.partition(".")[0] for alias in node.names)
+                found.update(alias.name.partition(".")[0] for alias in node.names)
             case ast.ImportFrom(module=str(name), level=0):
-                yield name.partition(".")[0]
+                found.add(name.partition(".")[0])
+    return frozenset(found)
 
 
-def _files_in(folder: Path, name: str) -> list[Path]:
-    if (folder / name).is_dir():
-        return _package(folder / name)
-    file = folder / f"{name}.py"
-    return [file] if file.is_file() else []
+def _own_folders() -> Iterator[Path]:
+    """Yield the folders of the import path in which nothing is installed."""
+    for entry in sys.path:
+        if isinstance(entry, str) and not is_installed(str(Path(entry).resolve())):
+            yield Path(entry).resolve()
+
+
+def _in(folders: Iterable[Path], name: str) -> list[tuple[Path, Path]]:
+    """Return the files of the module, or package, that the first of the folders has."""
+    if name == PACKAGE:
+        return []
+    for folder in folders:
+        files = _package(folder / name) if (folder / name).is_dir() else []
+        file = folder / f"{name}.py"
+        files = files or ([file.resolve()] if file.is_file() else [])
+        if files:
+            return [(each, folder) for each in files]
+    return []
 
 
 def _package(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*.py") if file.is_file())
 
 
-def _found(module: str, folder: str) -> list[Path]:
-    """Return the files of a module; importlib would import the packages that it is in."""
+def _found(module: str, folder: str) -> ModuleSpec | None:
+    """Find a module; importlib would import the packages that it is in."""
     spec: ModuleSpec | None = None
     name = ""
     for part in module.split("."):
         if not part.isidentifier():
-            return []
+            return None
         name = f"{name}.{part}" if name else part
         path = None if spec is None else spec.submodule_search_locations
         if spec is not None and path is None:
-            return []
+            return None
         spec = PathFinder.find_spec(name, [folder]) if path is None else None
         spec = spec or _spec(name, None if path is None else list(path))
         if spec is None:
-            return []
-    if spec is None or spec.origin is None or not spec.has_location:
-        return []
-    file = Path(spec.origin).resolve()
-    return _package(file.parent) if spec.parent else [file]
+            return None
+    return spec
 
 
 def _spec(name: str, path: list[str] | None) -> ModuleSpec | None:

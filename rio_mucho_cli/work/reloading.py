@@ -1,0 +1,137 @@
+"""Import a function by name as its files are now, also where an older version was imported."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.work.source import Code, is_of_installed
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.work.functions import FunctionRef
+
+_lock = threading.RLock()
+# What the files of modules were like when these were imported here.
+_imported: dict[Path, str] = {}
+# By the names of functions' modules or files: what they were made of at last.
+_known: dict[str, Code] = {}
+
+
+def import_current(reference: FunctionRef, load: Callable[[], ModuleType]) -> ModuleType:
+    """Import the module of a function, and what it imports, anew if files have changed.
+
+    Parameters
+    ----------
+    reference : FunctionRef
+    load : callable
+        Imports the module, or returns it from ``sys.modules``.
+
+    Raises
+    ------
+    UsageError
+        If the files are not those that the reference names.
+    """
+    with _lock:
+        importlib.invalidate_caches()
+        code = current_code(reference)
+        _check(reference, code)
+        if code is None:
+            return load()
+        loaded = _loaded(code.paths)
+        stale = loaded if any(map(_is_stale, loaded)) else {}
+        new = [path for path in code.paths if path not in loaded or path in stale]
+        before = {name: sys.modules.pop(name) for name in stale.values()}
+        for path in new:
+            _remove_old_bytecode(path)
+        try:
+            module = load()
+        except BaseException:
+            sys.modules.update(before)
+            raise
+        _imported.update({path: _sha(path) for path in new})
+        return module
+
+
+def _check(reference: FunctionRef, code: Code | None) -> None:
+    """Raise UsageError for another code in the same files; other machines may have it elsewhere."""
+    wanted = reference.code
+    if wanted is None or (code is not None and code.digest == wanted.digest):
+        return
+    if any(path.exists() for path in wanted.paths):
+        raise UsageError(
+            f"the code of {reference.name} has changed since the run began: run it again, and "
+            "leave the files of the function as they are meanwhile"
+        )
+
+
+def current_code(reference: FunctionRef) -> Code | None:
+    """Return what a function is made of now; None if it is installed, or not there."""
+    key = str(reference.path) if reference.is_file else f"{reference.folder}:{reference.name}"
+    for known in (reference.code, _known.get(key)):
+        if known is not None and known.is_current():
+            return known
+    code = None if is_of_installed(reference) else Code.of(reference)
+    if code is not None:
+        _known[key] = code
+    return code
+
+
+def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return the names of modules that were imported from files, by these."""
+    names = {path.name for path in paths}
+    found = {}
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        # To resolve all paths would take long.
+        if isinstance(place, str) and name != "__main__" and Path(place).name in names:
+            path = Path(place).resolve()
+            if path in paths:
+                found[path] = name
+    return found
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether a file has changed since it was imported, as far as that is known."""
+    was = _imported.get(path)
+    if was is not None:
+        return was != _sha(path)
+    return path.stat().st_mtime >= _started()
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _started() -> float:
+    """Return when this process was started, in seconds since 1970."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):  # elsewhere than on Linux
+        return _FIRST_SEEN
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+
+
+_FIRST_SEEN = time.time()
+
+
+def _remove_old_bytecode(path: Path) -> None:
+    """Remove compiled code that is older than its source.
+
+    Python compares whole seconds, and sizes.
+    """
+    with suppress(OSError, NotImplementedError):
+        compiled = Path(importlib.util.cache_from_source(str(path)))
+        if compiled.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+            compiled.unlink()
