@@ -171,3 +171,30 @@ def test_a_pool_that_would_fork_is_refused(tif, out):
     ):
         run(tif, out, double, plain=True, executor=executor)
     assert not Path(out).exists()
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("name", ["index.py:add", "index:add"])
+def test_an_edited_function_is_run_as_it_is_now(tif, module, read, tmp_path, executor, name):
+    for number in (1, 2):
+        module(f"number = {number}\n", "numbers_of_it.py")
+        module(
+            "import numbers_of_it\ndef add(a):\n    return a + numbers_of_it.number\n", "index.py"
+        )
+        given = {"plain": True, "windows": 16, "executor": executor, "jobs": 2, "overwrite": True}
+        run(tif, tmp_path / "out.tif", name, **given)
+        np.testing.assert_array_equal(read(tmp_path / "out.tif"), read(tif) + number)
+
+
+@pytest.mark.parametrize("name", ["index.py:add", "index:add"])
+def test_a_function_that_is_edited_during_a_run_ends_it(tif, module, tmp_path, name):
+    module("number = 1\n", "numbers_of_it.py")
+    module("from numbers_of_it import number\ndef add(a):\n    return a + number\n", "index.py")
+
+    def edit(event):
+        module("number = 2\n", "numbers_of_it.py")
+
+    given = {"plain": True, "windows": 16, "executor": "serial", "progress": edit}
+    with pytest.raises(UsageError, match=f"the code of {name} has changed since the run began"):
+        run(tif, tmp_path / "out.tif", name, **given)
+    assert not (tmp_path / "out.tif").exists()
