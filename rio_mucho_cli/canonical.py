@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copyreg
 import hashlib
-import inspect
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Set
+from collections import deque
+from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
+from functools import cached_property
 from operator import itemgetter
 from pathlib import PurePath
 from types import CodeType, FunctionType, ModuleType
@@ -22,20 +23,25 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.work.modules import (
+    global_names,
+    imported_in,
+    is_own,
+    names_in,
+    owner_of,
+    used_by,
+)
+from rio_mucho_cli.work.source import Code
 
 
-def canonical(value: Any, *, module: str | None = None) -> Any:
+def canonical(value: Any) -> Any:
     """Return what JSON can say of a value, in full or by a checksum.
 
-    A function is its source and what it closes over. Any other object is what
-    pickle would take it apart into.
-
-    Parameters
-    ----------
-    value : object
-    module : str or None
-        Functions and classes of this module are looked into: what they use of
-        it belongs to them.
+    A function is its code and what it uses: what it closes over, and, unless it
+    is installed, the globals that it has names for, with what these use in
+    turn. That is what is here in memory; only modules that code imports when it
+    is called are what their files are. Any other object is what pickle would
+    take it apart into.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def canonical(value: Any, *, module: str | None = None) -> Any:
         If it cannot be taken apart: a lock, an open file.
     """
     try:
-        return _Canon(module).of(value)
+        return _Canon().walk(value)
     except RecursionError:
         raise UsageError(
             f"a {type(value).__name__} is nested without end: a run with it cannot be resumed"
@@ -60,10 +66,21 @@ def digest(value: Any) -> str:
 class _Canon:
     """One walk over a value."""
 
-    def __init__(self, module: str | None) -> None:
-        self._module = module
+    def __init__(self) -> None:
         # The objects themselves are kept: what goes away gives its id to another.
         self._seen: dict[int, tuple[int, Any]] = {}
+        # Functions and classes call each other in long chains: they are taken one by one.
+        self._waiting: deque[FunctionType | type] = deque()
+
+    def walk(self, value: Any) -> Any:
+        found = self.of(value)
+        code = []
+        while self._waiting:
+            each = self._waiting.popleft()
+            code.append(
+                self._function(each) if isinstance(each, FunctionType) else self._class(each)
+            )
+        return {"value": found, "code": code} if code else found
 
     def of(self, value: Any) -> Any:
         match value:
@@ -84,20 +101,17 @@ class _Canon:
                 return [self.of(item) for item in value]
             case Set():
                 # Each for itself: what was seen before would depend on the order.
-                items = [_Canon(self._module).of(item) for item in value]
+                items = [_Canon().walk(item) for item in value]
                 return {"set": sorted(items, key=json.dumps)}
             case ModuleType():
                 return {"module": value.__name__}
         if id(value) in self._seen:
             return {"again": self._seen[id(value)][0]}
         self._seen[id(value)] = len(self._seen), value
-        match value:
-            case FunctionType():
-                return self._function(value)
-            case type():
-                return self._class(value)
-            case _:
-                return self._object(value)
+        if isinstance(value, FunctionType | type):
+            self._waiting.append(value)
+            return {"code": name_of(value)}
+        return self._object(value)
 
     def _key(self, key: Any) -> str:
         return key if isinstance(key, str) else json.dumps([self.of(key)])
@@ -118,36 +132,54 @@ class _Canon:
         found: dict[str, Any] = {"name": name_of(function)}
         if str(function.__module__).partition(".")[0] in sys.stdlib_module_names:
             return found
-        found["source"] = _source(function.__code__)
+        found["code"] = digest(_instructions(function.__code__))
         found["defaults"] = self.of([function.__defaults__, function.__kwdefaults__])
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         found["closure"] = {}
         for name, cell in cells.items():
             with suppress(ValueError):  # nothing is in it yet
                 found["closure"][name] = self.of(cell.cell_contents)
-        if self._is_here(function):
-            names = sorted(set(_names(function.__code__)) & function.__globals__.keys())
-            found["globals"] = {name: self._used(function.__globals__[name]) for name in names}
+        if _is_own(function):
+            names = names_in(function.__code__)
+            used = sorted(global_names(function.__code__) & function.__globals__.keys())
+            found["globals"] = {
+                name: self._used(function.__globals__[name], names) for name in used
+            }
+            imports = imported_in(function)
+            files = Code.imported_by(imports) if imports else None
+            found["imports"] = None if files is None else files.digest
         return found
 
-    def _is_here(self, value: Any) -> bool:
-        return self._module is not None and value.__module__ == self._module
-
-    def _used(self, value: Any) -> Any:
+    def _used(self, value: Any, names: Collection[str]) -> Any:
+        """Say what code with some names uses."""
+        if isinstance(value, ModuleType) and is_own(value):
+            return self._module(value, names)
         try:
             return self.of(value)
         except UsageError:
             # Locks and open files that stand in a module are made by its source.
             return {"a": name_of(type(value))}
 
+    def _module(self, module: ModuleType, names: Collection[str], within: Any = ()) -> Any:
+        if module in within:
+            return {"module": module.__name__}
+        found = {}
+        for name, value in sorted(used_by(module, names).items()):
+            if isinstance(value, ModuleType) and is_own(value):
+                found[name] = self._module(value, names, (*within, module))
+            elif not name.startswith("__"):
+                found[name] = self._used(value, names)
+        return {"module": module.__name__, "names": found}
+
     def _class(self, cls: type) -> Any:
-        found: dict[str, Any] = {"class": name_of(cls)}
-        if self._is_here(cls):
-            with suppress(OSError, TypeError):
-                found["source"] = digest(inspect.getsource(cls).encode())
+        found: dict[str, Any] = {"name": name_of(cls)}
+        if _is_own(cls):
             found["bases"] = [self.of(base) for base in cls.__bases__]
-            members = [vars(cls)[name] for name in sorted(vars(cls))]
-            found["methods"] = [self.of(each) for each in members if isinstance(each, FunctionType)]
+            found["members"] = {
+                name: self._used(_unwrapped(value), ())
+                for name, value in sorted(vars(cls).items())
+                if isinstance(value, FunctionType) or not name.startswith(("__", "_abc_"))
+            }
         return found
 
     def _object(self, value: Any) -> Any:
@@ -174,30 +206,39 @@ def name_of(value: Any) -> str:
     return f"{getattr(value, '__module__', None)}:{name or type(value).__qualname__}"
 
 
-def _source(code: CodeType) -> str:
-    # Of the code: of a function that is decorated, that is what is called,
-    # not what the decorator says that it stands for.
-    try:
-        return digest(inspect.getsource(code).encode())
-    except (OSError, TypeError, SyntaxError):
-        return digest(_instructions(code))
+def _is_own(value: FunctionType | type) -> bool:
+    """Whether a function or a class is the user's; what is in no module is."""
+    module = sys.modules.get(owner_of(value))
+    return module is None or is_own(module)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what stands in a class as what it is made of."""
+    match value:
+        case staticmethod() | classmethod():
+            return value.__func__
+        case property():
+            return [value.fget, value.fset, value.fdel]
+        case cached_property():
+            return value.func
+    return value
 
 
 def _instructions(code: CodeType) -> list[Any]:
-    """Take code apart where it has no source, without the lines it stands on."""
+    """Take code apart, without the lines it stands on, and without looking for its source.
+
+    The file may have changed since it was imported.
+    """
     constants = [
         _instructions(each) if isinstance(each, CodeType) else _constant(each)
         for each in code.co_consts
     ]
-    return [code.co_code.hex(), code.co_names, code.co_varnames, constants]
+    return [
+        code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags, constants,
+        code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars,
+        code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
+    ]  # fmt: skip
 
 
 def _constant(value: Any) -> str:
     return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)

@@ -1,7 +1,9 @@
 """Which run it is: all that its output depends on, to compare when it is resumed.
 
-What a function reads for itself, files or the network, is not in it, nor are
-the libraries that it calls.
+A function by name is the files that it comes from; one that was handed over as
+an object is its code, and what that uses of modules that are not installed. What
+a function reads for itself, files or the network, is not in it, nor are the
+libraries that it calls.
 """
 
 from __future__ import annotations
@@ -107,8 +109,7 @@ def _function(function: Any) -> dict[str, Any]:
         bare = function
         while isinstance(bare, functools.partial):
             bare = bare.func
-        parts = canonical(function, module=getattr(bare, "__module__", None))
-        return {"name": name_of(bare), "sha256": digest(parts)}
+        return {"name": name_of(bare), "sha256": digest(canonical(function))}
     module, colon, attributes = function.name.rpartition(":")
     if module.endswith(".py") or os.sep in module:
         module = str(Path(function.folder, module).resolve())
@@ -118,7 +119,8 @@ def _function(function: Any) -> dict[str, Any]:
 def _arguments(arguments: Any) -> Any:
     """Keep short arguments as they are, so that messages can show them."""
     if isinstance(arguments, Mapping):
-        return {key: _shortened(value) for key, value in canonical(arguments).items()}
+        pairs = [(canonical({key: 0}), value) for key, value in arguments.items()]
+        return {key: _shortened(canonical(value)) for names, value in pairs for key in names}
     return _shortened(canonical(arguments))
 
 

@@ -151,7 +151,7 @@ if __name__ == "__main__":
     from rio_mucho_cli.canonical import canonical, digest
 
     def of(name):
-        return digest(canonical(globals()[name], module="__main__"))
+        return digest(canonical(globals()[name]))
 
     print(json.dumps({{name: of(name) for name in {[*NAMES, "four_again", "method"]!r}}}))
 """
@@ -209,7 +209,7 @@ def test_functions_without_source():
     def made(text):
         names = {"__name__": "made"}
         exec(text, names)
-        return digest(canonical(names["f"], module="made"))
+        return digest(canonical(names["f"]))
 
     text = "def f(x, y=1):\n    return [z + 1 for z in x if z in {1, 2}]\n"
     assert made(text) == made("\n\n" + text)
@@ -222,7 +222,7 @@ def test_classes_without_source():
     def made(number):
         names = {"__name__": "made"}
         exec(f"class C:\n    def __call__(self):\n        return {number}\n", names)
-        return digest(canonical(names["C"], module="made"))
+        return digest(canonical(names["C"]))
 
     assert made(1) == made(1) != made(2)
 
@@ -237,7 +237,8 @@ def test_a_function_that_is_being_defined():
         return found, canonical(inner), later
 
     before, after, _ = outer()
-    assert (before["closure"], after["closure"]) == ({}, {"later": 1})
+    closures = [found["code"][0]["closure"] for found in (before, after)]
+    assert closures == [{}, {"later": 1}]
 
 
 def test_methods_have_their_object():

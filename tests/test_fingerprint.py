@@ -1,5 +1,8 @@
+import importlib
 import json
 import os
+import sys
+import textwrap
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -248,3 +251,127 @@ def test_every_difference_is_named(make_job, tmp_path):
     job = make_job(nodata=3, dtype="uint8", global_args={"a": 1}, function=other)
     assert len(told(make_job(), job, WINDOWS[:1])) == 5
     assert Path(tmp_path / "in1.tif").exists()
+
+
+OWN = {
+    "user.py": """
+        import functools
+        import helper
+        import package.part
+        from helper import Base, make, number as taken
+        from elsewhere import shift
+
+        def by_module(*args): return helper.value()
+        def by_name(*args): return taken()
+        def by_package(*args): return package.part.value()
+        def lazily(*args):
+            import lazy
+            return lazy.value()
+        def from_elsewhere(*args): return shift(1)
+        class Own(Base):
+            @staticmethod
+            def __call__(*args): return Own().value()
+        instance = Own()
+        closed = make(3)
+        part = functools.partial(by_module, 1)
+    """,
+    "helper.py": """
+        import settings
+        def value(): return settings.limit
+        def number(): return 10
+        def unused(): return 11
+        def make(n):
+            def made(*args): return n * 12
+            return made
+        class Base:
+            factor = 13
+            def value(self): return self.factor + 14
+    """,
+    "settings.py": "limit = 15\n",
+    "package/__init__.py": "",
+    "package/part.py": "def value(): return inner()\ndef inner(): return 16\n",
+    "lazy.py": "from deep import value\n",
+    "deep.py": "def value(): return 17\n",
+    "other/elsewhere.py": "STEP = 18\ndef shift(x): return x + STEP\n",
+}
+FUNCTIONS = ["by_module", "by_name", "by_package", "lazily", "from_elsewhere", "instance", "closed",
+             "part"]  # fmt: skip
+
+
+@pytest.fixture
+def of_own(module, make_job, tmp_path, monkeypatch):
+    """Return a function that gives the fingerprints of functions in modules of one's own."""
+    for folder in ("package", "other"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name, text in OWN.items():
+        module(textwrap.dedent(text), name)
+
+    def fingerprints(change=None):
+        for name, each in list(sys.modules.items()):
+            if str(getattr(each, "__file__", None)).startswith(str(tmp_path)):
+                del sys.modules[name]
+        importlib.invalidate_caches()
+        user = importlib.import_module("user")
+        if change is not None:
+            change()
+        jobs = {name: make_job(function=getattr(user, name)) for name in FUNCTIONS}
+        jobs["args"] = make_job(global_args={"call": user.by_name})
+        return {name: fingerprint(job, WINDOWS) for name, job in jobs.items()}
+
+    return fingerprints
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("user.py", "\n\ndef by_module", "\n\n# a line more\ndef by_module", set()),
+        ("helper.py", "return 11", "return 0", set()),
+        ("helper.py", "return 10", "return 0", {"by_name", "args"}),
+        ("helper.py", "n * 12", "n * 0", {"closed"}),
+        ("helper.py", "13", "0", {"instance"}),
+        ("helper.py", "14", "0", {"instance"}),
+        ("helper.py", "return settings.limit", "return -settings.limit", {"by_module", "part"}),
+        ("settings.py", "15", "0", {"by_module", "part"}),
+        ("package/part.py", "16", "0", {"by_package"}),
+        ("deep.py", "17", "0", {"lazily"}),
+        ("lazy.py", "\n", "\n\n", {"lazily"}),
+        ("other/elsewhere.py", "18", "0", {"from_elsewhere"}),
+    ],
+)
+def test_a_function_is_what_it_uses_of_ones_own_modules(of_own, tmp_path, name, old, new, expected):
+    before = of_own()
+    text = (tmp_path / name).read_text()
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new))
+    after = of_own()
+    assert {each for each in after if before[each] != after[each]} == expected
+
+
+def test_a_function_is_what_was_imported_and_not_what_is_in_the_file_since(of_own, tmp_path):
+    before = of_own()
+
+    def edit():
+        for name in ("user.py", "helper.py"):
+            path = tmp_path / name
+            path.write_text("\n\n" + path.read_text().replace("return", "return 0 or"))
+
+    assert of_own(edit) == before
+    assert of_own() != before
+
+
+def test_what_the_program_sets_in_a_module_counts(of_own):
+    before = of_own()
+    after = of_own(lambda: setattr(sys.modules["settings"], "limit", 3))
+    assert {each for each in after if before[each] != after[each]} == {"by_module", "part"}
+
+
+def test_chains_of_functions_may_be_long(make_job):
+    names = {}
+    text = "\n".join(f"def f{n}(*args): return f{n + 1}()" for n in range(1000))
+    exec(f"{text}\ndef f1000(): return 1", names)
+    before = fingerprint(make_job(function=names["f0"]), WINDOWS)
+    exec("def f1000(): return 2", names)
+    assert fingerprint(make_job(function=names["f0"]), WINDOWS) != before

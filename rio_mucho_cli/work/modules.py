@@ -99,6 +99,29 @@ def names_in(code: CodeType) -> frozenset[str]:
     return frozenset(names)
 
 
+def imported_in(function: FunctionType) -> set[str]:
+    """Return the first parts of the names of modules that a function imports when it is called."""
+    package = str(function.__globals__.get("__package__") or "")
+    return {
+        package.partition(".")[0] if level else name for level, name in _imports(function.__code__)
+    }
+
+
+@functools.lru_cache(maxsize=4096)
+def _imports(code: CodeType) -> frozenset[tuple[int, str]]:
+    """Return the levels and first parts of the names of modules that code imports."""
+    found, before = set(), [None, None]
+    for each in dis.get_instructions(code):
+        if each.opname == "IMPORT_NAME":
+            level = before[0] if isinstance(before[0], int) else 0
+            found.add((level, each.argval.partition(".")[0]))
+        before = [before[1], each.argval]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _imports(constant)
+    return frozenset(found)
+
+
 def used_by(module: ModuleType, names: Collection[str]) -> dict[str, Any]:
     """Return what a module has under names that code has, and what all modules have."""
     wanted = _OF_ITSELF.union(names)
@@ -106,11 +129,16 @@ def used_by(module: ModuleType, names: Collection[str]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _global_names(code: CodeType) -> frozenset[str]:
-    names = {each.argval for each in dis.get_instructions(code) if "GLOBAL" in each.opname}
+def global_names(code: CodeType) -> frozenset[str]:
+    """Return the names of globals that code has, that within it included."""
+    names = {
+        each.argval
+        for each in dis.get_instructions(code)
+        if "GLOBAL" in each.opname or each.opname == "LOAD_NAME"
+    }
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _global_names(constant)
+            names |= global_names(constant)
     return frozenset(names)
 
 
@@ -118,7 +146,7 @@ def reaches_any_global(function: FunctionType) -> bool:
     """Whether a function may look for globals by names that are not in its code."""
     code = function.__code__
     return not _ANY_GLOBAL.isdisjoint(names_in(code)) and any(
-        name not in function.__globals__ for name in _ANY_GLOBAL & _global_names(code)
+        name not in function.__globals__ for name in _ANY_GLOBAL & global_names(code)
     )
 
 
@@ -127,7 +155,7 @@ def parts_of(value: Any) -> Iterator[Any]:
     if isinstance(value, CACHE):
         value = value.__wrapped__
     if isinstance(value, FunctionType):
-        names = _global_names(value.__code__)
+        names = global_names(value.__code__)
         yield from (value.__globals__[name] for name in names if name in value.__globals__)
         yield from (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
         yield from vars(value).values()
