@@ -112,6 +112,10 @@ class ConvertingWriter(MadeOfGeotiff):
     def _convert(self, source: Path, path: Path, env: Mapping[str, Any] | None = None) -> None:
         """Convert a GeoTIFF, or raise OutputError."""
         name, driver = self.target.path, self._conversion.driver
+        if driver.upper() == "NETCDF":
+            # GDAL asks HDF5 what an old file is, and HDF5 prints to the terminal, in every thread
+            # but netCDF's first, that there is none.
+            path.touch()
         with environment.entered(env or environment.capture()), gdal.heard() as said:
             try:
                 rasterio.shutil.copy(source, path, driver=driver, **self._conversion.options)

@@ -157,3 +157,23 @@ def test_overviews_of_a_cog_are_those_asked_for(
     run(made)
     with rasterio.open(made.output) as dst:
         assert dst.overviews(1) == factors
+
+
+@pytest.mark.parametrize("options", [(), ("--co", "FORMAT=NC4")], ids=["classic", "netCDF-4"])
+@pytest.mark.parametrize("executor", ["serial", "threads"])
+def test_netcdf_is_written_and_read_without_a_word_of_hdf5s(
+    rio_program, make_raster, module, read, tmp_path, options, executor
+):
+    module("def run(data, *_):\n    return data[0]\n", "copying.py")
+    path = make_raster("in.tif")
+    command = "--func", "copying:run", "-j", "2", "--executor", executor, "--windows", "32"
+    for inputs, output in ((path, "out.nc"), ("out.nc", "out.tif"), ("out.nc", "out.nc")):
+        done = rio_program("mucho", inputs, output, *command, *options, "--overwrite", "-q")
+        options = ()
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        np.testing.assert_array_equal(read(tmp_path / output), read(path))
+    failed = rio_program("mucho", path, "out.nc", *command, "--overwrite", "--co", "FORMAT=NC9")
+    assert failed.returncode == 2
+    assert "FORMAT" in failed.stderr
+    with rasterio.open(tmp_path / "out.nc") as dst:
+        assert dst.count == 1
