@@ -18,6 +18,7 @@ from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import cog_options
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.options import pixels_of
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
 from rio_mucho_cli.outputs.target import is_in_memory
@@ -203,11 +204,11 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     if resampling not in LOCAL:
         why = f"the resampling {resampling} looks beyond 2 x 2 pixels"
         return found.left_to_gdal(why, stats=job.stats)
-    block = profiles.pixels_of(options, "blocksize") or cog_options.BLOCK
+    block = pixels_of(options, "blocksize") or cog_options.BLOCK
     if block % 16:
         raise UsageError(f"blocksize is {block}: expected a multiple of 16 pixels")
     factors = default_factors(first.grid.width, first.grid.height, block)
-    count = profiles.pixels_of(options, "overview_count")
+    count = pixels_of(options, "overview_count")
     if count is not None:
         # None is made of a single pixel.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]

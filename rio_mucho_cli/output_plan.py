@@ -16,9 +16,9 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import opacity
-from rio_mucho_cli.outputs import profile as profiles
+from rio_mucho_cli.outputs.layout import Layout, choose_layout, layout_of
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.profile import Layout, Recipe, layout_of
+from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
 from rio_mucho_cli.outputs.target import is_in_memory
 from rio_mucho_cli.tasks import dtype_name
@@ -213,7 +213,7 @@ def _recipe(
     layout = None
     if first is not None and chosen.is_geotiff and chosen.given is None:
         whole = are_whole_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
-        layout = profiles.choose_layout(first, chosen.layout_options, windows if whole else None)
+        layout = choose_layout(first, chosen.layout_options, windows if whole else None)
     return Recipe(
         first=first,
         driver=chosen.driver,

@@ -14,8 +14,8 @@ from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid, common_multiple
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
+from rio_mucho_cli.outputs.layout import TILE_UNIT
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.profile import TILE_UNIT
 from rio_mucho_cli.quantities import format_count
 
 log = logging.getLogger(__name__)

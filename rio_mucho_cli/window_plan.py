@@ -14,8 +14,7 @@ from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs import profile as profiles
-from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.layout import Layout, choose_layout
 from rio_mucho_cli.parts import largest_part
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,9 @@ def _default_size(
     """Choose windows that suit the outputs' blocks, and strips where there are some."""
     within = largest_part(job, first) if job.is_mosaic else first
     low = any(map(is_on_network, job.inputs))
-    layouts = [profiles.choose_layout(within, each.layout_options, None) for each in formats]
+    # Where outputs do not agree, a COG's blocks count: they cannot be others.
+    in_order = sorted(formats, key=lambda each: not each.cog)
+    layouts = [choose_layout(within, each.layout_options, None) for each in in_order]
     block = _common_block(layouts)
     whole_rows = within.is_striped or not all(layout.tiled for layout in layouts)
     if low:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -54,6 +54,8 @@ class Source:
         "an alpha band", or "".
     fault_of_points : str
         What those GCPs or RPCs lack to place pixels in a CRS.
+    structure : Mapping
+        GDAL's tags about the file: COMPRESSION, PREDICTOR, INTERLEAVE.
     """
 
     path: str
@@ -66,6 +68,7 @@ class Source:
     nodatavals: tuple[float | None, ...] = ()
     hidden_by: str = ""
     fault_of_points: str = ""
+    structure: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -105,6 +108,7 @@ class Source:
                 dtypes=tuple(src.dtypes),
                 nodatavals=tuple(src.nodatavals),
                 hidden_by=hidden_by,
+                structure=src.tags(ns="IMAGE_STRUCTURE"),
             )
 
     def of_bands(self, indexes: Sequence[int]) -> Source:

@@ -18,10 +18,10 @@ from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.geotiff import GrowingTiff
 from rio_mucho_cli.outputs.kept import KeptLevel
+from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.log import Log
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
-from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.target import Inner, Target
 

@@ -30,7 +30,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
 from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
-from rio_mucho_cli.outputs.profile import is_no, is_yes
+from rio_mucho_cli.outputs.options import is_no, is_yes
 from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.tiff import Directory
 

@@ -28,8 +28,8 @@ from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resize
 from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.overviews import overview_profile
-from rio_mucho_cli.outputs.profile import is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tables import Tables
 from rio_mucho_cli.outputs.templates import metadata_text, overview_template

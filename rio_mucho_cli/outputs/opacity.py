@@ -9,7 +9,8 @@ import numpy as np
 
 from rio_mucho_cli.errors import ResultError
 from rio_mucho_cli.outputs.metadata import COLOUR_CODECS
-from rio_mucho_cli.outputs.profile import Recipe, is_yes
+from rio_mucho_cli.outputs.options import is_yes
+from rio_mucho_cli.outputs.profile import Recipe
 
 
 def alpha_of(recipe: Recipe, count: int) -> int:

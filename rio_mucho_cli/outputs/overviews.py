@@ -21,7 +21,7 @@ from rio_mucho_cli.environment import entered
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_array
-from rio_mucho_cli.outputs.profile import is_yes
+from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory
 

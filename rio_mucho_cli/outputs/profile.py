@@ -6,7 +6,7 @@ Arithmetic and rules only: no file is opened here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,38 +19,14 @@ from rasterio.dtypes import check_dtype
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
 from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.cog_options import geotiff_options
-
-DEFAULT_BLOCK = 256
-_LARGEST_BLOCK = 2048
-TILE_UNIT = 16
-"""Of TIFF tiles, both sides are multiples of it (TIFF 6.0, section 15)."""
+from rio_mucho_cli.outputs.compression import choose_compression
+from rio_mucho_cli.outputs.layout import Layout
+from rio_mucho_cli.outputs.options import is_yes
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
 """What --co cannot set, because it is not the driver's."""
-
-_CODECS = {
-    "deflate", "lzw", "zstd", "packbits", "lzma", "jpeg", "webp", "lerc", "lerc_deflate",
-    "lerc_zstd",
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the output's blocks lie.
-
-    Attributes
-    ----------
-    block : Size
-        In pixels.
-    tiled : bool
-        If not, blocks are strips, as wide as the raster.
-    """
-
-    block: Size
-    tiled: bool
 
 
 def choose_driver(asked: str | None, path: str, first: Source) -> str:
@@ -81,45 +57,6 @@ def choose_driver(asked: str | None, path: str, first: Source) -> str:
     return driver
 
 
-def choose_layout(
-    first: Source, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
-) -> Layout:
-    """Choose blocks for a GeoTIFF of which every window is a whole number.
-
-    Parameters
-    ----------
-    first : Source
-    options : Mapping
-        Creation options as the user gave them: they are followed.
-    windows : sequence of (Window, ij), or None
-        None if windows are to be made from the blocks.
-
-    Notes
-    -----
-    A compressed block that is written twice takes the file's space twice,
-    because GDAL does not use the place of the first again: hence windows are
-    whole numbers of blocks wherever that is possible. A source's own strips
-    are not copied to a tiled output; 3-row strips make invalid tiles.
-    """
-    width, height = first.grid.width, first.grid.height
-    asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
-    if is_no(options.get("tiled")):
-        rows = asked_height or (first.block.height if first.is_striped else TILE_UNIT)
-        return Layout(Size(width, min(rows, height)), tiled=False)
-    tile = _preferred_tile(first)
-    common = common_multiple(windows, width, height) if windows is not None else Size(0, 0)
-    fitting = Size(
-        asked_width or _fitting_side(common.width, tile.width),
-        asked_height or _fitting_side(common.height, tile.height),
-    )
-    if min(fitting) > 0:
-        return Layout(fitting, tiled=True)
-    if common.width == 0 and not asked_width:
-        # Windows as wide as the raster, with rows that no tile fits: strips.
-        return Layout(Size(width, common.height), tiled=False)
-    return Layout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How the output's profile follows from a first result.
@@ -129,8 +66,8 @@ class Recipe:
     Attributes
     ----------
     first : Source or None
-        Gives size, CRS, transform, and the compression of a GeoTIFF; None
-        only if `given` is there.
+        Gives size, CRS, transform, and the compression of a GeoTIFF, by the
+        rule of `compression`; None only if `given` is there.
     driver : str
     layout : Layout or None
         Of a GeoTIFF that is made from options.
@@ -197,8 +134,8 @@ class Recipe:
             if count > 1 and first.profile.get("interleave") in {"pixel", "band"}:
                 profile["interleave"] = first.profile["interleave"]
             if "compress" not in self.options:
-                interleave = profile.get("interleave", "band")
-                profile.update(_compression(first, dtype, count, interleave))
+                interleave = "pixel" if self.cog else profile.get("interleave", "band")
+                profile.update(choose_compression(first, self.options, dtype, count, interleave))
             if not {"alpha", "photometric"} & set(self.options):
                 has_alpha = first.alpha == count and first.profile["count"] == count
                 if count == 4 and dtype == "uint8":
@@ -208,6 +145,8 @@ class Recipe:
                     profile["alpha"] = "yes"
         if self.cog:
             codec = self.options.get("compress", profile.get("compress", "lzw"))
+            if "predictor" in self.options:
+                profile.pop("predictor", None)
             profile.update(geotiff_options(self.options, codec, count, dtype))
         else:
             profile.update(self.options)
@@ -269,21 +208,6 @@ def changes_values(profile: Mapping[str, Any]) -> bool:
     return codec in {"jpeg", "jxl"} or bool({"nbits", "discard_lsb"} & options.keys())
 
 
-def layout_of(profile: Mapping[str, Any]) -> Layout | None:
-    """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
-    options = {key.lower(): value for key, value in profile.items()}
-    if str(options.get("driver", "GTiff")).upper() != "GTIFF":
-        return None
-    try:
-        width, height = int(options["width"]), int(options["height"])
-        if is_yes(options.get("tiled")):
-            block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
-            return Layout(block, tiled=True)
-        return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
 def check_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for creation options that are no driver's."""
     wrong = sorted(PROFILE_KEYS.intersection(options))
@@ -299,61 +223,6 @@ def check_options(options: Mapping[str, str]) -> None:
         )
 
 
-def _preferred_tile(first: Source) -> Size:
-    """Take the first input's tiles, if they are tiles, else 256, if the raster has as much."""
-
-    def side(block: int, length: int) -> int:
-        if block % TILE_UNIT == 0 and 64 <= block <= min(_LARGEST_BLOCK, length):
-            return block
-        return min(DEFAULT_BLOCK, math.ceil(length / TILE_UNIT) * TILE_UNIT)
-
-    if first.is_striped:
-        return Size(side(0, first.grid.width), side(0, first.grid.height))
-    return Size(
-        side(first.block.width, first.grid.width), side(first.block.height, first.grid.height)
-    )
-
-
-def _fitting_side(common: int, preferred: int) -> int:
-    """Return the side of a tile that divides `common`, nearest to the preferred one, or 0."""
-    if common % preferred == 0:
-        return preferred
-    sides = [
-        side
-        for side in range(TILE_UNIT, min(common, _LARGEST_BLOCK) + 1, TILE_UNIT)
-        if common % side == 0
-    ]
-    return min(sides, key=lambda side: abs(math.log(side / preferred)), default=0)
-
-
-def _compression(first: Source, dtype: str, count: int, interleave: str) -> dict[str, str]:
-    """Return the first input's compression, if the output can have it, else deflate."""
-    codec = str(first.profile.get("compress", "")).lower()
-    if first.profile["driver"] not in {"GTiff", "COG"} or codec not in _CODECS:
-        return {}
-    if codec in {"jpeg", "webp"} and dtype != "uint8":
-        return {"compress": "deflate"}
-    if codec == "webp" and (count not in {3, 4} or interleave != "pixel"):
-        return {"compress": "deflate"}
-    if codec.startswith("lerc") and np.dtype(dtype).kind == "c":
-        return {"compress": "deflate"}
-    compression = {"compress": codec}
-    is_ycbcr = codec == "jpeg" and first.profile.get("photometric") == "ycbcr"
-    if is_ycbcr and count == 3 and interleave == "pixel":
-        compression["photometric"] = "ycbcr"
-    return compression
-
-
-def is_yes(value: Any) -> bool:
-    """Whether an option is switched on, in one of the ways that GDAL understands."""
-    return str(value).lower() in {"yes", "true", "on", "1"}
-
-
-def is_no(value: Any) -> bool:
-    """Whether an option is switched off, in one of the ways that GDAL understands."""
-    return str(value).lower() in {"no", "false", "off", "0"}
-
-
 def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Take BigTIFF where it might be needed, unless the profile says otherwise.
 
@@ -364,13 +233,3 @@ def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
     if not is_gtiff or "BIGTIFF" in {key.upper() for key in profile}:
         return dict(profile)
     return {**profile, "bigtiff": "IF_SAFER"}
-
-
-def pixels_of(options: Mapping[str, str], name: str) -> int | None:
-    """Return the number that an option has, or None; raise UsageError if it is none."""
-    value = options.get(name)
-    if value is None:
-        return None
-    if not value.isdigit() or int(value) == 0:
-        raise UsageError(f"{name} is {value!r}: expected a whole number from 1")
-    return int(value)

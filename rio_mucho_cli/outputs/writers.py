@@ -25,9 +25,9 @@ from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWrite
 from rio_mucho_cli.outputs.cog import CogWriter
 from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
 from rio_mucho_cli.outputs.encoding import Encoded
+from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
-from rio_mucho_cli.outputs.profile import Layout
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
 from rio_mucho_cli.outputs.target import Inner, Target, is_in_memory, is_remote, publish

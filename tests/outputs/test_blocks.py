@@ -17,7 +17,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.encoding import encode
-from rio_mucho_cli.outputs.profile import Layout
+from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.target import Target, publish
 
 WIDTH, HEIGHT = 101, 77

@@ -1,15 +1,21 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 from affine import Affine
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from rio_mucho_cli import run
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.outputs import layout as lay
 from rio_mucho_cli.outputs import profile as p
 
 
@@ -20,24 +26,35 @@ def source(width=1000, height=800, block=(256, 256), **profile):
 
 
 def made(first, dtype="uint8", count=1, options=None, layout=None, driver="GTiff"):
-    layout = layout or p.choose_layout(first, options or {}, None)
+    layout = layout or lay.choose_layout(first, options or {}, None)
     layout = layout if driver == "GTiff" else None
     return p.Recipe(first, driver, layout, options=options or {}).profile(count, dtype)
 
 
 LENGTHS = st.integers(1, 3000)
+LZW = {"compress": "lzw"}
 
 
-@given(LENGTHS, LENGTHS, st.builds(Size, LENGTHS, LENGTHS), st.sampled_from([3, 64, 256, 512]))
-def test_blocks_are_valid_and_every_window_is_a_whole_number_of_them(width, height, size, block):
+@given(
+    LENGTHS,
+    LENGTHS,
+    st.builds(Size, LENGTHS, LENGTHS),
+    st.sampled_from([3, 64, 256, 512]),
+    st.sampled_from([None, "lzw"]),
+)
+def test_blocks_are_valid_and_every_window_is_a_whole_number_of_them(
+    width, height, size, block, compress
+):
     assume(width * height / (size.width * size.height) < 500)
-    first = source(width, height, (block, block))
-    layout = p.choose_layout(first, {}, cover(width, height, size))
+    first = source(width, height, (block, block), compress=compress)
+    layout = lay.choose_layout(first, {}, cover(width, height, size))
     if layout.tiled:
         assert layout.block.width % 16 == layout.block.height % 16 == 0
     fits_width = size.width >= width or size.width % 16 == 0
     fits_height = size.height >= height or size.height % 16 == 0
-    if fits_width and fits_height:
+    if not layout.tiled and not compress and size.width >= width:
+        assert size.height >= height or size.height % layout.block.height == 0
+    elif fits_width and fits_height:
         assert layout.tiled
         assert size.width >= width or size.width % layout.block.width == 0
         assert size.height >= height or size.height % layout.block.height == 0
@@ -51,30 +68,30 @@ def test_blocks_are_valid_and_every_window_is_a_whole_number_of_them(width, heig
     [
         (source(block=(512, 512)), (512, 512)),
         (source(block=(128, 64)), (128, 64)),
-        (source(block=(1000, 3)), (256, 256)),  # strips make no tiles
-        (source(block=(100, 100)), (256, 256)),  # TIFF takes multiples of 16
-        (source(block=(16, 16)), (256, 256)),
-        (source(width=30, height=800, block=(30, 1)), (32, 256)),  # no more than there is
+        (source(block=(1000, 3), **LZW), (256, 256)),  # strips make no tiles
+        (source(block=(100, 100), **LZW), (256, 256)),  # TIFF takes multiples of 16
+        (source(block=(16, 16), **LZW), (256, 256)),
+        (source(width=30, height=800, block=(30, 1), **LZW), (32, 256)),  # no more than there is
     ],
 )
 def test_default_tiles_are_the_first_inputs_where_that_makes_sense(first, block):
-    assert p.choose_layout(first, {}, None) == p.Layout(Size(*block), tiled=True)
+    assert lay.choose_layout(first, {}, None) == lay.Layout(Size(*block), tiled=True)
 
 
 def test_options_settle_the_blocks():
     first = source()
-    asked = p.choose_layout(first, {"blockxsize": "512"}, None)
-    assert asked == p.Layout(Size(512, 256), tiled=True)
-    strips = p.choose_layout(first, {"tiled": "no", "blockysize": "8"}, None)
-    assert strips == p.Layout(Size(1000, 8), tiled=False)
+    asked = lay.choose_layout(first, {"blockxsize": "512"}, None)
+    assert asked == lay.Layout(Size(512, 256), tiled=True)
+    strips = lay.choose_layout(first, {"tiled": "no", "blockysize": "8"}, None)
+    assert strips == lay.Layout(Size(1000, 8), tiled=False)
     assert "blockxsize" not in made(first, layout=strips)
     with pytest.raises(UsageError, match="blockxsize is 'many'"):
-        p.choose_layout(first, {"blockxsize": "many"}, None)
+        lay.choose_layout(first, {"blockxsize": "many"}, None)
 
 
 def test_full_rows_that_fit_no_tile_become_strips():
-    layout = p.choose_layout(source(), {}, cover(1000, 800, Size(1000, 50)))
-    assert layout == p.Layout(Size(1000, 50), tiled=False)
+    layout = lay.choose_layout(source(), {}, cover(1000, 800, Size(1000, 50)))
+    assert layout == lay.Layout(Size(1000, 50), tiled=False)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,7 @@ def test_full_rows_that_fit_no_tile_become_strips():
         ("webp", "uint8", 1, "deflate"),
         ("webp", "uint8", 3, "webp"),
         ("lerc", "complex64", 1, "deflate"),
-        ("jpeg2000", "uint8", 1, None),
+        ("jpeg2000", "uint8", 1, "deflate"),
         (None, "uint8", 1, None),
     ],
 )
@@ -96,6 +113,78 @@ def test_compression_is_the_first_inputs_where_the_output_can_have_it(
 ):
     first = source(compress=compress, interleave="pixel")
     assert made(first, dtype, count).get("compress") == expected
+
+
+@pytest.mark.parametrize("driver", ["VRT", "PNG", "JP2OpenJPEG", "netCDF", "HFA"])
+@pytest.mark.parametrize(
+    ("dtype", "predictor"),
+    [("uint8", "2"), ("int8", "2"), ("uint64", "2"), ("float32", "3"), ("float64", "3"),
+     ("complex64", None)],
+)  # fmt: skip
+def test_what_is_no_geotiff_becomes_deflate_with_the_predictor_that_fits(driver, dtype, predictor):
+    for compress in (None, "jpeg2000", "lzw"):
+        profile = made(source(driver=driver, compress=compress), dtype)
+        assert (profile["compress"], profile.get("predictor")) == ("deflate", predictor)
+
+
+def test_a_predictor_is_inherited_as_the_one_that_fits():
+    first = replace(source(compress="zstd"), structure={"PREDICTOR": "2"})
+    assert made(first, "uint8")["predictor"] == "2"
+    assert made(first, "float32")["predictor"] == "3"
+    assert "predictor" not in made(first, "complex64")
+    assert "predictor" not in made(first, "uint16", options={"nbits": "12"})
+    assert "predictor" not in made(first, "uint16", options={"compress": "zstd"})
+    assert made(first, "uint8", options={"predictor": "1"})["predictor"] == "1"
+    assert "predictor" not in made(source(compress="zstd"), "uint8")
+    jpeg = replace(source(compress="jpeg"), structure={"PREDICTOR": "2"})
+    assert "predictor" not in made(jpeg, "uint8")
+
+
+def test_a_geotiff_of_a_codec_that_rasterio_does_not_know_is_compressed():
+    first = replace(source(), structure={"COMPRESSION": "JXL"})
+    assert made(first)["compress"] == "deflate"
+
+
+@pytest.mark.parametrize(
+    ("first", "options", "expected"),
+    [
+        (source(), {}, ("lzw", None)),
+        (source(driver="VRT"), {}, ("deflate", "2")),
+        (source(driver="VRT"), {"predictor": "no"}, ("deflate", None)),
+        (source(compress="zstd"), {}, ("zstd", None)),
+        (source(compress="zstd"), {"predictor": "yes"}, ("zstd", "2")),
+        (source(driver="VRT"), {"compress": "lzw"}, ("lzw", None)),
+        (source(), {"compress": "none"}, ("none", None)),
+    ],
+)
+def test_a_cog_is_compressed_by_the_same_rule(first, options, expected):
+    layout = lay.Layout(Size(512, 512), tiled=True)
+    profile = p.Recipe(first, layout=layout, options=options, cog=True).profile(1, "uint8")
+    assert (profile["compress"], profile.get("predictor")) == expected
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000), st.sampled_from([1, 3, 7]), st.booleans())
+def test_uncompressed_blocks_are_hardly_padded(width, height, rows, asked):
+    first = source(width, height, (width, rows))
+    layout = lay.choose_layout(first, {"compress": "NONE"} if asked else {}, None)
+    filled = [
+        math.ceil(length / side) * side
+        for length, side in zip((width, height), layout.block, strict=True)
+    ]
+    assert filled[0] * filled[1] <= 1.05 * width * height + (0 if layout.tiled else rows * width)
+
+
+def test_uncompressed_tiles_stay_where_they_are_the_first_inputs_or_asked_for():
+    assert lay.choose_layout(source(block=(512, 512)), {}, None).block == (512, 512)
+    first = source(300, 100, (300, 1))
+    assert lay.choose_layout(first, {}, None) == lay.Layout(Size(300, 1), tiled=False)
+    assert lay.choose_layout(first, {"tiled": "yes"}, None).block == (304, 112)
+    assert lay.choose_layout(first, {"blockxsize": "256"}, None).block == (256, 112)
+    assert lay.choose_layout(first, {"compress": "deflate"}, None).block == (256, 112)
+    given = cover(300, 100, Size(300, 50))
+    assert lay.choose_layout(first, {}, given) == lay.Layout(Size(300, 50), tiled=False)
+    given = cover(300, 100, Size(64, 64))
+    assert lay.choose_layout(first, {}, given) == lay.Layout(Size(64, 64), tiled=True)
 
 
 def test_ycbcr_goes_with_three_bands_of_jpeg():
@@ -155,7 +244,7 @@ def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
 )  # fmt: skip
 def test_compression_that_changes_values_is_named(compress, options, lossy):
     first = source(compress=compress, interleave="pixel")
-    layout = p.choose_layout(first, {}, None)
+    layout = lay.choose_layout(first, {}, None)
     recipe = p.Recipe(first, layout=layout, options=options)
     assert recipe.inherits_loss(3, "uint8") == lossy
     assert recipe.inherits_loss(3, "float32") is None
@@ -218,20 +307,20 @@ def test_the_dtype_is_that_of_the_bands_that_are_read():
 @pytest.mark.parametrize(
     ("profile", "layout"),
     [
-        ({"tiled": True}, p.Layout(Size(256, 256), tiled=True)),
+        ({"tiled": True}, lay.Layout(Size(256, 256), tiled=True)),
         (
             {"TILED": "yes", "blockxsize": "64", "BLOCKYSIZE": 32},
-            p.Layout(Size(64, 32), tiled=True),
+            lay.Layout(Size(64, 32), tiled=True),
         ),
-        ({"tiled": False, "blockysize": 5}, p.Layout(Size(100, 5), tiled=False)),
-        ({"blockysize": 500}, p.Layout(Size(100, 80), tiled=False)),
+        ({"tiled": False, "blockysize": 5}, lay.Layout(Size(100, 5), tiled=False)),
+        ({"blockysize": 500}, lay.Layout(Size(100, 80), tiled=False)),
         ({}, None),
         ({"tiled": True, "blockxsize": "many"}, None),
         ({"tiled": True, "driver": "PNG"}, None),
     ],
 )
 def test_layout_of_a_profile(profile, layout):
-    assert p.layout_of({"width": 100, "height": 80, **profile}) == layout
+    assert lay.layout_of({"width": 100, "height": 80, **profile}) == layout
 
 
 @pytest.mark.parametrize(
@@ -249,3 +338,27 @@ def test_driver_is_asked_for_or_the_extensions_or_the_first_inputs(asked, path, 
 
 def test_a_driver_that_only_reads_gives_geotiff():
     assert p.choose_driver(None, "out", source(driver="VRT")) == "GTiff"
+
+
+@pytest.mark.parametrize("size", [(450, 450), (1000, 800), (37, 20), (1025, 700), (1, 500)])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_file_of_a_striped_raster_is_not_padded(job_on, make_raster, read, size, jobs):
+    width, height = size
+    path = make_raster("in.tif", width=width, height=height, count=2, blockysize=3)
+    job = job_on([path], windows=None, executor="threads", jobs=jobs)
+    run(job)
+    np.testing.assert_array_equal(read(job.output), read(path))
+    pixels = 2 * 2 * width * height
+    assert Path(job.output).stat().st_size <= 1.05 * pixels + 8 * height + 2000
+
+
+@pytest.mark.parametrize("driver", ["PNG", "VRT", "JP2OpenJPEG"])
+def test_other_formats_become_compressed_geotiffs(job_on, make_raster, tmp_path, driver):
+    path = make_raster("in.tif", dtype="uint8")
+    rasterio.shutil.copy(path, tmp_path / "other", driver=driver)
+    for dtype, predictor in ("uint8", "2"), ("float32", "3"):
+        job = job_on([tmp_path / "other"], dtype=dtype)
+        run(job)
+        with rasterio.open(job.output) as dst:
+            structure = dst.tags(ns="IMAGE_STRUCTURE")
+            assert (structure["COMPRESSION"], structure["PREDICTOR"]) == ("DEFLATE", predictor)

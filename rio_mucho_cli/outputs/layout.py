@@ -1,0 +1,160 @@
+"""How the blocks of a GeoTIFF lie. Arithmetic and rules only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
+from rio_mucho_cli.outputs.compression import is_uncompressed
+from rio_mucho_cli.outputs.options import is_no, is_yes, pixels_of
+
+DEFAULT_BLOCK = 256
+_LARGEST_BLOCK = 2048
+# Between these, sides are looked for where blocks are not to be padded, and the
+# most of an uncompressed file that may be padding.
+_LEAST_SIDE, _MOST_SIDE, _MOST_PADDING = 128, 512, 0.05
+TILE_UNIT = 16
+"""Of TIFF tiles, both sides are multiples of it (TIFF 6.0, section 15)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the output's blocks lie.
+
+    Attributes
+    ----------
+    block : Size
+        In pixels.
+    tiled : bool
+        If not, blocks are strips, as wide as the raster.
+    """
+
+    block: Size
+    tiled: bool
+
+
+def choose_layout(
+    first: Source, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
+) -> Layout:
+    """Choose blocks for a GeoTIFF of which every window is a whole number.
+
+    Parameters
+    ----------
+    first : Source
+    options : Mapping
+        Creation options as the user gave them: they are followed.
+    windows : sequence of (Window, ij), or None
+        None if windows are to be made from the blocks.
+
+    Notes
+    -----
+    A compressed block that is written twice takes the file's space twice,
+    because GDAL does not use the place of the first again: hence windows are
+    whole numbers of blocks wherever that is possible. A source's own strips
+    are not copied to a tiled output; 3-row strips make invalid tiles. Tiles
+    are padded at the right and lower edge, which takes space in a file without
+    compression: tiles that are not the source's own are of a size that needs
+    little of it there, or the file has strips.
+    """
+    width, height = first.grid.width, first.grid.height
+    asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
+    if is_no(options.get("tiled")):
+        return _strips(first, asked_height)
+    tile = _preferred_tile(first)
+    common = common_multiple(windows, width, height) if windows is not None else Size(0, 0)
+    fitting = Size(
+        asked_width or _fitting_side(common.width, tile.width),
+        asked_height or _fitting_side(common.height, tile.height),
+    )
+    if min(fitting) > 0 and tile != first.block and is_uncompressed(first, options):
+        if _padding(first, fitting) > _MOST_PADDING:
+            fitting = Size(
+                asked_width or _tightest_side(common.width, width, fitting.width),
+                asked_height or _tightest_side(common.height, height, fitting.height),
+            )
+        is_free = not common.width and not asked_width and not is_yes(options.get("tiled"))
+        if _padding(first, fitting) > _MOST_PADDING and is_free:
+            return _strips(first, asked_height or common.height)
+    if min(fitting) > 0:
+        return Layout(fitting, tiled=True)
+    if common.width == 0 and not asked_width:
+        # Windows as wide as the raster, with rows that no tile fits: strips.
+        return Layout(Size(width, common.height), tiled=False)
+    return Layout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
+
+
+def layout_of(profile: Mapping[str, Any]) -> Layout | None:
+    """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
+    options = {key.lower(): value for key, value in profile.items()}
+    if str(options.get("driver", "GTiff")).upper() != "GTIFF":
+        return None
+    try:
+        width, height = int(options["width"]), int(options["height"])
+        if is_yes(options.get("tiled")):
+            block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
+            return Layout(block, tiled=True)
+        return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _strips(first: Source, rows: int | None) -> Layout:
+    """Return strips of so many rows, else of as many as the first input's."""
+    rows = rows or (first.block.height if first.is_striped else TILE_UNIT)
+    return Layout(Size(first.grid.width, min(rows, first.grid.height)), tiled=False)
+
+
+def _preferred_tile(first: Source) -> Size:
+    """Take the first input's tiles, if they are tiles, else 256, if the raster has as much."""
+
+    def side(block: int, length: int) -> int:
+        if block % TILE_UNIT == 0 and 64 <= block <= min(_LARGEST_BLOCK, length):
+            return block
+        return min(DEFAULT_BLOCK, math.ceil(length / TILE_UNIT) * TILE_UNIT)
+
+    if first.is_striped:
+        return Size(side(0, first.grid.width), side(0, first.grid.height))
+    return Size(
+        side(first.block.width, first.grid.width), side(first.block.height, first.grid.height)
+    )
+
+
+def _fitting_side(common: int, preferred: int) -> int:
+    """Return the side of a tile that divides `common`, nearest to the preferred one, or 0."""
+    if common % preferred == 0:
+        return preferred
+    sides = [
+        side
+        for side in range(TILE_UNIT, min(common, _LARGEST_BLOCK) + 1, TILE_UNIT)
+        if common % side == 0
+    ]
+    return min(sides, key=lambda side: abs(math.log(side / preferred)), default=0)
+
+
+def _tightest_side(common: int, length: int, preferred: int) -> int:
+    """Return the side of a tile that divides `common` and is padded least."""
+    sides = [
+        side
+        for side in range(_LEAST_SIDE, _MOST_SIDE + 1, TILE_UNIT)
+        if side <= length and common % side == 0
+    ]
+    if not common and length <= _MOST_SIDE:
+        sides.append(math.ceil(length / TILE_UNIT) * TILE_UNIT)
+    return min(
+        [preferred, *sides],
+        key=lambda side: (_filled(length, side), abs(math.log(side / DEFAULT_BLOCK))),
+    )
+
+
+def _padding(first: Source, tile: Size) -> float:
+    """Return the pixels beyond the raster's edges, as a part of those within."""
+    width, height = first.grid.width, first.grid.height
+    return _filled(width, tile.width) * _filled(height, tile.height) / (width * height) - 1
+
+
+def _filled(length: int, side: int) -> int:
+    return math.ceil(length / side) * side
