@@ -18,6 +18,7 @@ from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import cog_options
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.layout import TILE_UNIT
 from rio_mucho_cli.outputs.options import pixels_of
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
@@ -70,6 +71,16 @@ class Format:
         if not self.cog:
             return self.options
         return cog_options.geotiff_options(self.options, "none", 1, "uint8")
+
+    @property
+    def cog_block(self) -> int:
+        """The side of a COG's tiles."""
+        return pixels_of(self.options, "blocksize") or cog_options.BLOCK
+
+    @property
+    def suits_gdal(self) -> bool:
+        """Whether GDAL's driver makes such a COG."""
+        return self.cog_block >= cog_options.LEAST_BLOCK
 
     def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> Format:
         """Return a COG that GDAL's driver makes at the end.
@@ -197,16 +208,21 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     found = Format("GTiff", options, cog=True, resampling=resampling)
     option = cog_options.only_gdal_serves(options)
     cog_options.check_values(options)
+    block = found.cog_block
+    if block % TILE_UNIT:
+        raise UsageError(f"blocksize is {block}: expected a multiple of {TILE_UNIT} pixels")
     if option is not None:
+        if not found.suits_gdal:
+            raise UsageError(
+                f"blocksize is {block}: expected {cog_options.LEAST_BLOCK} or more with the option "
+                f"{option.upper()}, for which GDAL's driver makes the COG"
+            )
         why = f"of the option {option.upper()}"
         return found.left_to_gdal(why, stats=job.stats, same_values=False)
     check_resampling(resampling)
-    if resampling not in LOCAL:
+    if resampling not in LOCAL and found.suits_gdal:
         why = f"the resampling {resampling} looks beyond 2 x 2 pixels"
         return found.left_to_gdal(why, stats=job.stats)
-    block = pixels_of(options, "blocksize") or cog_options.BLOCK
-    if block % 16:
-        raise UsageError(f"blocksize is {block}: expected a multiple of 16 pixels")
     factors = default_factors(first.grid.width, first.grid.height, block)
     count = pixels_of(options, "overview_count")
     if count is not None:

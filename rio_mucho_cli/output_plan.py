@@ -148,7 +148,7 @@ def plan_output(
     recipe = _recipe(output, chosen, first, windows, metadata)
     size = _size(output, recipe)
     blocks, by_gdal = _encodable(output, chosen, recipe, windows, size)
-    if chosen.cog and blocks is None:
+    if chosen.cog and blocks is None and chosen.suits_gdal:
         why = "windows are not whole blocks of it, or overlap"
         chosen = chosen.left_to_gdal(why, stats=job.stats)
         return plan_output(output, chosen, job, first, windows, metadata)

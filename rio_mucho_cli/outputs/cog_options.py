@@ -16,6 +16,9 @@ from rio_mucho_cli.errors import UsageError
 BLOCK = 512
 """The side of tiles, if nobody says otherwise."""
 
+LEAST_BLOCK = 128
+"""The least side of tiles that GDAL's driver makes."""
+
 _SAME = {"sparse_ok", "nbits", "max_z_error", "geotiff_version"}
 _SERVED = _SAME | {
     "blocksize", "compress", "level", "quality", "predictor", "bigtiff", "num_threads",

@@ -516,6 +516,44 @@ def test_gdals_driver_makes_the_rest(source, cog, caplog, function, given, optio
             np.testing.assert_array_equal(dst.read(), expected)
 
 
+SMALL = [
+    ({"overview_resampling": "cubic"}, {}),
+    ({}, {"resampling": "LANCZOS"}),
+    ({"overview_resampling": "gauss"}, {"compress": "zstd", "predictor": "yes"}),
+    ({"windows": Size(100, 90)}, {}),
+    ({"windows": Size(100, 90), "overview_resampling": "average"}, {"overview_count": "2"}),
+    ({"overview_resampling": "cubic", "stats": True}, {"overview_count": "3"}),
+]
+
+
+@pytest.mark.parametrize(("given", "options"), SMALL, ids=str)
+@pytest.mark.parametrize("function", [copy, hide])
+def test_tiles_that_are_too_small_for_gdals_driver(source, cog, geotiff, function, given, options):
+    path = source((512, 384), 2)
+    out = cog(path, function, creation_options=options, **given)
+    with rasterio.open(out) as src, rasterio.open(out, overview_level=0) as overview:
+        factors = src.overviews(1)
+        assert factors == [2, 4, 8][: int(options.get("overview_count", 3))]
+        assert src.block_shapes[0] == overview.block_shapes[0] == (BLOCK, BLOCK)
+        assert ("STATISTICS_MEAN" in src.tags(1)) == ("stats" in given)
+    resampling = given.get("overview_resampling", options.get("resampling", "nearest")).lower()
+    windows = given.get("windows", Size(256, 256))
+    plain = geotiff(
+        path, function, overviews=factors, overview_resampling=resampling, windows=windows
+    )
+    assert_same_pixels(out, plain)
+
+
+@pytest.mark.parametrize("side", [16, 48, 112])
+@pytest.mark.parametrize("given", [{"overview_resampling": "cubic"}, {"windows": Size(100, 90)}])
+def test_odd_sides_of_tiles_that_are_too_small_for_gdals_driver(source, cog, side, given, read):
+    path = source((300, 200), 3)
+    out = cog(path, creation_options={"blocksize": str(side)}, **given)
+    with rasterio.open(out) as src:
+        assert src.block_shapes[0] == (side, side)
+        np.testing.assert_array_equal(src.read(), read(path))
+
+
 def test_tiling_schemes_are_gdals_affair(source, cog, caplog):
     caplog.set_level(logging.INFO, "rio_mucho_cli")
     options = {"tiling_scheme": "GoogleMapsCompatible", "blocksize": None}
@@ -532,6 +570,12 @@ BAD = [
     ({"blocksize": "100"}, UsageError, "blocksize is 100: expected a multiple of 16 pixels"),
     ({"blocksize": "abc"}, UsageError, "blocksize is 'abc': expected a whole number from 1"),
     ({"blocksize": "0"}, UsageError, "blocksize is '0': expected a whole number from 1"),
+    ({"blocksize": "500", "resampling": "cubic"}, UsageError, "blocksize is 500: expected a mul"),
+    (
+        {"blocksize": "64", "tiling_scheme": "GoogleMapsCompatible"},
+        UsageError,
+        "blocksize is 64: expected 128 or more with the option TILING_SCHEME",
+    ),
     ({"foo": "1"}, FormatError, "FOO"),
     ({"overview_count": "abc"}, UsageError, "overview_count is 'abc': expected a whole number"),
     ({"overviews": "foo"}, FormatError, "OVERVIEWS"),
