@@ -123,7 +123,10 @@ def number(value: float | None) -> float | str | None:
     """Return a number, or the name of one that JSON does not have."""
     if value is None:
         return None
-    return float(value) if math.isfinite(value) else str(float(value))
+    if not math.isfinite(value):
+        return str(float(value))
+    # Large whole numbers are those of 64-bit integers, and not all of them are floats.
+    return value if isinstance(value, int) and abs(value) > 2**53 else float(value)
 
 
 def _text(value: Any) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -45,3 +47,26 @@ def filled_dtype(dtype: Any, fill: float | None) -> np.dtype[Any]:
 def fills_with_nan(fill: float | None) -> bool:
     """Return whether masked pixels become NaN."""
     return fill is not None and math.isnan(fill)
+
+
+def number_text(value: float) -> str:
+    """Return a number as short text that says all of it."""
+    if isinstance(value, Integral):
+        return str(int(value))
+    text = f"{value:g}"
+    return text if math.isnan(value) or float(text) == value else repr(float(value))
+
+
+def parse_number(text: str) -> float:
+    """Read a number; a whole number that floats may not hold stays one.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = float(text)
+    if math.isfinite(found) and abs(found) >= 2**53:
+        with suppress(ValueError):
+            return int(text)
+    return found

@@ -17,6 +17,8 @@ from typing import Any
 
 from rasterio.errors import RasterioIOError
 
+from rio_mucho_cli.dtypes import number_text
+
 _PACKAGE = str(Path(__file__).parent)
 
 
@@ -59,7 +61,7 @@ class NodataError(UsageError):
     def of(cls, nodata: float, dtype: str) -> NodataError:
         """Describe a value and the dtype that cannot hold it."""
         return cls(
-            f"nodata {nodata:g} does not fit {dtype}: "
+            f"nodata {number_text(nodata)} does not fit {dtype}: "
             "give one that does with --nodata, or another dtype with --dtype"
         )
 

@@ -14,6 +14,7 @@ from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
 from rio_mucho_cli.calling import Progress, listener
+from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.executors import ExecutorName, usable_cpus
@@ -241,7 +242,7 @@ class RioMucho:
             with suppress(ValueError):
                 profile["driver"] = driver_from_extension(os.fspath(output))
         if isinstance(profile.get("nodata"), str):
-            profile["nodata"] = float(profile["nodata"])
+            profile["nodata"] = parse_number(profile["nodata"])
         windows: Windows = [(window, ij) for window, ij in self.windows]
         if self._makes_windows:
             windows = "blocks"

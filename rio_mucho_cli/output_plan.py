@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rio_mucho_cli.credentials import without_secrets
-from rio_mucho_cli.dtypes import fills_with_nan
+from rio_mucho_cli.dtypes import fills_with_nan, number_text
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs import windows as windowing
@@ -83,9 +83,9 @@ class OutputPlan:
         dropped = self.recipe.drops_nodata(dtype)
         if dropped is not None and not masked:
             log.warning(
-                "nodata %.17g of the first input does not fit %s: the output has none, unless "
+                "nodata %s of the first input does not fit %s: the output has none, unless "
                 "--nodata says otherwise",
-                dropped,
+                number_text(dropped),
                 dtype,
             )
         self._warn_of_masks(count, dtype, masked)
@@ -112,10 +112,11 @@ class OutputPlan:
         ]
         if others and count == len(first.nodatavals):
             log.warning(
-                "nodata %g of band %d is lost, because all bands of the output have %s: choose "
+                "nodata %s of band %d is lost, because all bands of the output have %s: choose "
                 "one for all with --nodata",
-                *others[0],
-                "none" if nodata is None else f"nodata {nodata:g}",
+                number_text(others[0][0]),
+                others[0][1],
+                "none" if nodata is None else f"nodata {number_text(nodata)}",
             )
 
     def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:

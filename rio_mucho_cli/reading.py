@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits
+from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
@@ -143,8 +143,8 @@ def _check_fill(job: Job, source: Source, indexes: Sequence[int]) -> None:
     for dtype in _dtypes(source, indexes):
         if not nodata_fits(job.fill, dtype):
             raise NodataError(
-                f"fill is {job.fill:.17g}, which {dtype} of {source.path} cannot hold: give a "
-                "number that it can, or nan"
+                f"fill is {number_text(job.fill)}, which {dtype} of {source.path} cannot hold: "
+                "give a number that it can, or nan"
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rasterio.crs import CRS
 
+from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.memory import MB
 from rio_mucho_cli.quantities import format_bytes, format_count
 
@@ -99,7 +100,7 @@ def _crs_name(text: str) -> str:
 def _layout(each: dict[str, Any]) -> Iterator[str]:
     if each["nodata"] is not None:
         yield (
-            f"nodata {each['nodata']:g}"
+            f"nodata {number_text(each['nodata'])}"
             if isinstance(each["nodata"], float)
             else (f"nodata {each['nodata']}")
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import rasterio
 
+from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.inputs.network import opening
 from rio_mucho_cli.inputs.sources import stack as array_stack
 
@@ -15,7 +16,9 @@ __all__ = ["array_stack", "getOptions", "getWindows"]
 def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs use)
     """Return the profile of a dataset, given its path."""
     with opening(input), rasterio.open(input) as src:
-        return src.profile
+        profile = src.profile
+        profile["nodata"] = exact_nodatavals(src)[0]
+        return profile
 
 
 def getWindows(input: Any) -> list[list[Any]]:  # noqa: A002, N802

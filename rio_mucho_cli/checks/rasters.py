@@ -16,6 +16,7 @@ from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.outputs.exact import is_beyond_gdal
 from rio_mucho_cli.outputs.gdal import internal_masks
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -106,6 +107,7 @@ def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, An
     count, height, width = array.shape
     dtype = array.dtype.name
     fits = nodata is not None and nodata_fits(nodata, dtype)
+    fits = fits and not is_beyond_gdal(nodata, dtype)
     mask = np.ma.getmaskarray(array)
     has_mask = np.ma.isMaskedArray(array) and not fits
     if has_mask and (mask != mask[0]).any():

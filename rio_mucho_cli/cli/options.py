@@ -138,9 +138,10 @@ _OUTPUT = [
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
     ),
-    of_rasterio(
-        rasterio_options.nodata_opt,
+    click.Option(
+        ["--nodata"],
         metavar="NUMBER|nan|none",
+        callback=parsed(texts.nodata),
         help="Nodata.  [default: the first input's or nan]",
     ),
     click.Option(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from rio_mucho_cli.dtypes import parse_number
 
 
 def named_values(texts: Sequence[str]) -> dict[str, Any]:
@@ -106,9 +106,7 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                 case "nodata":
                     output["keep_nodata"] = False
                     says = f"nodata={value}, in {text!r}, is neither a number nor nan nor none"
-                    output["nodata"] = (
-                        None if value.lower() == "none" else _number(float, value, says)
-                    )
+                    output["nodata"] = _number(nodata, value, says)
                 case _:
                     creation_options[key] = value
         found.append({**output, "creation_options": creation_options})
@@ -116,7 +114,7 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def number(text: str | None) -> float | None:
-    """Read a number or ``nan``; a whole number that floats cannot hold stays one.
+    """Read a number or ``nan``.
 
     Raises
     ------
@@ -126,13 +124,21 @@ def number(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        found = float(text)
+        return parse_number(text)
     except ValueError:
         raise ValueError(f"{text!r} is neither a number nor nan") from None
-    if math.isfinite(found) and abs(found) >= 2**53:
-        with suppress(ValueError):
-            return int(text)
-    return found
+
+
+def nodata(text: str | None) -> float | None:
+    """Read a number, ``nan``, or ``none``, in one of the ways that `rio` understands.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them.
+    """
+    is_none = text is not None and text.lower() in {"none", "null", "nil", "nada"}
+    return None if is_none else number(text)
 
 
 def _number(kind: Callable[[str], Any], value: str, otherwise: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 
 from rio_mucho_cli.dtypes import numpy_dtype
+from rio_mucho_cli.inputs.exact import exact_nodatavals
 
 
 class Bands:
@@ -46,7 +47,7 @@ class Bands:
         self.src = src
         self.indexes = list(indexes)
         # Each of these is made anew, for all bands, when it is asked for.
-        dtypes, nodatavals, flags = src.dtypes, src.nodatavals, src.mask_flag_enums
+        dtypes, nodatavals, flags = src.dtypes, exact_nodatavals(src), src.mask_flag_enums
         names = [dtypes[index - 1] for index in indexes]
         self.dtype = numpy_dtype(common_dtype(names)) if dtype is None else dtype
         self._alpha = alpha_of(src)

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
+from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.errors import UsageError
 
 Kind: TypeAlias = Literal["nodata", "edge", "reflect", "constant"]
@@ -39,7 +40,7 @@ class Boundary:
         kind, equals, value = text.strip().partition("=")
         if kind == "constant" and equals:
             try:
-                return cls("constant", float(value))
+                return cls("constant", parse_number(value))
             except ValueError:
                 pass
         elif kind in get_args(Kind) and kind != "constant" and not equals:

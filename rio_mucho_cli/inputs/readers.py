@@ -19,8 +19,9 @@ from rasterio.errors import RasterioError
 from rasterio.warp import SUPPORTED_RESAMPLING
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import GridError, UsageError, one_line
+from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.inputs.bands import Bands
+from rio_mucho_cli.inputs.exact import check_nodata_for_warping, check_resampled
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
 from rio_mucho_cli.inputs.placing import has_gcps_or_rpcs
@@ -161,6 +162,7 @@ class Warped:
         *,
         as_dataset: bool = False,
     ) -> None:
+        check_nodata_for_warping(bands.src, bands.indexes)
         src = layers[0].src
         self.bands = bands
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
@@ -191,10 +193,12 @@ class Warped:
 
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return resampled pixels, and nodata, or 0, where the input does not reach."""
-        return self.bands.joined(
+        array = self.bands.joined(
             [(places, part.read(window, masked=masked)) for places, part in self._parts],
             masked=masked,
         )
+        check_resampled(array, self.bands.src)
+        return array
 
     def close(self) -> None:
         """Close the datasets."""
@@ -241,6 +245,8 @@ def open_reader(
         if is_one and offset is not None and not as_dataset:
             return Moved(bands, offset)
         return Warped(bands, layers, grid, resampling, as_dataset=as_dataset)
+    except MuchoError:
+        raise
     except (RasterioError, CPLE_BaseError, ValueError, np.linalg.LinAlgError) as exc:
         raise GridError(
             f"{src.name} cannot be read on the output's grid: {one_line(exc)}"

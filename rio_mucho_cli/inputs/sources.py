@@ -12,10 +12,11 @@ import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli.dtypes import filled_dtype, numpy_dtype
-from rio_mucho_cli.errors import GridError, InputError, one_line, text_of
+from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line, text_of
 from rio_mucho_cli.heard import told_once
 from rio_mucho_cli.inputs.absent import find_absent
 from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
+from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_on_network, opening
 from rio_mucho_cli.inputs.overlap import Boundary
@@ -96,17 +97,18 @@ class Source:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
             alpha, has_points = alpha_of(src), has_gcps_or_rpcs(src)
+            nodatavals = exact_nodatavals(src)
             hidden_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
             return cls(
                 path,
                 Grid.of(src),
-                dict(src.profile),
+                {**src.profile, "nodata": nodatavals[0]},
                 Size(cols, rows),
                 alpha=alpha,
                 has_points=has_points,
                 fault_of_points=fault_of_points(src) if has_points else "",
                 dtypes=tuple(src.dtypes),
-                nodatavals=tuple(src.nodatavals),
+                nodatavals=nodatavals,
                 hidden_by=hidden_by,
                 structure=src.tags(ns="IMAGE_STRUCTURE"),
             )
@@ -283,6 +285,8 @@ class Sources:
                 f"there is no memory for {reading.inputs[number].path} at {describe(window)} "
                 f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
             ) from None
+        except MuchoError:
+            raise
         except Exception as exc:
             raise InputError(
                 f"{reading.inputs[number].path} cannot be read at {describe(window)}: "

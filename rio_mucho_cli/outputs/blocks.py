@@ -16,6 +16,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded
+from rio_mucho_cli.outputs.exact import is_patched, write_nodata
 from rio_mucho_cli.outputs.geotiff import GrowingTiff
 from rio_mucho_cli.outputs.kept import KeptLevel
 from rio_mucho_cli.outputs.layout import Layout
@@ -124,6 +125,8 @@ class BlockWriter:
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         nodata, has_alpha = dst.nodata, ColorInterp.alpha in dst.colorinterp
+        if is_patched(profile):
+            nodata = profile["nodata"]
         if self._has_statistics:
             # They are not known yet, but there must be a place that leads to them.
             write_band_tags(dst, [{"STATISTICS_VALID_PERCENT": "0"}])
@@ -132,6 +135,7 @@ class BlockWriter:
             # header, and the table forgets it.
             gdal.make_mask(dst)
         gdal.close(dst, name)
+        write_nodata(path, profile)
         file = self._opened(path)
         self._tiff = tiff = GrowingTiff(file, name, profile, self._block, nodata, metadata)
         # Whether GDAL makes each overview of the one before, whatever the resampling.

@@ -8,11 +8,13 @@ from contextlib import suppress
 from mmap import ACCESS_READ, mmap
 from typing import Any
 
+import numpy as np
 import rasterio.shutil
 
-from rio_mucho_cli.errors import OutputError, UsageError, one_line
+from rio_mucho_cli.errors import NodataError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.exact import is_patched, write_nodata
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.plain import WithoutBlocks
@@ -69,6 +71,7 @@ class _GdalWriter(_Plain):
         self._options = options
         self._masked = False
         self._is_empty = True
+        self._profile: Mapping[str, Any] = {}
         self._dst: Any = None
 
     def begin(
@@ -80,6 +83,7 @@ class _GdalWriter(_Plain):
     ) -> None:
         """Make the output."""
         self._masked = masked
+        self._profile = profile
         self._dst = gdal.create(self._path, self._name, profile, self._options, metadata)
 
     def append(self, window: Any, data: Any) -> None:
@@ -129,10 +133,27 @@ class FileWriter(_GdalWriter):
         """What is to be published."""
         return self._place
 
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Make the output, in which everything is nodata that GDAL does not know."""
+        super().begin(profile, masked=masked, metadata=metadata)
+        if is_patched(profile):
+            dst = self._dst
+            for _, window in dst.block_windows():
+                shape = dst.count, window.height, window.width
+                nothing = np.full(shape, profile["nodata"], dst.dtypes[0])
+                gdal.write(dst, self._name, window, nothing)
+
     def finish(self) -> None:
         """Close the output, and have GDAL make its overviews."""
         self._close()
         self._check()
+        write_nodata(self._place.temporary, self._profile)
         if self._pyramid is not None:
             build_aside(self._path, self._pyramid)
             self._check()
@@ -175,6 +196,21 @@ class MemoryWriter(_GdalWriter):
             raise OutputError(f"{path} cannot be reached: {one_line(exc)}") from None
         if exists:
             raise exists_error(path)
+
+    def begin(
+        self,
+        profile: Mapping[str, Any],
+        *,
+        masked: bool = False,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Make the output, or raise NodataError."""
+        if is_patched(profile):
+            raise NodataError(
+                f"nodata {profile['nodata']} of {profile['dtype']} reaches GDAL as another number, "
+                "which is mended in files only: write to a file, or give another nodata"
+            )
+        super().begin(profile, masked=masked, metadata=metadata)
 
     def finish(self) -> None:
         """Close the output."""

@@ -22,6 +22,7 @@ from rio_mucho_cli import environment
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.exact import for_rasterio
 from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.overviews import run_aside
@@ -93,7 +94,7 @@ class ConvertingWriter(MadeOfGeotiff):
         sample = folder / _NAME
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
         kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
-        with rasterio.open(sample, "w", **{**kept, **side}) as dst:
+        with rasterio.open(sample, "w", **for_rasterio({**kept, **side})) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), numpy_dtype(dst.dtypes[0])))
         self._convert(sample, folder / self.target.temporary.name)
         self.target.check_others(path for path in folder.iterdir() if path != sample)

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.outputs.exact import is_patched
 from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
 from rio_mucho_cli.outputs.overviews import (
     check_overviews,
@@ -165,6 +166,9 @@ class Encoder:
         filled: bool = True,
     ) -> Encoded:
         size = {"width": array.shape[2], "height": array.shape[1]}
+        if is_patched(part):
+            # Blocks that are 0 are left out where there is no nodata, and it is not 0.
+            part = {key: part[key] for key in part if key.lower() != "sparse_ok"} | {"nodata": None}
         # What GDAL says of the options, the parent has heard when it made the header.
         with messages(), internal_masks(masked):
             with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:

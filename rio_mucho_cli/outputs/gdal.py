@@ -18,6 +18,7 @@ from rio_mucho_cli.heard import heard as heard
 from rio_mucho_cli.heard import messages as messages
 from rio_mucho_cli.inputs.windows import describe as describe_window
 from rio_mucho_cli.nearest import nearest
+from rio_mucho_cli.outputs.exact import for_rasterio
 from rio_mucho_cli.outputs.metadata import Metadata
 
 # rasterio logs under this name what GDAL only warns of.
@@ -52,7 +53,7 @@ def create(
     """
     with heard() as said:
         try:
-            dst = rasterio.open(path, "w", **profile)
+            dst = rasterio.open(path, "w", **for_rasterio(profile))
         except Exception as exc:
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.quantities import format_count
 
 _INTEGERS = ("uint16", "int16", "uint32", "int32")
@@ -125,7 +126,8 @@ class Misfits:
                 f"{least}{what} do not fit in {dtype} ({found}), and became other values: pass "
                 f"--dtype {self._wide_enough(dtype)}, or let the function clip them"
             )
-        there = "has no nodata" if nodata is None else f"has nodata {nodata:.17g}"
+        own = "none" if nodata is None else number_text(nodata)
+        there = "has no nodata" if nodata is None else f"has nodata {own}"
         if self.nan:
             yield (
                 f"{least}{_pixels(self.nan, self.nan_windows)} are NaN, which counts as valid "
@@ -134,14 +136,15 @@ class Misfits:
         if self.nodata and self.is_loss:
             yield (
                 f"{least}{_pixels(self.nodata, self.nodata_windows)} are not masked and equal "
-                f"the output's nodata {nodata:.17g}, so readers take them for nodata: if they are "
-                "valid, pass another --nodata, or --nodata none"
+                f"the output's nodata {own}, so readers take them for nodata: if they are valid, "
+                "pass another --nodata, or --nodata none"
             )
-        if self.passed:
+        if self.passed and inherited is not None:
+            first = number_text(inherited)
             yield (
                 f"{least}{_pixels(self.passed, self.passed_windows)} still have the first "
-                f"input's nodata {inherited:.17g}, which counts as valid because the output "
-                f"{there}: pass --masked, --fill nan, or --nodata {inherited:.17g}"
+                f"input's nodata {first}, which counts as valid because the output {there}: "
+                f"pass --masked, --fill nan, or --nodata {first}"
             )
 
     def _wide_enough(self, dtype: str) -> str:

@@ -28,6 +28,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.exact import is_patched
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.templates import small_file
 
@@ -116,6 +117,9 @@ def describe_whole(
         raise
     except Exception as exc:
         raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
+    if is_patched(profile):
+        for element in root.iter("NoDataValue"):
+            element.text = str(int(profile["nodata"]))
     root.set("rasterXSize", str(profile["width"]))
     root.set("rasterYSize", str(profile["height"]))
     if metadata is not None:

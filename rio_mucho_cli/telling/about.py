@@ -16,6 +16,7 @@ from rio_mucho_cli.describing import describe_plan, function_name
 from rio_mucho_cli.describing_outputs import number
 from rio_mucho_cli.environment import THREAD_VARIABLES, capture
 from rio_mucho_cli.executors import usable_cpus
+from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import usable_memory
 from rio_mucho_cli.output_plan import OutputPlan
@@ -86,7 +87,7 @@ def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
             "driver": src.driver,
             "count": src.count,
             "dtype": src.dtypes[0],
-            "nodata": number(src.nodata),
+            "nodata": number(exact_nodatavals(src)[0]),
             "compress": src.profile.get("compress"),
             "block": list(src.block_shapes[0])[::-1],
             "overviews": src.overviews(1),

@@ -31,6 +31,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import misfits, opacity
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
+from rio_mucho_cli.outputs.exact import is_patched
 from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.outputs.profile import Recipe, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
@@ -167,6 +168,9 @@ class Worker:
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
             array = opacity.made_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
+        if np.ma.isMaskedArray(array) and is_patched(profile):
+            # rasterio would fill it with the double.
+            array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
         masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | Encoded
         if wanted.encodes:
