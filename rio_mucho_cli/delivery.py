@@ -15,6 +15,7 @@ from rio_mucho_cli.errors import OutputError, ResultError, UsageError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
+from rio_mucho_cli.outputs.folders import partial_folder
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.misfits import NONE, Misfits
 from rio_mucho_cli.outputs.opacity import hides_by_alpha
@@ -25,7 +26,6 @@ from rio_mucho_cli.outputs.statistics import (
     has_statistics,
     statistics_of_nothing,
 )
-from rio_mucho_cli.outputs.target import partial_folder
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure

@@ -32,7 +32,7 @@ from rio_mucho_cli.environment import (
     patient_with_servers,
     without_georeferencing_warnings,
 )
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
 from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in, usable_cpus
 from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
@@ -113,11 +113,13 @@ class _Run:
         try:
             if run is not None and is_done(self.job, run):
                 self.tally.resume(len(plan.windows))
+                self._commit()
             else:
                 self._run(plan, run)
-        except interrupts.INTERRUPTS:
+        except Exception as exc:
             if not self.committed:
-                raise  # else the output is there: it came too late
+                raise
+            log.warning("the output was written, and then: %s", one_line(exc))
         return self.tally.report()
 
     def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
@@ -158,13 +160,17 @@ class _Run:
             finish_all(writers)
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
             self.tally.misfits = tuple(delivery.misfits for delivery in deliveries)
-            publish_all(writers)
-            self.committed = True
-            for delivery in deliveries:
-                delivery.warn(some=self.tally.resumed > 0)
-            if run is None:
-                warn_of_leftovers(job)
+            publish_all(writers, self._commit)
             self.tally.stages += Stages(write=stopwatch.split())
+        for delivery in deliveries:
+            delivery.warn(some=self.tally.resumed > 0)
+        if run is None:
+            warn_of_leftovers(job)
+
+    def _commit(self) -> None:
+        """Take note that the outputs are in their places: the run cannot fail any more."""
+        self.committed = True
+        interrupts.finish()
 
     def _rest(self, plan: Plan) -> list[Sequence[PlannedWindow]]:
         """Return the windows that no earlier run has done, of a mosaic by parts."""

@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
-from rio_mucho_cli.interrupts import held
+from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.memory import CACHE, MB
 
 THREAD_VARIABLES = (
@@ -92,7 +92,7 @@ def patient_with_servers() -> Iterator[None]:
     patient = entered(not_set(_PATIENCE))
 
     def leave(*raised: Any) -> bool | None:
-        with held():  # the run is over, in one way or the other
+        with deferred():
             return patient.__exit__(*raised)
 
     with ExitStack() as stack:

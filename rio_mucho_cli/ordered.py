@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.stages import Spent, Timing
 
 P = TypeVar("P")
@@ -147,5 +148,6 @@ def in_order(
         except BrokenExecutor as exc:
             result = recover(task, exc, [other.future for other in waiting])
         del handed  # nothing keeps a result that has been written
+        check()
         yield task.about, result
         del result

@@ -207,7 +207,7 @@ class _Work:
                 flush_file(file)
                 Record(piece, self.first, self.failed).write(file.with_name(file.name + RECORD))
         self._check()
-        publish([delivery.writer.target for delivery in deliveries], is_last=False)
+        publish([delivery.writer.target for delivery in deliveries])
         if self.part.records:
             for plan in self.part.outputs:
                 flush_folder(Path(plan.output.path).parent)

@@ -17,16 +17,11 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.durable import open_to_read
+from rio_mucho_cli.outputs.folders import journal_of, partial_folder, remove_partial
 from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
-from rio_mucho_cli.outputs.target import (
-    is_in_memory,
-    is_remote,
-    journal_of,
-    partial_folder,
-    remove_partial,
-)
+from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.outputs.vrt import parts_of
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,11 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 import rasterio
@@ -10,7 +13,7 @@ import rasterio
 from rio_mucho_cli import interrupts
 
 
-def test_the_first_ctrl_c_interrupts_and_the_next_is_ignored():
+def test_the_first_ctrl_c_interrupts_and_the_next_does_not_disturb_cleaning_up():
     cleaned = []
 
     def work():
@@ -56,15 +59,9 @@ def test_handlers_of_the_program_stay():
     assert got == ["SIGTERM"]
 
 
-def test_nothing_interrupts_what_is_held():
-    with interrupts.held():
-        os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_other_threads_are_left_alone():
     def target():
-        with interrupts.once(), interrupts.held():
+        with interrupts.once(), interrupts.deferred():
             done.append(signal.getsignal(signal.SIGINT))
 
     done = []
@@ -82,6 +79,213 @@ def test_what_is_deferred_is_acted_on_afterwards():
         done.append(True)
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def strike():
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+
+
+class Lost:
+    """What is raised in a destructor goes nowhere."""
+
+    def __del__(self):
+        strike()
+
+
+def lose_in_destructor():
+    Lost()
+
+
+def lose_in_except():
+    with contextlib.suppress(BaseException):
+        strike()
+
+
+def lose_in_another():
+    try:
+        strike()
+    except BaseException as exc:
+        raise ValueError("something else") from exc
+
+
+@pytest.mark.parametrize("lose", [lose_in_destructor, lose_in_except, lose_in_another])
+def test_what_was_asked_for_leaves_the_block_even_if_it_was_lost_inside(lose, capfd):
+    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+        lose()
+    assert capfd.readouterr().err == ""
+    interrupts.check()  # nothing is left of it
+
+
+def test_what_was_lost_is_raised_at_the_next_check_and_by_the_next_signal():
+    raised = []
+    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+        lose_in_except()
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+        with pytest.raises(KeyboardInterrupt):
+            strike()
+        raised.append(True)
+    assert raised == [True]
+
+
+def test_a_check_does_not_disturb_cleaning_up():
+    cleaned = []
+    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+        try:
+            strike()
+        finally:
+            interrupts.check()
+            cleaned.append(True)
+    assert cleaned == [True]
+
+
+def test_a_signal_that_comes_too_late_is_raised_when_the_run_is_over():
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts.once():
+        interrupts.finish()
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(True)
+    assert done == [True]
+
+
+def test_a_run_in_a_function_does_not_have_signals_come_too_late_for_the_outer_one():
+    with pytest.raises(KeyboardInterrupt), interrupts.once():
+        with interrupts.once():
+            interrupts.finish()
+        strike()
+
+
+def test_other_exceptions_are_told_as_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("of the function")
+
+    with interrupts.caught():
+        Broken()
+    assert [str(each.exc_value) for each in told] == ["of the function"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_processes_that_the_function_forks_off_heed_signals_as_others_do():
+    ready, begun = os.pipe()
+    with interrupts.caught():
+        child = os.fork()
+        if not child:
+            os.write(begun, b"!")
+            time.sleep(30)
+            os._exit(0)
+        os.read(ready, 1)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+
+
+LOSING = """
+import sqlite3, time
+
+def swallowed(data, window, ij, global_args):
+    open("begun", "w").close()
+    try:
+        time.sleep(0.2)
+    except:
+        pass
+    return data[0]
+
+def another(data, window, ij, global_args):
+    open("begun", "w").close()
+    try:
+        time.sleep(60)
+    except BaseException as exc:
+        raise ValueError("something else") from exc
+
+def endless(data, window, ij, global_args):
+    open("begun", "w").close()
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+
+def native(data, window, ij, global_args):
+    open("begun", "w").close()
+    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+    sqlite3.connect(":memory:").execute(numbers + " SELECT count(*) FROM n").fetchone()
+"""
+
+
+@pytest.fixture
+def interrupted(module, make_raster, tmp_path):
+    """Return a function that runs `rio mucho`, sends signals once it is busy, and sees it end."""
+    module(LOSING, "losing.py")
+    make_raster("a.tif", width=64, height=64)
+
+    def heed():
+        for name in ("SIGINT", "SIGHUP"):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+    def run(*args, numbers, is_busy=(tmp_path / "begun").exists):
+        with subprocess.Popen(
+            [str(Path(sys.executable).with_name("rio")), "mucho", *args, "out.tif", "-q"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed,
+        ) as process:
+            deadline = time.monotonic() + 60
+            while not is_busy() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            for number in numbers:
+                process.send_signal(number)
+                time.sleep(0.02)
+            said = process.communicate(timeout=60)[1]
+        return process.returncode, said, sorted(path.name for path in tmp_path.glob("*out*"))
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["swallowed", "another", "endless", "native"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_ends_whatever_its_function_does_with_signals(interrupted, name, number):
+    args = ["a.tif", "--func", f"losing:{name}", "--windows", "16", "-j", "1"]
+    how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
+    expected = 128 + number, f"{how}: out.tif was not written.\n", []
+    assert interrupted(*args, numbers=[number]) == expected
+
+
+def test_more_signals_do_no_harm(interrupted):
+    args = ["a.tif", "--func", "losing:swallowed", "--windows", "16", "-j", "1"]
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM]
+    expected = 130, "Interrupted: out.tif was not written.\n", []
+    assert interrupted(*args, numbers=numbers) == expected
+
+
+def test_what_was_done_is_kept_for_resume_when_native_code_is_left_behind(interrupted):
+    args = ["a.tif", "--func", "losing:native", "--windows", "16", "-j", "1", "--resume"]
+    status, said, _ = interrupted(*args, numbers=[signal.SIGTERM])
+    assert (status, said.splitlines()[0].split(":")[0]) == (143, "Ended by SIGTERM")
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_input_that_never_comes_is_not_waited_for(interrupted, tmp_path, jobs):
+    os.mkfifo(tmp_path / "pipe.tif")
+    ends = []
+
+    def is_read():
+        try:
+            ends.append(os.open(tmp_path / "pipe.tif", os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False  # nobody reads it
+        return True
+
+    args = ["pipe.tif", "--func", "losing:swallowed", "-j", jobs]
+    expected = 130, "Interrupted: out.tif was not written.\n", []
+    assert interrupted(*args, numbers=[signal.SIGINT], is_busy=is_read) == expected
+    os.close(ends[0])
 
 
 @pytest.fixture

@@ -44,7 +44,8 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
               --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
     """  # noqa: D301 (click wants the character itself)
-    from rio_mucho_cli.interrupts import INTERRUPTS
+    from rio_mucho_cli.cli.leaving import leave, watched
+    from rio_mucho_cli.interrupts import INTERRUPTS, caught
 
     # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
@@ -64,15 +65,15 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     given["quiet"] = given["quiet"] or verbosity < 0
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
     given |= {"is_last": is_last, "keep_nodata": not nodata_given}
-    is_done = False
+    status = None
     try:
-        from rio_mucho_cli.cli.running import run
+        with caught(for_good=True), watched(output, given["resume"]):
+            from rio_mucho_cli.cli.running import run
 
-        with ctx.obj["env"]:
-            run(inputs=inputs, output=output, **given)
-            is_done = True
+            with ctx.obj["env"]:
+                status = run(inputs=inputs, output=output, **given)
     except INTERRUPTS as exc:
-        from rio_mucho_cli.cli.leaving import leave
-
-        if not is_done:  # else it came too late
+        if status is None:  # else it came too late
             leave(exc, output, given["resume"])
+    if status:
+        ctx.exit(status)

@@ -4,33 +4,149 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import click
 
-from rio_mucho_cli.cli.messages import what_is_kept
-from rio_mucho_cli.interrupts import Terminated
+from rio_mucho_cli import interrupts
 
 # What shells add to a signal's number.
 _BY_SIGNAL = 128
+# Seconds after which a signal is sent to the main thread again, and in which it has to notice
+# that if it is not in native code.
+_AGAIN, _NOTICED = 1.0, 1.5
+# So often what a signal asks for is raised in vain.
+_IN_VAIN = 5
+# Seconds for what is removed by another thread than the main one.
+_TO_CLEAN_UP = 5.0
+# Of a terminal: go to the start of the line, and remove what is on it.
+_CLEAR = "\r\033[K"
+
+_leaving = threading.Lock()
 
 
 def leave(exc: BaseException, output: str, resume: bool) -> NoReturn:
     """Say by which signal the run ended and what is kept of it, and exit."""
-    signum = exc.signum if isinstance(exc, Terminated) else signal.SIGINT
-    how = "Interrupted" if signum == signal.SIGINT else f"Ended by {signum.name}"
-    with suppress(OSError):
+    signum = exc.signum if isinstance(exc, interrupts.Terminated) else signal.SIGINT
+    with _leaving:  # for good if the other thread is leaving
+        _say(signum, output, resume)
+        if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
+            # Threads that are busy with a window are not waited for.
+            _end(signum)
+    sys.exit(_BY_SIGNAL + signum)
+
+
+def _say(signum: int, output: str, resume: bool) -> None:
+    from rio_mucho_cli.cli.messages import what_is_kept
+
+    name = signal.Signals(signum).name
+    how = "Interrupted" if signum == signal.SIGINT else f"Ended by {name}"
+    with suppress(OSError, ValueError):
         click.echo(f"{how}: {output} was not written.{what_is_kept(output, resume)}", err=True)
-    _exit(_BY_SIGNAL + signum)
 
 
-def _exit(status: int) -> NoReturn:
-    """Exit, without waiting for threads that are busy with a window."""
-    if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
+def _end(signum: int) -> NoReturn:
+    """End the process at once."""
+    with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    os._exit(_BY_SIGNAL + signum)
+
+
+@contextmanager
+def watched(output: str, resume: bool) -> Iterator[None]:
+    """End the process where a signal does nothing: in native code, or in an endless `except`.
+
+    Python's handlers wait for native code to come back, which a read from a
+    pipe or from a server that does not answer may never do. The system's own
+    handler writes the number of each signal into a socket, at the other end of
+    which a thread waits.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        thread = threading.Thread(target=_watch, args=(ours, output, resume), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            theirs.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _watch(sock: socket.socket, output: str, resume: bool) -> None:
+    """Wait for signals, and see to it that what they ask for is done."""
+    while numbers := sock.recv(64):
+        signum = next((n for n in numbers if n in interrupts.signals.handled), None)
+        if signum is not None and not _is_heeded(sock, signum):
+            _leave_at_once(interrupts.signals.signum or signum, output, resume)
+
+
+def _is_heeded(sock: socket.socket, signum: int) -> bool:
+    """Remind the main thread of a signal until the run has ended; False if that is in vain."""
+    of = interrupts.signals
+    while _is_running(sock, _AGAIN) and not of.is_over:
+        beats = of.beats
+        _send(signum)
+        deadline = time.monotonic() + _NOTICED
+        while of.beats == beats and time.monotonic() < deadline:
+            if not _is_running(sock, 0.02):
+                return True
+        is_busy = of.is_over or of.is_ending or of.deferred
+        if not is_busy and (of.beats == beats or of.raised >= _IN_VAIN):
+            return False
+    return True
+
+
+def _send(signum: int) -> None:
+    """Send a signal to the main thread, whose native code it may wake, where that can be had."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signum)
+    else:  # Windows
+        signal.raise_signal(signum)
+
+
+def _is_running(sock: socket.socket, seconds: float) -> bool:
+    """Wait, and return whether the main thread is still at it; more signals change nothing."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        sock.settimeout(left)
+        try:
+            if not sock.recv(64):
+                return False
+        except TimeoutError:
+            break
+    sock.settimeout(None)
+    return True
+
+
+def _leave_at_once(signum: int, output: str, resume: bool) -> None:
+    """Remove what there is of the outputs, and end the process without the main thread."""
+    with _leaving:
+        thread = threading.Thread(target=_discard_all, daemon=True)
+        thread.start()
+        thread.join(_TO_CLEAN_UP)
+        if sys.stderr is not None and sys.stderr.isatty():
+            with suppress(OSError, ValueError):
+                sys.stderr.write(_CLEAR)
+        _say(signum, output, resume)
+        _end(signum)
+
+
+def _discard_all() -> None:
+    from rio_mucho_cli.outputs.target import unfinished
+
+    for target in tuple(unfinished):
+        with suppress(Exception):
+            target.discard()

@@ -11,8 +11,8 @@ import click
 from rio_mucho_cli.dry_run import Preview
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.inputs.windows import describe
+from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
-from rio_mucho_cli.outputs.target import journal_of, partial_folder
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.telling.file import write
 from rio_mucho_cli.telling.pace import summary

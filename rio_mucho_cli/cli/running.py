@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +18,6 @@ from rio_mucho_cli.dry_run import describe, without_bytecode
 from rio_mucho_cli.environment import keep_memory
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.executors import usable_cpus
-from rio_mucho_cli.interrupts import caught
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.telling.file import check as check_report
@@ -39,8 +37,8 @@ def run(
     is_last: bool,
     quiet: bool,
     **given: Any,
-) -> None:
-    """Run the job that was described, or show what that would do; exit if windows were left out.
+) -> int:
+    """Run the job that was described, or show what that would do; return the exit status.
 
     Of what is no option: `is_last` says that the output is the last of several names.
 
@@ -57,15 +55,10 @@ def run(
         # For good: threads may still open something after Ctrl-C has ended the run.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if dry_run:
-            with caught(for_good=True):
-                check_report(report, job, is_page_possible=False)
-                failed = show_preview(describe(job, probe=not no_probe), report)
+            check_report(report, job, is_page_possible=False)
+            failed = show_preview(describe(job, probe=not no_probe), report)
         else:
-            with (
-                caught(for_good=True),
-                shown(quiet) as listen,
-                recorded(job, report, listen) as listen,
-            ):
+            with shown(quiet) as listen, recorded(job, report, listen) as listen:
                 done = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, resume=given["resume"], is_last=is_last) from None
@@ -74,8 +67,7 @@ def run(
         if not quiet:
             summarise(done, [output, *(str(each.path) for each in job.also)])
         list_failed(done)
-    if failed:
-        sys.exit(_LEFT_OUT)
+    return _LEFT_OUT if failed else 0
 
 
 def _job(

@@ -24,6 +24,7 @@ from rio_mucho_cli.inputs.placing import fault_of_points, has_gcps_or_rpcs
 from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
 from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
+from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.nearest import nearest_file
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
@@ -346,11 +347,13 @@ def open_dataset(path: str) -> Any:
     """Open an input, shared with nobody, or raise InputError."""
     try:
         with told_once():
-            return _open(path)
+            src = _open(path)
     except RasterioIOError as exc:
         raise InputError(_why_not(path, one_line(exc))) from None
     except (RasterioError, OSError, TypeError, ValueError) as exc:
         raise InputError(f"{path} cannot be opened: {one_line(exc)}") from None
+    check()
+    return src
 
 
 def _why_not(path: str, said: str) -> str:

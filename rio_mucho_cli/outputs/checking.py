@@ -15,6 +15,7 @@ from rio_mucho_cli.differences import differences
 from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.durable import open_to_read
+from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.records import read
@@ -24,8 +25,6 @@ from rio_mucho_cli.outputs.target import (
     exists_error,
     is_in_memory,
     is_remote,
-    journal_of,
-    partial_folder,
     refused,
 )
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
-from rio_mucho_cli.outputs.target import SIDECARS, Target, exists_error, new_folder
+from rio_mucho_cli.outputs.folders import new_folder
+from rio_mucho_cli.outputs.target import SIDECARS, Target, exists_error, unfinished
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class RemoteTarget(Target):
                 f"{path} is made in the temporary folder {parent} first, which takes no files "
                 f"({exc.strerror}): set TMPDIR to one that does"
             ) from None
+        unfinished.add(self)
 
     def check_others(self, files: Iterable[Path]) -> None:
         """Raise OutputError if what belongs to the output cannot be uploaded beside it."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import glob
 import os
 import shutil
-import tempfile
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import rasterio
 
 from rio_mucho_cli.errors import OutputError, OutputExistsError
-from rio_mucho_cli.interrupts import deferred, held
+from rio_mucho_cli.interrupts import check, deferred
+from rio_mucho_cli.outputs.folders import (
+    is_own_folder,
+    journal_of,
+    locks_of,
+    new_folder,
+    partial_folder,
+)
 from rio_mucho_cli.outputs.gdal import messages
-from rio_mucho_cli.outputs.locks import lock_folder
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -27,10 +30,6 @@ _OTHER_EXTENSIONS = {
 }  # fmt: skip
 # The folder of what is replaced, while it may have to be put back.
 _BEFORE = "before"
-# How much of an output's name is in the name of its folder: together they must not be too long.
-_LONGEST = 60
-# How many descriptors it takes to remove a folder with another one in it.
-_TO_REMOVE = 3
 
 
 class Target:
@@ -72,19 +71,20 @@ class Target:
             check_file(path, self._place, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)
-                if os.path.lexists(self._folder) and not _is_own_folder(self._folder):
+                if os.path.lexists(self._folder) and not is_own_folder(self._folder):
                     raise OutputError(
                         f"{self._folder} is no folder of a run: remove it, or give another output"
                     )
                 self._folder.mkdir(exist_ok=True)
                 try:
-                    self._locks = _locks_of(self._folder)
+                    self._locks = locks_of(self._folder)
                 except BlockingIOError:
                     raise OutputError(
                         f"{self._folder} is in use: another run writes the same output"
                     ) from None
             else:
                 self._folder, self._locks = new_folder(self._place.parent, self._place.name)
+        unfinished.add(self)
 
     def within(self, name: str) -> Inner:
         """Return a place in the folder, for a file that this one is made of."""
@@ -209,8 +209,13 @@ class Target:
         self._release()
 
     def _release(self) -> None:
+        unfinished.discard(self)
         while self._locks:
             os.close(self._locks.pop())
+
+
+unfinished: set[Target] = set()
+"""What this process would leave if it ended now, and has to discard before."""
 
 
 class Inner:
@@ -239,17 +244,16 @@ class Inner:
         """Do nothing: the target does it."""
 
 
-def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
+def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -> None:
     """Move outputs into place: all of them, or none.
 
-    Files are moved first: that can be undone.
+    Files are moved first: that can be undone. A signal waits until all is done.
 
     Parameters
     ----------
     targets : sequence of Target
-    is_last : bool
-        The run is done then, and a signal comes too late. Else it is acted on
-        afterwards.
+    then : callable, optional
+        It is called as soon as they are in place.
 
     Raises
     ------
@@ -259,7 +263,8 @@ def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
     targets = sorted(targets, key=lambda target: target.is_remote)
     for target in targets:
         target.send()
-    with held() if is_last else deferred():
+    check()
+    with deferred():
         owners: dict[Path, Target] = {}
         for target in targets:
             for place in target.places():
@@ -283,86 +288,17 @@ def publish(targets: Sequence[Target], *, is_last: bool = True) -> None:
                 except OSError as exc:
                     raise OutputError(f"{target.path} cannot be put into place: {exc}") from None
             undo.pop_all()
+        if then is not None:
+            then()
         for target in targets:
             # All is in its place; what cannot be removed stays.
             with suppress(OSError):
                 target.settle()
 
 
-def partial_folder(path: str) -> Path:
-    """Return the folder in which an output grows that can be resumed."""
-    place = Path(os.path.realpath(path))
-    return place.with_name(f"{place.name}.mucho-partial")
-
-
-def journal_of(path: str) -> Path:
-    """Return where it is written down what has been done of an output."""
-    folder = partial_folder(path)
-    return folder / f"{folder.name.removesuffix('.mucho-partial')}.journal"
-
-
-def remove_partial(path: str) -> None:
-    """Remove the folder in which an output has grown, unless a run has it."""
-    folder = partial_folder(path)
-    with suppress(OSError):
-        lock = lock_folder(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _locks_of(folder: Path) -> list[int]:
-    """Lock a folder, until all descriptors that are returned are closed.
-
-    All but one are there to be closed before it is removed. If there are not
-    so many left, it is removed at once, provided that it is empty.
-    """
-    locks: list[int] = []
-    try:
-        locks.append(lock_folder(folder))
-        locks += [os.dup(locks[0]) for _ in range(_TO_REMOVE)]
-    except OSError as exc:
-        for lock in locks:
-            os.close(lock)
-        if exc.errno in (errno.EMFILE, errno.ENFILE):
-            with suppress(OSError):
-                folder.rmdir()
-        raise
-    return locks
-
-
-def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
-    """Make a folder for an output of that name, and lock it; remove those that runs have left.
-
-    Another run may come in between, and take it for one that was left.
-    """
-    prefix = f".mucho-{name[:_LONGEST]}-"
-    _remove_stale(parent, prefix)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        with suppress(FileNotFoundError, BlockingIOError):
-            locks = _locks_of(folder)
-            if folder.is_dir():
-                return folder, locks
-            for lock in locks:
-                os.close(lock)
-
-
-def _remove_stale(parent: Path, prefix: str) -> None:
-    """Remove what a killed run has left: its folder is locked by nobody."""
-    for folder in parent.glob(f"{glob.escape(prefix)}*"):
-        with suppress(OSError):
-            lock = lock_folder(folder, must=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def _is_own_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
 def _remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it."""
-    if _is_own_folder(path):
+    if is_own_folder(path):
         shutil.rmtree(path)
     else:
         path.unlink()

@@ -10,7 +10,7 @@ of the same run have, and never after discard.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
 from rio_mucho_cli.outputs.cog import CogWriter
@@ -191,14 +192,9 @@ def finish_all(writers: Sequence[Writer]) -> None:
             raise
         except OSError as exc:
             raise OutputError(f"an output cannot be finished: {one_line(exc)}") from None
+        check()
 
 
-def publish_all(writers: Sequence[Writer]) -> None:
-    """Make all outputs visible together, when they are finished.
-
-    Raises
-    ------
-    OutputError
-        If one of them cannot be; then none is visible.
-    """
-    publish([writer.target for writer in writers if writer.target is not None])
+def publish_all(writers: Sequence[Writer], then: Callable[[], None] | None = None) -> None:
+    """Make all outputs visible together, when they are finished; see `publish`."""
+    publish([writer.target for writer in writers if writer.target is not None], then)

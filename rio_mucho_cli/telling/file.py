@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.errors import OutputError, UsageError, one_line
-from rio_mucho_cli.interrupts import held
+from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.telling.document import document
@@ -71,7 +71,7 @@ def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[
         raise
     finally:
         # What has become of the output is settled; nothing here may change it.
-        with held():
+        with deferred():
             try:
                 write(document(job, recorder, failure), path)
             except Exception as exc:

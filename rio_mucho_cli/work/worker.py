@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli import environment
+from rio_mucho_cli import environment, interrupts
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
-from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.outputs import misfits, opacity
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.exact import is_patched
@@ -119,16 +118,19 @@ class Worker:
         outputs = order.wanted if wanted is None else wanted
         watch = Stopwatch()
         read_data = self._sources.read(window)
+        interrupts.check()
         absent = self._sources.absent
         read = watch.split()
         if read_data is None:
             return Result((), Timing(self._name, watch.started, Stages(read)))
         try:
             returned = self._call(read_data, window, ij, order.global_args)
-        except INTERRUPTS:
+        except interrupts.INTERRUPTS:
             raise
         except BaseException as exc:
+            interrupts.check(instead=True)
             raise child_error("the function", exc) from None
+        interrupts.check()
         whole = as_window(window, order.width, order.height)
         checked = [
             _checked(result, each, whole, order.reading.overlap)

@@ -1,0 +1,90 @@
+"""Folders in which outputs grow: their names, their locks, and what killed runs have left."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from rio_mucho_cli.outputs.locks import lock_folder
+
+# How many bytes of an output's name are in the name of its folder.
+_LONGEST = 60
+# How many descriptors it takes to remove a folder with another one in it.
+_TO_REMOVE = 3
+
+
+def partial_folder(path: str) -> Path:
+    """Return the folder in which an output grows that can be resumed."""
+    place = Path(os.path.realpath(path))
+    return place.with_name(f"{place.name}.mucho-partial")
+
+
+def journal_of(path: str) -> Path:
+    """Return where it is written down what has been done of an output."""
+    folder = partial_folder(path)
+    return folder / f"{folder.name.removesuffix('.mucho-partial')}.journal"
+
+
+def remove_partial(path: str) -> None:
+    """Remove the folder in which an output has grown, unless a run has it."""
+    folder = partial_folder(path)
+    with suppress(OSError):
+        lock = lock_folder(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def locks_of(folder: Path) -> list[int]:
+    """Lock a folder, until all descriptors that are returned are closed.
+
+    All but one are there to be closed before it is removed. If there are not
+    so many left, it is removed at once, provided that it is empty.
+    """
+    locks: list[int] = []
+    try:
+        locks.append(lock_folder(folder))
+        locks += [os.dup(locks[0]) for _ in range(_TO_REMOVE)]
+    except OSError as exc:
+        for lock in locks:
+            os.close(lock)
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return locks
+
+
+def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
+    """Make a folder for an output of that name, and lock it; remove those that runs have left.
+
+    Another run may come in between, and take it for one that was left.
+    """
+    prefix = f".mucho-{name[:_LONGEST]}-"
+    _remove_stale(parent, prefix)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with suppress(FileNotFoundError, BlockingIOError):
+            locks = locks_of(folder)
+            if folder.is_dir():
+                return folder, locks
+            for lock in locks:
+                os.close(lock)
+
+
+def _remove_stale(parent: Path, prefix: str) -> None:
+    """Remove what a killed run has left: its folder is locked by nobody."""
+    for folder in parent.glob(f"{glob.escape(prefix)}*"):
+        with suppress(OSError):
+            lock = lock_folder(folder, must=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def is_own_folder(path: Path) -> bool:
+    """Whether a path is that of a folder, and not of a link to one."""
+    return path.is_dir() and not path.is_symlink()
