@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -81,7 +82,7 @@ def warn_of_leftovers(job: Job) -> None:
         if path is None or is_remote(path) or is_in_memory(path):
             continue
         folder = partial_folder(path)
-        if folder.is_dir():
+        if os.path.isdir(folder):  # noqa: PTH112 (it raises nothing)
             log.warning(
                 "%s still has what an earlier run with --resume has done of %s: remove it, if "
                 "nobody is to go on with that",

@@ -387,3 +387,18 @@ def test_unknown_creation_options_are_refused_in_any_case(job):
     for options in ({"DTYPE": "uint8"}, {"dtype": "uint8"}):
         with pytest.raises(UsageError, match="dtype is no creation option"):
             run(job(creation_options=options))
+
+
+def fails(*args, **given):
+    raise OSError("no such luck")
+
+
+@pytest.mark.parametrize("name", ["warn_of_leftovers", "Delivery.warn"])
+def test_nothing_turns_an_output_that_is_there_into_a_failure(
+    job, monkeypatch, caplog, read, tmp_path, name
+):
+    owner, _, attribute = f"rio_mucho_cli.engine.{name}".rpartition(".")
+    monkeypatch.setattr(f"{owner}.{attribute}", fails)
+    assert run(job(jobs=1)).windows == 12
+    assert caplog.messages == ["the output was written, and then: no such luck"]
+    assert read(tmp_path / "out.tif").shape == (1, 48, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,22 +13,38 @@ from pathlib import Path
 
 from rio_mucho_cli.outputs.locks import lock_folder
 
+_PARTIAL = ".mucho-partial"
+# So many bytes may a name have on nearly all file systems, with what may be put before it.
+_MOST = 240
 # How many bytes of an output's name are in the name of its folder.
 _LONGEST = 60
 # How many descriptors it takes to remove a folder with another one in it.
 _TO_REMOVE = 3
 
 
+def beside(path: str, ending: str) -> Path:
+    """Return the path of what lies beside a file and has its name with an ending.
+
+    A name that would be too long is cut, and a digest of it tells it from others.
+    """
+    place = Path(os.path.realpath(path))
+    name, most = os.fsencode(place.name), _MOST - len(ending)
+    if len(name) > most:
+        digest = hashlib.sha256(name).hexdigest()[:16]
+        start = name[: most - len(digest) - 1].decode("utf-8", "ignore")
+        return place.with_name(f"{start}-{digest}{ending}")
+    return place.with_name(place.name + ending)
+
+
 def partial_folder(path: str) -> Path:
     """Return the folder in which an output grows that can be resumed."""
-    place = Path(os.path.realpath(path))
-    return place.with_name(f"{place.name}.mucho-partial")
+    return beside(path, _PARTIAL)
 
 
 def journal_of(path: str) -> Path:
     """Return where it is written down what has been done of an output."""
     folder = partial_folder(path)
-    return folder / f"{folder.name.removesuffix('.mucho-partial')}.journal"
+    return folder / f"{folder.name.removesuffix(_PARTIAL)}.journal"
 
 
 def remove_partial(path: str) -> None:
@@ -64,7 +81,8 @@ def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
 
     Another run may come in between, and take it for one that was left.
     """
-    prefix = f".mucho-{name[:_LONGEST]}-"
+    start = os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore")
+    prefix = f".mucho-{start}-"
     _remove_stale(parent, prefix)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))

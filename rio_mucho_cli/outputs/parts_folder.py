@@ -31,6 +31,7 @@ from typing import Any
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.durable import open_to_read, write_private
+from rio_mucho_cli.outputs.folders import beside
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.vrt import folders_used
 
@@ -45,8 +46,7 @@ _MOST = 64 * 1024 * 1024
 
 def parts_folder(path: str) -> Path:
     """Return the folder of a mosaic's parts."""
-    place = Path(os.path.realpath(path))
-    return place.with_name(f"{place.name}.parts")
+    return beside(path, ".parts")
 
 
 @dataclass

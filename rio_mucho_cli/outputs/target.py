@@ -135,7 +135,7 @@ class Target:
                 )
 
     def _is_taken(self, name: str) -> bool:
-        return self._place.with_name(name).exists()
+        return os.path.exists(self._place.with_name(name))  # noqa: PTH110 (a name too long is none)
 
     def send(self) -> None:
         """Do what takes long of putting it into place, before anybody sees anything of it."""
@@ -162,7 +162,7 @@ class Target:
         before = self._folder / _BEFORE
         for name in sorted({*names, *stale}):
             old = self._place.with_name(name)
-            if old.is_file() or old.is_symlink():
+            if os.path.isfile(old) or os.path.islink(old):  # noqa: PTH113, PTH114 (likewise)
                 if not before.exists():
                     before.mkdir()
                     undo.callback(shutil.rmtree, before, ignore_errors=True)
@@ -181,7 +181,7 @@ class Target:
         found = {name + end for end in SIDECARS}
         worlds = {f"{extension}w", f"{extension[:2]}{extension[-1:]}w"}
         others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
-        if any(self._place.with_name(other).exists() for other in others):
+        if any(map(self._is_taken, others)):
             # Whether they do, or belong to another raster, the driver knows.
             with suppress(Exception), messages(), rasterio.open(self._place) as src:
                 if src.driver != "VRT":
