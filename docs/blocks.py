@@ -12,7 +12,8 @@ the start:
 Comments say what else there is. They are seen by nobody who reads the page:
 
 - ``<!-- prepare``, then lines of bash, then ``-->``: to be run at this place;
-  ``$EXAMPLES`` is the folder of examples, and ``$SIZE`` a size for rasters;
+  ``$EXAMPLES`` is the folder of examples. Rasters
+  are as large as a reader's: what a page says may be wrong for other ones;
 - ``<!-- not run: REASON -->`` before a block;
 - ``<!-- exits N -->`` before a block that fails, with that exit status.
 """
@@ -90,7 +91,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
             marks = {}
 
 
-def run_page(page: Path, folder: Path, size: str = "300x240") -> None:
+def run_page(page: Path, folder: Path) -> None:
     """Run the blocks of a page in a folder.
 
     Raises
@@ -108,22 +109,21 @@ def run_page(page: Path, folder: Path, size: str = "300x240") -> None:
         elif block.language == "text" and printed is not None:
             _compare(block, printed)
         elif block.language == "python":
-            printed = _run(block, [sys.executable, "-c", block.text], folder, size)
+            printed = _run(block, [sys.executable, "-c", block.text], folder)
         elif block.language in SHELL:
-            printed = _run(block, ["bash", "-ec", block.text], folder, size)
+            printed = _run(block, ["bash", "-ec", block.text], folder)
         else:
             raise BlockError(
                 f"{block.where}: a block of {block.language!r} cannot be run: say why it is not"
             )
 
 
-def _run(block: Block, command: list[str], folder: Path, size: str) -> str:
+def _run(block: Block, command: list[str], folder: Path) -> str:
     """Run a block, and return what it printed."""
     programs = str(Path(sys.executable).parent)
     variables = {
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
         "EXAMPLES": str(ROOT / "examples"),
-        "SIZE": size,
     }
     done = subprocess.run(
         command,

@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py
 
-They are of the very rasters that a reader of a page makes, at another size.
+They are of the very rasters that a reader of a page makes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import tempfile
 from pathlib import Path
 
 from blocks import ROOT, run_page
+from rasterio.enums import Resampling
 
 PICTURE = runpy.run_path(str(ROOT / "examples" / "make_picture.py"))
-WIDTH = PICTURE["WIDTH"]
-SIZE = f"{WIDTH}x{round(WIDTH * 0.8)}"
 GREY = (0, PICTURE["GREYS"])
 COLOUR = (PICTURE["GREYS"], PICTURE["COLOURS"])
 INDEX = (min(PICTURE["RAMP"]), max(PICTURE["RAMP"]))
@@ -34,11 +33,17 @@ def main() -> None:
     """Make all of them."""
     for name, panels in PANELS.items():
         with tempfile.TemporaryDirectory() as folder:
-            run_page(ROOT / "docs" / f"{PAGES.get(name, name)}.md", Path(folder), SIZE)
+            run_page(ROOT / "docs" / f"{PAGES.get(name, name)}.md", Path(folder))
             PICTURE["write"](
                 ROOT / "docs" / "images" / f"{name}.png",
                 *(
-                    PICTURE["panel"](str(Path(folder, f"{raster}.tif")), *values, *scale)
+                    PICTURE["panel"](
+                        str(Path(folder, f"{raster}.tif")),
+                        *values,
+                        *scale,
+                        # There is no class between two.
+                        Resampling.mode if raster == "classes" else Resampling.average,
+                    )
                     for raster, values, scale in panels
                 ),
             )

@@ -26,11 +26,18 @@ RAMP = {
 }  # fmt: skip
 
 
-def panel(path: str, low: float, high: float, first: int, count: int) -> np.ndarray:
+def panel(
+    path: str,
+    low: float,
+    high: float,
+    first: int,
+    count: int,
+    resampling: Resampling = Resampling.average,
+) -> np.ndarray:
     """Read a raster at the panel's width, as palette indexes; nodata is white."""
     with rasterio.open(HERE / path) as src:
         shape = (1, round(WIDTH * src.height / src.width), WIDTH)
-        band = src.read(out_shape=shape, masked=True, resampling=Resampling.average)[0]
+        band = src.read(out_shape=shape, masked=True, resampling=resampling)[0]
     scaled = np.clip((band.astype("float64").filled(low) - low) / (high - low), 0, 1)
     return np.where(np.ma.getmaskarray(band), WHITE, first + scaled * (count - 1)).astype("uint8")
 
