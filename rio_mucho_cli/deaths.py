@@ -19,8 +19,8 @@ from rio_mucho_cli.work.worker import is_fatal, work_all
 log = logging.getLogger(__name__)
 
 _MEANINGS = {
-    "SIGKILL": "the system usually does that when memory runs out: "
-    "smaller --windows, fewer --jobs or a --mem-limit need less",
+    "SIGKILL": "the system usually does that when memory runs out: smaller windows, fewer jobs "
+    "or a memory limit need less",
     "SIGSEGV": "that is usually native code, in a library that the function calls",
     "SIGABRT": "that is usually native code, in a library that the function calls",
     "SIGBUS": "that is usually an input that shrank, or a full disk behind a memory map",

@@ -29,6 +29,7 @@ from rio_mucho_cli.outputs.statistics import (
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.work.worker import Piece
 
 log = logging.getLogger(__name__)
@@ -174,13 +175,14 @@ class Delivery:
             raise ResultError(
                 f"{'' if name is None else f'for {name!r} '}the function returned "
                 f"{piece.form[0]} bands of {piece.form[1]}, for the first window {self.form[0]} "
-                f"of {self.form[1]}: it must return the same for every window, or --dtype settle "
-                "the dtype"
+                f"of {self.form[1]}: it must return the same for every window, or "
+                f"{option('dtype')} settle the dtype"
             ).at(window, ij)
         elif piece.form[2] and not self.has_mask:
             raise ResultError(
                 "the function returned a masked array, for the first window a plain one: "
-                "it must mask from the first window on, or --nodata give the output a nodata value"
+                f"it must mask from the first window on, or {option('nodata')} give the output a "
+                "nodata value"
             ).at(window, ij)
         self.writer.append(window, piece.data)
         if isinstance(piece.data, PartFile):
@@ -276,7 +278,9 @@ def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> d
         plan.warn(count, dtype, masked)
     profile = plan.recipe.profile(count, dtype)
     if plan.wanted.statistics and not has_statistics(profile["dtype"]):
-        raise UsageError(f"there are no statistics of {profile['dtype']}: leave out --stats")
+        raise UsageError(
+            f"there are no statistics of {profile['dtype']}: leave out {option('stats')}"
+        )
     if plan.pyramid is not None:
         check_overviews(profile)
     return profile

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rio_mucho_cli.spelling import is_for_command_line, option
+
 _NO_OPTIONS = {"keep_nodata", "metadata", "profile", "strict"}
-_OPTION_NAMES = {"creation_options": "--co"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,13 +87,13 @@ def _options(changes: dict[str, tuple[Any, Any]]) -> Iterator[str]:
     if "nodata" in changes:
         changes.pop("keep_nodata", None)  # it only says whether the other counts
     for name, (old, new) in changes.items():
-        option = name if name in _NO_OPTIONS else f"--{name.replace('_', '-')}"
-        option = _text(_OPTION_NAMES.get(name, option))
+        is_typed = name not in _NO_OPTIONS and is_for_command_line()
+        shown = _text(option(name) if is_typed else name)
         if isinstance(old, dict) and isinstance(new, dict) and "float" not in {*old, *new}:
             for key, (was, now) in _changes(old, new):
-                yield _changed(f"{option} {_text(key)}", was, now)
+                yield _changed(f"{shown} {_text(key)}", was, now)
         else:
-            yield _changed(option, old, new)
+            yield _changed(shown, old, new)
 
 
 def _windows(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

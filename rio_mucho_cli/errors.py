@@ -18,6 +18,7 @@ from typing import Any
 from rasterio.errors import RasterioIOError
 
 from rio_mucho_cli.dtypes import number_text
+from rio_mucho_cli.spelling import option
 
 _PACKAGE = str(Path(__file__).parent)
 
@@ -62,7 +63,7 @@ class NodataError(UsageError):
         """Describe a value and the dtype that cannot hold it."""
         return cls(
             f"nodata {number_text(nodata)} does not fit {dtype}: "
-            "give one that does with --nodata, or another dtype with --dtype"
+            f"give one that does with {option('nodata')}, or another dtype with {option('dtype')}"
         )
 
 

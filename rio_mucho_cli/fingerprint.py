@@ -25,6 +25,7 @@ from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.versions import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.source import digest_of
@@ -84,8 +85,8 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
         for path, was in zip(paths, run[name], strict=True):
             if _dataset(path) != was:
                 raise InputError(
-                    f"{path} has changed while it was read: the run cannot be gone on with, "
-                    "pass --overwrite to begin anew"
+                    f"{path} changed during the run, so the run cannot be resumed: "
+                    f"pass {option('overwrite')} to start over"
                 )
 
 

@@ -21,6 +21,7 @@ from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
 from rio_mucho_cli.outputs.target import is_in_memory
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.work.order import Wanted
 
@@ -77,16 +78,18 @@ class OutputPlan:
         if lossy:
             log.warning(
                 "the output is compressed like the first input, with %s, which changes values: "
-                "pass --co compress=deflate to keep them",
+                "pass %s to keep them",
                 lossy,
+                option("creation_options", ("compress", "deflate")),
             )
         dropped = self.recipe.drops_nodata(dtype)
         if dropped is not None and not masked:
             log.warning(
-                "nodata %s of the first input does not fit %s: the output has none, unless "
-                "--nodata says otherwise",
+                "nodata %s of the first input does not fit %s, and the output has none: choose one "
+                "with %s",
                 number_text(dropped),
                 dtype,
+                option("nodata"),
             )
         self._warn_of_masks(count, dtype, masked)
 
@@ -98,9 +101,10 @@ class OutputPlan:
         keeps_alpha = opacity.alpha_of(self.recipe, count) > 0
         if self.mask_of and not masked and not (keeps_alpha and first.hidden_by != "a mask"):
             log.warning(
-                "%s has %s, and the output does not: pass --masked to keep masked what it hides",
+                "%s has %s, and the output does not: pass %s to keep masked what it hides",
                 self.mask_of,
                 first.hidden_by,
+                option("masked"),
             )
         if self.recipe.given is not None or not self.recipe.keep_nodata:
             return
@@ -113,10 +117,11 @@ class OutputPlan:
         if others and count == len(first.nodatavals):
             log.warning(
                 "nodata %s of band %d is lost, because all bands of the output have %s: choose "
-                "one for all with --nodata",
+                "one for all with %s",
                 number_text(others[0][0]),
                 others[0][1],
                 "none" if nodata is None else f"nodata {number_text(nodata)}",
+                option("nodata"),
             )
 
     def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:

@@ -27,6 +27,7 @@ from rio_mucho_cli.parts import (
 )
 from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.resuming import with_earlier_windows
+from rio_mucho_cli.spelling import is_for_command_line, option
 from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
 from rio_mucho_cli.window_plan import Reason, plan_windows, say_why
 from rio_mucho_cli.work.order import Order
@@ -124,9 +125,9 @@ def make_plan(job: Job) -> Plan:
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
         log.warning(
-            "only %d of %d jobs have work, because there are no more parts: a smaller --part-size "
-            "makes more of them",
-            *(tasks, jobs),
+            "only %d of %d jobs have work, because there are no more parts: a smaller %s makes "
+            "more of them",
+            *(tasks, jobs, option("part_size")),
         )
     if executor == "serial" or (min(jobs, tasks) <= 1 and not _is_elsewhere(job)):
         executor, jobs, in_flight = "serial", 1, 1
@@ -219,4 +220,5 @@ def order_for(job: Job, plan: Plan) -> Order:
         wanted=tuple(output.wanted for output in plan.outputs),
         plain=job.plain,
         tolerant=job.on_error == "nodata",
+        for_command_line=is_for_command_line(),
     )

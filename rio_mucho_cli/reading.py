@@ -13,6 +13,7 @@ from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
 from rio_mucho_cli.inputs.sources import Input, Reading, Source
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _require_transform(source: Source) -> None:
     if source.has_points:
         raise GridError(
             f"{source.path} is placed by GCPs or RPCs, and has no transform: give the output's "
-            "grid with --like"
+            f"grid with {option('like')}"
         )
 
 

@@ -24,6 +24,7 @@ from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
 from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.outputs.vrt import parts_of
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +85,9 @@ def warn_of_leftovers(job: Job) -> None:
         folder = partial_folder(path)
         if os.path.isdir(folder):  # noqa: PTH112 (it raises nothing)
             log.warning(
-                "%s still has what an earlier run with --resume has done of %s: remove it, if "
-                "nobody is to go on with that",
-                *(folder, path),
+                "%s holds the partial result of an earlier run of %s with %s: remove it if you do "
+                "not want to resume that run",
+                *(folder, path, option("resume")),
             )
 
 

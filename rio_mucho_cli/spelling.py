@@ -40,6 +40,8 @@ def option(name: str, value: object = None) -> str:
         value ``--nodata`` and ``nodata``; of what is on or off ``--overwrite``
         and ``overwrite=True``.
     """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if _for_command_line.get():
         dashed = "--" + _COMMAND_LINE.get(name, name).replace("_", "-")
         if isinstance(value, tuple):

@@ -230,7 +230,7 @@ def test_an_output_that_would_be_replaced(job_on, tif, out, untouched):
     preview = untouched(describe, job_on([tif], overwrite=True))
     assert preview.exists == (True,)
     assert "exists, and would be replaced" in str(preview)
-    with pytest.raises(OutputError, match="exists: pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: pass overwrite=True"):
         untouched(describe, job_on([tif], overwrite=False))
 
 

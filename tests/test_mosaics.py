@@ -440,7 +440,7 @@ def test_a_window_that_kills_every_worker_is_named(job, tmp_path):
 def test_an_old_mosaic_is_replaced_with_its_parts(job, source, parts, read, tmp_path):
     run(job())
     old = {path.parent for path in parts()}
-    with pytest.raises(OutputError, match=r"out\.vrt exists: pass --overwrite"):
+    with pytest.raises(OutputError, match=r"out\.vrt exists: pass overwrite=True"):
         run(job())
     strange = tmp_path / "out.vrt.parts" / "mine"
     strange.mkdir()

@@ -79,7 +79,7 @@ def test_a_run_that_fails_leaves_what_was_there(executor, jobs, job, bucket):
     with pytest.raises(MuchoChildError):
         run(job(fail, executor=executor, jobs=jobs, overwrite=True))
     assert contents(bucket) == before
-    with pytest.raises(OutputError, match=r"out\.vrt exists: pass --overwrite"):
+    with pytest.raises(OutputError, match=r"out\.vrt exists: pass overwrite=True"):
         run(job())
 
 

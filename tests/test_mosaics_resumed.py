@@ -149,7 +149,7 @@ def test_nothing_is_left_to_do(job, notes, calls, expected, contents, caplog, tm
     assert (report.windows, report.resumed) == (20, 20)
     assert contents() == expected
     assert (tmp_path / "out.vrt").stat().st_mtime_ns == before
-    with pytest.raises(OutputError, match="exists: pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: pass overwrite=True"):
         run(job(stats=False))
     run(job(overwrite=True))
     assert len(calls()) == 20
@@ -160,7 +160,7 @@ def test_a_mosaic_that_has_lost_a_part_is_not_done(job, notes, tmp_path, caplog)
     (notes / "allowed").touch()
     run(job())
     (folder_of(tmp_path) / "0_1.tif").unlink()
-    with pytest.raises(OutputError, match="exists: pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: pass overwrite=True"):
         run(job())
     assert "its part" in caplog.text
     assert "0_1.tif is missing" in caplog.text

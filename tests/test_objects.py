@@ -129,7 +129,7 @@ def test_several_outputs_here_and_there(job, bucket, source, read, read_object, 
 class TestAnObjectThatExists:
     def test_is_not_replaced(self, job, bucket, source):
         bucket.put("out.tif", source)
-        with pytest.raises(OutputError, match=r"out\.tif exists: pass --overwrite"):
+        with pytest.raises(OutputError, match=r"out\.tif exists: pass overwrite=True"):
             run(job())
         assert bucket.get("out.tif") == source.read_bytes()
 
@@ -142,7 +142,7 @@ class TestAnObjectThatExists:
         assert bucket.keys() == ["in.tif", "out.tif"]
 
     def test_may_be_the_input(self, job, bucket, source, read, read_object):
-        with pytest.raises(OutputError, match=r"in\.tif is the input: pass --overwrite"):
+        with pytest.raises(OutputError, match=r"in\.tif is the input: pass overwrite=True"):
             run(job(output=bucket.url("in.tif")))
         run(job(output=bucket.url("in.tif"), overwrite=True))
         np.testing.assert_array_equal(read_object("in.tif"), read(source) * 2)

@@ -342,7 +342,7 @@ class TestAllOrNone:
     ):
         (tmp_path / existing).write_text("old")
         before = contents()
-        with pytest.raises(OutputError, match=f"{existing} exists: pass --overwrite"):
+        with pytest.raises(OutputError, match=f"{existing} exists: pass overwrite=True"):
             run(job())
         assert contents() == before
         assert not leftovers()
@@ -472,7 +472,7 @@ class TestPaths:
         array, before = read(source), contents()
         also = [Output(path=source, name="second")]
         given = {"also": also} if which == "also" else {"output": source}
-        with pytest.raises(OutputError, match=r"is the input .*in\.tif: pass --overwrite"):
+        with pytest.raises(OutputError, match=r"is the input .*in\.tif: pass overwrite=True"):
             run(job(**given))
         assert contents() == before
         run(job(**given, overwrite=True, executor="threads", jobs=2))

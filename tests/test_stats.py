@@ -257,7 +257,7 @@ def test_complex_numbers_have_none(job_on, source, tmp_path, leftovers, jobs):
         return data[0] * np.complex64(1j)
 
     job = job_on([source("uint8")], turned, stats=True, jobs=jobs, executor="threads")
-    with pytest.raises(UsageError, match="no statistics of complex64: leave out --stats"):
+    with pytest.raises(UsageError, match="no statistics of complex64: leave out stats=True"):
         run(job)
     assert (tmp_path / "out.tif").read_text() == "old"
     assert not leftovers()

@@ -46,6 +46,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli.cli.leaving import leave, watched
     from rio_mucho_cli.interrupts import INTERRUPTS, caught
+    from rio_mucho_cli.spelling import for_command_line
 
     # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
@@ -67,7 +68,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     given |= {"is_last": is_last, "keep_nodata": not nodata_given}
     status = None
     try:
-        with caught(for_good=True), watched(output, given["resume"]):
+        with for_command_line(), caught(for_good=True), watched(output, given["resume"]):
             from rio_mucho_cli.cli.running import run
 
             with ctx.obj["env"]:

@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
 from rio_mucho_cli.errors import GridError
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,10 @@ class Grid:
                 f"bounds {text} are empty: expected left bottom right top, in units of the CRS"
             )
         if self.transform.b or self.transform.d:
-            raise GridError("bounds cannot be used with a rotated grid: give a file of --windows")
+            raise GridError(
+                "bounds cannot be used with a rotated grid: give the windows with "
+                f"{option('windows')}"
+            )
         columns, rows = self._span(_corners_of(bounds), outward=True)
         columns = max(columns[0], 0), min(columns[1], self.width)
         rows = max(rows[0], 0), min(rows[1], self.height)
@@ -200,8 +204,8 @@ def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
         if differs:
             raise GridError(
                 f"{path} {differs[0]}, {paths[0]} {differs[1]}: "
-                f"pass --like {paths[0]} to read all on that grid, or --extent union or "
-                "intersection"
+                f"pass {option('like', paths[0])} to read all on that grid, or "
+                f"{option('extent', 'union')} or {option('extent', 'intersection')}"
             )
 
 
@@ -234,7 +238,7 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
             if moved is None:
                 raise GridError(
                     f"{path} has no place in {_crs_name(first.crs)}, the CRS of {paths[0]}: "
-                    "give a grid that all have a place on, with --like"
+                    f"give a grid that all have a place on, with {option('like')}"
                 )
             points = _corners_of(moved)
         spans.append(first._span(points, outward=extent == "union"))
@@ -246,14 +250,15 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
     if columns[0] >= columns[1] or rows[0] >= rows[1]:
         raise GridError(
             f"the intersection of {', '.join(paths)} is empty: "
-            "pass --extent union, or inputs that overlap"
+            f"pass {option('extent', 'union')}, or inputs that overlap"
         )
     found = first.cut(columns, rows)
     covered = sum(grid.width * grid.height for grid in grids) / (found.width * found.height)
     if covered < _ABSURD:
         raise GridError(
             f"the union of {', '.join(paths)} is {found.width} x {found.height} pixels, and they "
-            "have less than a millionth of that number: give the output's grid with --like"
+            "have less than a millionth of that number: give the output's grid with "
+            f"{option('like')}"
         )
     if covered < _SPARSE:
         log.warning(
@@ -269,7 +274,7 @@ def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
         if not of_missing.crs:
             raise GridError(
                 f"{missing} has no CRS, and without one it cannot be matched with {has}: "
-                f"give it one with rio edit-info --crs"
+                "give it one with rio edit-info --crs"
             )
 
 

@@ -14,6 +14,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.inputs.window_grid import PlannedWindow, Size, WindowGrid
+from rio_mucho_cli.spelling import option
 
 __all__ = [
     "PlannedWindow",
@@ -232,7 +233,8 @@ def split(
         ):
             raise WindowsError(
                 f"{describe(window)} lies in more than one part of {part.width} x {part.height} "
-                "pixels: give windows that begin where parts do, or another --part-size"
+                "pixels: give windows that begin where parts do, or another "
+                f"{option('part_size')}"
             )
         found.setdefault((row, col), []).append(planned)
     parts = []

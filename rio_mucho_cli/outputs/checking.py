@@ -27,6 +27,7 @@ from rio_mucho_cli.outputs.target import (
     is_remote,
     refused,
 )
+from rio_mucho_cli.spelling import option
 
 
 def check_output(
@@ -147,6 +148,6 @@ def _differs(
     if found and not overwrite:
         raise UsageError(
             f"{place} is of another run: {'; '.join(found)}; "
-            "pass --overwrite to begin anew, or give the same command as before"
+            f"pass {option('overwrite')} to start over, or run it as before"
         )
     return bool(found)

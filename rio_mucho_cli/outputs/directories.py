@@ -25,6 +25,7 @@ import numpy as np
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.tiff import STRIP_TABLES, TILE_TABLES, Directory
+from rio_mucho_cli.spelling import option
 
 LONG, LONG8 = 4, 16
 _WIDTH, _LENGTH = 256, 257
@@ -152,5 +153,5 @@ def _packed(pointer: struct.Struct, offset: int) -> bytes:
 def _too_large() -> OutputError:
     return OutputError(
         f"the file is larger than {_CLASSIC_LIMIT - 1} bytes, which is all that its header can "
-        "address: pass --co BIGTIFF=YES"
+        f"address: pass {option('creation_options', ('BIGTIFF', 'YES'))}"
     )

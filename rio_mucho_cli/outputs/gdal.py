@@ -20,6 +20,7 @@ from rio_mucho_cli.inputs.windows import describe as describe_window
 from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.exact import for_rasterio
 from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.spelling import option
 
 # rasterio logs under this name what GDAL only warns of.
 _log = logging.getLogger("rasterio._env")
@@ -76,7 +77,7 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
     except (RasterioError, ValueError, TypeError) as exc:
         raise OutputError(
             f"the metadata of the first input cannot be written to {name}: {one_line(exc)}; "
-            "pass --no-metadata to leave it out"
+            f"pass {option('metadata')} to leave it out"
         ) from None
     for message in said:
         _log.info("%s", message)

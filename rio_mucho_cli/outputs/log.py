@@ -18,6 +18,7 @@ from rio_mucho_cli.outputs.journal import Journal, JournalError
 from rio_mucho_cli.outputs.records import Record
 from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.verification import verified
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +95,17 @@ class Log:
         except JournalError as exc:
             if not overwrite:
                 raise
-            log.warning("the run begins anew: %s", exc)
+            log.warning("the run starts over: %s", exc)
             return None
         differs = differences(old, fingerprint)
         if differs:
             journal.close()
             if overwrite:
-                log.warning("the run begins anew: %s", "; ".join(differs))
+                log.warning("the run starts over: %s", "; ".join(differs))
                 return None
             raise UsageError(
                 f"{target.journal.parent} is of another run: {'; '.join(differs)}; "
-                "pass --overwrite to begin anew, or give the same command as before"
+                f"pass {option('overwrite')} to start over, or run it as before"
             )
         try:
             file = open_locked(target.temporary)

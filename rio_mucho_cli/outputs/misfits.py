@@ -8,6 +8,7 @@ is what was asked for, and seldom what was meant.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.quantities import format_count
+from rio_mucho_cli.spelling import option
 
 _INTEGERS = ("uint16", "int16", "uint32", "int32")
 
@@ -115,7 +117,8 @@ class Misfits:
         if self.read_windows:
             yield (
                 f"in {least}{format_count(self.read_windows, 'window')} the function got nodata or "
-                "masked pixels as ordinary numbers: pass --fill nan, or --masked if it heeds masks"
+                f"masked pixels as ordinary numbers: pass {option('fill', math.nan)}, or "
+                f"{option('masked')} if it heeds masks"
             )
         if self.outside:
             what = _pixels(self.outside, self.outside_windows)
@@ -124,27 +127,29 @@ class Misfits:
                 found = f"from {self.lowest:.6g} to {self.highest:.6g}"
             yield (
                 f"{least}{what} do not fit in {dtype} ({found}), and became other values: pass "
-                f"--dtype {self._wide_enough(dtype)}, or let the function clip them"
+                f"{option('dtype', self._wide_enough(dtype))}, or let the function clip them"
             )
         own = "none" if nodata is None else number_text(nodata)
         there = "has no nodata" if nodata is None else f"has nodata {own}"
         if self.nan:
             yield (
                 f"{least}{_pixels(self.nan, self.nan_windows)} are NaN, which counts as valid "
-                f"because the output {there}: pass --nodata nan, or let the function mask them"
+                f"because the output {there}: pass {option('nodata', math.nan)}, or let the "
+                "function mask them"
             )
         if self.nodata and self.is_loss:
             yield (
                 f"{least}{_pixels(self.nodata, self.nodata_windows)} are not masked and equal "
                 f"the output's nodata {own}, so readers take them for nodata: if they are valid, "
-                "pass another --nodata, or --nodata none"
+                f"choose another with {option('nodata')}"
             )
         if self.passed and inherited is not None:
             first = number_text(inherited)
             yield (
                 f"{least}{_pixels(self.passed, self.passed_windows)} still have the first "
                 f"input's nodata {first}, which counts as valid because the output {there}: "
-                f"pass --masked, --fill nan, or --nodata {first}"
+                f"pass {option('masked')}, {option('fill', math.nan)}, or "
+                f"{option('nodata', inherited)}"
             )
 
     def _wide_enough(self, dtype: str) -> str:

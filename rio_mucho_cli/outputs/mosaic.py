@@ -34,6 +34,7 @@ from rio_mucho_cli.outputs.vrt import (
     as_text,
     describe_whole,
 )
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -161,10 +162,10 @@ class MosaicWriter(WithoutBlocks):
         if earlier is not None and differs and not overwrite:
             raise UsageError(
                 f"{earlier.path} is of another run: {'; '.join(differs)}; "
-                "pass --overwrite to begin anew, or give the same command as before"
+                f"pass {option('overwrite')} to start over, or run it as before"
             )
         if earlier is not None and differs:
-            log.warning("the run begins anew: %s", "; ".join(differs))
+            log.warning("the run starts over: %s", "; ".join(differs))
             earlier.remove()
         if earlier is None or differs:
             self.target.parts = RunFolder.create(path, fingerprint)

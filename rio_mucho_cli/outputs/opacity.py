@@ -11,6 +11,7 @@ from rio_mucho_cli.errors import ResultError
 from rio_mucho_cli.outputs.metadata import COLOUR_CODECS
 from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.spelling import option
 
 
 def alpha_of(recipe: Recipe, count: int) -> int:
@@ -65,5 +66,6 @@ def check_is_one_mask(mask: np.ndarray[Any, Any]) -> None:
     if (mask != mask[:1]).any():
         raise ResultError(
             "the function masked other pixels in one band than in another, and the output has no "
-            "nodata to mark them: give it one with --nodata, or mask the same in all bands"
+            f"nodata to mark them: give it one with {option('nodata')}, or mask the same in all "
+            "bands"
         )

@@ -24,6 +24,7 @@ from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_ar
 from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.spelling import option
 
 # What says how pixels are compressed, but not what they are.
 _ENCODING = {
@@ -61,7 +62,8 @@ def check_overviews(profile: Mapping[str, Any]) -> None:
     if dtype.kind in "iu" and dtype.itemsize == 8 and profile.get("nodata") is not None:
         raise OutputError(
             f"GDAL makes no overviews of {dtype} with nodata: choose another dtype, such as "
-            "int32 or float64, or leave them out (of a COG with --co OVERVIEWS=NONE)"
+            "int32 or float64, or leave them out (of a COG with "
+            f"{option('creation_options', ('OVERVIEWS', 'NONE'))})"
         )
 
 

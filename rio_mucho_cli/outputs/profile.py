@@ -24,9 +24,11 @@ from rio_mucho_cli.outputs.cog_options import geotiff_options
 from rio_mucho_cli.outputs.compression import choose_compression
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.options import is_yes
+from rio_mucho_cli.spelling import option
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
-"""What --co cannot set, because it is not the driver's."""
+"""What creation options cannot set, because it is not the driver's."""
+_OPTIONS = {"driver", "count", "dtype", "nodata"}
 
 
 def choose_driver(asked: str | None, path: str, first: Source) -> str:
@@ -111,7 +113,7 @@ class Recipe:
         if not check_dtype(dtype):
             raise OutputError(
                 f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
-                "write: choose another dtype with --dtype"
+                f"write: choose another dtype with {option('dtype')}"
             )
         first = cast("Source", self.first)
         nodata = self.nodata_of(dtype)
@@ -213,13 +215,8 @@ def check_options(options: Mapping[str, str]) -> None:
     wrong = sorted(PROFILE_KEYS.intersection(options))
     if wrong:
         raise UsageError(
-            f"{wrong[0]} is no creation option: use "
-            + {
-                "dtype": "--dtype",
-                "count": "--count",
-                "nodata": "--nodata",
-                "driver": "--driver",
-            }.get(wrong[0], "rio warp or rio edit-info")
+            f"{wrong[0]} is not a creation option: use "
+            + (option(wrong[0]) if wrong[0] in _OPTIONS else "rio warp or rio edit-info")
         )
 
 

@@ -12,6 +12,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.folders import new_folder
 from rio_mucho_cli.outputs.target import SIDECARS, Target, exists_error, unfinished
+from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -132,11 +133,13 @@ def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
     try:
         found = objects.exists(path)
     except OutputError as exc:
-        raise OutputError(f"{exc}; pass --overwrite to write it without looking") from None
+        raise OutputError(
+            f"{exc}; pass {option('overwrite')} to write it without looking"
+        ) from None
     if found and path in inputs:
         raise OutputError(
-            f"the output {path} is the input: pass --overwrite to replace it when all is done, "
-            "or give another output"
+            f"the output {path} is the input: pass {option('overwrite')} to replace it when all is "
+            "done, or give another output"
         )
     if found:
         raise exists_error(path)

@@ -13,6 +13,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.tiff import Directory, Indexes, block_indexes
+from rio_mucho_cli.spelling import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Tables:
         if total % per_plane:
             raise OutputError(
                 f"{name} has {total} blocks, expected a multiple of {per_plane}: "
-                "give their size with --co blockxsize and --co blockysize"
+                f"give their size with {option('creation_options', ('blockxsize', 256))}"
             )
         planes = total // per_plane
         blocks = len(block_indexes(Window(0, 0, *size), block, *size, planes))

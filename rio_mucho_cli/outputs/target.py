@@ -20,6 +20,7 @@ from rio_mucho_cli.outputs.folders import (
     partial_folder,
 )
 from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.spelling import option
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -131,7 +132,7 @@ class Target:
             if not self._overwrite and not is_ours and self._is_taken(name):
                 raise OutputError(
                     f"{self.path} comes with a file {name}, and there is one: "
-                    "pass --overwrite to replace it, or give another name"
+                    f"pass {option('overwrite')} to replace it, or give another name"
                 )
 
     def _is_taken(self, name: str) -> bool:
@@ -334,7 +335,7 @@ def is_in_memory(path: str) -> bool:
 
 def exists_error(path: str) -> OutputError:
     """Say that an output exists."""
-    return OutputExistsError(f"the output {path} exists: pass --overwrite to replace it")
+    return OutputExistsError(f"the output {path} exists: pass {option('overwrite')} to replace it")
 
 
 @contextmanager
@@ -367,7 +368,7 @@ def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -
     same = [source for source in inputs if _is_same_file(source, place)]
     if same:
         raise OutputError(
-            f"the output {path} is the input {same[0]}: pass --overwrite to replace it "
+            f"the output {path} is the input {same[0]}: pass {option('overwrite')} to replace it "
             "when all is done, or give another output"
         )
     raise exists_error(path)

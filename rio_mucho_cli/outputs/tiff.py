@@ -23,6 +23,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.spelling import option
 
 Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -234,7 +235,7 @@ class Directory:
         if len(values) and int(values.max()) > np.iinfo(kind).max:
             raise OutputError(
                 f"the file is larger than {np.iinfo(kind).max} bytes, which is all that its "
-                "header can address: pass --co BIGTIFF=YES"
+                f"header can address: pass {option('creation_options', ('BIGTIFF', 'YES'))}"
             )
         return values.astype(kind).tobytes()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.telling.figures import Figures, Said
 
 
@@ -45,8 +46,8 @@ def starting_takes_longest(figures: Figures) -> str | None:
         return None
     return (
         f"Starting took {figures.starting:.2f} s of {figures.seconds:.2f} s, and all the work "
-        f"{figures.busy:.2f} s of the workers' time: with -j 1 nothing is started, and with "
-        "--executor threads much less."
+        f"{figures.busy:.2f} s of the workers' time: with {option('jobs', 1)} nothing is "
+        f"started, and with {option('executor', 'threads')} much less."
     )
 
 
@@ -113,12 +114,15 @@ def blocks_are_read_again(figures: Figures) -> str | None:
         "that several workers decode the same block: "
     )
     if again.get("striped"):
-        return f"{said}leave out --windows, or convert it first (rio convert --co tiled=yes)."
+        return (
+            f"{said}leave out {option('windows')}, or convert it first "
+            "(rio convert --co tiled=yes)."
+        )
     better = "x".join(
         str(side * max(1, round(length / side)))
         for side, length in zip(again["block"], (width, height), strict=True)
     )
-    return f"{said}--windows {better} has whole blocks."
+    return f"{said}{option('windows', better)} has whole blocks."
 
 
 def function_holds_the_gil(figures: Figures) -> str | None:
@@ -138,8 +142,8 @@ def function_holds_the_gil(figures: Figures) -> str | None:
         return None
     return (
         f"The function waited {100 * (1 - cpu / wall):.0f} % of its time, while {figures.jobs} "
-        f"threads used {used:.1f} CPUs together: it seems to hold Python's lock. With --executor "
-        "processes each worker has its own."
+        f"threads used {used:.1f} CPUs together: it seems to hold Python's lock. With "
+        f"{option('executor', 'processes')} each worker has its own."
     )
 
 
@@ -200,10 +204,13 @@ def compression_takes_longest(figures: Figures) -> str | None:
     if codec == "zstd" and level == "1":
         return None
     least, most = _TIMES[codec]
-    option = "LEVEL=1" if output["cog"] else "ZSTD_LEVEL=1"
+    level_option = ("LEVEL" if output["cog"] else "ZSTD_LEVEL", 1)
+    fast = " and ".join(
+        option("creation_options", pair) for pair in (("COMPRESS", "ZSTD"), level_option)
+    )
     return (
         f"Compression with {codec} took {100 * cpu / whole:.0f} % of the workers' CPU time: "
-        f"--co COMPRESS=ZSTD --co {option} is {least:g} to {most:g} times as fast on "
+        f"{fast} is {least:g} to {most:g} times as fast on "
         "the rasters that this was measured on, for files of about the same size."
     )
 
@@ -220,10 +227,11 @@ def windows_are_too_few(figures: Figures) -> str | None:
         return None
     if figures.busy < 1:
         return None
-    what, option = ("parts", "--part-size") if figures.plan["parts"] else ("windows", "--windows")
+    what, size = ("parts", "part_size") if figures.plan["parts"] else ("windows", "windows")
     return (
         f"Workers had nothing to do for {100 * figures.idle_share:.0f} % of the time, because "
-        f"{tasks} {what} do not divide evenly among {figures.jobs} jobs: a smaller {option} helps."
+        f"{tasks} {what} do not divide evenly among {figures.jobs} jobs: a smaller "
+        f"{option(size)} helps."
     )
 
 
@@ -250,8 +258,8 @@ def caller_is_the_bottleneck(figures: Figures) -> str | None:
         )
     return (
         f"The calling process was busy with compressing and writing for {share}, and workers "
-        "waited for it: leave out --windows, or give whole blocks of a GeoTIFF, and workers "
-        "compress."
+        f"waited for it: leave out {option('windows')}, or give whole blocks of a GeoTIFF, and "
+        "workers compress."
     )
 
 
@@ -268,8 +276,8 @@ def memory_is_short(figures: Figures) -> str | None:
         return None
     return (
         f"The peaks of all processes are {taken / 2**20:.0f} MB together, and there are "
-        f"{there / 2**20:.0f} MB: --mem-limit {int(0.6 * there / 2**20)} makes windows smaller, "
-        "or jobs fewer."
+        f"{there / 2**20:.0f} MB: {option('mem_limit', int(0.6 * there / 2**20))} makes "
+        "windows smaller, or jobs fewer."
     )
 
 
@@ -295,7 +303,7 @@ def windows_are_too_small(figures: Figures) -> str | None:
         return None
     return (
         f"Windows of {width} x {height} pixels took {1000 * figures.each:.1f} ms each, most of "
-        "which windows cost by themselves: leave out --windows, or give 512 or more."
+        f"which windows cost by themselves: leave out {option('windows')}, or give 512 or more."
     )
 
 

@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.nearest import functions_in, nearest
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.work.reloading import current_code, import_current
 from rio_mucho_cli.work.source import Code
 
@@ -76,7 +77,8 @@ class FunctionRef:
         # C:\dir\file.py has a colon, but names no function.
         if not colon or not module_name or not attributes or set(attributes) & {"/", "\\"}:
             raise FunctionNotFoundError(
-                f"--func {self.name!r} is not MODULE:FUNCTION, nor path/to/file.py:FUNCTION"
+                f"{option('function')} {self.name!r} is not MODULE:FUNCTION, nor "
+                "path/to/file.py:FUNCTION"
                 f"{self._completed()}"
             )
         module = import_current(self, self._load_file if self.is_file else self._load_module)
@@ -263,7 +265,7 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
     if len(rest) > 1:
         raise ResultError(
             "the first output gets the one array of the dict that no other has, found "
-            f"{', '.join(map(repr, rest))}: say with --also NAME=PATH where the others go"
+            f"{', '.join(map(repr, rest))}: say with {option('also')} where the others go"
         )
     return [returned[rest[0] if name is None else name] for name in names]
 

@@ -69,6 +69,8 @@ class Order:
         Call the function with arrays and the global args by their names.
     tolerant : bool
         Windows whose function raises are nodata.
+    for_command_line : bool
+        Messages name options as the command line does.
     env : Mapping
         GDAL options to set, or None to keep those of the calling thread.
     """
@@ -81,6 +83,7 @@ class Order:
     wanted: tuple[Wanted, ...] = (Wanted(),)
     plain: bool = False
     tolerant: bool = False
+    for_command_line: bool = False
     env: Mapping[str, Any] | None = None
 
     def packed(self, *, or_name: bool = True) -> bytes:

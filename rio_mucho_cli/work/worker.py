@@ -35,6 +35,7 @@ from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.outputs.profile import Recipe, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.vrt import PartFile
+from rio_mucho_cli.spelling import for_command_line
 from rio_mucho_cli.stages import Stages, Stopwatch, Timing, peak_memory, worker_name
 from rio_mucho_cli.work.functions import (
     FunctionRef,
@@ -281,7 +282,10 @@ def begin(key: str, order: Order | bytes) -> None:
 def in_environment(key: str) -> Iterator[Order]:
     """Take over GDAL's options of a run; yield its order."""
     order = _order(key)
-    with nullcontext() if order.env is None else environment.entered(order.env):
+    with (
+        nullcontext() if order.env is None else environment.entered(order.env),
+        for_command_line(order.for_command_line),
+    ):
         yield order
 
 

@@ -73,7 +73,7 @@ def test_a_failure_leaves_the_old_file(tmp_path):
 def test_an_existing_file_wants_overwrite(tmp_path, read):
     path = tmp_path / "out.tif"
     path.write_text("old")
-    with pytest.raises(OutputError, match=r"the output .*out\.tif exists: pass --overwrite"):
+    with pytest.raises(OutputError, match=r"the output .*out\.tif exists: pass overwrite=True"):
         write(str(path))
     assert path.read_text() == "old"
     path.chmod(0o640)
@@ -88,7 +88,7 @@ def test_an_output_that_is_an_input_is_named(tmp_path, monkeypatch):
     os.link("in.tif", "hard.tif")
     (tmp_path / "soft.tif").symlink_to("in.tif")
     for output in ("in.tif", "./in.tif", "hard.tif", "soft.tif"):
-        with pytest.raises(OutputError, match=r"is the input .*in\.tif: pass --overwrite"):
+        with pytest.raises(OutputError, match=r"is the input .*in\.tif: pass overwrite=True"):
             write(output, inputs=["other.tif", str(tmp_path / "in.tif")])
 
 
