@@ -61,6 +61,12 @@ def shade(data, window, ij, global_args):
     return np.ma.masked_less(data[0], global_args["least"])
 
 
+def darken(data, window, ij, global_args):
+    """Darken what can be seen; opacity, the last band, stays."""
+    (rgba,) = data
+    return np.ma.concatenate([rgba[:3] // np.uint8(2), rgba[3:]])
+
+
 class Product:
     def __init__(self, factor):
         self.factor = factor
@@ -76,11 +82,19 @@ def matmul(data, window, ij, global_args):
 
 
 @pytest.fixture
-def inputs(make_raster):
+def inputs(make_raster, make_vrt):
     strips = {"tiled": False, "blockysize": 1}
     tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
     size = {"height": HEIGHT, "width": WIDTH}
+    rgba = make_raster("rgba.tif", count=4, dtype="uint8", photometric="rgb", alpha="yes", **size)
+    with rasterio.open(rgba, "r+") as dst:
+        dst.write(np.indices((HEIGHT, WIDTH)).sum(axis=0).astype("uint8") // 64 * 64, 4)
+    of_dtypes = [
+        make_raster(f"{dtype}.tif", dtype=dtype, nodata=100, **size) for dtype in ("uint8", "int16")
+    ]
     return {
+        "rgba": rgba,
+        "dtypes": make_vrt("dtypes.vrt", of_dtypes, [100, -9]),
         "a": make_raster("a.tif", **size, **tiles),
         "b": make_raster("b.tif", seed=1, **size, **strips),
         "moved": make_raster("m.tif", seed=2, **size, **tiles, transform=MOVED),
@@ -141,6 +155,8 @@ CASES = {
     "cast": (["b"], shade, "simple_read", {"least": 100}),
     "overlap": (["a", "b"], mean, "array_read", {}),
     "masks": (["dem"], shade, "simple_read", {"least": 100}),
+    "opacity": (["rgba"], darken, "simple_read", {}),
+    "dtypes": (["a", "dtypes"], total, "array_read", {}),
     "bands": (["a", "rgb"], total, "array_read", {}),
     "bounds": (["a", "b"], index, "simple_read", {"eps": 1}),
     "union": (["a", "moved"], index, "simple_read", {"eps": 1}),
@@ -165,6 +181,8 @@ GIVEN = {
     "cast": {"dtype": "int8", "nodata": -1},
     "overlap": {"overlap": 2, "boundary": "reflect"},
     "masks": {"overlap": 40, "boundary": "constant=7", "masked": True},
+    "opacity": {"masked": True, "stats": True},
+    "dtypes": {"overlap": 1},
     "bands": {"bidx": {2: "3,1"}},
     "bounds": {"bounds": (400290, 4996100, 406001, 4999330)},
     "union": {"extent": "union"},
@@ -188,7 +206,16 @@ def read_whole(names, inputs, case):
     arrays = []
     for name in names:
         with rasterio.open(inputs[name]) as src:
-            arrays.append(src.read(masked=case == "masks"))
+            if name == "dtypes":
+                arrays.append(np.stack([src.read(1), src.read(2)]))
+            else:
+                arrays.append(src.read(masked=case in {"masks", "opacity"}))
+    if case == "dtypes":
+        a, (first, second) = (
+            np.pad(array, ((0, 0), (1, 1), (1, 1)), mode="edge") for array in arrays
+        )
+        inside = np.pad(np.ones((HEIGHT, WIDTH), bool), 1)
+        return [a, np.stack([np.where(inside, first, 100), np.where(inside, second, -9)])]
     if case == "overlap":
         return [np.pad(array, ((0, 0), (2, 2), (2, 2)), mode="reflect") for array in arrays]
     if case == "masks":
