@@ -58,7 +58,7 @@ def check(
     **given
         How inputs are read and the function is called, by the names that a
         `Job` has for it: `mode`, `overlap`, `boundary`, `global_args`,
-        `plain`, `masked`, `skip_masked`, `bidx`, `like`, `extent`, `bounds`
+        `plain`, `masked`, `fill`, `skip_masked`, `bidx`, `like`, `extent`, `bounds`
         and `resampling`; and `dtype`, `count` and `nodata` of the result.
         `nodata` is that of rasters made of arrays, too, if their dtype can
         hold it.

@@ -46,8 +46,8 @@ class Misfits:
     nodata_windows : int
         Windows with such pixels.
     is_loss : bool
-        Whether some of these come from masked arrays, or have an inherited
-        nodata: the function has not chosen to write it.
+        Whether some of these may have a value: the function has not chosen to
+        write nodata.
     passed : int
         Pixels that are the first input's nodata, in the input and in the
         result, and count as valid, because the output's nodata is another.
@@ -257,7 +257,7 @@ def taken_for_nodata(
     *,
     inherited: float | None = None,
     absent: np.ndarray[Any, Any] | None = None,
-    is_plain: bool = False,
+    is_chosen: bool = False,
 ) -> Misfits:
     """Count pixels of a window that equal nodata and are not masked.
 
@@ -268,21 +268,19 @@ def taken_for_nodata(
     nodata : float or None
         Of the output.
     inherited : float or None
-        Nodata of the first input, if the output's follows from it, and
-        `absent` is known.
+        Nodata of the first input, if the output's follows from it.
     absent : ndarray of bool, or None
         (rows, cols): where an input has nodata, and the function got numbers.
-    is_plain : bool
-        The function got ordinary arrays, or read for itself.
+    is_chosen : bool
+        An ordinary array has nodata because the function writes it.
     """
     found = NONE
     if nodata is not None and nodata == nodata:
         equal = _equal(array, nodata)
-        is_loss = not is_plain or isinstance(array, np.ma.MaskedArray)
-        if not is_loss and inherited == nodata:
-            is_loss = True
-            if absent is not None:
-                equal &= ~absent
+        is_masked = isinstance(array, np.ma.MaskedArray)
+        is_loss = is_masked or not is_chosen
+        if absent is not None and not is_masked:
+            equal &= ~absent
         number = int(np.count_nonzero(equal))
         if number:
             found = Misfits(nodata=number, nodata_windows=1, is_loss=is_loss)

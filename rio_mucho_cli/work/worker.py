@@ -13,7 +13,6 @@ process is at the mercy of its own pickling.
 from __future__ import annotations
 
 import atexit
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli import environment, interrupts
-from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
 from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
@@ -44,6 +42,7 @@ from rio_mucho_cli.work.functions import (
     make_callable,
     named_results,
 )
+from rio_mucho_cli.work.missing import count_nodata, with_nan_masked
 from rio_mucho_cli.work.order import Order, Wanted
 
 
@@ -164,8 +163,9 @@ class Worker:
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
             unfit = unfit.merged(misfits.valid_nan(array))
+        reading = self._order.reading
         if wanted.recipe.given is None:
-            unfit = unfit.merged(self._taken_for_nodata(array, wanted.recipe, absent))
+            unfit = unfit.merged(count_nodata(array, wanted.recipe, absent, reading))
         by_alpha = opacity.hides_by_alpha(wanted.recipe, profile)
         alpha = opacity.alpha_of(wanted.recipe, count)
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
@@ -185,22 +185,6 @@ class Worker:
         if wanted.statistics:
             statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)
         return Piece((count, dtype, masked), data, statistics, unfit)
-
-    def _taken_for_nodata(
-        self, array: np.ndarray[Any, Any], recipe: Recipe, absent: Any
-    ) -> Misfits:
-        """Count results that equal nodata, or still have the first input's."""
-        dtype, inherited, reading = array.dtype.name, recipe.inherited, self._order.reading
-        reads_itself = reading.mode == "manual_read"
-        if reads_itself or (inherited is not None and not nodata_fits(inherited, dtype)):
-            inherited = None
-        return misfits.taken_for_nodata(
-            array,
-            recipe.nodata_of(dtype),
-            inherited=inherited,
-            absent=absent,
-            is_plain=reading.notes_absent or reads_itself,
-        )
 
     def _statistics(
         self,
@@ -232,7 +216,7 @@ def _checked(
     """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
     if wanted.masks_nan and array.dtype.kind in "fc":
-        array = _with_nan_masked(array, wanted)
+        array = with_nan_masked(array, wanted)
     if wanted.dtype is None or array.dtype == wanted.dtype:
         return array, misfits.NONE
     unfit = misfits.beyond(array, wanted.dtype)
@@ -241,16 +225,6 @@ def _checked(
         return array, unfit  # rasterio fills it first, and casts it then
     with np.errstate(invalid="ignore", over="ignore"):
         return array.astype(wanted.dtype, copy=False), unfit
-
-
-def _with_nan_masked(array: np.ndarray[Any, Any], wanted: Wanted) -> np.ndarray[Any, Any]:
-    """Mask NaN, unless it is the output's nodata anyway."""
-    recipe = wanted.recipe
-    nodata = None if recipe is None else recipe.nodata_of(wanted.dtype or array.dtype.name)
-    if nodata is not None and math.isnan(nodata):
-        return array
-    masked: np.ndarray[Any, Any] = np.ma.array(array, mask=np.isnan(np.ma.getdata(array)))
-    return masked
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:

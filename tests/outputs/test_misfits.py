@@ -227,8 +227,10 @@ def holed(make_raster):
         (thirds, {}, lambda data: (data // 100 == 0) & (data != 0), True),
         (thirds, {"masked": True}, lambda data: (data // 100 == 0) & (data != 0), True),
         (marked, {}, lambda data: data // 100 == 0, True),
-        (thirds, {"nodata": 0}, lambda data: data // 100 == 0, False),
-        (thirds, {"nodata": 1}, lambda data: data // 100 == 1, False),
+        (thirds, {"nodata": 0}, lambda data: (data // 100 == 0) & (data != 0), True),
+        (thirds, {"nodata": 1}, lambda data: data // 100 == 1, True),
+        (thirds, {"nodata": 1, "dtype": "float32"}, lambda data: data // 100 == 1, False),
+        (marked, {"nodata": 2, "dtype": "float32"}, lambda data: data // 100 == 2, True),
         (thirds, {"nodata": 1, "masked": True}, lambda data: data // 100 == 1, True),
         (unchanged, {}, lambda data: data < 0, False),
         (unchanged, {"masked": True}, lambda data: data < 0, False),
@@ -282,7 +284,7 @@ def test_a_function_that_reads_for_itself_may_write_nodata(holed, job, caplog):
 
 def test_nodata_is_compared_in_the_dtype_of_the_result():
     array = np.array([[[0.1, 1, 2]]], "float32")
-    found = taken_for_nodata(array, 0.1, is_plain=True)
+    found = taken_for_nodata(array, 0.1, is_chosen=True)
     assert found == Misfits(nodata=1, nodata_windows=1)
     array = np.array([[[2**53, 2**53 + 1]]], "int64")
     assert taken_for_nodata(array, 2**53 + 1).nodata == 1
