@@ -11,7 +11,7 @@ from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.describing_outputs import grid_of, number, size_of
 from rio_mucho_cli.inputs.sources import Input, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.paths import is_on_network
 from rio_mucho_cli.plan import Plan
 
 # So many windows tell how windows and blocks lie to each other.
@@ -65,7 +65,7 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
     return {
         "path": without_secrets(source.path),
         "driver": source.profile["driver"],
-        "on_network": is_remote(source.path),
+        "on_network": is_on_network(source.path),
         "grid": grid_of(grid),
         "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
         "count": int(source.profile["count"]),

@@ -28,7 +28,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, count_p
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.by_gdal import cannot_resume
 from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.probing import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.resuming import check_can_resume, done_outputs
@@ -252,7 +252,7 @@ def _notes(job: Job, plan: Plan, found: Probe | None) -> Iterator[str]:
             if job.scheduler is None
             else "dask: the scheduler was not asked; all its workers are used"
         )
-    if any(is_remote(each.output.local_path or "") for each in plan.outputs):
+    if any(is_virtual(each.output.local_path or "") for each in plan.outputs):
         yield "whether the bucket takes objects shows when the run begins"
     if any(each.format.conversion is not None for each in plan.outputs):
         yield "whether the format can hold the result shows after the first window"

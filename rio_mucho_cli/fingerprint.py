@@ -24,7 +24,7 @@ from rio_mucho_cli.errors import InputError
 from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, local_file
 from rio_mucho_cli.spelling import option
 from rio_mucho_cli.versions import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
@@ -91,18 +91,19 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
 
 
 def _dataset(path: str) -> dict[str, Any]:
-    """Say where an input is, and of which age and size its files are."""
-    if is_remote(path):
+    """Say where an input is, and of which age and size its files are, or their archives."""
+    if is_on_network(path) or is_in_memory(path):
         return {"path": path, "files": {}}
     files = {}
     with open_dataset(path) as src:
         for name in src.files:
+            file = local_file(name)
             # Whoever asks GDAL for statistics makes it write them there.
-            if not is_remote(name) and not name.endswith(".aux.xml") and Path(name).exists():
-                about = Path(name).stat()
-                files[str(Path(name).resolve())] = [about.st_size, about.st_mtime_ns]
-    place = Path(path)
-    return {"path": str(place.resolve()) if place.exists() else path, "files": files}
+            if file is not None and not name.endswith(".aux.xml"):
+                about = file.stat()
+                files[str(file.resolve())] = [about.st_size, about.st_mtime_ns]
+    name = absolute(path)
+    return {"path": str(Path(name).resolve()) if Path(name).exists() else name, "files": files}
 
 
 def _function(function: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from rio_mucho_cli.outputs.layout import TILE_UNIT
 from rio_mucho_cli.outputs.options import pixels_of
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
-from rio_mucho_cli.outputs.target import is_in_memory
+from rio_mucho_cli.paths import is_in_memory
 
 log = logging.getLogger(__name__)
 

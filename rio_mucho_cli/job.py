@@ -8,8 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-from rasterio._path import _parse_path, _vsi_path
-
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
@@ -19,7 +17,7 @@ from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.kinds import FLAG, NUMBER, TEXT, WHOLE, check_all_are, check_kinds, check_windows
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
-from rio_mucho_cli.outputs.target import is_in_memory, is_remote
+from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
 from rio_mucho_cli.showing import Shown
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
@@ -334,7 +332,7 @@ class Job(Shown):
 
 def _place(path: str) -> str:
     """Return what a path leads to, if it is the file system's, else GDAL's name of it."""
-    return str(_vsi_path(_parse_path(path))) if is_remote(path) else os.path.realpath(path)
+    return vsi_path(path) if is_virtual(path) else os.path.realpath(path)
 
 
 def _are_numbers(values: Any, count: int) -> bool:

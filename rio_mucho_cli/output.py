@@ -65,7 +65,7 @@ class Output(Shown):
     profile: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.path, str) and self.path.startswith("file:///"):
+        if isinstance(self.path, str) and self.path.startswith("file://"):
             object.__setattr__(self, "path", self.path.removeprefix("file://"))
         check_kinds(self, {"driver": TEXT, "count": WHOLE, "nodata": NUMBER})
         if not isinstance(self.creation_options, Mapping):

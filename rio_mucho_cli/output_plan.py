@@ -20,7 +20,7 @@ from rio_mucho_cli.outputs.layout import Layout, choose_layout, layout_of
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
-from rio_mucho_cli.outputs.target import is_in_memory
+from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.spelling import option
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.work.order import Wanted

@@ -22,8 +22,8 @@ from rio_mucho_cli.outputs.folders import journal_of, partial_folder, remove_par
 from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
-from rio_mucho_cli.outputs.target import is_in_memory, is_remote
 from rio_mucho_cli.outputs.vrt import parts_of
+from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def with_earlier_windows(job: Job) -> Job:
 def check_can_resume(job: Job) -> None:
     """Raise UsageError if outputs are none that could be found again, half done."""
     for output in job.outputs:
-        if output.local_path is None or is_remote(output.local_path):
+        if output.local_path is None or is_virtual(output.local_path):
             raise UsageError("only outputs that are local files can be resumed")
 
 
@@ -80,7 +80,7 @@ def warn_of_leftovers(job: Job) -> None:
     """Say where a run that was to be resumed has left what it did of outputs that now are there."""
     for output in job.outputs:
         path = output.local_path
-        if path is None or is_remote(path) or is_in_memory(path):
+        if path is None or is_virtual(path) or is_in_memory(path):
             continue
         folder = partial_folder(path)
         if os.path.isdir(folder):  # noqa: PTH112 (it raises nothing)

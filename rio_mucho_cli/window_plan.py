@@ -10,12 +10,12 @@ from typing import Literal, TypeAlias, cast
 
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs import windows as windowing
-from rio_mucho_cli.inputs.network import is_on_network
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.layout import Layout, choose_layout
 from rio_mucho_cli.parts import largest_part
+from rio_mucho_cli.paths import is_on_network
 
 log = logging.getLogger(__name__)
 

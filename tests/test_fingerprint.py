@@ -1,9 +1,11 @@
+import gzip
 import importlib
 import json
 import os
 import sys
 import textwrap
 import threading
+import zipfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -190,6 +192,38 @@ def test_the_raster_that_gives_the_grid(make_job, make_raster, tmp_path):
 def test_remote_inputs_are_not_asked(make_job, path):
     found = fingerprint(make_job(inputs=[path]), WINDOWS)
     assert found["inputs"] == [{"path": path, "files": {}}]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/vsizip/HERE/in.zip/a.tif", "zip://HERE/in.zip!a.tif", "/vsizip/in.zip/a.tif",
+     "/vsizip/{/vsizip/{HERE/outer.zip}/in.zip}/a.tif", "file://HERE/in1.tif",
+     "/vsigzip/HERE/in1.tif.gz", "around.vrt", "GTIFF_DIR:1:HERE/in1.tif"],
+)  # fmt: skip
+def test_archives_and_other_names_of_files_that_changed(make_job, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    for name, within, member in [("in.zip", "in1.tif", "a.tif"), ("outer.zip", "in.zip", "in.zip")]:
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.write(within, member)
+    Path("in1.tif.gz").write_bytes(gzip.compress(Path("in1.tif").read_bytes()))
+    rasterio.shutil.copy(f"/vsizip/{tmp_path}/in.zip/a.tif", "around.vrt", driver="VRT")
+    job = make_job(inputs=[path.replace("HERE", str(tmp_path))])
+    before = fingerprint(job, WINDOWS)
+    assert told(before, job) == []
+    for name in ("in1.tif", "in1.tif.gz", "in.zip", "outer.zip"):
+        os.utime(name, ns=(0, 10**18))
+    (sentence,) = told(before, job)
+    assert sentence.startswith(f"{tmp_path}/")
+    assert " has changed: it was " in sentence
+
+
+def test_an_archive_by_a_relative_name_is_the_same(make_job, tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.write(tmp_path / "in1.tif", "a.tif")
+    before = make_job(inputs=[f"/vsizip/{tmp_path}/in.zip/a.tif"])
+    before = fingerprint(before, WINDOWS)
+    monkeypatch.chdir(tmp_path)
+    assert told(before, make_job(inputs=["/vsizip/in.zip/a.tif"])) == []
 
 
 def test_inputs_that_are_missing(make_job):

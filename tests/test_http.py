@@ -10,7 +10,7 @@ import rasterio
 import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
-from rio_mucho_cli.inputs.network import is_on_network
+from rio_mucho_cli.inputs.network import is_listed
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import WindowDone
 
@@ -168,5 +168,5 @@ def test_a_server_that_is_not_there_is_named(job, monkeypatch):
         ("file:///a.tif", False),
     ],
 )
-def test_what_is_on_the_network_is_known(path, expected):
-    assert is_on_network(path) == expected
+def test_of_what_a_server_would_be_asked_for_files_beside_it(path, expected):
+    assert is_listed(path) == expected

@@ -16,7 +16,6 @@ several workers did not survive.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,7 +24,6 @@ from concurrent.futures import TimeoutError as NotDone
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -39,7 +37,7 @@ from rio_mucho_cli.executors.connection import address_of, connected, quiet, sen
 from rio_mucho_cli.executors.introductions import check_workers
 from rio_mucho_cli.executors.local_cluster import local_cluster
 from rio_mucho_cli.executors.lost import LostError
-from rio_mucho_cli.outputs.target import is_remote
+from rio_mucho_cli.paths import absolute
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import stop
@@ -279,17 +277,10 @@ def _for_others(order: Order) -> bytes:
     function = order.function
     if isinstance(function, FunctionRef) and function.is_file:
         function = function.load()
-    inputs = [replace(each, path=_absolute(each.path)) for each in order.reading.inputs]
+    inputs = [replace(each, path=absolute(each.path)) for each in order.reading.inputs]
     reading = replace(order.reading, inputs=inputs)
     # Modules by name are for other disks to have.
     return replace(order, function=function, reading=reading).packed(or_name=False)
-
-
-def _absolute(path: str) -> str:
-    """Return where a file is, whatever the current folder; other datasets as they are."""
-    if is_remote(path) or not os.path.lexists(path):
-        return path
-    return str(Path.cwd() / path)
 
 
 def _name_of(function: Any) -> str:

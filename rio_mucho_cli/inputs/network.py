@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rasterio._path import _parse_path, _vsi_path
-
 from rio_mucho_cli.environment import entered, not_set
-
-# GDAL's page on its virtual file systems lists them. With ?, & and _streaming, too.
-_SYSTEMS = tuple(
-    f"/vsi{name}" for name in ("curl", "s3", "gs", "az", "adls", "oss", "swift", "hdfs", "webhdfs")
-)
+from rio_mucho_cli.paths import SERVERS, vsi_path
 
 OPENING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 """GDAL's options while such an input is opened, as far as the user has set none of them.
@@ -25,10 +20,9 @@ COG that is read window by window, and what merges ranges is on by default.
 """
 
 
-def is_on_network(path: str | os.PathLike[str]) -> bool:
-    """Whether GDAL gets a dataset from a server, and not out of an archive there."""
-    name: str = _vsi_path(_parse_path(path))
-    return name.startswith(_SYSTEMS)
+def is_listed(path: str | os.PathLike[str]) -> bool:
+    """Whether GDAL asks a server for what lies beside a dataset: not of those in an archive."""
+    return re.match(rf"/{SERVERS}", vsi_path(path)) is not None
 
 
 @contextmanager
@@ -44,7 +38,7 @@ def opening(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iter
     looks_beside : bool
         Look for files that lie beside it all the same.
     """
-    if not is_on_network(path) or looks_beside:
+    if looks_beside or not is_listed(path):
         yield
         return
     with entered(not_set(OPENING)):

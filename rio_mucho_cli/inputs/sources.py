@@ -18,7 +18,7 @@ from rio_mucho_cli.inputs.absent import find_absent
 from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.network import is_on_network, opening
+from rio_mucho_cli.inputs.network import is_listed, opening
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.placing import fault_of_points, has_gcps_or_rpcs
 from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
@@ -371,7 +371,7 @@ def _open(path: str) -> Any:
         with opening(path):
             return rasterio.open(path, sharing=False)
     except RasterioIOError as exc:
-        if not is_on_network(path) or "not recognized" not in text_of(exc):
+        if not is_listed(path) or "not recognized" not in text_of(exc):
             raise
     # There are formats of several files, each of which means nothing by itself.
     with opening(path, looks_beside=True):

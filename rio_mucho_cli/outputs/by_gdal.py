@@ -19,7 +19,8 @@ from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.plain import WithoutBlocks
 from rio_mucho_cli.outputs.pyramid import Pyramid
-from rio_mucho_cli.outputs.target import Inner, Target, exists_error
+from rio_mucho_cli.outputs.refusals import exists_error
+from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.tiff import is_whole
 
 log = logging.getLogger(__name__)

@@ -19,14 +19,9 @@ from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.records import read
+from rio_mucho_cli.outputs.refusals import check_file, exists_error, refused
 from rio_mucho_cli.outputs.remote import check_object
-from rio_mucho_cli.outputs.target import (
-    check_file,
-    exists_error,
-    is_in_memory,
-    is_remote,
-    refused,
-)
+from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.spelling import option
 
 
@@ -55,7 +50,7 @@ def check_output(
         if found and not overwrite:
             raise exists_error(path)
         return found
-    if is_remote(path):
+    if is_virtual(path):
         check_object(path, overwrite, inputs)
         with suppress(OutputError):
             return objects.exists(path)

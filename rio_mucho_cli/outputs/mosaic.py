@@ -25,7 +25,7 @@ from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
 from rio_mucho_cli.outputs.plain import WithoutBlocks
 from rio_mucho_cli.outputs.remote import RemoteTarget
 from rio_mucho_cli.outputs.remote_parts import RemoteFolder
-from rio_mucho_cli.outputs.target import Target, is_remote
+from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.vrt import (
     PartFile,
     Placed,
@@ -34,6 +34,7 @@ from rio_mucho_cli.outputs.vrt import (
     as_text,
     describe_whole,
 )
+from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def open_mosaic(
     path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool
 ) -> MosaicTarget | RemoteMosaicTarget:
     """Open the place of a mosaic; see `Target`."""
-    if is_remote(path):
+    if is_virtual(path):
         return RemoteMosaicTarget(path, overwrite=overwrite, inputs=inputs)
     return MosaicTarget(path, overwrite=overwrite, inputs=inputs, resume=resume)
 

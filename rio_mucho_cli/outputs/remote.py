@@ -11,7 +11,8 @@ from pathlib import Path
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.folders import new_folder
-from rio_mucho_cli.outputs.target import SIDECARS, Target, exists_error, unfinished
+from rio_mucho_cli.outputs.refusals import exists_error
+from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished
 from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)

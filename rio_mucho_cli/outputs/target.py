@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import rasterio
 
-from rio_mucho_cli.errors import OutputError, OutputExistsError
+from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.interrupts import check, deferred
 from rio_mucho_cli.outputs.folders import (
     is_own_folder,
@@ -20,6 +20,7 @@ from rio_mucho_cli.outputs.folders import (
     partial_folder,
 )
 from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.refusals import check_file, refused
 from rio_mucho_cli.spelling import option
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
@@ -317,65 +318,3 @@ def _put_back(aside: Path, old: Path) -> None:
     """Undo `_set_aside`, unless the old file is still where it was: Windows may have it open."""
     if not (old.exists() and old.samefile(aside)):
         aside.replace(old)
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= 100 else f"{path[:97]}..."
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is GDAL's or rasterio's, and not the file system's."""
-    return path.startswith("/vsi") or "://" in path
-
-
-def is_in_memory(path: str) -> bool:
-    """Whether a path is that of a virtual file of GDAL's, in the memory of this process."""
-    return path.startswith("/vsimem/")
-
-
-def exists_error(path: str) -> OutputError:
-    """Say that an output exists."""
-    return OutputExistsError(f"the output {path} exists: pass {option('overwrite')} to replace it")
-
-
-@contextmanager
-def refused(path: str, place: Path) -> Iterator[None]:
-    """Say why the file system does not take an output."""
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as exc:
-        if not place.parent.is_dir():
-            raise OutputError(
-                f"the folder of {path} does not exist: make {place.parent} first"
-            ) from None
-        raise OutputError(
-            f"{_shortened(path)} cannot be written: the folder {place.parent} takes "
-            f"no such file ({exc.strerror})"
-        ) from None
-
-
-def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Raise OutputError if there is something that may not be replaced."""
-    if not place.exists():
-        return
-    if not place.is_file():
-        kind = "a folder" if place.is_dir() else "no regular file"
-        raise OutputError(f"{path} is {kind}: give the name of a file to write")
-    if overwrite:
-        return
-    same = [source for source in inputs if _is_same_file(source, place)]
-    if same:
-        raise OutputError(
-            f"the output {path} is the input {same[0]}: pass {option('overwrite')} to replace it "
-            "when all is done, or give another output"
-        )
-    raise exists_error(path)
-
-
-def _is_same_file(source: str, place: Path) -> bool:
-    try:
-        return place.samefile(source)
-    except OSError:
-        return False  # an input that is no local file

@@ -31,7 +31,8 @@ from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
-from rio_mucho_cli.outputs.target import Inner, Target, is_in_memory, is_remote, publish
+from rio_mucho_cli.outputs.target import Inner, Target, publish
+from rio_mucho_cli.paths import is_in_memory, is_virtual
 
 
 class Writer(Protocol):
@@ -143,7 +144,7 @@ def make_writer(
         return MosaicWriter(place, mosaic)
     if is_in_memory(str(output)):
         return MemoryWriter(str(output), overwrite=overwrite, options=options)
-    if is_remote(str(output)):
+    if is_virtual(str(output)):
         target: Target = RemoteTarget(str(output), overwrite=overwrite, inputs=inputs)
     else:
         target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)

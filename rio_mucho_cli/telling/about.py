@@ -20,7 +20,7 @@ from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import usable_memory
 from rio_mucho_cli.output_plan import OutputPlan
-from rio_mucho_cli.outputs.target import is_in_memory, is_remote
+from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.versions import versions_of
 
@@ -80,7 +80,7 @@ def about_plan(job: Job, plan: Plan) -> dict[str, Any]:
 def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
     """Say what an output became, if it is a local file that is there."""
     path = output.output.local_path
-    if path is None or is_remote(path) or is_in_memory(path):
+    if path is None or is_virtual(path) or is_in_memory(path):
         return None
     with suppress(Exception), rasterio.open(path) as src:
         return {

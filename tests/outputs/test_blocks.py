@@ -223,7 +223,7 @@ def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
         publish([writer.target])
 
     if not whole:
-        with pytest.raises(OutputError, match="BIGTIFF.: .YES"):
+        with pytest.raises(OutputError, match=r"BIGTIFF.: .YES"):
             write_with_a_hole()
         assert not list(tmp_path.iterdir())
         return

@@ -232,7 +232,7 @@ def test_dtypes_and_nodata(source, cog, geotiff, dtype):
 
 
 def test_long_integers_have_overviews_without_nodata_only(source, cog, geotiff, leftovers):
-    with pytest.raises(OutputError, match="with creation_options=.*OVERVIEWS.: .NONE"):
+    with pytest.raises(OutputError, match=r"with creation_options=.*OVERVIEWS.: .NONE"):
         cog(source(dtype="int64", nodata=7))
     assert not leftovers()
     cog(source(dtype="int64", nodata=7), creation_options={"overviews": "NONE"})

@@ -110,5 +110,5 @@ def test_a_table_that_is_too_narrow_is_an_error(kind, limit):
     directory = Directory("<", {})
     field = Field(kind, 1, 0)
     assert struct.unpack("<" + {3: "H", 4: "I"}[kind], directory.packed(field, np.array([limit])))
-    with pytest.raises(OutputError, match="BIGTIFF.: .YES"):
+    with pytest.raises(OutputError, match=r"BIGTIFF.: .YES"):
         directory.packed(field, np.array([limit + 1]))
