@@ -132,7 +132,12 @@ class Bands:
             value = nodata if constant is None else constant
             band[:] = 0 if value is None else value
             hidden[:] = constant is None and not is_alpha
-        return self._masked(data, mask) if masked else data
+        if not masked:
+            return data
+        whole = self._masked(data, mask)
+        if not self.have_nodata.any():
+            whole.fill_value = 0
+        return whole
 
     def joined(self, parts: Sequence[tuple[list[int], Any]], *, masked: bool) -> Any:
         """Put bands that were read apart into one array.

@@ -105,7 +105,7 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
 def _add_source(band: Element, src: Any, of: str) -> Element:
     """Put a band of a dataset, or its mask, above what a band of a VRT has."""
     source = SubElement(band, "ComplexSource")
-    path = SubElement(source, "SourceFilename", relativeToVRT="0")
+    path = SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
     path.text = _vsi_path(_parse_path(src.name))
     SubElement(source, "SourceBand").text = of
     return source
