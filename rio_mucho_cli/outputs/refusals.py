@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError, OutputExistsError
+from rio_mucho_cli.paths import local_file
 from rio_mucho_cli.spelling import option
 
 
@@ -56,7 +57,5 @@ def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -
 
 
 def _is_same_file(source: str, place: Path) -> bool:
-    try:
-        return place.samefile(source)
-    except OSError:
-        return False  # an input that is no local file
+    file = local_file(source)
+    return file is not None and place.samefile(file)
