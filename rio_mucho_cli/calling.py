@@ -26,7 +26,7 @@ from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.telling.pace import Line, Lines
+from rio_mucho_cli.telling.pace import Line, Lines, width_of
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -279,7 +279,11 @@ def listener(progress: Progress) -> Listener:
         return ignore
     # A notebook's is no terminal, and draws a line anew all the same.
     is_drawn = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
-    return Line(_print) if is_drawn else Lines(lambda line: _print(f"{line}\n"))
+    return (
+        Line(_print, width=lambda: width_of(sys.stderr))
+        if is_drawn
+        else Lines(lambda line: _print(f"{line}\n"))
+    )
 
 
 def _print(text: str) -> None:

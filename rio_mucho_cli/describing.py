@@ -14,14 +14,14 @@ from rio_mucho_cli.window_plan import say_why
 from rio_mucho_cli.work.functions import FunctionRef
 
 
-def describe_plan(job: Job, plan: Plan, forms: tuple[Form, ...] = ()) -> dict[str, Any]:
+def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> dict[str, Any]:
     """Say what a run does, without a look at any file.
 
     Parameters
     ----------
     job : Job
     plan : Plan
-    forms : tuple of (count, dtype, masked)
+    forms : tuple of (count, dtype, masked) or None
         Of the results for each output; empty if nothing is known of them yet.
 
     Returns

@@ -120,7 +120,7 @@ class _Run:
             if not self.committed:
                 raise
             log.warning("the output was written, and then: %s", one_line(exc))
-        return self.tally.report()
+        return self.tally.end()
 
     def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
         """Work on all windows that an earlier run has not done, and commit."""

@@ -95,6 +95,11 @@ class Report:
     retried: int = 0
     resumed: int = 0
 
+    @property
+    def pixels_per_second(self) -> float:
+        """Pixels that this run has written, by the seconds from its start to its end."""
+        return self.pixels / self.seconds if self.seconds > 0 else 0.0
+
     def __repr__(self) -> str:
         return f"<Report: {'; '.join(f'{name} {text}' for name, text in self._shown().items())}>"
 
@@ -113,7 +118,7 @@ class Report:
             "seconds": f"{self.seconds:.2f}",
             "executor": f"{self.executor}, {format_count(self.jobs, 'job')}",
         }
-        if self.pixels and self.seconds and not self.resumed:
-            shown["pixels per second"] = f"{self.pixels / self.seconds:.3g}"
+        if self.pixels_per_second:
+            shown["pixels per second"] = f"{self.pixels_per_second:.3g}"
         counts = {"failed": len(self.failed), "retried": self.retried, "resumed": self.resumed}
         return shown | {name: str(count) for name, count in counts.items() if count}

@@ -63,6 +63,7 @@ class Tally:
     misfits: tuple[Misfits, ...] = ()
     recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
+    _ended: float | None = None
 
     def resume(self, done: int) -> None:
         """Count windows that an earlier run has done."""
@@ -135,13 +136,18 @@ class Tally:
         there = self.plan.jobs * (time.perf_counter() - self._working)
         self.idle_seconds = max(0.0, there - sum(each.seconds for each in busy))
 
+    def end(self) -> Report:
+        """Say what the run did; from now on no time passes for it."""
+        self._ended = time.perf_counter()
+        return self.report()
+
     def report(self) -> Report:
-        """Say what the run did."""
+        """Say what the run has done by now."""
         return Report(
             windows=self.done,
             executor=name_of(self.plan.executor),
             jobs=self.plan.jobs,
-            seconds=time.perf_counter() - self.started,
+            seconds=(self._ended or time.perf_counter()) - self.started,
             stages=self.stages,
             idle_seconds=self.idle_seconds,
             waited_seconds=self.watch.waited,

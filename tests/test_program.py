@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +138,10 @@ def test_closed_streams_do_not_matter(inputs, tmp_path, read, closed):
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
 
 
-def on_a_terminal(command, cwd):
+def on_a_terminal(command, cwd, columns=80):
     """Run a command whose stderr is a terminal; return what it shows."""
     parent, child = pty.openpty()
+    termios.tcsetwinsize(child, (24, columns))
     with subprocess.Popen(command, cwd=cwd, stderr=child, stdout=subprocess.PIPE) as run:
         os.close(child)
         shown = b""
@@ -167,6 +169,18 @@ def test_a_bar_on_a_terminal_unless_quiet(inputs, tmp_path):
     assert on_a_terminal([*command, "--overwrite", "--quiet"], tmp_path) == ""
     of_the_group = [rio, "--quiet", *command[1:], "--overwrite"]
     assert on_a_terminal(of_the_group, tmp_path) == ""
+
+
+@pytest.mark.parametrize("columns", [30, 60])
+def test_the_bar_stays_on_its_line(inputs, tmp_path, columns):
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "4", "-j2"]
+    shown = on_a_terminal(command, tmp_path, columns)
+    bar, summary, end = shown.replace("\r\n", "\n").split("\n")
+    assert max(map(len, bar.split("\r"))) < columns
+    assert " 0/" in bar
+    assert summary.startswith("out.tif: ")
+    assert end == ""
 
 
 def test_what_is_logged_stands_above_the_bar(inputs, tmp_path):

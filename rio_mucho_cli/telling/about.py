@@ -69,11 +69,17 @@ def about_job(job: Job) -> dict[str, Any]:
     }
 
 
-def about_plan(job: Job, plan: Plan) -> dict[str, Any]:
+def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
     """Say what the job came to, as a dry run does, and what its outputs are now."""
-    said = describe_plan(job, plan)
-    for each, output in zip(said["outputs"], plan.outputs, strict=True):
-        each["file"] = _about_file(output, plan)
+    files = [_about_file(output, plan) for output in plan.outputs]
+    # Of a run that failed, what is there is an older output.
+    forms = (
+        (file["count"], file["dtype"], False) if file is not None and is_done else None
+        for file in files
+    )
+    said = describe_plan(job, plan, tuple(forms))
+    for each, file in zip(said["outputs"], files, strict=True):
+        each["file"] = file
     return said
 
 

@@ -48,7 +48,7 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
         "versions": versions(),
         "machine": machine(),
         "job": about_job(job),
-        "plan": None if plan is None else about_plan(job, plan),
+        "plan": None if plan is None else about_plan(job, plan, is_done=failure is None),
         "phases": _phases(recorder, ended),
     }
     said |= _what_was_done(recorder, report, said["phases"])
@@ -87,7 +87,7 @@ def _what_was_done(
             "misfits": [] if report is None else [each.as_json() for each in report.misfits],
             "overview_parts": recorder.overviews,
             "pixels": pixels,
-            "pixels_per_second": round(pixels / working) if working > 0 else None,
+            "pixels_per_second": round(report.pixels_per_second) if report and pixels else None,
         },
         "stages": _stages(report),
         "waiting": {

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from rio_mucho_cli.report import Report
+
+# Until so many seconds have passed, nothing is said of the time that is left.
+_SOON = 0.5
+# Characters of a bar.
+_LONG, _SHORT = 24, 10
 
 
 @dataclass
@@ -34,7 +44,14 @@ class Pace:
     _pixels_done: int = 0
     _jobs: int = 1
     _busy: Callable[[], int] | None = None
+    _so_far: Callable[[], Report] | None = None
     _started: float = 0.0
+    # Of this run's windows: how many are written, when the first one came, and how long it took.
+    _ours: int = 0
+    _first: float = 0.0
+    _first_took: float = 0.0
+    # When each worker had done one, about, and how many pixels were written then.
+    _settled: tuple[float, int] = (math.inf, 0)
 
     def take(self, event: Event) -> None:
         """Take note of an event."""
@@ -42,29 +59,113 @@ class Pace:
             case RunStarted():
                 self.windows, self.done, self.overviews = event.windows, event.done, event.overviews
                 self._pixels, self._jobs, self._busy = event.pixels, event.jobs, event.busy
-                self._started = self.clock()
+                self._so_far, self._started = event.so_far, self.clock()
             case WindowDone():
                 self.done = event.done
                 self._pixels_done += event.pixels
+                self._ours += 1
+                if self._ours == 1:
+                    self._first = self.clock()
+                    self._first_took = event.timing.stages.seconds if event.timing else 0.0
+                if self._ours == self._jobs:
+                    self._settled = self.clock(), self._pixels_done
             case OverviewDone():
                 self.overviews_done += 1
 
-    def describe(self) -> str:
+    @property
+    def rate(self) -> float:
+        """Pixels per second from the run's start until now, as its report has them at the end."""
+        if self._so_far is not None:
+            return self._so_far().pixels_per_second
+        seconds = self.clock() - self._started
+        return self._pixels_done / seconds if seconds > 0 else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last window; None as long as that cannot be known.
+
+        Starting, and what a first window costs more than others, come only
+        once: what counts is the time since each worker has done one, or, until
+        each has done two, since the first one was begun.
+        """
+        now, left = self.clock(), self._pixels - self._pixels_done
+        since, before = self._settled
+        if self._ours < 2 * self._jobs or now - since < _SOON:
+            since, before = self._first - self._first_took, 0
+        fresh = self._pixels_done - before
+        return left * (now - since) / fresh if fresh and now - since >= _SOON else None
+
+    def words(self) -> list[str]:
         """Say how fast it is, how long it will take, and how many workers are busy."""
         if self.overviews_done:
-            return "overviews"
+            return ["overviews"]
         words = []
-        seconds = self.clock() - self._started
-        if self._pixels_done and seconds > 0:
-            rate = self._pixels_done / seconds
+        rate = self.rate
+        if self._pixels_done and rate > 0:
             words = [format_rate(rate)]
             if self.done >= self.windows:
-                return words[0]
-            left = (self._pixels - self._pixels_done) / rate
-            words.append(f"{format_seconds(left)} left")
+                return words
+            left = self.left
+            if left is not None:
+                words.append(f"{format_seconds(left)} left")
         if self._busy is not None and self._jobs > 1:
             words.append(f"{min(self._busy(), self._jobs)}/{self._jobs} busy")
-        return ", ".join(words)
+        return words
+
+    def describe(self) -> str:
+        """Return its words as one text."""
+        return ", ".join(self.words())
+
+    def lines(self) -> list[str]:
+        """Say where the run is in a line, with a bar; then in ever shorter ones."""
+        done, length = self.done + self.overviews_done, self.windows + self.overviews
+        position = f"{done}/{length}"
+
+        def line(bar: int, words: Sequence[str], label: str = "") -> str:
+            filled = bar * done // length if length else bar
+            drawn = f"[{'#' * filled}{'-' * (bar - filled)}]" if bar else ""
+            parts = (label, drawn, f"{position:>{2 * len(str(length)) + 1}}", ", ".join(words))
+            return "  ".join(filter(None, parts))
+
+        words = self.words()
+        idle = [word for word in words if not word.endswith(" busy")]
+        left = [word for word in idle if word.endswith(" left")]
+        return [
+            line(_LONG, words, "windows"),
+            line(_LONG, idle, "windows"),
+            line(_SHORT, idle),
+            line(_SHORT, left),
+            line(0, left),
+            line(_SHORT, []),
+            line(0, []).strip(),
+            f"{100 * done // max(1, length)} %",
+        ]
+
+
+class Fit:
+    """Chooses the longest line that fits, and none longer than before: words do not flicker."""
+
+    def __init__(self) -> None:
+        self._width, self._place = 0, 0
+
+    def choose(self, lines: Sequence[str], width: int) -> str:
+        """Return one of some lines, the longest first, for a terminal so wide.
+
+        Its last column stays free: many terminals break the line there.
+        """
+        if width != self._width:
+            self._width, self._place = width, 0
+        while self._place < len(lines) - 1 and len(lines[self._place]) >= width:
+            self._place += 1
+        return lines[self._place][: max(0, width - 1)]
+
+
+def width_of(stream: Any) -> int:
+    """Return how many columns the terminal of a stream has; 80 where it does not say."""
+    columns = 0
+    with suppress(AttributeError, OSError, ValueError):
+        columns = os.get_terminal_size(stream.fileno()).columns
+    return columns or shutil.get_terminal_size().columns
 
 
 class Lines:
@@ -113,18 +214,23 @@ class Line:
         Gets text, with what moves to the start of the line.
     clock : callable
         Returns seconds.
+    width : callable
+        Returns how many columns there are at this moment.
     """
 
     INTERVAL = 0.1
     """Seconds between two drawings."""
 
     def __init__(
-        self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+        self,
+        write: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+        width: Callable[[], int] = lambda: 80,
     ) -> None:
-        self._write, self._clock = write, clock
-        self._pace = Pace(clock)
+        self._write, self._clock, self._width = write, clock, width
+        self._pace, self._fit = Pace(clock), Fit()
         self._drawn = float("-inf")
-        self._width = 0
+        self._shown = ""
 
     def __call__(self, event: Event) -> None:
         """Take an event, and draw the line if it is time."""
@@ -137,9 +243,17 @@ class Line:
         if not is_last and now - self._drawn < self.INTERVAL:
             return
         self._drawn = now
-        text = ", ".join(filter(None, [f"{pace.done} of {pace.windows} windows", pace.describe()]))
-        self._write(f"\r{text:{self._width}}" + ("\n" if is_last else ""))
-        self._width = len(text)
+        width = self._width()
+        text = self._fit.choose(pace.lines(), width)
+        # What is left of a longer one before is written over.
+        blank = min(len(self._shown), width - 1)
+        self._write(f"\r{text:{blank}}" + ("\n" if is_last else ""))
+        self._shown = "" if is_last else text
+
+    def close(self) -> None:
+        """Leave the line as it is; what follows stands below it."""
+        if self._shown:
+            self._write("\n")
 
 
 def summary(report: Report, outputs: Sequence[str]) -> str:
@@ -152,7 +266,7 @@ def summary(report: Report, outputs: Sequence[str]) -> str:
         windows += f" ({report.resumed} of them by an earlier run)"
     words = [f"{windows} in {format_seconds(report.seconds)}"]
     if report.pixels:
-        words.append(format_rate(report.pixels / report.seconds))
+        words.append(format_rate(report.pixels_per_second))
     if report.nbytes:
         words.append(format_bytes(report.nbytes))
     return f"{output}: {', '.join(words)}"

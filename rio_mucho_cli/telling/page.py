@@ -7,9 +7,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.quantities import format_bytes
+from rio_mucho_cli.quantities import format_bytes, format_rate
 from rio_mucho_cli.telling import drawing, tables
-from rio_mucho_cli.telling.words import number, seconds, share, size, text
+from rio_mucho_cli.telling.words import number, seconds, share, text
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -83,13 +83,13 @@ def _figures(said: Said) -> str:
             windows = number(plan["windows"]["number"])
         figures += [(windows, f"windows, by {plan['jobs']} × {plan['executor']}")]
     if result["pixels_per_second"]:
-        figures.append((f"{result['pixels_per_second'] / 1e6:.1f} M", "pixels a second"))
+        figures.append((format_rate(result["pixels_per_second"]), "on average"))
     busy = sum(worker["busy_seconds"] for worker in said["workers"])
     there = busy + said["waiting"]["workers_idle_seconds"]
     if there > 0:
         figures.append((share(busy / there), "workers were busy"))
     peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
-    figures.append((size(peak), "peak memory, all processes"))
+    figures.append((format_bytes(peak), "peak memory, all processes"))
     outputs = [] if plan is None else plan["outputs"]
     written = [each["file"]["bytes"] or 0 for each in outputs if each["file"]]
     if said["outcome"] == "done" and sum(written):

@@ -18,6 +18,10 @@ def fail_late(data, window, ij, global_args):
     return data[0]
 
 
+def two_bands(data, window, ij, global_args):
+    return np.concatenate([data[0], data[0]]).astype("uint8")
+
+
 def recorded(job, *, fails=False):
     """Run a job, and return its report as it comes out of JSON."""
     recorder, failure = Recorder(), None
@@ -72,6 +76,28 @@ def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
     caller = [row for row in rows.values() if row["caller"]]
     assert len(caller) == 1
     assert any("write" in each["seconds"] for each in caller[0]["stretches"])
+
+
+@pytest.mark.parametrize("output", ["out.tif", "out.vrt", "out.png"])
+def test_bytes_and_rate_are_those_of_the_result(tif, job_on, tmp_path, output):
+    """The result has other bands and another dtype than the first input."""
+    recorder = Recorder()
+    job = job_on([tif], two_bands, output=str(tmp_path / output), windows=Size(16, 16))
+    report = run(job, recorder)
+    said = document(job, recorder)
+    (told,) = said["plan"]["outputs"]
+    assert (told["count"], told["dtype"]) == (2, "uint8")
+    assert told["uncompressed_bytes"] == 64 * 48 * 2
+    assert said["result"]["pixels_per_second"] == round(report.pixels_per_second)
+    assert report.pixels_per_second == 64 * 48 / report.seconds
+
+
+def test_an_older_output_says_nothing_of_a_run_that_failed(tif, job_on, make_raster):
+    make_raster("out.tif", count=5, dtype="float64")
+    (told,) = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)["plan"][
+        "outputs"
+    ]
+    assert (told["count"], told["uncompressed_bytes"]) == (None, 64 * 48 * 2)
 
 
 def test_a_run_that_fails_says_why_without_secrets(tif, job_on):

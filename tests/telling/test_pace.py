@@ -5,7 +5,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.progress import OverviewDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.telling.pace import Line, Lines, Pace, summary
+from rio_mucho_cli.stages import Spent, Stages, Timing
+from rio_mucho_cli.telling.pace import Fit, Line, Lines, Pace, summary
 
 WINDOW = Window(0, 0, 1000, 1000)
 
@@ -17,8 +18,9 @@ class Clock:
         return self.now
 
 
-def window_done(number):
-    return WindowDone(WINDOW, (0, number), number, 1_000_000)
+def window_done(number, took=None):
+    timing = None if took is None else Timing(stages=Stages(function=Spent(took)))
+    return WindowDone(WINDOW, (0, number), number, 1_000_000, timing)
 
 
 @pytest.fixture
@@ -31,17 +33,51 @@ def test_the_rate_and_the_time_that_is_left(clock):
     pace.take(RunStarted(10, pixels=10_000_000, jobs=4, busy=lambda: 3))
     assert pace.describe() == "3/4 busy"
     clock.now += 5
-    pace.take(window_done(1))
+    pace.take(window_done(1, took=5))
     pace.take(window_done(2))
     assert (pace.done, pace.windows) == (2, 10)
     assert pace.describe() == "400 kpx/s, 20.0 s left, 3/4 busy"
+
+
+@pytest.mark.parametrize("took", [None, 1])
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+@pytest.mark.parametrize("starting", [0, 40, 3600])
+def test_the_time_that_is_left_does_not_count_the_start(clock, took, jobs, starting):
+    """A window takes a second, and `jobs` of them come together."""
+    pace = Pace(clock)
+    pace.take(RunStarted(400, pixels=400_000_000, jobs=jobs))
+    clock.now += starting
+    for number in range(1, 401):
+        clock.now += (number - 1) % jobs == 0
+        pace.take(window_done(number, took))
+        if number < 3 * jobs or number % jobs:
+            continue
+        assert pace.left == pytest.approx((400 - number) / jobs)
+
+
+def test_a_slow_first_round_is_no_measure(clock):
+    pace = Pace(clock)
+    pace.take(RunStarted(100, pixels=100_000_000, jobs=2))
+    for number in range(1, 41):
+        clock.now += 60 if number <= 2 else 1
+        pace.take(window_done(number, 60 if number <= 2 else 1))
+    assert pace.left == pytest.approx(60)
+
+
+def test_nothing_is_said_of_the_time_that_is_left_before_it_is_known(clock):
+    pace = Pace(clock)
+    pace.take(RunStarted(100, pixels=100_000_000))
+    assert pace.left is None
+    clock.now += 60
+    pace.take(window_done(1))
+    assert pace.describe() == "16.7 kpx/s"
 
 
 def test_windows_of_an_earlier_run_are_not_counted_as_fast(clock):
     pace = Pace(clock)
     pace.take(RunStarted(10, done=8, pixels=2_000_000, jobs=1))
     clock.now += 60
-    pace.take(window_done(9))
+    pace.take(window_done(9, took=60))
     assert pace.describe() == "16.7 kpx/s, 1:00 min left"
 
 
@@ -114,8 +150,63 @@ def test_a_line_is_drawn_anew_now_and_then(clock):
         clock.now += 0.0625
         line(window_done(number))
     line(OverviewDone(1, WINDOW))
-    assert written[0] == "\r0 of 30 windows"
-    assert written[1] == "\r2 of 30 windows, 16 Mpx/s, 1.8 s left"
+    line.close()
+    assert written[0] == f"\rwindows  [{24 * '-'}]   0/31"
+    assert written[1] == f"\rwindows  [#{23 * '-'}]   2/31  16 Mpx/s"
+    assert written[5] == f"\rwindows  [{7 * '#'}{17 * '-'}]  10/31  16 Mpx/s, 1.2 s left"
     assert len(written) == 1 + 15 + 1
-    assert written[-1].startswith("\r30 of 30 windows, overviews")
+    assert written[-1].startswith(f"\rwindows  [{24 * '#'}]  31/31  overviews")
     assert "".join(written).count("\n") == 1
+
+
+def test_what_follows_a_line_that_does_not_end_is_below_it(clock):
+    written = []
+    line = Line(written.append, clock)
+    line.close()
+    line(RunStarted(30, pixels=30_000_000))
+    line.close()
+    assert "".join(written).endswith("  0/30\n")
+
+
+@pytest.mark.parametrize("width", [8, 30, 40, 60, 80, 200])
+@pytest.mark.parametrize("windows", [1, 1000, 10**6])
+@pytest.mark.parametrize("seconds", [1, 100_000])
+def test_a_line_fits_the_terminal(clock, width, windows, seconds):
+    written = []
+    line = Line(written.append, clock, width=lambda: width)
+    line(RunStarted(windows, pixels=windows * 1_000_000, jobs=64, busy=lambda: 64))
+    for number in range(1, min(windows, 200) + 1):
+        clock.now += seconds
+        line(window_done(number, took=seconds))
+    line.close()
+    assert max(len(text.strip("\r\n")) for text in written) < width
+    assert "".join(written).count("\n") == 1
+    last = written[-1 if windows == 1 else -2]
+    if width >= 30:
+        assert f"{min(windows, 200)}/{windows}" in last
+        assert "[" in last or " left" in last
+    if width >= 80 and windows > 1:
+        assert " left" in last
+        assert "px/s" in last
+    if width == 200:
+        assert last.startswith("\rwindows  [")
+
+
+def test_words_that_did_not_fit_do_not_come_back_before_the_width_changes():
+    fit, lines = Fit(), ["a long line", "short"]
+    assert [fit.choose(lines, 12), fit.choose(lines, 11)] == ["a long line", "short"]
+    assert fit.choose(["long", "short"], 11) == "short"
+    assert fit.choose(["long", "short"], 12) == "long"
+    assert fit.choose(lines, 4) == "sho"
+
+
+def test_the_rate_is_that_of_the_report(clock):
+    """What the terminal says, line by line and at last, is what JSON has."""
+    so_far = Report(64, "serial", 1, seconds=4.0, pixels=64_000_000)
+    pace = Pace(clock)
+    pace.take(RunStarted(65, pixels=65_000_000, so_far=lambda: so_far))
+    clock.now += 2
+    pace.take(window_done(64))
+    assert pace.describe() == "16 Mpx/s"
+    assert "16 Mpx/s" in summary(so_far, ["out.tif"])
+    assert so_far.pixels_per_second == 16_000_000
