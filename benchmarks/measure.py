@@ -19,7 +19,7 @@ INTERVAL = 0.05
 PSS_EVERY = 4
 """PSS costs the measured processes time: it is looked at in every fourth sample only."""
 
-MB = 1024 * 1024
+MIB = 1024 * 1024
 
 # What would have a contender run otherwise than its command says.
 _UNSET = (
@@ -53,7 +53,7 @@ class Measured:
         Seconds, user and system, of the process and all descendants that
         were waited for.
     rss, pss : float or None
-        MB, the highest sum over the processes that were alive at one time.
+        MiB, the highest sum over the processes that were alive at one time.
         None where there is no such thing in /proc. What processes share
         counts in RSS for each of them, in PSS once.
     status : int
@@ -101,8 +101,8 @@ def measure(command: Command) -> Measured:
     return Measured(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
-        rss=sampler.rss / MB or None,
-        pss=sampler.pss / MB or None,
+        rss=sampler.rss / MIB or None,
+        pss=sampler.pss / MIB or None,
         status=process.returncode,
         output=texts[0],
         errors=texts[1],

@@ -45,7 +45,7 @@ def memory(sizes: Sequence[int], jobs: int, folders: Folders) -> str:
                 number(found.pss, 0),
             ]
         )
-    head = ["raster", "inputs in memory would be, MB", "seconds", "peak RSS, MB", "peak PSS, MB"]
+    head = ["raster", "inputs in memory would be, MiB", "seconds", "peak RSS, MiB", "peak PSS, MiB"]
     return f"## Memory of `rio mucho`, `index`, {jobs} jobs\n\n{table(head, rows)}"
 
 

@@ -19,7 +19,7 @@ whole process tree; RSS counts what processes share once for each, PSS once. Siz
 against the plain loop's; so are its pixels."""
 
 _HEAD = [
-    "", "seconds", "/ limit", "`rio mucho` / it", "CPU s", "peak RSS, MB", "peak PSS, MB", "size",
+    "", "seconds", "/ limit", "`rio mucho` / it", "CPU s", "peak RSS, MiB", "peak PSS, MiB", "size",
     "pixels",
 ]  # fmt: skip
 

@@ -18,7 +18,7 @@ from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
 from rio_mucho_cli.interrupts import deferred
-from rio_mucho_cli.memory import CACHE, MB
+from rio_mucho_cli.memory import CACHE
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -116,7 +116,7 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     if not _user_set_threads():
         variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if "GDAL_CACHEMAX" not in os.environ and "GDAL_CACHEMAX" not in options:
-        variables["GDAL_CACHEMAX"] = str(CACHE // MB)
+        variables["GDAL_CACHEMAX"] = str(CACHE)  # bytes: a small number would be 2^20 of them
     return variables
 
 

@@ -131,7 +131,7 @@ class Job(Shown):
         How many windows are worked on at once. With one, it is in the calling
         thread, unless `executor` is an Executor.
     mem_limit : int or None
-        MB that all processes of the run may take together, by estimate: it
+        MB (10^6 bytes) that all processes of the run may take together, by estimate: it
         makes windows smaller, and then jobs fewer. None: what suits the jobs
         and the machine.
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from rio_mucho_cli.batches import BATCH_BYTES
 from rio_mucho_cli.errors import UsageError
 
-MB = 1024 * 1024
+MB = 10**6
+"""The unit of --mem-limit and of every size that is shown: 10^6 bytes, as drives have it."""
 
 CACHE = 16 * MB
 """GDAL's block cache, for each job.
@@ -66,7 +67,7 @@ class Budget:
     def of(
         cls, mem_limit: int | None, jobs: int, *, in_processes: bool, read: int, result: int
     ) -> Budget:
-        """Make the budget of a run; `mem_limit` is in MB, None for the default."""
+        """Make the budget of a run; `mem_limit` is in MB (10^6 bytes), None for the default."""
         limit = min(_BASE + jobs * _DEFAULT_JOB, usable_memory() // 2)
         if mem_limit is not None:
             limit = mem_limit * MB

@@ -71,7 +71,7 @@ class RioMucho:
     scheduler : str, optional
         The address of dask's scheduler, or a file that it has written.
     mem_limit : int, optional
-        MB that all processes may take together, by estimate.
+        MB (10^6 bytes) that all processes may take together, by estimate.
 
     Raises
     ------

@@ -34,6 +34,9 @@ from rio_mucho_cli.work.order import Order
 
 log = logging.getLogger(__name__)
 
+# So many blocks, or windows, take no memory worth counting.
+_FEW = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -159,7 +162,8 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
     Notes
     -----
     Measured: 70 bytes for each block of a GeoTIFF, the most of it in GDAL, and
-    300 for a window with its ij in a list.
+    300 for a window with its ij in a list. What is counted for the program
+    itself has room for the first ones.
     """
     blocks = sum(
         math.prod(-(-length // side) for length, side in zip(each.size, block, strict=True))
@@ -167,7 +171,8 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
         if each.blocks is not None
         for block in [each.blocks.block]
     )
-    return 70 * blocks + (0 if isinstance(windows, WindowGrid) else 300 * len(windows))
+    listed = 0 if isinstance(windows, WindowGrid) else len(windows)
+    return 70 * max(0, blocks - _FEW) + 300 * max(0, listed - _FEW)
 
 
 def _choose_formats(job: Job, first: Source | None, grid: Grid | None) -> list[Format]:

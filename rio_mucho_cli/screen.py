@@ -9,7 +9,6 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rio_mucho_cli.dtypes import number_text
-from rio_mucho_cli.memory import MB
 from rio_mucho_cli.quantities import format_bytes, format_count
 
 _WIDTH = 80
@@ -145,8 +144,8 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     tasks = f"{format_count(flight, 'task')} in flight"
     yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks}"
     memory = plan["memory"]
-    limit = f", limit {_memory(memory['limit'])}" if memory["asked_for"] else ""
-    yield "memory", f"about {_memory(memory['estimate'])} (estimate){limit}"
+    limit = f", limit {format_bytes(memory['limit'])}" if memory["asked_for"] else ""
+    yield "memory", f"about {format_bytes(memory['estimate'])} (estimate){limit}"
     if earlier["complete"]:
         yield "resume", "nothing is left to do"
     elif earlier["windows"]:
@@ -176,11 +175,6 @@ def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     seconds = preview["estimate"]["seconds"]
     if seconds is not None:
         yield "duration", f"about {_duration(seconds['whole'])} (estimate, by this one window)"
-
-
-def _memory(number: int) -> str:
-    """Say it in MB as --mem-limit has them."""
-    return f"{number / MB:.0f} MB"
 
 
 def _duration(seconds: float) -> str:

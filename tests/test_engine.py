@@ -140,7 +140,7 @@ def test_gdals_cache_is_held_during_a_run_and_then_as_it_was(job, asked):
     before = get_gdal_config("GDAL_CACHEMAX")
     with rasterio.Env(**{} if asked is None else {"GDAL_CACHEMAX": asked}):
         run(job(look, executor="threads", jobs=3))
-    assert set(seen) == {3 * 16 * 1024**2 if asked is None else asked}
+    assert set(seen) == {3 * 16_000_000 if asked is None else asked}
     set_gdal_config("GDAL_CACHEMAX", before)
 
 

@@ -42,7 +42,7 @@ def test_without_an_env_there_is_nothing_to_carry():
 def test_workers_get_one_thread_and_a_small_cache():
     variables = e.process_variables({})
     assert variables["OPENBLAS_NUM_THREADS"] == "1"
-    assert variables["GDAL_CACHEMAX"] == "16"
+    assert variables["GDAL_CACHEMAX"] == "16000000"
 
 
 def test_what_the_user_has_set_stays(monkeypatch):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from rio_mucho_cli import memory
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.memory import MB, Budget, usable_memory
+from rio_mucho_cli.quantities import format_bytes
 
 
 def budget(mem_limit, jobs=4, *, in_processes=True, read=4, result=4):
@@ -15,6 +16,11 @@ def test_nobody_has_to_think_of_memory():
     default = budget(None, 2)
     assert default.window_pixels() > 1024 * 1024
     assert default.fitted(1024 * 1024) == (2, 4)
+
+
+def test_a_limit_is_in_the_unit_that_is_shown():
+    assert budget(700).limit == 700_000_000
+    assert format_bytes(budget(700).limit) == "700 MB"
 
 
 def test_many_bands_make_windows_small():

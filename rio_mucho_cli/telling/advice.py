@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from rio_mucho_cli.memory import MB
+from rio_mucho_cli.quantities import format_bytes
 from rio_mucho_cli.spelling import option
 from rio_mucho_cli.telling.figures import Figures, Said
 
@@ -275,9 +277,9 @@ def memory_is_short(figures: Figures) -> str | None:
     if figures.executor == "dask" or taken < 0.9 * there:
         return None
     return (
-        f"The peaks of all processes are {taken / 2**20:.0f} MB together, and there are "
-        f"{there / 2**20:.0f} MB: {option('mem_limit', int(0.6 * there / 2**20))} makes "
-        "windows smaller, or jobs fewer."
+        f"The peaks of all processes are {format_bytes(taken)} together, and there are "
+        f"{format_bytes(there)}: {option('mem_limit', int(0.6 * there / MB))} makes windows "
+        "smaller, or jobs fewer."
     )
 
 

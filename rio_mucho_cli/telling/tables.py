@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from rio_mucho_cli.quantities import format_bytes
 from rio_mucho_cli.telling.drawing import STAGES
-from rio_mucho_cli.telling.words import number, place, seconds, share, size, text
+from rio_mucho_cli.telling.words import number, place, seconds, share, text
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -25,7 +26,7 @@ def workers(said: Said, labels: Mapping[str, str]) -> str:
             (number(each["windows"]), "n"),
             (share(each["busy_share"]), "n"),
             (f"{text(seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
-            (text(size(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
+            (text(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
         ]
         for each in sorted(said["workers"], key=lambda worker: str(worker["name"]))
     ]
@@ -152,5 +153,5 @@ def _plain(name: str, value: Any) -> str:
         case list():
             return ", ".join(_plain(name, each) for each in value) or "–"
         case int() if name.endswith("bytes"):
-            return size(value)
+            return format_bytes(value)
     return str(value)

@@ -24,14 +24,6 @@ def seconds(value: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def size(value: float) -> str:
-    """Return an amount of memory in MB or GB, which are powers of two as in --mem-limit."""
-    megabytes = value / 2**20
-    if megabytes >= 1000:
-        return f"{megabytes / 1024:.1f} GB"
-    return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{megabytes:.1f} MB"
-
-
 def number(value: float) -> str:
     """Return a whole number with thin spaces between thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")

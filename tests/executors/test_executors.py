@@ -99,7 +99,7 @@ def test_processes_are_new_interpreters_with_their_own_limits(order):
 
     with open_executor("processes", 1, "run", order(look)) as executor:
         found = executor.submit(work, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
-    assert found == [1, 16, os.getpid()]
+    assert found == [1, 16_000_000, os.getpid()]
 
 
 SCRIPT = """
