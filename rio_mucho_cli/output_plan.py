@@ -200,7 +200,8 @@ def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata 
     """Return the first input if it has a mask or an alpha band that the function does not get."""
     if first is None or metadata is None or output != job.outputs[0]:
         return ""
-    is_read = job.masked or job.fill is not None or job.mode == "manual_read"
+    # A plain function that gets hidden pixels is warned of for itself.
+    is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"
     return without_secrets(first.path) if first.hidden_by and not is_read else ""
 
 

@@ -318,6 +318,7 @@ def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
     rasterio leaves it to GDAL to use such points, and GDAL then chooses the
     grid: about that of the input.
     """
+    check_nodata_for_warping(layer.src, layer.indexes)
     src = warped(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
     return replace(layer, src=src)
 
