@@ -286,7 +286,7 @@ def test_dtypes_that_the_function_returns_are_the_outputs(job, read, dtype):
 
 
 def test_strips_as_input_do_not_make_strips_of_windows(make_raster, job, profile_of):
-    source = make_raster("strips.tif", width=300, height=3000, tiled=False, blockysize=1)
+    source = make_raster("strips.tif", width=512, height=1536, tiled=False, blockysize=1)
     made = job(inputs=[str(source)], windows=None)
     assert run(made).windows == 1
     profile = profile_of(made.output)
