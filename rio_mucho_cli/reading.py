@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from shlex import quote
 
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
-from rio_mucho_cli.errors import GridError, NodataError, UsageError
-from rio_mucho_cli.inputs.grid import Grid, common_grid, require_crs, require_one_grid
+from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
+from rio_mucho_cli.inputs.grid import (
+    Grid,
+    common_grid,
+    parse_crs,
+    require_crs,
+    require_one_grid,
+)
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
@@ -69,7 +76,7 @@ def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
     """Return the output's grid, or None if it is the first input's and nobody asked."""
     grids = [source.grid for source in sources]
     if job.like is not None:
-        like = Source.of(job.like)
+        like = _open_like(job.like, job.inputs)
         if like.has_points:
             raise GridError(
                 f"{job.like} has GCPs or RPCs instead of a grid: give a raster with a transform"
@@ -87,6 +94,26 @@ def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
         _require_transform(sources[0])
         grid = grids[0]
     return grid if job.bounds is None else grid.within(job.bounds)
+
+
+def _open_like(like: str, inputs: Sequence[str]) -> Source:
+    """Return the raster on whose grid the output lies.
+
+    Raises
+    ------
+    GridError
+        If it is a CRS: that has neither pixels nor an extent.
+    """
+    try:
+        return Source.of(like)
+    except InputError as exc:
+        crs = parse_crs(like)
+        if crs is None:
+            raise InputError(f"like expects a raster with the output's grid: {exc}") from None
+    raise GridError(
+        f"like is {crs}, a CRS: expected a raster with the output's grid, such as grid.vrt of "
+        f"gdalwarp -of VRT -t_srs {crs} {quote(inputs[0])} grid.vrt"
+    )
 
 
 def _require_transform(source: Source) -> None:

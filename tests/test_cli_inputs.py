@@ -85,6 +85,15 @@ BAD = {
     "other grids": (["a.tif", "moved.tif"], 1, "moved.tif .* pass --like a.tif .*--extent union"),
     "two grids": (["a.tif", "--like", "a.tif", "--extent", "union"], 2, "give one of them"),
     "no such grid": (["a.tif", "--like", "no.tif"], 1, "no.tif"),
+    "a CRS for a grid": (
+        ["a.tif", "--like", "EPSG:4326"], 1,
+        "like is EPSG:4326, a CRS: expected a raster .*gdalwarp -of VRT -t_srs EPSG:4326 a.tif gr",
+    ),
+    "the number of a CRS": (["a.tif", "--like", "32633"], 1, "EPSG:32633, a CRS.*gdalwarp"),
+    "no such CRS": (["a.tif", "--like", "EPSG:999999"], 1, "EPSG:999999, a CRS.*gdalwarp"),
+    "a CRS as WKT": (["a.tif", "--like", 'GEOGCS["x"]'], 1, "a CRS.*-t_srs 'GEOGCS"),
+    "a CRS as PROJ has it": (["a.tif", "--like", "+proj=utm +zone=33"], 1, "-t_srs .* a.tif"),
+    "a word for a grid": (["a.tif", "--like", "utm"], 1, "like expects a raster .*utm: No such"),
     "grid of points": (["a.tif", "--like", "points.tif"], 1, "GCPs or RPCs instead of a grid"),
     "points without a target": (
         ["points.tif", "a.tif", "--extent", "first"], 1, "points.tif is placed by GCPs .*--like",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from affine import Affine
 from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
 from rio_mucho_cli.errors import GridError
+from rio_mucho_cli.heard import messages
 from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
@@ -32,6 +36,9 @@ _TOLERANCE = 0.01
 # Less of a union than this is probably, or certainly, a mistake.
 _SPARSE = 0.05
 _ABSURD = 1e-6
+
+# EPSG:4326, +proj=utm or WKT, right or wrong.
+_LIKE_A_CRS = re.compile(r"[A-Za-z]{3,}:\d+$|\+\w+|[A-Z]+\[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +283,18 @@ def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
                 f"{missing} has no CRS, and without one it cannot be matched with {has}: "
                 "give it one with rio edit-info --crs"
             )
+
+
+def parse_crs(text: str) -> str | None:
+    """Return a CRS in the words in which commands take it, or None if a text is none."""
+    if "://" in text or text.startswith("/"):
+        return None
+    try:
+        with messages():
+            crs = CRS.from_user_input(int(text) if text.isdigit() else text)
+    except (RasterioError, CPLE_BaseError, ValueError):
+        return quote(text) if _LIKE_A_CRS.match(text) else None
+    return quote(crs.to_string())
 
 
 def _moved(crs: Any, to: Any, xs: Any, ys: Any) -> tuple[Any, Any]:

@@ -101,6 +101,27 @@ COG_OPTIONS = (
     *("TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS"),
     *("RES", "EXTENT"),
 )
+# What is asked for by a name of another driver's, or of GDAL's utilities.
+_WAYS = {
+    ("", "COLORMAP"): "a colour table is copied from the first input, else rasterio's "
+    "write_colormap gives the output one",
+    ("", "SRS"): "the CRS is that of the output's grid",
+    ("COG", "TILED"): "a COG is tiled, leave it out",
+    **dict.fromkeys([("COG", "BLOCKXSIZE"), ("COG", "BLOCKYSIZE")], "use BLOCKSIZE"),
+    **{("COG", name): "use LEVEL" for name in ("ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET")},
+    **{("COG", name): "use QUALITY" for name in ("JPEG_QUALITY", "WEBP_LEVEL")},
+    **{
+        ("COG", name): "GDAL chooses it for a COG, leave it out"
+        for name in ("INTERLEAVE", "PHOTOMETRIC", "ALPHA")
+    },
+    ("GTIFF", "BLOCKSIZE"): "use BLOCKXSIZE and BLOCKYSIZE",
+    ("GTIFF", "LEVEL"): "use ZLEVEL, ZSTD_LEVEL or LZMA_PRESET, by the compression",
+    ("GTIFF", "QUALITY"): "use JPEG_QUALITY or WEBP_LEVEL, by the compression",
+    **{
+        ("GTIFF", name): "overviews are asked for by --overviews and --overview-resampling"
+        for name in ("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "RESAMPLING")
+    },
+}
 # What an output has beside them.
 NO_OPTIONS = ("dtype", "count", "nodata", "driver")
 
@@ -108,11 +129,16 @@ NO_OPTIONS = ("dtype", "count", "nodata", "driver")
 def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
     """Raise FormatError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
+        unknown = _unknown(message, options)
+        if unknown:
+            raise FormatError(
+                f"{name} cannot be made: {unknown} is no creation option of the driver {driver} "
+                f"in GDAL {rasterio.__gdal_version__}: {_instead(unknown, driver)}"
+            )
         if any(option.upper() in message.upper() for option in options):
             raise FormatError(
                 f"{name} cannot be made: {message}; GDAL's page on the driver "
                 f"{driver} lists its creation options"
-                f"{_meant(message, driver, options)}"
             )
         _log.warning("%s", message)
 
@@ -175,10 +201,22 @@ def close(dst: Any, name: str) -> None:
         raise OutputError(f"{name} cannot be finished: {errors[0]}; is the disk full?")
 
 
-def _meant(message: str, driver: str, options: Mapping[str, str]) -> str:
-    """Say which creation option may have been meant by one that is unknown."""
-    known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(driver.upper())
-    if known is None or "support creation option" not in message:
+def _unknown(message: str, options: Mapping[str, str]) -> str:
+    """Return the creation option that a driver does not have, by GDAL's message, or nothing."""
+    if "support creation option" not in message:
         return ""
-    unknown = [name for name in options if name.upper() in message.upper().split()]
-    return nearest(unknown[0].upper(), (*known, *NO_OPTIONS)) if unknown else ""
+    words = message.upper().split()
+    return next((name.upper() for name in options if name.upper() in words), "")
+
+
+def _instead(unknown: str, driver: str) -> str:
+    """Say what to do about a creation option that a driver does not have."""
+    kind = driver.upper()
+    way = _WAYS.get((kind, unknown)) or _WAYS.get(("", unknown))
+    known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(kind)
+    if way is not None:
+        return way
+    if known is None:
+        return f"GDAL's page on the driver {driver} lists them"
+    hint = nearest(unknown, (*known, *NO_OPTIONS))
+    return hint.removeprefix(": ") or f"expected one of {', '.join(known)}"
