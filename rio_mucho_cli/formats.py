@@ -24,6 +24,9 @@ from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
 from rio_mucho_cli.paths import is_in_memory
 
+# What a profile must say; the driver follows from the extension.
+_NEEDED = ("width", "height", "count", "dtype")
+
 log = logging.getLogger(__name__)
 
 # What these drivers make of a file is gone with it.
@@ -245,11 +248,25 @@ def _factors(job: Job, first: Source | None, given: Mapping[str, Any] | None) ->
 
 
 def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str, Any] | None:
-    """Return a profile by hand, on the output's grid."""
-    if given is None or grid is None:
-        return given
-    place = {"crs": grid.crs, "transform": grid.transform}
-    return {**given, "width": grid.width, "height": grid.height, **place}
+    """Return a profile by hand, on the output's grid.
+
+    Raises
+    ------
+    UsageError
+        If it is not a whole one.
+    """
+    if given is None:
+        return None
+    if grid is not None:
+        place = {"crs": grid.crs, "transform": grid.transform}
+        given = {**given, "width": grid.width, "height": grid.height, **place}
+    missing = [name for name in _NEEDED if given.get(name) is None]
+    if missing:
+        raise UsageError(
+            f"the output's profile (options of RioMucho) has no {', '.join(missing)}: begin with "
+            "that of the first input, rasterio.open(path).profile, and change what differs"
+        )
+    return given
 
 
 def _choose_driver(output: Output, first: Source | None) -> str:

@@ -114,7 +114,7 @@ def test_progress_is_told_events(tif, out):
 def test_progress_as_a_line(tif, out, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)
-    assert capsys.readouterr().err.splitlines()[-1].startswith("12 of 12 windows, ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"windows  [{24 * '#'}]  12/12  ")
 
 
 def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch):

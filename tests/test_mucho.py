@@ -51,6 +51,29 @@ def test_options_by_hand(tif, out, profile_of, processes):
     assert (profile["dtype"], profile["blockxsize"], profile["nodata"]) == ("float32", 32, -1)
 
 
+@pytest.mark.parametrize("output", ["out.tif", "out.png"])
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ({"dtype": "float32"}, "width, height, count"),
+        ({"driver": "GTiff", "width": 64, "height": 48}, "count, dtype"),
+    ],
+)
+def test_options_that_are_no_whole_profile(tif, tmp_path, leftovers, output, options, missing):
+    says = rf"has no {missing}: .*rasterio\.open\(path\)\.profile"
+    rm = riomucho.RioMucho([tif], tmp_path / output, double, options=options)
+    with pytest.raises(riomucho.UsageError, match=says):
+        rm.run(1)
+    assert not leftovers()
+
+
+def test_options_without_a_size_on_a_grid_that_has_one(tif, out, read):
+    options = {"count": 1, "dtype": "uint16"}
+    with riomucho.RioMucho([tif], out, double, options=options, like=tif) as rm:
+        rm.run(1)
+    assert (read(out) == 2 * read(tif)).all()
+
+
 @both
 def test_options_that_rasterio_understands_without_more(tif, out, profile_of, processes):
     gcps = [GroundControlPoint(row, col, col * 2.0, -row) for row in (0, 48) for col in (0, 64)]

@@ -1,8 +1,12 @@
 """Names that may have been meant."""
 
-import pytest
+import functools
 
-from rio_mucho_cli.nearest import functions_in, nearest, nearest_file
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rio_mucho_cli.nearest import _distance, functions_in, nearest, nearest_file
 
 
 @pytest.mark.parametrize(
@@ -14,10 +18,45 @@ from rio_mucho_cli.nearest import functions_in, nearest, nearest_file
         ("same", ["same"], ""),
         ("far", ["quite", "different"], ""),
         ("any", [], ""),
+        ("nomodule", ["mdurl", "module"], ": did you mean 'module'?"),
+        ("nomodule", ["mdurl", "node"], ""),
+        ("--fnuc", ["--co", "--func"], ": did you mean '--func'?"),
+        ("unit8", ["int8", "uint8", "uint16"], ": did you mean 'uint8'?"),
+        ("GTif", ["GTI", "GTiff"], ": did you mean 'GTiff'?"),
+        ("RUN", ["ran", "run"], ": did you mean 'run'?"),
+        ("ab", ["ac", "b"], ""),
+        ("xyz", ["abc", "xy", "x"], ": did you mean 'xy'?"),
     ],
 )
 def test_nearest(name, others, expected):
     assert nearest(name, others) == expected
+
+
+@given(st.text("abc", max_size=6), st.text("abc", max_size=6))
+def test_the_distance_is_that_of_the_plainest_way(one, other):
+    def distance(i, j):
+        """Return the distance of the first i and the first j letters."""
+        if not i or not j:
+            return i + j
+        ways = [
+            distance(i - 1, j) + 1,
+            distance(i, j - 1) + 1,
+            distance(i - 1, j - 1) + (one[i - 1] != other[j - 1]),
+        ]
+        if i > 1 and j > 1 and one[i - 2 : i] == other[j - 2 : j][::-1]:
+            ways.append(distance(i - 2, j - 2) + 1)
+        return min(ways)
+
+    distance = functools.cache(distance)
+    assert _distance(one, other) == distance(len(one), len(other))
+
+
+def test_what_is_no_raster_is_not_meant(tmp_path):
+    for name in ("index.py", "index.json", "indexx.txt"):
+        (tmp_path / name).touch()
+    assert nearest_file(str(tmp_path / "index.tif")) == ""
+    (tmp_path / "index.jp2").touch()
+    assert "index.jp2" in nearest_file(str(tmp_path / "index.tif"))
 
 
 def test_nearest_file(tmp_path):

@@ -44,7 +44,12 @@ class GroupedCommand(click.Command):
                     f"{ctx.info_name}: {parent.command_path} {name} {ctx.info_name} ...",
                     ctx,
                 ) from None
-            raise
+            from rio_mucho_cli.nearest import closest
+
+            names = [name for param in self.params for name in param.opts if name[:1] == "-"]
+            meant = closest(exc.option_name, names, lambda name: name.lstrip("-"))
+            near = None if meant is None else [meant]
+            raise click.NoSuchOption(exc.option_name, possibilities=near, ctx=ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each group as a section of its own."""

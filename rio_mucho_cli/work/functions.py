@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import inspect
 import os
-import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,9 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
 from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.nearest import functions_in, nearest
+from rio_mucho_cli.nearest import closest, functions_in, nearest
 from rio_mucho_cli.spelling import option
+from rio_mucho_cli.work.hints import hint_of_bands, nearest_module, public_names
 from rio_mucho_cli.work.reloading import current_code, import_current
 from rio_mucho_cli.work.source import Code
 
@@ -90,7 +90,7 @@ class FunctionRef:
             except AttributeError:
                 raise FunctionNotFoundError(
                     f"{module_name if found is module else owner} has no attribute "
-                    f"{attribute!r}{nearest(attribute, dir(found))}"
+                    f"{attribute!r}{nearest(attribute, public_names(found))}"
                 ) from None
         if not callable(found):
             raise FunctionNotFoundError(
@@ -120,7 +120,7 @@ class FunctionRef:
                 raise _broken(name, exc) from None
             raise FunctionNotFoundError(
                 f"there is no module named {exc.name!r}, neither installed nor in the current "
-                f"folder{nearest(exc.name, _siblings(exc.name))}"
+                f"folder{nearest_module(exc.name, self.folder)}"
             ) from None
         except INTERRUPTS:
             raise
@@ -131,7 +131,9 @@ class FunctionRef:
         name, path = self.name.rpartition(":")[0], self.path
         if not path.is_file():
             others = [entry.name for entry in path.parent.glob("*.py")]
-            raise FunctionNotFoundError(f"there is no file {name}{nearest(path.name, others)}")
+            meant = closest(path.name, others, lambda other: Path(other).stem)
+            hint = "" if meant is None else f": did you mean {meant!r}?"
+            raise FunctionNotFoundError(f"there is no file {name}{hint}")
         # A name of its own keeps a file called like a module (random.py) from
         # taking that module's place for everything else.
         module_name = f"_mucho_{path.stem}"
@@ -191,6 +193,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
         flat = [array[0] if array.shape[0] == 1 else array for array in arrays]
         return called(*flat, **keywords)
 
+    call.__wrapped__ = called  # type: ignore[attr-defined]  # what `inspect.signature` looks at
     return call
 
 
@@ -270,11 +273,11 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
     return [returned[rest[0] if name is None else name] for name in names]
 
 
-def child_error(what: str, exception: BaseException) -> MuchoChildError:
+def child_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
     text = " ".join(text_of(exception).split())
-    return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}", exception)
+    return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}{hint}", exception)
 
 
 def check_result(
@@ -320,6 +323,7 @@ def check_result(
         raise ResultError(
             f"{what} an array of shape {result.shape}, expected {wanted}"
             + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
+            + hint_of_bands(result.shape, window, overlap)
         )
     if array.dtype == bool:
         return array.astype(np.uint8)
@@ -371,14 +375,6 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
         place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
         text = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
-
-
-def _siblings(name: str) -> list[str]:
-    """Return the names of the modules beside one that does not exist."""
-    package, _, _ = name.rpartition(".")
-    path = getattr(sys.modules.get(package), "__path__", None) if package else None
-    prefix = f"{package}." if package else ""
-    return [prefix + module.name for module in pkgutil.iter_modules(path)]
 
 
 def _kind(value: Any) -> str:

@@ -42,6 +42,7 @@ from rio_mucho_cli.work.functions import (
     make_callable,
     named_results,
 )
+from rio_mucho_cli.work.hints import hint_of_arguments
 from rio_mucho_cli.work.missing import count_nodata, with_nan_masked
 from rio_mucho_cli.work.order import Order, Wanted
 
@@ -129,7 +130,9 @@ class Worker:
             raise
         except BaseException as exc:
             interrupts.check(instead=True)
-            raise child_error("the function", exc) from None
+            given = len(read_data) if isinstance(read_data, list) else 1
+            hint = hint_of_arguments(self._call, exc, given, plain=order.plain)
+            raise child_error("the function", exc, hint) from None
         interrupts.check()
         whole = as_window(window, order.width, order.height)
         checked = [

@@ -86,6 +86,8 @@ def test_a_file_does_not_take_the_place_of_a_module(module, tmp_path):
         ("os.pth:join", "no module named 'os.pth'"),
         ("email.mim.text:f", "no module named 'email.mim', neither installed nor in the current"),
         ("email.mim:f", "did you mean 'email.mime'?"),
+        ("nump:mean", "did you mean 'numpy'?"),
+        ("user_function.mean:f", "did you mean 'user_functions'?"),
         ("broken:run", "broken cannot be imported: SyntaxError: "),
         ("broken.py:run", "broken.py, line 2)"),
         ("needs:run", "No module named 'not_there_at_all'"),
@@ -103,6 +105,20 @@ def test_what_is_wrong_with_a_name(module, tmp_path, name, says):
         ref(name, tmp_path).load()
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nomodule:f", "bsa:f", "far.py:f", "user_functions:_ru"])
+def test_what_is_not_near_is_not_meant(module, tmp_path, name):
+    module(MODULE)
+    with pytest.raises(FunctionNotFoundError) as caught:
+        ref(name, tmp_path).load()
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_module_of_the_folder_comes_first(module, tmp_path):
+    module("def run(*args): return 7", "nunpy.py")
+    with pytest.raises(FunctionNotFoundError, match="did you mean 'nunpy'"):
+        ref("munpy:run", tmp_path).load()
 
 
 def test_a_class_is_made_with_the_global_args(module, tmp_path):
@@ -192,6 +208,8 @@ def test_windows_off_the_pixels_may_be_rounded_either_way():
         (np.zeros((2, 3, 4)), 3, r"shape (2, 3, 4), expected (3, 3, 4)"),
         (np.zeros((0, 3, 4)), None, r"shape (0, 3, 4), expected"),
         (np.zeros(4), None, r"shape (4,), expected"),
+        (np.zeros((3, 4, 2)), None, "(count, 3, 4): bands come first, return np.moveaxis(result"),
+        (np.zeros((3, 4, 2)), 2, "expected (2, 3, 4): bands come first, return np.moveaxis(result"),
         (np.full((3, 4), "a"), None, "dtype <U1, expected numbers"),
     ],
 )
@@ -199,6 +217,11 @@ def test_results_that_do_not_fit(result, count, says):
     with pytest.raises(ResultError) as caught:
         f.check_result(result, WINDOW, count)
     assert says in str(caught.value)
+
+
+def test_bands_that_come_last_within_an_overlap():
+    with pytest.raises(ResultError, match=r"return np\.moveaxis\(result, -1, 0\)"):
+        f.check_result(np.zeros((7, 8, 2)), WINDOW, None, overlap=2)
 
 
 class AwkwardError(Exception):
