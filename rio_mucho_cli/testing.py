@@ -19,7 +19,7 @@ from rio_mucho_cli.checks.hints import Case, find_hint
 from rio_mucho_cli.checks.rasters import made_rasters
 from rio_mucho_cli.checks.sizes import choose_windows
 from rio_mucho_cli.checks.trials import WHOLE, Trial
-from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
 from rio_mucho_cli.inputs.windows import PlannedWindow, describe
 from rio_mucho_cli.nearest import nearest
 
@@ -36,7 +36,7 @@ def check(
     rtol: float = 0,
     atol: float = 0,
     **given: Unpack[FunctionOptions],
-) -> Array:
+) -> Any:
     """Apply a function to a raster in several ways, and compare results.
 
     It is run as `rio mucho` runs it, over the whole as one window, and over
@@ -65,9 +65,10 @@ def check(
 
     Returns
     -------
-    ndarray
+    ndarray, or dict of ndarray
         The result of the whole, (count, rows, cols); masked if the function
-        masks and there is no nodata.
+        masks and there is no nodata. Of a function that returns a dict of
+        arrays, a dict of such results, by the same names.
 
     Raises
     ------
@@ -84,8 +85,8 @@ def check(
     Each run has its own copy of the function, as worker processes have: what
     the function changes outside itself is not seen here.
 
-    There is one output: a function that returns several arrays by name is
-    checked for one of them at a time, within a function that returns it.
+    The arrays of a dict are checked one after the other: `dtype`, `count` and
+    `nodata` are those of each.
 
     Examples
     --------
@@ -99,16 +100,32 @@ def check(
     tolerance = Tolerance(rtol, atol)
     with made_rasters(arrays, given) as inputs:
         trial = Trial.of(function, inputs, given)
-        whole = _run(trial, None)
-        ways = choose_windows(whole.shape[2], whole.shape[1])
-        for windows in ways:
-            parts = _run(trial, windows)
-            found = describe_form(whole, parts, windows)
-            if found is None and not tolerance.same(whole, parts):
-                found = describe_difference(whole, parts, tolerance, windows)
-            if found is not None:
-                hint = find_hint(Case(trial, tolerance, whole, parts, windows, ways))
-                raise AssertionError("\n".join(filter(None, [found, hint])))
+        try:
+            whole = _run(trial, None)
+        except ResultError:
+            if not trial.names:
+                raise
+        if not trial.names:
+            return _compared(trial, whole, tolerance)
+        of_arrays = {name: trial.of_array(name) for name in tuple(trial.names)}
+        return {
+            name: _compared(each, _run(each, None), tolerance) for name, each in of_arrays.items()
+        }
+
+
+def _compared(trial: Trial, whole: Array, tolerance: Tolerance) -> Array:
+    """Return the result of the whole; raise AssertionError if another one differs from it."""
+    __tracebackhide__ = True
+    ways = choose_windows(whole.shape[2], whole.shape[1])
+    for windows in ways:
+        parts = _run(trial, windows)
+        found = describe_form(whole, parts, windows)
+        if found is None and not tolerance.same(whole, parts):
+            found = describe_difference(whole, parts, tolerance, windows)
+        if found is not None:
+            hint = find_hint(Case(trial, tolerance, whole, parts, windows, ways))
+            found = found if trial.name is None else f"of the array {trial.name!r}, {found}"
+            raise AssertionError("\n".join(filter(None, [found, hint])))
     return whole
 
 

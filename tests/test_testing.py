@@ -1,5 +1,6 @@
 """`check`: what it returns, and each thing that it may say."""
 
+import functools
 import random
 import threading
 import warnings
@@ -62,6 +63,66 @@ def test_arrays_of_several_bands_and_paths(make_raster, read):
 def test_a_lossy_input_does_not_make_a_lossy_output(make_raster, read):
     path = make_raster(data=np.stack([DATA.astype("uint8")] * 3), compress="jpeg")
     np.testing.assert_array_equal(check(lambda a: a, path, plain=True), read(path))
+
+
+def both(a, factor=2):
+    return {"double": a * factor, "square": a.astype("float32") ** 2}
+
+
+class Both:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, data, window, ij, global_args):
+        return both(data[0], self.factor)
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        (both, {"plain": True}),
+        (lambda data, *_: both(data[0]), {}),
+        (Both, {"global_args": {"factor": 2}}),
+        (functools.partial(both, factor=2), {"plain": True}),
+    ],
+)
+def test_arrays_by_name(function, given):
+    result = check(function, DATA, **given)
+    assert list(result) == ["double", "square"]
+    assert [array.dtype for array in result.values()] == ["uint16", "float32"]
+    np.testing.assert_array_equal(result["double"][0], DATA * 2)
+    np.testing.assert_array_equal(result["square"][0], DATA.astype("float32") ** 2)
+
+
+def test_one_array_by_its_name():
+    result = check(lambda a: {"double": a * 2}, DATA, plain=True)
+    assert list(result) == ["double"]
+    np.testing.assert_array_equal(result["double"][0], DATA * 2)
+
+
+def test_each_array_is_compared():
+    lines = says(lambda a: {"one": a, "two": shifted(a, 1)}, plain=True)
+    assert lines[0].startswith("of the array 'two', the result depends on the windows: in windows")
+    assert lines[-1].startswith("with overlap=1 the result does not depend on them")
+
+
+def test_an_array_that_some_windows_do_not_have():
+    def changing(a):
+        return {"one": a, "two": a} if a.size == DATA.size else {"one": a}
+
+    with pytest.raises(MuchoChildError, match="there is no array 'two' in what was returned"):
+        check(changing, DATA, plain=True)
+
+
+def test_what_a_run_refuses_is_refused_in_its_words():
+    class Bare:
+        def __init__(self, factor):
+            pass
+
+    with pytest.raises(ResultError, match="Bare has no __call__"):
+        check(Bare, DATA, global_args={"factor": 2})
+    with pytest.raises(MuchoChildError, match=r"pass --plain \(in Python plain=True\)"):
+        check(lambda a: a, DATA)
 
 
 def test_a_function_that_reads_for_itself():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, TypeAlias
 
 import cloudpickle
@@ -39,11 +40,18 @@ class Trial:
     packed : bytes
         The function and its global args. Each run gets a copy, as each worker
         does: what an earlier one has left in it is not there.
+    name : object
+        Of the array that counts, if the function returns a dict of them; None
+        for what it returns.
+    names : dict
+        Filled by each run: its keys are the names in dicts that were returned.
     """
 
     inputs: list[str]
     options: Mapping[str, Any]
     packed: bytes
+    name: Any = None
+    names: dict[Any, None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, function: Function, inputs: list[str], options: Mapping[str, Any]) -> Trial:
@@ -65,6 +73,10 @@ class Trial:
         """Return the same with other options."""
         return replace(self, options={**self.options, **options})
 
+    def of_array(self, name: Any) -> Trial:
+        """Return the same, for one of the arrays that the function returns."""
+        return replace(self, name=name)
+
     def run(self, windows: Size | list[PlannedWindow], move: Move | None = None) -> Array:
         """Apply the function to some windows.
 
@@ -80,6 +92,7 @@ class Trial:
             (count, rows, cols), masked if the output has a mask of its own.
         """
         function, global_args = cloudpickle.loads(self.packed)
+        function = returning(function, self._array_of)
         with MemoryFile(ext=".tif") as memory, without_georeferencing_warnings():
             job = make_job(
                 self.inputs,
@@ -100,6 +113,36 @@ class Trial:
                 has_mask = [MaskFlags.per_dataset] in src.mask_flag_enums
                 array: Array = src.read(masked=has_mask)
                 return array
+
+    def _array_of(self, returned: Any) -> Any:
+        """Return what counts of what the function returned."""
+        if isinstance(returned, dict):
+            self.names.update(dict.fromkeys(returned))
+        if self.name is None:
+            return returned
+        if not isinstance(returned, dict) or self.name not in returned:
+            raise LookupError(f"there is no array {self.name!r} in what was returned")
+        return returned[self.name]
+
+
+def returning(function: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a function, or a class, like another one, with a change to what is returned."""
+    function = function.load() if isinstance(function, FunctionRef) else function
+    if not isinstance(function, type):
+
+        @wraps(function)
+        def changed(*args: Any, **kwargs: Any) -> Any:
+            return change(function(*args, **kwargs))
+
+        return changed
+    if not any("__call__" in vars(base) for base in function.__mro__):
+        return function  # which the run refuses
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return change(function.__call__(self, *args, **kwargs))
+
+    names = {"__call__": call, "__module__": function.__module__, "__doc__": function.__doc__}
+    return type(function.__name__, (function,), names)
 
 
 class _Moved:

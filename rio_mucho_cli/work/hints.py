@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rasterio.windows import Window
@@ -15,6 +17,8 @@ from rio_mucho_cli.nearest import closest
 from rio_mucho_cli.quantities import format_count
 from rio_mucho_cli.spelling import option
 
+# What Python raises because of the arguments has no frame of the user's.
+_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 # Of all that is installed, names of so few letters are too many.
 _SHORT = 3
 
@@ -34,9 +38,9 @@ def hint_of_arguments(
         How many arrays there are.
     plain : bool
     """
-    frames = list(traceback.walk_tb(raised.__traceback__))
-    inside = len(frames) - (2 if plain else 1)  # frames of the user's
-    if not isinstance(raised, TypeError) or inside > 0:
+    frames = traceback.walk_tb(raised.__traceback__)
+    is_inside = any(not frame.f_code.co_filename.startswith(_OURS) for frame, _ in frames)
+    if not isinstance(raised, TypeError) or is_inside:
         return ""
     try:
         signature = inspect.signature(function)
