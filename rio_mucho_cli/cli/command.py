@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import signal
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -70,8 +71,10 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     try:
         with for_command_line(), caught(for_good=True), watched(output, given["resume"]):
             from rio_mucho_cli.cli.running import run
+            from rio_mucho_cli.telling.streams import is_stdout, stdout_kept
 
-            with ctx.obj["env"]:
+            keeps = given["report"] is not None and is_stdout(given["report"])
+            with ctx.obj["env"], stdout_kept() if keeps else nullcontext():
                 status = run(inputs=inputs, output=output, **given)
     except INTERRUPTS as exc:
         if status is None:  # else it came too late

@@ -16,6 +16,7 @@ from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.telling.file import write
 from rio_mucho_cli.telling.pace import summary
+from rio_mucho_cli.telling.streams import is_stdout
 
 _MOST_LISTED = 20
 
@@ -83,7 +84,7 @@ def show_preview(preview: Preview, report: str | None) -> bool:
     failed = (preview.probe or {}).get("failure")
     if failed:
         click.echo(failed.rstrip(), err=True)
-    if report != "-":
+    if report is None or not is_stdout(report):
         click.echo(str(preview))
     if report is not None:
         write(preview.as_dict(), report)

@@ -48,6 +48,7 @@ def run(
         For every MuchoError, with its message and its exit status, and for
         what the system refuses.
     """
+    others = [name.removeprefix("@") for name in (given["windows"], given["global_args"]) if name]
     try:
         with without_bytecode() if dry_run else nullcontext():
             job = _job(output=output, **given)
@@ -55,10 +56,13 @@ def run(
         # For good: threads may still open something after Ctrl-C has ended the run.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         if dry_run:
-            check_report(report, job, is_page_possible=False)
+            check_report(report, job, is_page_possible=False, others=others)
             failed = show_preview(describe(job, probe=not no_probe), report)
         else:
-            with shown(quiet) as listen, recorded(job, report, listen) as listen:
+            with (
+                shown(quiet) as listen,
+                recorded(job, report, listen, others=others) as listen,
+            ):
                 done = engine.run(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, resume=given["resume"], is_last=is_last) from None

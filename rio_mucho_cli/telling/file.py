@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,24 @@ from rio_mucho_cli.job import Job
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.telling.streams import is_stdout, is_stream, print_text, write_stream
+from rio_mucho_cli.work.functions import FunctionRef
 
 log = logging.getLogger(__name__)
 
 _PAGES = (".html", ".htm")
+# How reports begin: as JSON, of a run and of a dry run, and as a page.
+_HEAD = 4096
+_REPORTS = (
+    re.compile(rb'\s*\{\s*"(schema|version)": \d+,\s*"(outcome|plan)":'),
+    re.compile(rb"\s*<!doctype html>.*rio mucho</title>", re.DOTALL),
+)
 
 
 @contextmanager
-def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[Listener]:
+def recorded(
+    job: Job, path: str | None, listen: Listener = ignore, *, others: Sequence[str] = ()
+) -> Iterator[Listener]:
     """Write a report of the run that happens meanwhile, however it ends.
 
     Parameters
@@ -33,9 +45,12 @@ def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[
     job : Job
     path : str or None
         Of a file, a page if it ends in .html, else JSON; ``-`` for JSON on
-        standard output. None: nothing is recorded.
+        standard output. None: nothing is recorded. A file that is no report
+        is replaced only if the job overwrites.
     listen : callable
         Gets the events, too.
+    others : sequence of str
+        Files that a report must not replace, beside the job's own.
 
     Yields
     ------
@@ -53,7 +68,7 @@ def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[
     if path is None:
         yield listen
         return
-    check(path, job)
+    check(path, job, others=others)
     recorder = Recorder()
 
     def tell(event: Event, /) -> None:
@@ -78,32 +93,44 @@ def recorded(job: Job, path: str | None, listen: Listener = ignore) -> Iterator[
                 log.warning("the report %s cannot be written: %s", path, one_line(exc))
 
 
-def check(path: str | None, job: Job | None = None, *, is_page_possible: bool = True) -> None:
-    """Raise OutputError or UsageError unless a report can be written to a path."""
-    if path is None or path == "-":
+def check(
+    path: str | None,
+    job: Job | None = None,
+    *,
+    is_page_possible: bool = True,
+    others: Sequence[str] = (),
+) -> None:
+    """Raise OutputError or UsageError unless a report can be written to a path.
+
+    Parameters
+    ----------
+    path : str or None
+    job : Job or None
+        A report replaces none of its files, and only if the job says so what is no report.
+    is_page_possible : bool
+    others : sequence of str
+        More files that it must not replace.
+    """
+    if path is None or is_stdout(path):
         return
     if not is_page_possible and path.lower().endswith(_PAGES):
         raise UsageError(
             f"the report of a dry run is JSON, and {path} would be a page: give a name in .json"
         )
+    _check_name(path, job, others)
+    if is_stream(path):
+        return
     place = Path(os.path.realpath(path))
-    if job is not None:
-        ours = [*job.inputs, job.like, *(output.local_path for output in job.outputs)]
-        if any(each is not None and os.path.realpath(each) == str(place) for each in ours):
-            raise UsageError(
-                f"the report {path} is one of the rasters: give it a name of its own, which ends "
-                "in .json or .html"
-            )
     if place.is_dir():
         raise OutputError(f"the report {path} is a folder: give a file in it")
-    if place.exists() and not place.is_file():
-        raise OutputError(
-            f"the report {path} would replace what is no file: give a file, or - for standard "
-            "output"
-        )
     if not place.parent.is_dir():
         raise OutputError(
             f"the folder of the report {path} does not exist: make {place.parent} first"
+        )
+    if place.exists() and not (job is None or job.overwrite or _is_report(place)):
+        raise OutputError(
+            f"the report {path} would replace a file that is no report: pass --overwrite "
+            "(overwrite=True in Python) to replace it, or give another name"
         )
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=place.parent)
@@ -116,6 +143,47 @@ def check(path: str | None, job: Job | None = None, *, is_page_possible: bool = 
         ) from None
 
 
+def _check_name(path: str, job: Job | None, others: Sequence[str]) -> None:
+    """Raise UsageError if a report would take the place of a file of its own run."""
+    if job is None:
+        return
+    place = os.path.realpath(path)
+    rasters = [*job.inputs, job.like, *(output.local_path for output in job.outputs)]
+    if any(each is not None and os.path.realpath(each) == place for each in rasters):
+        raise UsageError(
+            f"the report {path} is one of the rasters: give it a name of its own, which ends "
+            "in .json or .html"
+        )
+    if any(os.path.realpath(each) == place for each in (*_sources(job.function), *others)):
+        raise UsageError(
+            f"the report {path} is a file that the run reads: give it a name of its own, which "
+            "ends in .json or .html"
+        )
+
+
+def _sources(function: Any) -> list[str]:
+    """Return the file in which a function is, if that is known."""
+    if isinstance(function, FunctionRef):
+        if function.is_file:
+            return [str(function.path)]
+        module = sys.modules.get(function.name.rpartition(":")[0])
+        path = getattr(module, "__file__", None)
+        return [] if path is None else [str(path)]
+    with suppress(Exception):  # a function may be anything that can be called
+        return [inspect.getfile(inspect.unwrap(function))]
+    return []
+
+
+def _is_report(place: Path) -> bool:
+    """Whether a file is a report, of a run or of a dry run, or empty."""
+    try:
+        with place.open("rb") as file:
+            start = file.read(_HEAD)
+    except OSError:
+        return False
+    return not start or any(pattern.match(start) for pattern in _REPORTS)
+
+
 def write(said: dict[str, Any], path: str) -> None:
     """Write what `document` says; a file that exists is replaced when all is there.
 
@@ -124,11 +192,14 @@ def write(said: dict[str, Any], path: str) -> None:
     OSError
         If that fails.
     """
-    if path == "-":
-        _print(as_text(said, path))
+    text = as_text(said, path)
+    if is_stdout(path):
+        print_text(text)
+        return
+    if is_stream(path):
+        write_stream(path, text)
         return
     place = Path(os.path.realpath(path))
-    text = as_text(said, path)
     descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=place.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
@@ -148,19 +219,6 @@ def as_text(said: dict[str, Any], path: str) -> str:
 
         return page(said)
     return json.dumps(said, indent=1, allow_nan=False) + "\n"
-
-
-def _print(text: str) -> None:
-    """Write to standard output; what nobody reads must not be written again at the exit."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        with suppress(OSError, ValueError):
-            os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        raise
 
 
 def _mode_of(place: Path) -> int:

@@ -2,14 +2,17 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from rio_mucho_cli import run
+from rio_mucho_cli import describe, run
 from rio_mucho_cli.errors import OutputError, UsageError
-from rio_mucho_cli.telling import Recorder, recorded
+from rio_mucho_cli.telling import Recorder, recorded, write
 from rio_mucho_cli.telling.file import check
+from rio_mucho_cli.work.functions import FunctionRef
 
 
 def test_without_a_path_nothing_is_recorded(tif, job_on):
@@ -49,9 +52,6 @@ def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, 
         check(str(tmp_path / "no" / "r.json"), job)
     with pytest.raises(OutputError, match="is a folder"):
         check(str(tmp_path), job)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="would replace what is no file"):
-        check(str(tmp_path / "pipe"), job)
     with pytest.raises(UsageError, match="one of the rasters"):
         check(tif, replace(job, inputs=["other.tif"], like=tif))
     with pytest.raises(OutputError, match="takes no file"):
@@ -62,6 +62,64 @@ def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, 
     check("-", job)
     with pytest.raises(OutputError), recorded(job, str(tmp_path)):
         pytest.fail("the run has begun")
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.html"])
+def test_only_a_report_is_replaced_unless_the_job_overwrites(tif, job_on, tmp_path, name):
+    path = tmp_path / name
+    job = replace(job_on([tif]), overwrite=False)
+    path.write_text('{"a": 1}')
+    for wrong in (check, lambda *args: recorded(args[1], args[0]).__enter__()):
+        with pytest.raises(OutputError, match="is no report: pass --overwrite"):
+            wrong(str(path), job)
+    check(str(path), replace(job, overwrite=True))
+    for start in ("", None):
+        if start is not None:
+            path.write_text(start)
+        with recorded(job, str(path)):
+            pass
+    assert path.stat().st_size > 1000
+
+
+def test_the_report_of_a_dry_run_is_a_report(tif, job_on, tmp_path):
+    path = tmp_path / "r.json"
+    job = replace(job_on([tif]), overwrite=False)
+    write(describe(job).as_dict(), str(path))
+    check(str(path), job)
+
+
+def test_the_file_of_the_function_is_never_replaced(tif, job_on, tmp_path, module):
+    path = tmp_path / f"{module('def copy(data, *_): return data[0]')}.py"
+    ref = FunctionRef("user_functions.py:copy", str(tmp_path))
+    by_name = FunctionRef("user_functions:copy", str(tmp_path))
+    for function in (ref, by_name, by_name.load()):
+        job = job_on([tif], function=function)
+        with pytest.raises(UsageError, match="is a file that the run reads"):
+            check(str(path), job)
+    with pytest.raises(UsageError, match="is a file that the run reads"):
+        check(str(tmp_path / "args.json"), job_on([tif]), others=[str(tmp_path / "args.json")])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_and_a_device_are_written_to(tif, job_on, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(pipe.read_text)
+        with recorded(job_on([tif]), str(pipe)):
+            pass
+        assert json.loads(got.result())["schema"] == 1
+    with recorded(job_on([tif]), os.devnull):
+        pass
+    assert not Path(os.devnull).is_file()
+
+
+def test_a_pipe_that_nobody_opens_is_not_waited_for(tif, job_on, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("rio_mucho_cli.telling.streams._PATIENCE", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with recorded(job_on([tif]), str(tmp_path / "pipe")):
+        pass
+    assert "cannot be written" in caplog.text
 
 
 def test_an_error_of_the_recorder_ends_no_run(

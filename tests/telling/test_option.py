@@ -28,6 +28,62 @@ def test_a_report_on_standard_output_is_json(mucho):
     assert said["job"]["function"] == "mod:copy"
 
 
+PRINTS = """
+import os
+print("on import")
+
+def copy(data, window, ij, global_args):
+    print("in Python")
+    os.write(1, b"through a descriptor")
+    os.system("echo in another process")
+    return data[0]
+"""
+
+
+@pytest.mark.parametrize("report", ["-", "/dev/stdout"])
+@pytest.mark.parametrize("more", [["-j", "1"], ["-j", "2"], ["--dry-run"]], ids=str)
+def test_what_a_function_prints_does_not_get_into_a_report(
+    rio_program, module, make_raster, report, more
+):
+    module(PRINTS, "mod.py")
+    make_raster("in.tif", width=64, height=64)
+    args = ["--func", "mod:copy", "--windows", "16", "--report", report, *more]
+    done = rio_program("mucho", "in.tif", "out.tif", *args)
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert said.keys() & {"schema", "version"}
+    for text in ("on import", "in Python", "through a descriptor", "in another process"):
+        assert text in done.stderr
+
+
+def test_without_a_report_a_function_prints_where_it_does(rio_program, module, make_raster):
+    module(PRINTS, "mod.py")
+    make_raster("in.tif", width=64, height=64)
+    done = rio_program("mucho", "in.tif", "out.tif", "--func", "mod:copy", "-j", "1")
+    for text in ("on import", "in Python", "through a descriptor", "in another process"):
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize("name", ["mod.py", "args.json", "windows.json", "a.tif", "notes.txt"])
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]], ids=str)
+def test_a_report_takes_the_place_of_no_file_of_the_run(mucho, tmp_path, name, overwrite):
+    (tmp_path / "args.json").write_text("{}")
+    feature = '{"type": "Feature", "bbox": [0, 0, 1, 1], "geometry": null, "properties": '
+    feature += '{"window": {"col_off": 0, "row_off": 0, "width": 64, "height": 64}}}'
+    (tmp_path / "windows.json").write_text(feature)
+    (tmp_path / "notes.txt").write_text("mine")
+    before = (tmp_path / name).read_bytes()
+    args = ["--func", "mod:copy", "--global-args", "@args.json", "--windows", "windows.json"]
+    result = mucho(*args, "-j", "1", "-q", "--report", name, *overwrite)
+    if name == "notes.txt" and overwrite:
+        assert result.exit_code == 0, result.stderr
+        assert json.loads((tmp_path / name).read_text())["outcome"] == "done"
+        return
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1 if "txt" in name else 2, 1)
+    assert (tmp_path / name).read_bytes() == before
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_a_page_is_written_of_a_run_that_fails(mucho, tmp_path):
     result = mucho("--func", "mod:bad", "-j", "1", "--report", "r.html")
     assert result.exit_code == 1
