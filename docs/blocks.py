@@ -12,8 +12,8 @@ the start:
 Comments say what else there is. They are seen by nobody who reads the page:
 
 - ``<!-- prepare``, then lines of bash, then ``-->``: to be run at this place;
-  ``$EXAMPLES`` is the folder of examples. Rasters
-  are as large as a reader's: what a page says may be wrong for other ones;
+  ``$EXAMPLES`` is the folder of examples. Rasters are as large as a reader's,
+  because what a page says may be wrong for others;
 - ``<!-- not run: REASON -->`` before a block;
 - ``<!-- exits N -->`` before a block that fails, with that exit status.
 """
