@@ -103,7 +103,7 @@ WRONG_USAGE = {
     ),
     "no option of an output": (
         ["--func", "mod:copy", "--also", "x=b1.tif,crs=EPSG:4326"],
-        "crs is no creation option",
+        "crs is not a creation option",
     ),
     "statistics of another output": (
         ["--func", "mod:copy", "--also", "x=b1.png", "--stats"],
@@ -350,7 +350,7 @@ def test_what_an_earlier_run_was_to_go_on_with_is_named(rio_program, make_raster
     assert (tmp_path / "out.tif.mucho-partial").is_dir()
     done = rio_program(*command, "--func", "mod:copy")
     assert done.returncode == 0
-    assert "out.tif.mucho-partial still has what an earlier run with --resume has" in done.stderr
+    assert "out.tif.mucho-partial holds the partial result of an earlier run of " in done.stderr
     assert "remove it" in done.stderr
 
 
@@ -414,7 +414,7 @@ def test_args_that_the_function_does_not_take(mucho, module, jobs, leftovers):
 DICTS = {
     "one": "expected a dict with arrays for x and for the first output",
     "others": "the function returned a dict without 'x', for which there is an output",
-    "many": "found 'y', 'z': say with --also NAME=PATH where the others go",
+    "many": "found 'y', 'z': say with --also where the others go",
     "bad": "for 'x' the function returned None, expected a numpy array",
 }
 
@@ -438,7 +438,7 @@ def test_dicts_that_do_not_fit(mucho, module, tmp_path, name, jobs, leftovers):
 def test_a_dict_without_outputs_for_it(mucho, module, leftovers):
     module("def run(data, *args):\n    return {'x': data[0], 'y': data[0]}\n", "dicts.py")
     result = mucho("--func", "dicts:run", "-j", "1")
-    one_error_line(result, 1, "found 'x', 'y': say with --also NAME=PATH where the others go")
+    one_error_line(result, 1, "found 'x', 'y': say with --also where the others go")
     assert not leftovers()
 
 
@@ -448,7 +448,7 @@ def test_a_worker_that_dies(mucho, tmp_path, leftovers):
         result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
     )
     assert ", 3 times, at last with no other beside it: the system usually" in result.stderr
-    assert "smaller --windows, fewer --jobs or a --mem-limit need less" in result.stderr
+    assert "smaller windows, fewer jobs or a memory limit need less" in result.stderr
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
 

@@ -86,4 +86,4 @@ def test_moments_beyond_the_calendar(moment):
 def test_terminals_are_not_told_what_to_do():
     old = {**NEW, "options": {**NEW["options"], "dtype": "\x1b[2Jnew\nline\u202e\ud800"}}
     (sentence,) = differences(old, NEW)
-    assert sentence == r"--dtype was \u001b[2Jnew\nline\u202e\ud800 and is not given"
+    assert sentence == r"dtype was \u001b[2Jnew\nline\u202e\ud800 and is not given"

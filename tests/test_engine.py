@@ -385,7 +385,7 @@ def test_unknown_creation_options_are_refused_in_any_case(job):
         with pytest.raises(FormatError, match="did you mean 'COMPRESS'"):
             run(job(creation_options=options))
     for options in ({"DTYPE": "uint8"}, {"dtype": "uint8"}):
-        with pytest.raises(UsageError, match="dtype is no creation option"):
+        with pytest.raises(UsageError, match="dtype is not a creation option"):
             run(job(creation_options=options))
 
 

@@ -79,29 +79,33 @@ def test_what_is_of_no_matter(make_job, given):
 @pytest.mark.parametrize(
     ("was", "now", "expected"),
     [
-        ({"nodata": 0}, {"nodata": 255}, "--nodata was 0 and is 255"),
-        ({}, {"nodata": 255, "keep_nodata": False}, "--nodata was not given and is 255"),
-        ({"nodata": 0}, {"nodata": float("nan")}, "--nodata was 0 and is nan"),
+        ({"nodata": 0}, {"nodata": 255}, "nodata was 0 and is 255"),
+        ({}, {"nodata": 255, "keep_nodata": False}, "nodata was not given and is 255"),
+        ({"nodata": 0}, {"nodata": float("nan")}, "nodata was 0 and is nan"),
         ({}, {"keep_nodata": False}, "keep_nodata was true and is false"),
-        ({}, {"dtype": "uint8"}, "--dtype was not given and is uint8"),
-        ({}, {"mode": "array_read"}, "--mode was simple_read and is array_read"),
-        ({}, {"skip_masked": True}, "--skip-masked was false and is true"),
+        ({}, {"dtype": "uint8"}, "dtype was not given and is uint8"),
+        ({}, {"mode": "array_read"}, "mode was simple_read and is array_read"),
+        ({}, {"skip_masked": True}, "skip_masked was false and is true"),
         ({}, {"metadata": False}, "metadata was true and is false"),
-        ({}, {"windows": "blocks"}, "--windows was not given and is blocks"),
-        ({"windows": Size(8, 4)}, {"windows": WINDOWS}, "--windows was [8, 4] and is a list"),
-        ({}, {"bidx": [1, 1]}, "--bidx was not given and is [1, 1]"),
+        ({}, {"windows": "blocks"}, "windows was not given and is blocks"),
+        ({"windows": Size(8, 4)}, {"windows": WINDOWS}, "windows was [8, 4] and is a list"),
+        ({}, {"bidx": [1, 1]}, "bidx was not given and is [1, 1]"),
         (
             {"creation_options": {"compress": "lzw", "tiled": "yes"}},
             {"creation_options": {"tiled": "yes", "compress": "zstd"}},
-            "--co compress was lzw and is zstd",
+            "creation_options compress was lzw and is zstd",
         ),
-        ({}, {"creation_options": {"tiled": "yes"}}, "--co tiled was not given and is yes"),
+        (
+            {},
+            {"creation_options": {"tiled": "yes"}},
+            "creation_options tiled was not given and is yes",
+        ),
         (
             {"resampling": {1: "cubic"}},
             {"resampling": {1: "average"}},
-            "--resampling [1] was cubic and is average",
+            "resampling [1] was cubic and is average",
         ),
-        ({}, {"resampling": {1: "cubic"}}, '--resampling was nearest and is {"[1]": "cubic"}'),
+        ({}, {"resampling": {1: "cubic"}}, 'resampling was nearest and is {"[1]": "cubic"}'),
         ({"global_args": {"a": 1, "b": 2}}, {"global_args": {"a": 2, "b": 2}},
          "the global arg a was 1 and is 2"),
         ({"global_args": {}}, {"global_args": {"a": [0]}},
@@ -126,7 +130,7 @@ def test_options_that_are_yet_to_come(make_job):
         resume: bool = False
 
     before, after = (make_job(NextJob, sharpen_twice=each, resume=each) for each in (False, True))
-    assert told(before, after) == ["--sharpen-twice was false and is true"]
+    assert told(before, after) == ["sharpen_twice was false and is true"]
 
 
 def test_inputs_that_changed(make_job, make_raster, tmp_path):
@@ -182,7 +186,7 @@ def test_the_raster_that_gives_the_grid(make_job, make_raster, tmp_path):
     grid = make_raster("grid.tif")
     job = make_job(like=str(grid))
     before = fingerprint(job, WINDOWS)
-    assert told(before, make_job()) == [f"--like was {grid} and is not given"]
+    assert told(before, make_job()) == [f"like was {grid} and is not given"]
     os.utime(grid, ns=(0, 10**18))
     (sentence,) = told(before, job)
     assert sentence.startswith(f"{grid} has changed")

@@ -529,7 +529,7 @@ def test_something_else_in_place_of_the_folder_of_parts(kind, job, tmp_path):
         ({"output": "/vsimem/out.vrt"}, UsageError, "in the memory of this process"),
         ({"output": "nowhere/out.vrt"}, OutputError, "does not exist: make"),
         ({"creation_options": {"colour": "red"}}, OutputError, "COLOUR"),
-        ({"creation_options": {"dtype": "uint8"}}, UsageError, "use --dtype"),
+        ({"creation_options": {"dtype": "uint8"}}, UsageError, "use dtype"),
     ],
 )
 def test_mosaics_that_cannot_be_made(given, error, says, job, tmp_path, monkeypatch):

@@ -288,7 +288,7 @@ FAILURES = {
         lambda data, *args: {"first": data[0], "secund": data[0]}, {},
     ),
     "more names than outputs": (
-        ResultError, "found 'first', 'third': say with --also",
+        ResultError, "found 'first', 'third': say with also where",
         lambda data, *args: {**two(data, *args), "third": data[0]}, {},
     ),
     "nothing for the first": (

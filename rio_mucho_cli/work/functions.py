@@ -351,6 +351,8 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
         ) from None
     if not np.ma.isMaskedArray(array):
         return np.asarray(array)
+    if type(array) is np.ma.MaskedArray:
+        return array
     masked: np.ma.MaskedArray[Any, Any] = np.ma.asarray(array)
     return masked
 

@@ -28,6 +28,15 @@ for module, names in MISSING.items():
         if hasattr(module, name):
             delattr(module, name)
 
+
+def as_windows_pairs(*_):
+    """Connect two sockets of the loopback device: there is no other kind of pair."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        one = socket.create_connection(server.getsockname())
+        return one, server.accept()[0]
+
+
+socket.socketpair = as_windows_pairs
 os.supports_dir_fd.clear()
 os.supports_fd.discard(os.scandir)
 os.O_BINARY, os.O_TEMPORARY = 1 << 28, 1 << 29

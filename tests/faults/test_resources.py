@@ -290,7 +290,7 @@ def test_an_input_that_changes_in_the_midst_of_a_run_that_can_be_resumed(folder,
     options = acting(code, folder, "--overwrite", "--resume")
     done = mucho("out.tif", *options)
     assert is_one_line(done), done
-    assert "in.tif has changed" in done.stderr
+    assert "in.tif changed during the run" in done.stderr
     assert (folder / "out.tif").read_text() == "old"
     done = mucho("out.tif", *options)
     assert done.returncode == 0, done

@@ -43,7 +43,7 @@ def test_grids_that_differ(other, says):
     with pytest.raises(GridError) as caught:
         require_one_grid(["a.tif", "b.tif"], [GRID, other])
     assert says in str(caught.value)
-    assert "pass --like a.tif to read all on that grid" in str(caught.value)
+    assert "pass like='a.tif' to read all on that grid" in str(caught.value)
 
 
 TURNED = [

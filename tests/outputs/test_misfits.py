@@ -82,7 +82,7 @@ def test_masked_nan_are_not_counted():
 )
 def test_a_dtype_that_is_wide_enough_is_named(found, dtype, wanted):
     (message,) = found.messages(dtype, None)
-    assert f"pass --dtype {wanted}," in message
+    assert f"pass dtype={wanted!r}," in message
 
 
 def steps(data, window, ij, global_args):

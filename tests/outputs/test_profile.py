@@ -205,7 +205,7 @@ def test_other_drivers_get_no_options_of_geotiff():
 
 @pytest.mark.parametrize("name", ["dtype", "count", "nodata", "driver", "width", "crs"])
 def test_what_is_no_creation_option_is_refused(name):
-    with pytest.raises(UsageError, match=f"{name} is no creation option"):
+    with pytest.raises(UsageError, match=f"{name} is not a creation option"):
         p.check_options({name: "1"})
 
 

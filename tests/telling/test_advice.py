@@ -118,7 +118,7 @@ def test_inputs_on_servers_want_more_jobs(said):
 
 def test_strips_want_another_advice_than_tiles(said):
     blocks(said, 24.0)
-    assert "--windows 1024x1024" in advice.blocks_are_read_again(Figures(said))
+    assert "windows='1024x1024'" in advice.blocks_are_read_again(Figures(said))
     said["plan"]["inputs"][0]["striped"] = True
     assert "tiled=yes" in advice.blocks_are_read_again(Figures(said))
 
@@ -155,4 +155,4 @@ def test_a_disk_is_slow_where_workers_encode(said):
 def test_parts_have_an_option_of_their_own(said):
     idle(said, 10.0)
     said["plan"]["parts"] = 3
-    assert "--part-size" in advice.windows_are_too_few(Figures(said))
+    assert "a smaller part_size" in advice.windows_are_too_few(Figures(said))
