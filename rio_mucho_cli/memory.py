@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rio_mucho_cli import cgroups
 from rio_mucho_cli.batches import BATCH_BYTES
 from rio_mucho_cli.errors import UsageError
 
@@ -119,16 +120,17 @@ class Budget:
         return _BASE + self.jobs * (self._fixed + window) + waiting
 
 
-def usable_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def usable_memory(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
     """Return how much memory this process may use, in bytes.
 
-    The machine's, or a container's limit: ``memory.max`` of cgroups v2
+    The machine's, or the lowest limit of its cgroups: ``memory.max`` of v2
     (``max`` where there is none), or ``memory.limit_in_bytes`` of v1.
     """
     memory = _UNKNOWN
     if hasattr(os, "sysconf"):  # not on Windows
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):
-            memory = min(memory, int((cgroup / name).read_text()))
+    for controller, name in ("", "memory.max"), ("memory", "memory.limit_in_bytes"):
+        for limit in cgroups.values(controller, [name], root, own):
+            with suppress(ValueError):
+                memory = min(memory, int(limit))
     return memory

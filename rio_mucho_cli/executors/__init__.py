@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeAlias, get_args
 
+from rio_mucho_cli import cgroups
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.work.order import Order
 
@@ -21,10 +22,10 @@ LOCAL = ("processes", "threads", "serial")
 """Those whose workers see this machine's files, and end with the run."""
 
 
-def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+def usable_cpus(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
     """Return how many CPUs this process may use.
 
-    Affinity and a container's limit both count.
+    Affinity and the limits of its cgroups count.
 
     Notes
     -----
@@ -33,11 +34,13 @@ def usable_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
     cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        with suppress(OSError, ValueError):
-            quota, period = " ".join((cgroup / name).read_text() for name in names).split()
-            if int(quota) > 0:
-                cpus = min(cpus, math.ceil(int(quota) / int(period)))
+    v1 = ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+    for controller, names in ("", ["cpu.max"]), ("cpu", v1), ("cpu,cpuacct", v1):
+        for limit in cgroups.values(controller, names, root, own):
+            with suppress(ValueError, ZeroDivisionError):
+                quota, period = map(int, limit.split())
+                if quota > 0:
+                    cpus = min(cpus, math.ceil(quota / period))
     return max(1, cpus)
 
 
