@@ -225,5 +225,8 @@ def parts_of(path: str) -> list[Path]:
     if not path.lower().endswith(".vrt"):
         return []
     place = Path(os.path.realpath(path))
-    names = {each.text for each in ElementTree.parse(place).iter("SourceFilename")}
+    try:
+        names = {each.text for each in ElementTree.parse(place).iter("SourceFilename")}
+    except (OSError, ValueError, ElementTree.ParseError):
+        return []  # another raster, whose name ends like that
     return sorted(place.parent / name for name in names if name)

@@ -108,3 +108,11 @@ def test_the_files_of_a_vrt(tmp_path):
     assert vrt.parts_of(str(path)) == [folder / "0_0.tif", folder / "0_100.tif"]
     assert vrt.parts_of(str(tmp_path / "x.tif")) == []
     assert ElementTree.parse(path).getroot().tag == "VRTDataset"
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"<a", b"\xff\xfe", None])
+def test_another_raster_that_is_called_like_a_vrt_has_no_parts(tmp_path, content):
+    path = tmp_path / "x.vrt"
+    if content is not None:
+        path.write_bytes(content)
+    assert vrt.parts_of(str(path)) == []
