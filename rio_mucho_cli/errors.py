@@ -7,7 +7,9 @@ the parent.
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 import sys
 import traceback
 from contextlib import suppress
@@ -20,7 +22,13 @@ from rasterio.errors import RasterioIOError
 from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.spelling import option
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+# Characters of an exception's text, on one line and in a traceback, and of a whole traceback.
+_LONGEST, _LONGEST_ENTRY, _LONGEST_TRACEBACK = 500, 2000, 20_000
+# What may move a terminal's cursor or change its colours: all but tabs and line ends. The
+# others that are escaped hide what comes next, or cannot be printed.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class MuchoError(Exception):
@@ -151,14 +159,19 @@ def format_user_traceback(exception: BaseException | None) -> str:
     """Return the traceback as text, without the frames of this package.
 
     Only the leading frames are left out, those between the engine and the
-    user's first line.
+    user's first line. What is too long for anybody to read is cut.
     """
     if exception is None:
         return ""
     tb: TracebackType | None = exception.__traceback__
     while tb is not None and tb.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         tb = tb.tb_next
-    return "".join(traceback.format_exception(type(exception), exception, tb))
+    try:
+        entries = traceback.format_exception(type(exception), exception, tb)
+    except Exception:  # of what the user's class does when it is asked for its text
+        entries = [*traceback.format_tb(tb), f"{type(exception).__name__}: {text_of(exception)}\n"]
+    short = [f"{shortened(each.rstrip(), _LONGEST_ENTRY)}\n" for each in entries]
+    return shortened("".join(short), _LONGEST_TRACEBACK)
 
 
 def text_of(exception: BaseException | None) -> str:
@@ -169,10 +182,27 @@ def text_of(exception: BaseException | None) -> str:
         return "(its text cannot be had)"
 
 
+def line_of(exception: BaseException | None) -> str:
+    """Return an exception's text on one line that can be read, and printed."""
+    # Of a text of many megabytes, the rest need not be looked at.
+    text = text_of(exception)
+    start = " ".join(text[: 10 * _LONGEST].split())
+    return shortened(start + text[10 * _LONGEST :], _LONGEST)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text without control characters, cut where it is too long."""
+    if len(text) > longest:
+        cut = f" ... ({len(text)} characters, of which these are the first and the last) ... "
+        end = longest // 4
+        text = text[: longest - end] + cut + text[-end:]
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
 def one_line(exception: BaseException) -> str:
     """Return an exception and the cause that GDAL gave for it, on one line."""
-    text = text_of(exception)
+    text = line_of(exception)
     cause = exception.__cause__
     if cause is not None and "previous exception" in text:
-        text = text_of(cause)
-    return " ".join(text.split()) or type(exception).__name__
+        text = line_of(cause)
+    return text or type(exception).__name__

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, text_of
+from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, line_of
 from rio_mucho_cli.interrupts import INTERRUPTS
 from rio_mucho_cli.nearest import closest, functions_in, nearest
 from rio_mucho_cli.spelling import option
@@ -276,7 +276,7 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
 def child_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
-    text = " ".join(text_of(exception).split())
+    text = line_of(exception)
     return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}{hint}", exception)
 
 
@@ -344,7 +344,7 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
     except INTERRUPTS:
         raise
     except BaseException as exc:
-        text = " ".join(text_of(exc).split())
+        text = line_of(exc)
         raise ResultError(
             f"{what} {_kind(result)} that cannot be converted to a numpy array "
             f"({type(exc).__name__}{f': {text}' if text else ''})"
@@ -375,7 +375,7 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
             and frame.filename != importlib.__file__
         ]
         place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
-        text = f"{type(exc).__name__}: {' '.join(str(exc).split())}"
+        text = f"{type(exc).__name__}: {line_of(exc)}"
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
 
 
