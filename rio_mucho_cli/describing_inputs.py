@@ -13,6 +13,7 @@ from rio_mucho_cli.inputs.sources import Input, Source
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
 from rio_mucho_cli.paths import is_on_network
 from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.reading import coverage_of
 
 # So many windows tell how windows and blocks lie to each other.
 _LOOKED_AT = 2000
@@ -52,6 +53,10 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
             ``as it is``, ``shifted`` by whole pixels, or ``warped``.
         resampling : str or None
             If it is warped.
+        coverage : float or None
+            Which part of the output's pixels lies within its footprint, from
+            0 to 1; None if GCPs or RPCs place it, if two CRSs have no way
+            between them, or if the function reads datasets as they are.
         block_reads : float or None
             See `block_reads`; None where windows and blocks are of two grids,
             or the function reads for itself.
@@ -77,8 +82,17 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
         "compress": source.profile.get("compress"),
         "reading": reading,
         "resampling": resampling,
+        "coverage": _coverage(source, plan),
         "block_reads": _block_reads(source, plan),
     }
+
+
+def _coverage(source: Source, plan: Plan) -> float | None:
+    if plan.reading.mode == "manual_read" and plan.reading.grid is None:
+        return None
+    found = coverage_of(source, plan.reading.grid)
+    # Only nothing is 0.
+    return found if found is None else max(round(found, 6), min(found, 1e-6))
 
 
 def _block_reads(source: Source, plan: Plan) -> float | None:

@@ -8,6 +8,7 @@ from shlex import quote
 
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
+from rio_mucho_cli.inputs.coverage import coverage
 from rio_mucho_cli.inputs.grid import (
     Grid,
     common_grid,
@@ -48,6 +49,12 @@ def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
     for source, resampling, value in zip(sources, resamplings, bidx, strict=True):
         if grid is not None:
             _check_way(source, grid, job)
+            if coverage_of(source, grid) == 0:
+                log.warning(
+                    "%s covers nothing of the output, for which it has only nodata: check the CRS "
+                    "and bounds of both with rio info, and choose the output's grid again",
+                    source.path,
+                )
         indexes = () if value is None else parse_bidx(value, source)
         boundary = _boundary(job, source, indexes)
         _check_fill(job, source, indexes)
@@ -94,6 +101,20 @@ def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
         _require_transform(sources[0])
         grid = grids[0]
     return grid if job.bounds is None else grid.within(job.bounds)
+
+
+def coverage_of(source: Source, grid: Grid | None) -> float | None:
+    """Return which part of the output an input covers, from 0 to 1, or None if that is unknown.
+
+    Parameters
+    ----------
+    source : Source
+    grid : Grid or None
+        The output's; None if inputs are taken as they are.
+    """
+    if grid is None:
+        return 1.0
+    return None if source.has_points else coverage(source.grid, grid)
 
 
 def _open_like(like: str, inputs: Sequence[str]) -> Source:

@@ -66,6 +66,16 @@ def _input(each: dict[str, Any]) -> Iterator[str]:
         yield "shifted by whole pixels to the output's grid"
     elif each["reading"] == "warped":
         yield f"warped to the output's grid ({each['resampling']})"
+    # An input that is read as it is has the output's grid.
+    if each["coverage"] is not None and (each["reading"], each["coverage"]) != ("as it is", 1):
+        yield f"covers {_percent(each['coverage'])} of the output"
+
+
+def _percent(part: float) -> str:
+    """Say it without hiding a little that is there, or missing."""
+    if part in {0, 1}:
+        return "nothing" if part == 0 else "all"
+    return f"{min(max(100 * part, 0.1), 99.9):.1f} %"
 
 
 def _output(each: dict[str, Any]) -> Iterator[str]:

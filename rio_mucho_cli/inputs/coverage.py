@@ -1,0 +1,134 @@
+"""How much of an output's grid an input covers. Arithmetic only: no pixels are read."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+from rasterio.warp import transform, transform_bounds
+
+from rio_mucho_cli.heard import messages
+from rio_mucho_cli.inputs.grid import Grid
+
+Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
+
+# So many points of each edge are taken to another CRS.
+_POINTS = 33
+# In pixels of either grid: those that only touch overlap by the last digits of their numbers.
+_NOTHING = 1e-3
+# In pixels: more is lost on the way to another CRS and back where there is no way.
+_LOST = 1.0
+
+
+def coverage(source: Grid, target: Grid) -> float | None:
+    """Return which part of a grid's pixels lies within the footprint of a source.
+
+    Parameters
+    ----------
+    source, target : Grid
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; None if that cannot be found out.
+
+    Notes
+    -----
+    The outline of one grid is taken into the pixels of the other, is clipped
+    there, and its area is compared. Within one CRS this is exact; between two,
+    edges are curves, for which 33 points of each stand. If the target's
+    outline has no place in the source's CRS (the whole world in UTM), which
+    shows on the way back, the
+    source's outline is taken to the target. If that has none either, grids
+    whose bounds in degrees are apart do not overlap.
+    """
+    if target.transform.is_degenerate or source.transform.is_degenerate:
+        return None
+    pixels, source_pixels = target.width * target.height, source.width * source.height
+    outline = _outline_in(target, source)
+    if outline is not None:
+        in_source = _area(_clipped(outline, source.width, source.height))
+        found = in_source / _area(outline)
+    else:
+        outline = _outline_in(source, target)
+        if outline is None:
+            return 0.0 if _are_apart(source, target) else None
+        found = _area(_clipped(outline, target.width, target.height)) / pixels
+        in_source = found * pixels / _area(outline) * source_pixels
+    return 0.0 if max(found * pixels, in_source) < _NOTHING else min(1.0, found)
+
+
+def _outline_in(grid: Grid, other: Grid) -> Points | None:
+    """Return the outline of a grid as (x, y) in the pixels of another, or None."""
+    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else _POINTS, endpoint=False)
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (grid.width, grid.height)
+    edges = np.roll(corners, -1, axis=0) - corners
+    pixels = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
+    x, y = _applied(grid.transform, pixels).T
+    if grid.crs != other.crs:
+        if not grid.crs or not other.crs:
+            return None
+        try:
+            with messages():
+                there = transform(grid.crs, other.crs, x, y)
+                back = transform(other.crs, grid.crs, *there)
+        except (RasterioError, CPLE_BaseError, ValueError):
+            return None
+        # Far from where a CRS is made for, numbers come out that mean nothing.
+        if not np.isfinite([*there, *back]).all():
+            return None
+        if np.abs(_applied(~grid.transform, np.column_stack(back)) - pixels).max() > _LOST:
+            return None
+        x, y = there
+    return _applied(~other.transform, np.column_stack([x, y]))
+
+
+def _applied(affine: Any, points: Points) -> Points:
+    matrix = np.array(tuple(affine)).reshape(3, 3)[:2]
+    moved: Points = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def _clipped(outline: Points, width: int, height: int) -> Points:
+    """Return the part of a polygon within a rectangle that begins at 0, 0.
+
+    Notes
+    -----
+    Sutherland and Hodgman, Reentrant polygon clipping, 1974.
+    """
+    for axis, edge, sign in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
+        if not len(outline):
+            break
+        before = np.roll(outline, 1, axis=0)
+        inside, was_inside = (sign * (each[:, axis] - edge) for each in (outline, before))
+        crosses = (inside >= 0) != (was_inside >= 0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = was_inside / (was_inside - inside)
+            crossing = before + share[:, np.newaxis] * (outline - before)
+        # Each point that stays comes behind the place where the edge into it is cut.
+        both = np.stack([crossing, outline], axis=1).reshape(-1, 2)
+        outline = both[np.stack([crosses, inside >= 0], axis=1).ravel()]
+    return outline
+
+
+def _area(outline: Points) -> float:
+    x, y = (outline - outline.mean(axis=0)).T if len(outline) else np.zeros((2, 1))
+    return float(abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2)
+
+
+def _are_apart(source: Grid, target: Grid) -> bool:
+    """Return whether bounds in degrees are known, and do not touch."""
+    try:
+        with messages():
+            one, other = (
+                transform_bounds(grid.crs, "EPSG:4326", *grid.bounds()) for grid in (source, target)
+            )
+    except (RasterioError, CPLE_BaseError, ValueError):
+        return False
+    if not np.isfinite([*one, *other]).all():
+        return False
+    across_180 = one[0] > one[2] or other[0] > other[2]
+    apart_across = not across_180 and (one[2] < other[0] or other[2] < one[0])
+    return bool(apart_across or one[3] < other[1] or other[3] < one[1])
