@@ -8,12 +8,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import rasterio
 import rasterio.env
 from rasterio._env import get_gdal_config, set_gdal_config
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +28,12 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+# Filters, as `warnings` keeps them.
+_QUIET: list[Any] = [
+    ("ignore", None, category, None, 0)
+    for category in (NotGeoreferencedWarning, NodataShadowWarning)
+]
 
 _PATIENCE = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
 
@@ -169,8 +175,24 @@ def _limited() -> AbstractContextManager[Any]:
 @contextmanager
 def _silenced() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        keep_quiet()
         yield
+
+
+def keep_quiet() -> None:
+    """Have rasterio not warn of plain images and of alpha bands, whatever filters a function sets.
+
+    Such a filter, which a module may set when it is imported, would end the
+    run or say the same for every window. All others stay, and so does what
+    Python remembers of warnings that it has given once.
+
+    Notes
+    -----
+    `warnings.simplefilter` would have Python forget that, each time.
+    """
+    found = cast("list[Any]", warnings.filters)
+    if found[: len(_QUIET)] != _QUIET:
+        found[:] = [*_QUIET, *(each for each in found if each not in _QUIET)]
 
 
 one_thread_each = _Shared(_limited)

@@ -79,7 +79,7 @@ def test_overlapping_runs_leave_no_trace():
         stack.enter_context(e.one_thread_each())
         stack.enter_context(e.without_georeferencing_warnings())
     first.close()
-    assert len(warnings.filters) == 1
+    assert len(warnings.filters) == 2
     second.close()
     assert not warnings.filters
     assert [pool["num_threads"] for pool in threadpool_info()] == threads
@@ -116,3 +116,57 @@ def test_kept_memory_is_not_taken_page_by_page_again():
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     assert page_faults("keep") < page_faults("give back") / 10
+
+
+FILTERS = """
+import warnings
+
+warnings.simplefilter("{action}")
+
+def copy(data, window, ij, global_args):
+    if global_args.get("again"):
+        warnings.simplefilter("{action}")
+    return data[0].astype("float32")
+
+def warn(data, window, ij, global_args):
+    warnings.warn("of the function")
+    return data[0]
+"""
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes", "threads", "dask"])
+@pytest.mark.parametrize("action", ["error", "always"])
+@pytest.mark.parametrize("again", [False, True])
+def test_filters_of_a_module_are_about_its_own_warnings(
+    rio_program, module, make_raster, executor, action, again
+):
+    """Nothing else fails or is told for them, with plain images and nodata beside alpha."""
+    if again and executor == "threads":
+        pytest.skip("a thread's function sets filters while another one reads")
+    module(FILTERS.format(action=action), "mod.py")
+    make_raster(
+        "in.tif", count=4, width=64, height=64, dtype="uint8", nodata=0, crs=None,
+        transform=rasterio.Affine.identity(), photometric="RGB", alpha="YES",
+    )  # fmt: skip
+    args = ["--executor", executor, "-j", "2", "--windows", "16", "--masked", "--overviews", "2,4"]
+    args += ["--stats", "--arg", f"again={int(again)}", "-q", "--overwrite"]
+    done = rio_program("mucho", "in.tif", "out.tif", "--func", "mod:copy", *args)
+    assert (done.returncode, done.stderr) == (0, "")
+    if again:
+        return
+    done = rio_program("mucho", "in.tif", "out.tif", "--func", "mod:warn", *args)
+    if action == "error":
+        assert done.returncode == 1
+        assert "the function raised UserWarning: of the function" in done.stderr
+    else:
+        assert done.returncode == 0
+        assert done.stderr.count("UserWarning: of the function") == 16
+
+
+def test_filters_that_are_there_stay_as_they_are():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            e.keep_quiet()
+            warnings.warn("once", stacklevel=1)
+    assert len(told) == 1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-
-from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.cli import texts
@@ -15,7 +12,7 @@ from rio_mucho_cli.cli.bar import shown
 from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
-from rio_mucho_cli.environment import keep_memory
+from rio_mucho_cli.environment import keep_memory, keep_quiet
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.job import Job
@@ -54,7 +51,7 @@ def run(
             job = _job(output=output, **given)
         keep_memory()
         # For good: threads may still open something after Ctrl-C has ended the run.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        keep_quiet()
         if dry_run:
             check_report(report, job, is_page_possible=False, others=others)
             failed = show_preview(describe(job, probe=not no_probe), report)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import ctypes
 import signal
 import socket
-import warnings
 from contextlib import suppress
 from functools import partial
-
-from rasterio.errors import NotGeoreferencedWarning
 
 from rio_mucho_cli.executors.channel import Channel, Packed, pack
 from rio_mucho_cli.executors.parent import end_with
@@ -41,7 +38,6 @@ def _answer(call: Packed) -> Packed:
 
 def start_worker(key: str, packed: bytes, parent: int) -> None:
     """Prepare a new worker process: it runs before any window."""
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     _be_killed_with_parent()
     end_with(parent)  # elsewhere than on Linux, or if it has ended already, nothing else does
     begin(key, packed)

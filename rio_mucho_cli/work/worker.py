@@ -102,6 +102,7 @@ class Worker:
         if isinstance(function, FunctionRef):
             function = function.load()
         self._call = make_callable(function, order.global_args, plain=order.plain)
+        environment.keep_quiet()
         self._sources = Sources(order.reading)
         self._encoder = Encoder()
         self._name = worker_name()
@@ -133,6 +134,8 @@ class Worker:
             given = len(read_data) if isinstance(read_data, list) else 1
             hint = hint_of_arguments(self._call, exc, given, plain=order.plain)
             raise child_error("the function", exc, hint) from None
+        finally:
+            environment.keep_quiet()
         interrupts.check()
         whole = as_window(window, order.width, order.height)
         checked = [
@@ -259,6 +262,7 @@ def begin(key: str, order: Order | bytes) -> None:
 def in_environment(key: str) -> Iterator[Order]:
     """Take over GDAL's options of a run; yield its order."""
     order = _order(key)
+    environment.keep_quiet()
     with (
         nullcontext() if order.env is None else environment.entered(order.env),
         for_command_line(order.for_command_line),
