@@ -26,6 +26,7 @@ from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, count_pixels
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.open_files import with_advice
 from rio_mucho_cli.outputs.by_gdal import cannot_resume
 from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
 from rio_mucho_cli.paths import is_virtual
@@ -125,6 +126,7 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
     """
     with (
         without_bytecode(),
+        with_advice(),
         env_ctx_if_needed(),
         patient_with_servers(),
         without_georeferencing_warnings(),

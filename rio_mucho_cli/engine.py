@@ -39,6 +39,7 @@ from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, work_on_parts
+from rio_mucho_cli.open_files import allow_open_files, with_advice
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
@@ -58,6 +59,9 @@ from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
 
 log = logging.getLogger(__name__)
+
+# What an output or a worker has open in the calling process, at most.
+_FILES_OF_EACH = 8
 
 
 def run(job: Job, listen: Listener = ignore) -> Report:
@@ -81,6 +85,7 @@ def run(job: Job, listen: Listener = ignore) -> Report:
     """
     with (
         interrupts.once(),
+        with_advice(),
         env_ctx_if_needed(),
         patient_with_servers(),
         without_georeferencing_warnings(),
@@ -127,6 +132,7 @@ class _Run:
         job = self.job
         key = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
+        allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
         deliveries = open_deliveries(job, plan.outputs, replaceable=ours)
         writers = [delivery.writer for delivery in deliveries]
         with discarded_on_error(writers), cache_held(plan.cache), ExitStack() as stack:

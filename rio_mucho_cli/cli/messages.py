@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -11,6 +10,7 @@ import click
 from rio_mucho_cli.dry_run import Preview
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.inputs.windows import describe
+from rio_mucho_cli.open_files import refused
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.report import Report
@@ -38,7 +38,7 @@ def failure(
 ) -> click.ClickException:
     """Say an error as the command line says it."""
     if not isinstance(exc, MuchoError):
-        exc = _refused(exc)
+        exc = refused(exc)
     message = str(exc.args[0])
     if exc.window is not None and "window rows" not in message:
         message = f"at {describe(exc.window)} (ij {exc.ij}): {message}"
@@ -51,14 +51,6 @@ def failure(
         return _WrongUsage(message)
     kept = what_is_kept(output, resume)
     return _Failed(f"{message.rstrip('.')}.{kept}" if kept else message)
-
-
-def _refused(exc: OSError) -> MuchoError:
-    """Say what the system refuses, where nobody who knows more has said it."""
-    advice = ""
-    if exc.errno in (errno.EMFILE, errno.ENFILE):
-        advice = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
-    return MuchoError(f"the system does not let the run go on ({exc}){advice}")
 
 
 def what_is_kept(output: str, resume: bool) -> str:

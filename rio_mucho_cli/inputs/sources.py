@@ -26,6 +26,7 @@ from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.inputs.windows import Size, as_window, describe
 from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.nearest import nearest_file
+from rio_mucho_cli.open_files import check_open_files, lacks_open_files
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -213,17 +214,27 @@ class Sources:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._datasets = [open_dataset(each.path) for each in reading.inputs]
-        self._readers = [
-            open_reader(
-                src,
-                each.indexes or src.indexes,
-                reading.grid,
-                each.resampling,
-                as_dataset=reading.mode == "manual_read",
-            )
-            for each, src in zip(reading.inputs, self._datasets, strict=True)
-        ]
+        self._datasets: list[Any] = []
+        self._readers: list[Reader] = []
+        try:
+            for each in reading.inputs:
+                self._open(each)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, each: Input) -> None:
+        """Open an input, and its mask, before the next one."""
+        src = open_dataset(each.path)
+        self._datasets.append(src)
+        reader = open_reader(
+            src,
+            each.indexes or src.indexes,
+            self._reading.grid,
+            each.resampling,
+            as_dataset=self._reading.mode == "manual_read",
+        )
+        self._readers.append(reader)
 
     def read(self, window: Any) -> Any:
         """Return what the function gets as its first argument.
@@ -266,9 +277,8 @@ class Sources:
 
     def close(self) -> None:
         """Close all datasets."""
-        for reader, src in zip(self._readers, self._datasets, strict=True):
-            reader.close()
-            src.close()
+        for opened in (*self._readers, *self._datasets):
+            opened.close()
 
     def _read(self, number: int, window: Any) -> Any:
         reading, reader = self._reading, self._readers[number]
@@ -289,11 +299,11 @@ class Sources:
         except MuchoError:
             raise
         except Exception as exc:
-            raise InputError(
-                f"{reading.inputs[number].path} cannot be read at {describe(window)}: "
-                f"{one_line(exc).rstrip('.')}; "
-                "the file may be truncated or damaged, which gdalinfo -checksum finds out"
-            ) from None
+            said = one_line(exc).rstrip(".")
+            if not lacks_open_files(said):
+                said += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
+            path = reading.inputs[number].path
+            raise InputError(f"{path} cannot be read at {describe(window)}: {said}") from None
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:
@@ -346,6 +356,7 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
 def open_dataset(path: str) -> Any:
     """Open an input, shared with nobody, or raise InputError."""
     try:
+        check_open_files()
         with told_once():
             src = _open(path)
     except RasterioIOError as exc:

@@ -309,7 +309,7 @@ def test_an_input_of_which_blocks_do_not_decode(folder, mucho):
 
 
 LIMITS = {
-    "descriptors": (resource.RLIMIT_NOFILE, [8, 10, 12, 14, 17, 20, 24]),
+    "descriptors": (resource.RLIMIT_NOFILE, [8, 10, 12, 14, 17, 20, 24, 28, 32]),
     "memory": (resource.RLIMIT_AS, [2**20 * each for each in (300, 400, 600, 900, 1300)]),
     "processes": (resource.RLIMIT_NPROC, [*range(1, 10), 12]),
 }
