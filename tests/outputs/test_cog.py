@@ -614,6 +614,20 @@ def test_overviews_of_cogs_are_powers_of_two(source, cog, overviews, given):
         cog(source(), overviews=overviews, creation_options={"blocksize": "128"}, **given)
 
 
+def test_a_cog_is_changed_as_the_docs_say(source, cog, rio):
+    out = cog(source())
+    result = rio("edit-info", out, "--tag", "PROCESSING=second run")
+    if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) >= (3, 8):
+        assert result.exit_code == 1
+        assert "IGNORE_COG_LAYOUT_BREAK" in str(result.exception)
+        assert_valid(out)
+    with rasterio.open(out, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dst:
+        dst.update_tags(PROCESSING="second run")
+    with rasterio.open(out) as src:
+        assert src.tags()["PROCESSING"] == "second run"
+    assert not cog_validate(out, quiet=True)[0]
+
+
 def test_failures_leave_nothing(source, cog, leftovers):
     def fail(data, window, ij, global_args):
         if ij == (1, 1):
