@@ -21,7 +21,11 @@ from rasterio.env import env_ctx_if_needed
 from rio_mucho_cli import screen
 from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.describing import describe_plan
-from rio_mucho_cli.environment import patient_with_servers, without_georeferencing_warnings
+from rio_mucho_cli.environment import (
+    own_layout,
+    patient_with_servers,
+    without_georeferencing_warnings,
+)
 from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, count_pixels
@@ -130,6 +134,7 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
         env_ctx_if_needed(),
         patient_with_servers(),
         without_georeferencing_warnings(),
+        own_layout(),
     ):
         return _describe(job, probe)
 

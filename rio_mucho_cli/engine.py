@@ -29,6 +29,8 @@ from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.delivery import Delivery, open_deliveries
 from rio_mucho_cli.environment import (
     cache_held,
+    layout_options,
+    own_layout,
     patient_with_servers,
     without_georeferencing_warnings,
 )
@@ -90,12 +92,14 @@ def run(job: Job, listen: Listener = ignore) -> Report:
         patient_with_servers(),
         without_georeferencing_warnings(),
     ):
-        return _Run(job, listen).run()
+        ignored = layout_options()
+        with own_layout():
+            return _Run(job, listen, ignored).run()
     raise AssertionError("the process should have ended by a signal")
 
 
 class _Run:
-    def __init__(self, job: Job, listen: Listener) -> None:
+    def __init__(self, job: Job, listen: Listener, ignored: Sequence[str] = ()) -> None:
         started = time.perf_counter()
         if job.resume:
             check_can_resume(job)
@@ -103,6 +107,12 @@ class _Run:
             job = replace(job, function=job.function.pinned())
         self.job = job
         self.plan = make_plan(job)
+        if ignored and any(output.pyramid is not None for output in self.plan.outputs):
+            log.warning(
+                "overviews lie in the file and are compressed as the raster is, whatever GDAL's "
+                "options say: %s set in vain",
+                " and ".join(ignored) + (" are" if len(ignored) > 1 else " is"),
+            )
         self.tally = Tally(self.plan, listen, started)
         self.committed = False
         # Of a mosaic: what came of parts that an earlier run has completed, by their ij.

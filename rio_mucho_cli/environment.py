@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import rasterio
 import rasterio.env
-from rasterio._env import get_gdal_config, set_gdal_config
+from rasterio._env import del_gdal_config, get_gdal_config, set_gdal_config
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
@@ -28,6 +28,22 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+LAYOUT = (
+    "USE_RRD", "TIFF_USE_OVR", "GTIFF_DONT_WRITE_BLOCKS", "GDAL_TIFF_ENDIANNESS",
+    "COMPRESS_OVERVIEW", "INTERLEAVE_OVERVIEW", "JPEG_QUALITY_OVERVIEW",
+    "JPEG_TABLESMODE_OVERVIEW", "JXL_ALPHA_DISTANCE_OVERVIEW", "JXL_DISTANCE_OVERVIEW",
+    "JXL_EFFORT_OVERVIEW", "JXL_LOSSLESS_OVERVIEW", "MAX_Z_ERROR_OVERVIEW",
+    "PHOTOMETRIC_OVERVIEW", "PREDICTOR_OVERVIEW", "WEBP_LEVEL_OVERVIEW",
+    "WEBP_LOSSLESS_OVERVIEW", "ZLEVEL_OVERVIEW", "ZSTD_LEVEL_OVERVIEW",
+)  # fmt: skip
+"""Options of GDAL that would have it lay out a file otherwise than this program expects.
+
+Notes
+-----
+GDAL's pages on configuration options and on the driver GTiff; gdaladdo has
+those of overviews, which are compressed as the raster is here.
+"""
 
 # Filters, as `warnings` keeps them.
 _QUIET: list[Any] = [
@@ -50,7 +66,8 @@ def capture() -> dict[str, Any]:
     A session's credentials are among them: entering an Env turns its session
     into GDAL options.
     """
-    return dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
+    found = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
+    return {name: value for name, value in found.items() if name.upper() not in LAYOUT}
 
 
 def not_set(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,6 +238,38 @@ def cache_held(size: int) -> Iterator[None]:
     finally:
         set_gdal_config("GDAL_CACHEMAX", before)
 
+
+def layout_options() -> list[str]:
+    """Return the names of those options of LAYOUT that somebody has set."""
+    return [name for name in LAYOUT if get_gdal_config(name) is not None]
+
+
+@contextmanager
+def _laid_out() -> Iterator[None]:
+    variables = {name: os.environ.pop(name) for name in LAYOUT if name in os.environ}
+    env = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
+    given = {name: value for name, value in env.items() if name.upper() in LAYOUT}
+    if given:
+        # Whoever leaves an inner Env sets what the outer one has.
+        with deferred():
+            rasterio.env.delenv()
+            rasterio.env.defenv()
+            rasterio.env.setenv(**{name: env[name] for name in env if name not in given})
+    others = {name: get_gdal_config(name, normalize=False) for name in layout_options()}
+    for name in others:  # of GDAL's configuration file
+        del_gdal_config(name)
+    try:
+        yield
+    finally:
+        os.environ.update(variables)
+        if given:
+            rasterio.env.setenv(**given)
+        for name, value in others.items():
+            set_gdal_config(name, value, normalize=False)
+
+
+own_layout = _Shared(_laid_out)
+"""Have GDAL lay out files as this program expects it, whatever options are set."""
 
 without_georeferencing_warnings = _Shared(_silenced)
 """Silence rasterio where inputs or outputs are plain images."""

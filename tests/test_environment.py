@@ -1,8 +1,9 @@
 import ctypes
+import os
 import subprocess
 import sys
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 import rasterio
@@ -10,6 +11,8 @@ from rasterio.session import Session
 from threadpoolctl import threadpool_info
 
 from rio_mucho_cli import environment as e
+from rio_mucho_cli import run
+from rio_mucho_cli.inputs.windows import Size
 
 MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
@@ -170,3 +173,74 @@ def test_filters_that_are_there_stay_as_they_are():
             e.keep_quiet()
             warnings.warn("once", stacklevel=1)
     assert len(told) == 1
+
+
+def test_options_about_layout_are_taken_away_and_given_back(monkeypatch):
+    monkeypatch.setenv("USE_RRD", "YES")
+    with rasterio.Env(COMPRESS_OVERVIEW="LZW", TIFF_USE_OVR=True):
+        before = e.layout_options()
+        assert sorted(before) == ["COMPRESS_OVERVIEW", "TIFF_USE_OVR", "USE_RRD"]
+        with e.own_layout(), e.own_layout():
+            assert e.layout_options() == []
+            assert not set(before) & set(e.capture())
+        assert e.layout_options() == before
+        assert os.environ["USE_RRD"] == "YES"
+    assert e.layout_options() == ["USE_RRD"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("USE_RRD", "YES"),
+        ("TIFF_USE_OVR", "YES"),
+        ("COMPRESS_OVERVIEW", "LZW"),
+        ("COMPRESS_OVERVIEW", "JPEG"),
+        ("PHOTOMETRIC_OVERVIEW", "YCBCR"),
+        ("GTIFF_DONT_WRITE_BLOCKS", "YES"),
+        ("GDAL_TIFF_INTERNAL_MASK", "NO"),
+        ("GDAL_TIFF_OVR_BLOCKSIZE", "64"),
+        ("GDAL_PAM_ENABLED", "NO"),
+    ],
+)
+@pytest.mark.parametrize("is_variable", [True, False])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"overviews": [2, 4]},
+        {"overviews": [2, 4], "windows": Size(20, 20)},
+        {"overviews": [2, 4], "overview_resampling": "cubic"},
+        {"driver": "COG"},
+        {"overviews": [2], "output": "out.vrt", "part_size": 32, "stats": True},
+        {"overviews": [2], "executor": "threads", "jobs": 2},
+    ],
+    ids=str,
+)
+def test_files_are_the_same_whatever_options_about_layout_are_set(
+    tif, job_on, tmp_path, monkeypatch, name, value, is_variable, more
+):
+    def files(folder):
+        output = str(tmp_path / folder / more.get("output", "out.tif"))
+        (tmp_path / folder).mkdir()
+        run(job_on([tif], **{"windows": Size(16, 16), "jobs": 1, **more, "output": output}))
+        return {
+            (path.name, path.read_bytes())
+            for path in (tmp_path / folder).rglob("*.*")
+            if path.is_file() and path.suffix != ".vrt"
+        }
+
+    expected = files("as it is")
+    if is_variable:
+        monkeypatch.setenv(name, value)
+    with nullcontext() if is_variable else rasterio.Env(**{name: value}):
+        assert files("with it") == expected
+
+
+def test_that_options_about_layout_are_set_in_vain_is_said(tif, job_on, monkeypatch, caplog):
+    monkeypatch.setenv("TIFF_USE_OVR", "YES")
+    run(job_on([tif]))
+    assert not caplog.messages
+    run(job_on([tif], overviews=[2]))
+    assert caplog.messages == [
+        "overviews lie in the file and are compressed as the raster is, whatever GDAL's options "
+        "say: TIFF_USE_OVR is set in vain"
+    ]

@@ -90,6 +90,7 @@ def _taken_up(key: str, order: Order | bytes) -> Iterator[None]:
             known.stack.enter_context(environment.one_thread_each())
             known.stack.enter_context(environment.cache_held(_CACHE))
             known.stack.enter_context(environment.without_georeferencing_warnings())
+            known.stack.enter_context(environment.own_layout())
             begin(key, order)
         known.calls += 1
     try:
