@@ -29,9 +29,16 @@ from rio_mucho_cli.inputs.windows import Size
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
-# A script's shell has what it starts in the background ignore Ctrl-C, and so would programs here.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Where Ctrl-C is ignored, as in the background of a script, or SIGHUP, as under nohup, programs
+# that tests start would ignore it, too, and tests wait for their end forever.
+for name, default in {
+    "SIGINT": signal.default_int_handler,
+    "SIGTERM": signal.SIG_DFL,
+    "SIGHUP": signal.SIG_DFL,
+}.items():
+    number = getattr(signal, name, None)  # Windows has no SIGHUP
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 # Before click 8.2 the two streams are one, unless that is asked for.
 SEPARATE = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
@@ -290,14 +297,14 @@ def children():
 def forgotten_memory():
     """Return a function that gives what is in shared memory and that no process has open.
 
-    Other tests, and other programs, make and remove such files at any moment: what
-    is there for a second is forgotten.
+    Only names that processes of a run may give count: Python's, of locks and of shared
+    memory, and this process's own. Other tests, and other programs, make and remove
+    files at any moment: what is there for a second is forgotten.
     """
+    ours = ("sem.mp-", "sem.loky-", "psm_", f"mucho-{os.getpid()}-")
 
     def names():
-        found = {path.name for path in Path("/dev/shm").glob("*")}
-        # The browser in which a page is tried is killed, and leaves such files.
-        found = {name for name in found if not name.startswith(".org.chromium.")}
+        found = {path.name for path in Path("/dev/shm").glob("*") if path.name.startswith(ours)}
         for process in Path("/proc").glob("[0-9]*") if found else ():
             with contextlib.suppress(OSError):
                 found -= {
