@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, Unpack, cast, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class JobOptions(FunctionOptions, total=False):
     jobs: int | None
     mem_limit: int | None
     also: Sequence[Output]
-    overviews: Sequence[int] | None
+    overviews: Sequence[int] | Literal["auto"] | None
     overview_resampling: str | None
     stats: bool
     retries: int
@@ -223,6 +223,8 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
     if given.get("dtype") is not None:
         with suppress(TypeError):  # the Job says what is wrong with it
             given["dtype"] = np.dtype(given["dtype"]).name
+    if given.get("overviews") == "auto":
+        given["overviews"] = ()
     if "windows" in given:
         given["windows"] = _windows(given["windows"])
     return Job(

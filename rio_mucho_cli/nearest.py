@@ -33,12 +33,18 @@ def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) 
     wanted = bare(name).lower()
     limit = max(1, len(wanted) // _PER_ERROR) if len(wanted) > _SHORT else 0
     near = [
-        # Letters are left out more often than added: of two, the longer name is meant.
-        (_distance(wanted, bare(other).lower()), -len(other), other)
+        # Of two, the one with the same letters is meant, else the longer one: letters change
+        # places, or are left out, more often than they are added.
+        (
+            _distance(wanted, bare(other).lower()),
+            sorted(wanted) != sorted(bare(other).lower()),
+            -len(other),
+            other,
+        )
         for other in dict.fromkeys(others)
         if other != name and abs(len(bare(other)) - len(wanted)) <= limit
     ]
-    least, _, found = min(near, key=lambda each: each[:2], default=(limit + 1, 0, None))
+    least, *_, found = min(near, key=lambda each: each[:3], default=(limit + 1, True, 0, None))
     return found if least <= limit else None
 
 

@@ -198,7 +198,10 @@ def plan_whole(
 
 def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata | None) -> str:
     """Return the first input if it has a mask or an alpha band that the function does not get."""
-    if first is None or metadata is None or output != job.outputs[0]:
+    # Without metadata, a profile by hand or an open dataset is RioMucho's: rio-mucho is quiet.
+    is_given = output.profile is not None or output.local_path is None
+    is_bare = metadata is None and is_given
+    if first is None or is_bare or output != job.outputs[0]:
         return ""
     # A plain function that gets hidden pixels is warned of for itself.
     is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"

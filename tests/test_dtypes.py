@@ -63,7 +63,7 @@ def test_inputs_of_every_dtype(make_raster, job_on, read, dtype, executor):
 
 @pytest.mark.parametrize(
     ("typed", "hint"),
-    [("flaot32", "float32"), ("uint46", "uint64"), ("complex_int16", "complex"), ("int", "int")],
+    [("flaot32", "float32"), ("uint46", "uint64"), ("complex46", "complex64"), ("int", "int")],
 )
 def test_names_of_no_dtype_have_a_hint(rio, make_raster, typed, hint):
     make_raster("in.tif")

@@ -57,7 +57,7 @@ def hidden(make_raster, module):
         ("alpha.tif", ["--bidx", "1,2,3"], "an alpha band"),
         ("mask.tif", ["--masked"], None),
         ("mask.tif", ["--func", "mod:hide"], None),
-        ("mask.tif", ["--no-metadata"], None),
+        ("mask.tif", ["--no-metadata"], "a mask"),
         ("mask.tif", ["--func", "mod:read", "--mode", "manual_read"], None),
         ("alpha.tif", [], None),
         ("alpha.tif", ["--masked", "--func", "mod:first"], None),

@@ -230,3 +230,68 @@ def test_rio_starts_without_importing_what_only_a_run_needs():
         "rio_mucho_cli.dtypes",  # of numpy and rasterio, which are there
     }
     assert not new & {"loky", "cloudpickle", "threadpoolctl", "multiprocessing", "cligj"}
+
+
+ENDS = """
+import os, signal, sys
+
+def ends(data, window, ij, global_args):
+    if ij == (1, 1):
+        {how}
+    return data[0]
+
+class Made:
+    def __init__(self):
+        {how}
+
+    def __call__(self, data, window, ij, global_args):
+        return data[0]
+"""
+WAYS = {
+    "serial": ["-j", "1"],
+    "threads": ["-j", "2", "--executor", "threads"],
+    "processes": ["-j", "2"],
+    "dask": ["-j", "2", "--executor", "dask"],
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "name", "how"),
+    [
+        *((way, "ends", "sys.exit(0)") for way in WAYS),
+        ("processes", "Made", "exit()"),
+        ("serial", "ends", "raise SystemExit"),
+        ("serial", "Made", "quit(0)"),
+    ],
+)
+def test_a_function_that_exits_has_failed(rio_program, module, make_raster, way, name, how):
+    module(ENDS.format(how=how), "mod.py")
+    make_raster("in.tif", width=64, height=64)
+    args = ["--func", f"mod:{name}", "--windows", "16", "-q", *WAYS[way]]
+    done = rio_program("mucho", "in.tif", "out.tif", *args)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "raised SystemExit" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("way", "how", "status", "says"),
+    [
+        ("serial", "os.kill(os.getpid(), signal.SIGTERM)", 143, "Ended by SIGTERM"),
+        ("serial", "os.kill(os.getpid(), signal.SIGKILL)", -9, ""),
+        ("serial", "os.abort()", -6, ""),
+        ("threads", "os.kill(os.getpid(), signal.SIGTERM)", 143, "Ended by SIGTERM"),
+        ("processes", "os._exit(0)", 1, "a worker process"),
+        ("processes", "os.kill(os.getpid(), signal.SIGTERM)", 1, "a worker process"),
+        ("dask", "os._exit(0)", 1, "worker"),
+    ],
+)
+def test_a_process_that_a_function_ends_is_no_success(
+    rio_program, module, make_raster, tmp_path, way, how, status, says
+):
+    module(ENDS.format(how=how), "mod.py")
+    make_raster("in.tif", width=64, height=64)
+    args = ["--func", "mod:ends", "--windows", "16", "-q", "--retries", "0", *WAYS[way]]
+    done = rio_program("mucho", "in.tif", "out.tif", *args)
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+    assert says in done.stderr
+    assert not (tmp_path / "out.tif").exists()

@@ -56,6 +56,8 @@ class Bands:
             None if is_alpha else holdable(nodatavals[index - 1], name)
             for index, name, is_alpha in zip(indexes, names, self.are_alpha, strict=True)
         )
+        same = len(set(map(str, self.nodatavals))) == 1  # NaN is not equal to itself
+        self._fill = self.nodatavals[0] if same else None
         self.have_nodata = np.array([value is not None for value in self.nodatavals], bool)
         # rasterio reads bands of one dtype at a time.
         self._by_dtype = [
@@ -89,7 +91,10 @@ class Bands:
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return an array (count, rows, cols)."""
         if not masked or not (self._hides_by_alpha or self._hides_by_nodata):
-            return self._read(window, masked=masked)
+            array = self._read(window, masked=masked)
+            if masked and self._fill is not None:
+                array.fill_value = self._fill  # rasterio has none for NaN of several bands
+            return array
         data = self._read(window, masked=False)
         mask = np.zeros(data.shape, bool)
         if self._has_other_masks:
@@ -168,9 +173,7 @@ class Bands:
         return self.joined(parts, masked=masked)
 
     def _masked(self, data: Any, mask: Any) -> Any:
-        nodatavals = set(self.nodatavals)
-        fill = nodatavals.pop() if len(nodatavals) == 1 else None
-        return np.ma.array(data, mask=mask, fill_value=fill)
+        return np.ma.array(data, mask=mask, fill_value=self._fill)
 
 
 def common_dtype(names: Sequence[str]) -> str:
@@ -195,7 +198,9 @@ def holdable(nodata: float | None, name: str) -> float | None:
     if nodata is None or dtype.kind not in "iu":
         return nodata
     info = np.iinfo(dtype)
-    return nodata if math.isfinite(nodata) and info.min <= nodata <= info.max else None
+    if not math.isfinite(nodata) or not info.min <= nodata <= info.max:
+        return None
+    return nodata if nodata == int(nodata) else float(int(nodata))  # as GDAL takes it
 
 
 def equals(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:

@@ -174,7 +174,18 @@ def write_array(
         dst.write(pixels, window=window)
         dst.write_mask(~np.ma.getmaskarray(array[0]), window=window)
     else:
-        dst.write(array, window=window)
+        dst.write(_without_nan_mask(dst, array), window=window)
+
+
+def _without_nan_mask(dst: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an array with NaN where it is masked, if that is the nodata of the file.
+
+    rasterio fills with nodata if all bands have the same, and takes NaN of one
+    band and NaN of another for different values.
+    """
+    if isinstance(array, np.ma.MaskedArray) and np.isnan([v or 0 for v in dst.nodatavals]).all():
+        return np.ma.filled(array.astype(dst.dtypes[0], copy=False), np.nan)
+    return array
 
 
 def make_mask(dst: Any) -> None:

@@ -39,7 +39,7 @@ import numpy as np
 
 def plain(data, window, ij, global_args):
     time.sleep(0.01)
-    return data[0] // 2 + ij[0]
+    return data[0] // 2 + ij[0] + 1
 
 def masked(data, window, ij, global_args):
     time.sleep(0.01)
@@ -47,13 +47,13 @@ def masked(data, window, ij, global_args):
 
 def two(data, window, ij, global_args):
     time.sleep(0.01)
-    return {"first": data[0] // 2, "second": data[0].astype("float32") / 3}
+    return {"first": data[0] // 2 + 1, "second": data[0].astype("float32") / 3}
 
 def part(data, window, ij, global_args):
     '''Raise in a window, and fail everything that comes after.'''
     if list(ij) >= global_args["end"]:
         raise ValueError("that is enough")
-    return data[0] // 2 + ij[0]
+    return data[0] // 2 + ij[0] + 1
 """
 
 

@@ -1,12 +1,14 @@
 """Internal masks: where a result is masked and the output has no nodata."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import rasterio
 import tifffile
 from rasterio.windows import Window
 
-from rio_mucho_cli import Job, ResultError, run
+from rio_mucho_cli import Job, Output, ResultError, run
 from rio_mucho_cli.inputs.windows import Size, cover
 
 WIDTH, HEIGHT = 101, 77
@@ -139,3 +141,67 @@ def test_nodata_is_taken_where_there_is_one(job, read):
     with rasterio.open(made.output) as dst:
         assert dst.mask_flag_enums[0] == [rasterio.enums.MaskFlags.nodata]
         assert (dst.read(window=Window(0, 0, 40, 40)) == 7).any()
+
+
+def hide_apart(data, window, ij, global_args):
+    """Mask what is dark, in each band for itself; under the mask there are other numbers."""
+    return np.ma.masked_less(data[0], 100).astype("float32")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"windows": Size(33, 10)},
+        {"executor": "processes", "jobs": 2},
+        {"driver": "COG", "creation_options": {}},
+        {"overviews": (2,), "overview_resampling": "average", "stats": True},
+        {"also": [Output(path="other.tif", name="other")]},
+        {"output": "out.vrt", "part_size": 64, "creation_options": {}},
+        {"nodata": -1},
+    ],
+    ids=str,
+)
+def test_masked_pixels_of_several_bands_become_nodata_of_each(job, tmp_path, monkeypatch, given):
+    """NaN above all, which is not equal to itself."""
+    monkeypatch.chdir(tmp_path)
+
+    def both(*args):
+        return {"first": hide_apart(*args), "other": hide_apart(*args)}
+
+    made = job(both if "also" in given else hide_apart, **given)
+    run(made)
+    for output in made.outputs:
+        with rasterio.open(made.inputs[0]) as src, rasterio.open(output.path) as dst:
+            array = src.read()
+            np.testing.assert_array_equal(
+                dst.read(), np.where(array < 100, np.float32(dst.nodata), array)
+            )
+            np.testing.assert_array_equal(dst.read_masks() == 0, array < 100)
+            if "stats" in given:
+                assert float(dst.tags(1)["STATISTICS_MINIMUM"]) == array[0][array[0] >= 100].min()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_an_open_dataset_with_nan_as_nodata(job, tmp_path, dtype):
+    made = job(lambda data, *_: np.ma.masked_less(data[0], 100).astype(dtype))
+    with rasterio.open(made.inputs[0]) as src:
+        array, profile = src.read(), {**src.profile, "dtype": "float32", "nodata": np.nan}
+    dst = rasterio.open(tmp_path / "open.tif", "w", **profile)
+    run(replace(made, output=dst, creation_options={}))
+    with rasterio.open(tmp_path / "open.tif") as dst:
+        np.testing.assert_array_equal(dst.read(), np.where(array < 100, np.nan, array))
+
+
+def test_a_copy_of_bands_with_nan_keeps_nan(make_raster, tmp_path):
+    array = np.arange(40, dtype="float32").reshape(2, 4, 5)
+    array[:, 1] = np.nan
+    path = make_raster("nan.tif", array, nodata=np.nan)
+
+    def copy(data, *_):
+        assert np.isnan(data[0].fill_value)
+        return data[0]
+
+    run(Job(inputs=[str(path)], output=str(tmp_path / "out.tif"), function=copy, masked=True))
+    with rasterio.open(tmp_path / "out.tif") as dst:
+        np.testing.assert_array_equal(dst.read(), array)
