@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NoReturn
 
 import click
@@ -71,18 +71,18 @@ def watched(output: str, resume: bool) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.setblocking(False)
-        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        thread = threading.Thread(target=_watch, args=(ours, output, resume), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(before)
-            theirs.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    with ExitStack() as stack:
+        # Where there are too few descriptors or threads for it, the run itself says so.
+        with suppress(OSError, RuntimeError):
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            theirs.setblocking(False)
+            thread = threading.Thread(target=_watch, args=(ours, output, resume), daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(theirs.shutdown, socket.SHUT_RDWR)
+            before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+            stack.callback(signal.set_wakeup_fd, before)
+        yield
 
 
 def _watch(sock: socket.socket, output: str, resume: bool) -> None:
