@@ -104,7 +104,12 @@ class _Canon:
                 items = [_Canon().walk(item) for item in value]
                 return {"set": sorted(items, key=json.dumps)}
             case ModuleType():
-                return {"module": value.__name__}
+                found: dict[str, Any] = {"module": value.__name__}
+                if is_own(value) and value.__name__ != "__main__":
+                    # What of it is used cannot be known where it is a value: all of it counts.
+                    code = Code.imported_by([value.__name__])
+                    found["code"] = None if code is None else code.digest
+                return found
         if id(value) in self._seen:
             return {"again": self._seen[id(value)][0]}
         self._seen[id(value)] = len(self._seen), value

@@ -19,6 +19,7 @@ from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
 from rio_mucho_cli.showing import Shown
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -301,7 +302,8 @@ class Job(Shown):
         ):
             if given:
                 raise UsageError(
-                    f"{name} cannot be used in manual_read, where the function reads for itself"
+                    f"{option(name)} cannot be used in manual_read, where the function reads for "
+                    "itself"
                 )
 
     @property

@@ -292,6 +292,8 @@ def test_a_process_that_a_function_ends_is_no_success(
     make_raster("in.tif", width=64, height=64)
     args = ["--func", "mod:ends", "--windows", "16", "-q", "--retries", "0", *WAYS[way]]
     done = rio_program("mucho", "in.tif", "out.tif", *args)
-    assert (done.returncode, "Traceback" in done.stderr) == (status, False)
+    assert done.returncode == status
+    # dask itself may tell of a worker that it has lost.
+    assert way == "dask" or "Traceback" not in done.stderr
     assert says in done.stderr
     assert not (tmp_path / "out.tif").exists()

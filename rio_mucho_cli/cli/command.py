@@ -49,8 +49,10 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     from rio_mucho_cli.interrupts import INTERRUPTS, caught
     from rio_mucho_cli.spelling import for_command_line
 
-    # While the interpreter shuts down, Ctrl-C has nothing left to interrupt.
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    # While the interpreter shuts down, signals have nothing left to interrupt.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            atexit.register(signal.signal, getattr(signal, name), signal.SIG_IGN)
     is_last = output is None
     if output is None:
         *inputs, output = files

@@ -118,7 +118,7 @@ _WAYS = {
     ("GTIFF", "LEVEL"): "use ZLEVEL, ZSTD_LEVEL or LZMA_PRESET, by the compression",
     ("GTIFF", "QUALITY"): "use JPEG_QUALITY or WEBP_LEVEL, by the compression",
     **{
-        ("GTIFF", name): "overviews are asked for by --overviews and --overview-resampling"
+        ("GTIFF", name): "overviews are asked for by {overviews} and {overview_resampling}"
         for name in ("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "RESAMPLING")
     },
 }
@@ -226,7 +226,8 @@ def _instead(unknown: str, driver: str) -> str:
     way = _WAYS.get((kind, unknown)) or _WAYS.get(("", unknown))
     known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(kind)
     if way is not None:
-        return way
+        names = ("overviews", "overview_resampling")
+        return way.format(**{name: option(name) for name in names})
     if known is None:
         return f"GDAL's page on the driver {driver} lists them"
     hint = nearest(unknown, (*known, *NO_OPTIONS))

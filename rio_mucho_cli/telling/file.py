@@ -7,21 +7,24 @@ import json
 import logging
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.errors import OutputError, UsageError, one_line
+from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
+from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.paths import local_file
 from rio_mucho_cli.progress import Event, Listener, ignore
+from rio_mucho_cli.spelling import option
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder
 from rio_mucho_cli.telling.streams import is_stdout, is_stream, print_text, write_stream
 from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.work.source import Code
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +132,8 @@ def check(
         )
     if place.exists() and not (job is None or job.overwrite or _is_report(place)):
         raise OutputError(
-            f"the report {path} would replace a file that is no report: pass --overwrite "
-            "(overwrite=True in Python) to replace it, or give another name"
+            f"the report {path} would replace a file that is not a report: pass "
+            f"{option('overwrite')} to replace it, or give another name"
         )
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=place.parent)
@@ -154,7 +157,10 @@ def _check_name(path: str, job: Job | None, others: Sequence[str]) -> None:
             f"the report {path} is one of the rasters: give it a name of its own, which ends "
             "in .json or .html"
         )
-    if any(os.path.realpath(each) == place for each in (*_sources(job.function), *others)):
+    read = [*_sources(job.function), *others]
+    if Path(place).exists():
+        read += _files_of(job.inputs)  # which are opened for that
+    if any(os.path.realpath(each) == place for each in read):
         raise UsageError(
             f"the report {path} is a file that the run reads: give it a name of its own, which "
             "ends in .json or .html"
@@ -162,16 +168,26 @@ def _check_name(path: str, job: Job | None, others: Sequence[str]) -> None:
 
 
 def _sources(function: Any) -> list[str]:
-    """Return the file in which a function is, if that is known."""
+    """Return the files in which a function is, and what it imports, as far as they are known."""
     if isinstance(function, FunctionRef):
-        if function.is_file:
-            return [str(function.path)]
-        module = sys.modules.get(function.name.rpartition(":")[0])
-        path = getattr(module, "__file__", None)
-        return [] if path is None else [str(path)]
+        code = Code.of(function)
+        return [] if code is None else list(map(str, code.paths))
     with suppress(Exception):  # a function may be anything that can be called
-        return [inspect.getfile(inspect.unwrap(function))]
+        bare = inspect.unwrap(function)
+        code = Code.imported_by([bare.__module__])
+        return [inspect.getfile(bare), *map(str, code.paths if code is not None else ())]
     return []
+
+
+def _files_of(inputs: Sequence[str]) -> list[str]:
+    """Return the files that inputs are made of, and archives that have them."""
+    found = []
+    for path in inputs:
+        place = local_file(path)
+        found += [] if place is None else [str(place)]
+        with suppress(MuchoError), open_dataset(path) as src:
+            found += src.files
+    return found
 
 
 def _is_report(place: Path) -> bool:

@@ -108,7 +108,9 @@ def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
     file = Path(spec.origin).resolve()
     is_package = spec.submodule_search_locations is not None
     folder = file.parents[module.count(".") + is_package]
-    for each in _package(file.parent) if spec.parent else [file]:
+    # Modules of a package may import any other of it, by a name that begins with a dot.
+    package = folder / module.partition(".")[0]
+    for each in _package(package) if package.is_dir() else [file]:
         yield each, folder
 
 

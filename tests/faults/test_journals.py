@@ -128,7 +128,7 @@ def joined(parts):
 def is_fine(outcome):
     """Whether it went on, or said what to do."""
     if isinstance(outcome, str):
-        return "--overwrite" in outcome or ("remove " in outcome and "to begin anew" in outcome)
+        return "overwrite=True" in outcome or ("remove " in outcome and "to begin anew" in outcome)
     return True
 
 
@@ -369,7 +369,7 @@ def test_two_runs_at_once(scene, attempt, tmp_path):
 
 def test_another_run_is_an_error_that_says_which(attempt, scene, tmp_path):
     outcome = attempt(lambda journal, data: None, nodata=7.0, keep_nodata=False)
-    assert "--nodata was" in outcome
+    assert "nodata was" in outcome
     assert "pass --overwrite" in outcome
 
 

@@ -70,7 +70,7 @@ def test_only_a_report_is_replaced_unless_the_job_overwrites(tif, job_on, tmp_pa
     job = replace(job_on([tif]), overwrite=False)
     path.write_text('{"a": 1}')
     for wrong in (check, lambda *args: recorded(args[1], args[0]).__enter__()):
-        with pytest.raises(OutputError, match="is no report: pass --overwrite"):
+        with pytest.raises(OutputError, match="is not a report: pass overwrite=True"):
             wrong(str(path), job)
     check(str(path), replace(job, overwrite=True))
     for start in ("", None):

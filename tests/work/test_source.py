@@ -56,7 +56,7 @@ PACKAGE = {"pkg/__init__.py", "pkg/deep/__init__.py", "pkg/deep/inner.py", "pkg/
         ("more:run", {"more.py"}),
         ("pkg:run", PACKAGE),
         ("pkg.other:run", PACKAGE),
-        ("pkg.deep.inner:run", {"pkg/deep/__init__.py", "pkg/deep/inner.py"}),
+        ("pkg.deep.inner:run", PACKAGE),
         ("pkg/other.py:run", {"pkg/other.py"}),
         ("space.part:run", {"space/part.py"}),
         ("broken:run", {"broken.py"}),
