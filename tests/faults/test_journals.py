@@ -370,7 +370,7 @@ def test_two_runs_at_once(scene, attempt, tmp_path):
 def test_another_run_is_an_error_that_says_which(attempt, scene, tmp_path):
     outcome = attempt(lambda journal, data: None, nodata=7.0, keep_nodata=False)
     assert "nodata was" in outcome
-    assert "pass --overwrite" in outcome
+    assert "pass overwrite=True" in outcome
 
 
 def test_many_at_once(attempt, journal_bytes):
