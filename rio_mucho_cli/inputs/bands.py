@@ -57,7 +57,8 @@ class Bands:
             for index, name, is_alpha in zip(indexes, names, self.are_alpha, strict=True)
         )
         same = len(set(map(str, self.nodatavals))) == 1  # NaN is not equal to itself
-        self._fill = self.nodatavals[0] if same else None
+        # numpy warns where magnitudes of complex numbers inherit a complex fill value.
+        self._fill = self.nodatavals[0] if same and self.dtype.kind != "c" else None
         self.have_nodata = np.array([value is not None for value in self.nodatavals], bool)
         # rasterio reads bands of one dtype at a time.
         self._by_dtype = [
@@ -92,6 +93,8 @@ class Bands:
         """Return an array (count, rows, cols)."""
         if not masked or not (self._hides_by_alpha or self._hides_by_nodata):
             array = self._read(window, masked=masked)
+            if masked and self.dtype.kind == "c":
+                return self._masked(np.ma.getdata(array), np.ma.getmaskarray(array))
             if masked and self._fill is not None:
                 array.fill_value = self._fill  # rasterio has none for NaN of several bands
             return array
