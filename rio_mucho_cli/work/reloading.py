@@ -93,8 +93,8 @@ def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
     found = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        # To resolve all paths would take long.
-        if isinstance(place, str) and name != "__main__" and Path(place).name in names:
+        # To make a path of each, and to resolve it, would take long.
+        if isinstance(place, str) and name != "__main__" and os.path.basename(place) in names:  # noqa: PTH119
             path = Path(place).resolve()
             if path in paths:
                 found[path] = name
