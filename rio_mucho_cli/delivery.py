@@ -251,6 +251,9 @@ class Delivery:
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
         self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
+        if self.plan.format.conversion is not None:
+            asked = self.plan.output.creation_options
+            self.plan.format.conversion.check(profile, self.writer.target, asked)
 
 
 def warn_of_misfits(

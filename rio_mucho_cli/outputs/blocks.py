@@ -24,7 +24,7 @@ from rio_mucho_cli.outputs.log import Log
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
-from rio_mucho_cli.outputs.target import Inner, Target
+from rio_mucho_cli.outputs.target import Finish, Target
 
 _HEADER = "header.tif"
 _NOTHING = np.zeros(0, np.uint8)
@@ -35,7 +35,7 @@ class BlockWriter:
 
     Parameters
     ----------
-    target : Target or Inner
+    target : Target
     options : Mapping
         The creation options that the user gave.
     layout : Layout
@@ -44,18 +44,23 @@ class BlockWriter:
         Its overviews.
     statistics : bool
         Leave a place for the statistics of its bands.
+    finish : callable or None
+        Makes the output from the GeoTIFF, if that is an intermediate file.
     """
 
     def __init__(
         self,
-        target: Target | Inner,
+        target: Target,
         options: Mapping[str, str],
         layout: Layout,
         pyramid: Pyramid | None = None,
         *,
         statistics: bool = False,
+        finish: Finish | None = None,
     ) -> None:
         self.target = target
+        self._path = target.temporary if finish is None else target.intermediate
+        self._make_output = finish
         self._options = options
         self._block = layout.block
         self._pyramid = pyramid
@@ -80,7 +85,9 @@ class BlockWriter:
     ) -> int:
         """Open the journal; return how many windows an earlier run has done."""
         self._windows = windows
-        self._log = Log.take_up(self.target, fingerprint, len(windows), overwrite=overwrite)
+        self._log = Log.take_up(
+            self.target, self._path, fingerprint, len(windows), overwrite=overwrite
+        )
         return self._log.done
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
@@ -148,16 +155,15 @@ class BlockWriter:
             tiff.add_overviews(pyramid)
         if pyramid is not None and pyramid.kept:
             size = pyramid.size(pyramid.kept, *tiff.size)
-            self._kept = KeptLevel(self.target.temporary, profile, size, masked=masked)
+            self._kept = KeptLevel(self._path, profile, size, masked=masked)
         if self._log is not None:
             self._restore(self._log, tiff)
 
     def _header_path(self) -> Path:
         """Return where GDAL writes the header: aside, if there are blocks behind an earlier one."""
-        path = self.target.temporary
         if self._log is not None and self._log.records:
-            return path.with_name(_HEADER)
-        return path
+            return self._path.with_name(_HEADER)
+        return self._path
 
     def _opened(self, path: Path) -> FileIO:
         """Open the file with its header and, if there are, the blocks of an earlier run."""
@@ -221,7 +227,7 @@ class BlockWriter:
             return ()
         tiff.fill(0)
         tiff.fill_in_tables()
-        path = str(self.target.temporary)
+        path = str(self._path)
         kept = ""
         if self._kept is not None:
             self._kept.close()
@@ -233,7 +239,7 @@ class BlockWriter:
         self._statistics = tags
 
     def finish(self) -> None:
-        """Fill in the tables, and write the directories of overviews."""
+        """Fill in the tables, write the directories of overviews, and make the output."""
         tiff = cast("GrowingTiff", self._tiff)
         for level in range(len(tiff.levels)):
             tiff.fill(level)
@@ -244,11 +250,13 @@ class BlockWriter:
         tiff.file.close()
         if self._log is not None:
             self._log.close()
-        self.target.remove_all_but(self.target.temporary)
+        self.target.remove_all_but(self._path)
         if self._left_to_gdal is not None:
-            build_aside(str(self.target.temporary), self._left_to_gdal)
+            build_aside(str(self._path), self._left_to_gdal)
         if self._statistics is not None and not self._statistics:
-            compute_statistics(str(self.target.temporary))
+            compute_statistics(str(self._path))
+        if self._make_output is not None:
+            self._make_output(self._path, self.target)
 
     def discard(self) -> None:
         """Remove what there is, unless a later run is to go on with it."""

@@ -20,7 +20,7 @@ from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.plain import WithoutBlocks
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.refusals import exists_error
-from rio_mucho_cli.outputs.target import Inner, Target
+from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.outputs.tiff import is_whole
 
 log = logging.getLogger(__name__)
@@ -114,25 +114,34 @@ class FileWriter(_GdalWriter):
 
     Parameters
     ----------
-    target : Target or Inner
+    target : Target
     options : Mapping
         The creation options that the user gave.
     pyramid : Pyramid or None
         Overviews that GDAL makes at the end.
+    finish : callable or None
+        Makes the output from the file, if that is an intermediate GeoTIFF.
     """
 
     def __init__(
-        self, target: Target | Inner, options: Mapping[str, str], pyramid: Pyramid | None = None
+        self,
+        target: Target,
+        options: Mapping[str, str],
+        pyramid: Pyramid | None = None,
+        *,
+        finish: Finish | None = None,
     ) -> None:
-        super().__init__(str(target.temporary), target.path, options)
-        self._place = target
+        self._file = target.temporary if finish is None else target.intermediate
+        super().__init__(str(self._file), target.path, options)
+        self._target = target
         self._pyramid = pyramid
+        self._make_output = finish
         self._computes_statistics = False
 
     @property
-    def target(self) -> Any:
-        """What is to be published."""
-        return self._place
+    def target(self) -> Target:
+        """The target to publish."""
+        return self._target
 
     def begin(
         self,
@@ -151,15 +160,17 @@ class FileWriter(_GdalWriter):
                 gdal.write(dst, self._name, window, nothing)
 
     def finish(self) -> None:
-        """Close the output, and have GDAL make its overviews."""
+        """Close the file, have GDAL make its overviews, and make the output."""
         self._close()
         self._check()
-        write_nodata(self._place.temporary, self._profile)
+        write_nodata(self._file, self._profile)
         if self._pyramid is not None:
             build_aside(self._path, self._pyramid)
             self._check()
         if self._computes_statistics:
             compute_statistics(self._path)
+        if self._make_output is not None:
+            self._make_output(self._file, self._target)
 
     def _compute_statistics(self) -> None:
         self._computes_statistics = True
@@ -169,7 +180,7 @@ class FileWriter(_GdalWriter):
         if self._dst is not None:
             with suppress(Exception), gdal.messages():
                 self._dst.close()
-        self._place.discard()
+        self._target.discard()
 
     def _check(self) -> None:
         """Raise OutputError unless all that GDAL should have written is there.
@@ -177,10 +188,9 @@ class FileWriter(_GdalWriter):
         A write that fails while a dataset is closed, on a full disk, is
         reported by libtiff to the terminal and by nobody to the program.
         """
-        path = self._place.temporary
         whole = False
-        if path.stat().st_size:
-            with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if self._file.stat().st_size:
+            with self._file.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
                 whole = is_whole(data)
         if not whole:
             raise OutputError(f"{self._name} was not written whole: is the disk full?")

@@ -19,59 +19,23 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
-from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
 from rio_mucho_cli.outputs.options import is_no, is_yes
-from rio_mucho_cli.outputs.target import Inner, Target
 from rio_mucho_cli.outputs.tiff import Directory
 
-_NAME = "unordered.tif"
 # Leader and trailer of a block.
 _AROUND = 8
 _BUFFER = 4 * 1024 * 1024
 # A tag, and the bit of its first byte that says so of a mask (TIFF 6.0, section 8).
 _NEW_SUBFILE_TYPE, _IS_MASK = 254, 4
-
-
-class CogWriter(MadeOfGeotiff):
-    """Has another writer make a GeoTIFF, and puts its blocks in order.
-
-    Parameters
-    ----------
-    target : Target
-    options : Mapping
-        The creation options that the user gave.
-    make_writer : callable
-        Makes the writer for the GeoTIFF, from its place and these options.
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        options: Mapping[str, str],
-        make_writer: Callable[[Inner, Mapping[str, str]], Any],
-    ) -> None:
-        inner = target.within(_NAME)
-        super().__init__(target, inner, make_writer(inner, options))
-        self._bigtiff = options.get("bigtiff")
-
-    def finish(self) -> None:
-        """Finish the GeoTIFF, and put its blocks in order."""
-        self._writer.finish()
-        try:
-            rearrange(self._place, self.target.temporary, self._bigtiff)
-        except OSError as exc:
-            raise OutputError(f"{self.target.path} cannot be written: {exc.strerror}") from None
-        self._place.unlink()
 
 
 @dataclass(frozen=True, slots=True)

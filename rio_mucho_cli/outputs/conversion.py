@@ -1,8 +1,8 @@
-"""Outputs that are no GeoTIFF: a GeoTIFF first, which GDAL converts at the end.
+"""Make an output from an intermediate GeoTIFF: reorder it to a COG, or have GDAL convert it.
 
-Most other formats cannot be written window by window, and none by several
-workers. The GeoTIFF lies in the folder in which the output grows, and is
-compressed quickly: it is read once.
+Most formats cannot be written window by window, and none by several workers.
+The GeoTIFF is in the folder in which the output grows. One that GDAL converts is
+compressed quickly, because it is read once.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from rio_mucho_cli import environment
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
+from rio_mucho_cli.outputs.cog import rearrange
 from rio_mucho_cli.outputs.exact import for_rasterio
-from rio_mucho_cli.outputs.made_of import MadeOfGeotiff
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.overviews import run_aside
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.target import Target
@@ -32,19 +31,33 @@ from rio_mucho_cli.outputs.target import Target
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
 """Creation options of the GeoTIFF that is converted."""
 
-_NAME = "intermediate.tif"
 _SAMPLE_SIDE = 64
+
+
+def finish_cog(source: Path, target: Target, bigtiff: str | None = None) -> None:
+    """Write a GeoTIFF in the order of a COG, and remove it; see `rearrange`.
+
+    Raises
+    ------
+    OutputError
+        If the COG cannot be written.
+    """
+    try:
+        rearrange(source, target.temporary, bigtiff)
+    except OSError as exc:
+        raise OutputError(f"{target.path} cannot be written: {exc.strerror}") from None
+    source.unlink()
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What the output is converted to.
+    """Driver and creation options with which GDAL converts a GeoTIFF.
 
     Attributes
     ----------
     driver : str
     options : Mapping
-        Its creation options.
+        Creation options of the driver.
     """
 
     driver: str
@@ -52,74 +65,69 @@ class Conversion:
 
     @classmethod
     def of_profile(cls, profile: Mapping[str, Any]) -> Conversion:
-        """Take driver and creation options out of a whole profile."""
+        """Return the driver and the creation options of a whole profile."""
         options = {name: value for name, value in profile.items() if name not in PROFILE_KEYS}
         return cls(str(profile["driver"]), options)
 
+    def check(self, profile: Mapping[str, Any], target: Target, asked: Mapping[str, Any]) -> None:
+        """Convert a small sample, so that what GDAL refuses is known before the first window.
 
-class ConvertingWriter(MadeOfGeotiff):
-    """Has another writer make a GeoTIFF, and converts it.
+        Parameters
+        ----------
+        profile : Mapping
+            Profile of the GeoTIFF.
+        target : Target
+        asked : Mapping
+            The creation options that the user gave.
 
-    Parameters
-    ----------
-    target : Target
-        Of the output.
-    conversion : Conversion
-    asked : Mapping
-        The creation options that the user gave.
-    make_writer : callable
-        Makes the writer for the GeoTIFF, from its Target.
-    """
-
-    def __init__(
-        self, target: Target, conversion: Conversion, asked: Mapping[str, str], make_writer: Any
-    ) -> None:
-        inner = target.within(_NAME)
-        super().__init__(target, inner, make_writer(inner))
-        self._conversion = conversion
-        self._asked = asked
-
-    def begin(
-        self,
-        profile: Mapping[str, Any],
-        *,
-        masked: bool = False,
-        metadata: Metadata | None = None,
-    ) -> None:
-        """Begin the GeoTIFF, and see now, on a sample, whether it can be converted."""
-        super().begin(profile, masked=masked, metadata=metadata)
-        folder = self._place.with_name("sample")
+        Raises
+        ------
+        OutputError
+            If it cannot be converted, or comes with a file that exists already.
+        """
+        folder = target.temporary.with_name("sample")
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         folder.mkdir()
-        sample = folder / _NAME
+        sample = folder / target.intermediate.name
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
         kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
         with rasterio.open(sample, "w", **for_rasterio({**kept, **side})) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), numpy_dtype(dst.dtypes[0])))
-        self._convert(sample, folder / self.target.temporary.name)
-        self.target.check_others(path for path in folder.iterdir() if path != sample)
+        output, env = folder / target.temporary.name, environment.capture()
+        self._convert(sample, output, target.path, asked, env)
+        target.check_others(path for path in folder.iterdir() if path != sample)
         shutil.rmtree(folder)
 
-    def finish(self) -> None:
-        """Finish the GeoTIFF, and convert it."""
-        self._writer.finish()
-        output = self.target.temporary
-        run_aside(partial(self._convert, self._place, output, environment.capture()))
+    def finish(self, source: Path, target: Target, asked: Mapping[str, Any]) -> None:
+        """Convert the whole GeoTIFF, and remove it.
+
+        Raises
+        ------
+        OutputError
+            If GDAL cannot convert it.
+        """
+        output, env = target.temporary, environment.capture()
+        run_aside(partial(self._convert, source, output, target.path, asked, env))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
-            raise OutputError(f"{self.target.path} is empty: is the disk full?")
-        for path in self._place.parent.glob(f"{_NAME}*"):
+            raise OutputError(f"{target.path} is empty: is the disk full?")
+        for path in source.parent.glob(f"{source.name}*"):
             path.unlink()
 
-    def _convert(self, source: Path, path: Path, env: Mapping[str, Any] | None = None) -> None:
-        """Convert a GeoTIFF, or raise OutputError."""
-        name, driver = self.target.path, self._conversion.driver
-        if driver.upper() == "NETCDF":
+    def _convert(
+        self,
+        source: Path,
+        path: Path,
+        name: str,
+        asked: Mapping[str, Any],
+        env: Mapping[str, Any],
+    ) -> None:
+        if self.driver.upper() == "NETCDF":
             # GDAL asks HDF5 what an old file is, and HDF5 prints to the terminal, in every thread
             # but netCDF's first, that there is none.
             path.touch()
-        with environment.entered(env or environment.capture()), gdal.heard() as said:
+        with environment.entered(env), gdal.heard() as said:
             try:
-                rasterio.shutil.copy(source, path, driver=driver, **self._conversion.options)
+                rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
             except Exception as exc:
                 raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
-        gdal.judge(said, name, driver, self._asked)
+        gdal.judge(said, name, self.driver, asked)

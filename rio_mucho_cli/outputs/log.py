@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import FileIO
+from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.differences import differences
@@ -16,7 +17,7 @@ from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.outputs.durable import open_locked
 from rio_mucho_cli.outputs.journal import Journal, JournalError
 from rio_mucho_cli.outputs.records import Record
-from rio_mucho_cli.outputs.target import Inner, Target
+from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.verification import verified
 from rio_mucho_cli.spelling import option
 
@@ -46,7 +47,8 @@ class Log:
     @classmethod
     def take_up(
         cls,
-        target: Target | Inner,
+        target: Target,
+        path: Path,
         fingerprint: Mapping[str, Any],
         windows: int,
         *,
@@ -56,7 +58,9 @@ class Log:
 
         Parameters
         ----------
-        target : Target or Inner
+        target : Target
+        path : Path
+            Path of the file whose blocks it lists.
         fingerprint : Mapping
             Which run it is.
         windows : int
@@ -72,10 +76,10 @@ class Log:
             If the journal cannot be used.
         """
         try:
-            if os.path.lexists(target.journal) and os.path.lexists(target.temporary):
-                found = cls._opened(target, fingerprint, windows, overwrite)
+            if os.path.lexists(target.journal) and os.path.lexists(path):
+                found = cls._opened(target, path, fingerprint, windows, overwrite)
                 if found is not None:
-                    target.remove_all_but(target.temporary)
+                    target.remove_all_but(path)
                     return found
             target.remove_all()
             return cls(Journal.create(target.journal, fingerprint))
@@ -88,7 +92,12 @@ class Log:
 
     @classmethod
     def _opened(
-        cls, target: Target | Inner, fingerprint: Mapping[str, Any], windows: int, overwrite: bool
+        cls,
+        target: Target,
+        path: Path,
+        fingerprint: Mapping[str, Any],
+        windows: int,
+        overwrite: bool,
     ) -> Log | None:
         try:
             journal, old, records = Journal.open(target.journal)
@@ -108,13 +117,13 @@ class Log:
                 f"pass {option('overwrite')} to start over, or run it as before"
             )
         try:
-            file = open_locked(target.temporary)
+            file = open_locked(path)
         except OSError as exc:
             journal.close()
             if isinstance(exc, BlockingIOError):
                 raise
             # A link, a folder or a pipe: nothing that a run has left.
-            log.warning("the run begins anew: %s (%s)", target.temporary, exc.strerror)
+            log.warning("the run begins anew: %s (%s)", path, exc.strerror)
             return None
         begin = records[0].begin if records else 0
         good = records[: verified(records, file, begin=begin, windows=windows)]

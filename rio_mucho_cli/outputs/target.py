@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import rasterio
 
@@ -30,6 +31,8 @@ _OTHER_EXTENSIONS = {
     ".hdr", ".prj", ".wld", ".clr", ".stx", ".sta", ".rrd", ".ige", ".rdc", ".sgrd", ".mgrd",
     ".gri", ".aux",
 }  # fmt: skip
+# Makes the file of a target from an intermediate GeoTIFF, which it gets first.
+Finish: TypeAlias = Callable[[Path, "Target"], None]
 # The folder of what is replaced, while it may have to be put back.
 _BEFORE = "before"
 
@@ -88,9 +91,10 @@ class Target:
                 self._folder, self._locks = new_folder(self._place.parent, self._place.name)
         unfinished.add(self)
 
-    def within(self, name: str) -> Inner:
-        """Return a place in the folder, for a file that this one is made of."""
-        return Inner(self, self._folder / name)
+    @property
+    def intermediate(self) -> Path:
+        """Path of the GeoTIFF from which the file is made, if it is written as one first."""
+        return self._folder / "intermediate.tif"
 
     @property
     def journal(self) -> Path:
@@ -218,32 +222,6 @@ class Target:
 
 unfinished: set[Target] = set()
 """What this process would leave if it ended now, and has to discard before."""
-
-
-class Inner:
-    """A file in the folder of a target, which that is made of.
-
-    It has of a Target what a writer needs, and is neither published nor
-    discarded by itself.
-    """
-
-    def __init__(self, target: Target, place: Path) -> None:
-        self._target = target
-        self.path = target.path
-        self.resumes = target.resumes
-        self.journal = target.journal
-        self.temporary = place
-
-    def remove_all_but(self, *paths: Path) -> None:
-        """Remove everything else from the folder."""
-        self._target.remove_all_but(*paths)
-
-    def remove_all(self) -> None:
-        """Remove everything from the folder."""
-        self._target.remove_all()
-
-    def discard(self) -> None:
-        """Do nothing: the target does it."""
 
 
 def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -> None:

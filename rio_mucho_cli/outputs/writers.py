@@ -23,15 +23,14 @@ from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
-from rio_mucho_cli.outputs.cog import CogWriter
-from rio_mucho_cli.outputs.conversion import Conversion, ConvertingWriter
+from rio_mucho_cli.outputs.conversion import Conversion, finish_cog
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
-from rio_mucho_cli.outputs.target import Inner, Target, publish
+from rio_mucho_cli.outputs.target import Finish, Target, publish
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 
 
@@ -149,20 +148,14 @@ def make_writer(
     else:
         target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
 
-    def geotiff(target: Target | Inner, options: Mapping[str, str]) -> Writer:
-        if blocks is None:
-            return FileWriter(target, options, pyramid)
-        return BlockWriter(target, options, blocks, pyramid, statistics=statistics)
-
-    try:
-        if cog:
-            return CogWriter(target, options, geotiff)
-        if conversion is not None:
-            return ConvertingWriter(target, conversion, options, partial(geotiff, options={}))
-        return geotiff(target, options)
-    except BaseException:
-        target.discard()
-        raise
+    finish: Finish | None = None
+    if cog:
+        finish = partial(finish_cog, bigtiff=options.get("bigtiff"))
+    elif conversion is not None:
+        finish, options = partial(conversion.finish, asked=options), {}
+    if blocks is None:
+        return FileWriter(target, options, pyramid, finish=finish)
+    return BlockWriter(target, options, blocks, pyramid, statistics=statistics, finish=finish)
 
 
 @contextmanager
