@@ -94,7 +94,7 @@ class Target:
     @property
     def intermediate(self) -> Path:
         """Path of the GeoTIFF from which the file is made, if it is written as one first."""
-        return self._folder / "intermediate.tif"
+        return self._folder / "mucho-intermediate.tif"
 
     @property
     def journal(self) -> Path:

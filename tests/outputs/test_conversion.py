@@ -125,6 +125,14 @@ def test_a_profile_by_hand(make_raster, tmp_path, read):
     np.testing.assert_array_equal(read(tmp_path / "out.png"), read(source))
 
 
+@pytest.mark.parametrize("resampling", ["nearest", "cubic"])
+@pytest.mark.parametrize("name", ["intermediate.tif", "unordered.tif"])
+def test_an_output_may_be_called_like_an_intermediate_file(job, read, name, resampling):
+    made = job(name, driver="COG", overview_resampling=resampling)
+    run(made)
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))
+
+
 def test_sidecars_that_are_stale_go(job, tmp_path, folder):
     (tmp_path / "out.bin.ovr").write_text("old overviews")
     run(job("out.bin", driver="ENVI"))
