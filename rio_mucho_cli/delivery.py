@@ -1,19 +1,26 @@
-"""Results on their way to one output: they must all have the first one's form."""
+"""Outputs while they are written: all results for one have the form of the first."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from rasterio.windows import Window
 
 from rio_mucho_cli.canonical import digest
-from rio_mucho_cli.errors import OutputError, ResultError, UsageError, one_line
+from rio_mucho_cli.errors import (
+    MuchoChildError,
+    MuchoError,
+    OutputError,
+    ResultError,
+    UsageError,
+    one_line,
+)
 from rio_mucho_cli.inputs.windows import PlannedWindow
-from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.folders import partial_folder
 from rio_mucho_cli.outputs.metadata import Metadata
@@ -30,7 +37,8 @@ from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.spelling import option
-from rio_mucho_cli.work.worker import Piece
+from rio_mucho_cli.stages import Spent, Stages, Stopwatch
+from rio_mucho_cli.work.worker import Piece, Result, is_fatal
 
 log = logging.getLogger(__name__)
 
@@ -71,32 +79,6 @@ class Delivery:
     digest: str | None = None
     part_bytes: int = 0
     misfits: Misfits = NONE
-
-    @classmethod
-    def to(
-        cls,
-        plan: OutputPlan,
-        *,
-        overwrite: bool,
-        inputs: Sequence[str] = (),
-        resume: bool = False,
-        leaves_out: bool = False,
-    ) -> Delivery:
-        """Make the writer that suits an output; see `make_writer`."""
-        writer = make_writer(
-            plan.output.path,
-            overwrite=overwrite,
-            inputs=inputs,
-            options=plan.output.creation_options,
-            blocks=plan.blocks,
-            conversion=plan.format.conversion,
-            pyramid=plan.pyramid,
-            cog=plan.format.cog,
-            statistics=plan.wanted.statistics,
-            resume=resume,
-            mosaic=plan.format.resampling if plan.output.is_mosaic else None,
-        )
-        return cls(plan, writer, leaves_out)
 
     def open_log(
         self, run: Mapping[str, Any], windows: Sequence[PlannedWindow], *, overwrite: bool
@@ -165,8 +147,14 @@ class Delivery:
         }
         return self.writer.note(number, state)
 
-    def append(self, window: Any, ij: Any, piece: Piece) -> None:
-        """Write one result; the first one settles what the output is."""
+    def append(self, window: Window, piece: Piece) -> None:
+        """Write one result; the first one settles what the output is.
+
+        Raises
+        ------
+        ResultError
+            If the result is unlike the first one.
+        """
         if self.form is None:
             self.form = piece.form
             self.begin(*piece.form)
@@ -177,13 +165,13 @@ class Delivery:
                 f"{piece.form[0]} bands of {piece.form[1]}, for the first window {self.form[0]} "
                 f"of {self.form[1]}: it must return the same for every window, or "
                 f"{option('dtype')} settle the dtype"
-            ).at(window, ij)
+            )
         elif piece.form[2] and not self.has_mask:
             raise ResultError(
                 "the function returned a masked array, for the first window a plain one: "
                 f"it must mask from the first window on, or {option('nodata')} give the output a "
                 "nodata value"
-            ).at(window, ij)
+            )
         self.writer.append(window, piece.data)
         if isinstance(piece.data, PartFile):
             self.part_bytes += piece.data.nbytes
@@ -290,16 +278,26 @@ def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> d
 
 
 def open_deliveries(
-    job: Job, plans: Sequence[OutputPlan], replaceable: Sequence[str] = ()
+    plans: Sequence[OutputPlan],
+    *,
+    overwrite: bool,
+    replaceable: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    resume: bool = False,
+    leaves_out: bool = False,
 ) -> list[Delivery]:
-    """Make all outputs' writers, or none.
+    """Open all outputs, or none; see `make_writer`.
 
     Parameters
     ----------
-    job : Job
     plans : sequence of OutputPlan
+    overwrite : bool
     replaceable : sequence of str
-        Outputs that may be replaced, even if the job does not say so.
+        Outputs that may be replaced without `overwrite`.
+    inputs : sequence of str
+    resume : bool
+    leaves_out : bool
+        Windows without a result are possible.
 
     Raises
     ------
@@ -309,18 +307,73 @@ def open_deliveries(
     deliveries: list[Delivery] = []
     try:
         for plan in plans:
-            may_exist = job.overwrite or plan.output.local_path in replaceable
-            deliveries.append(
-                Delivery.to(
-                    plan,
-                    overwrite=may_exist,
-                    inputs=job.inputs,
-                    resume=job.resume,
-                    leaves_out=job.leaves_out,
-                )
+            writer = make_writer(
+                plan.output.path,
+                overwrite=overwrite or plan.output.local_path in replaceable,
+                inputs=inputs,
+                options=plan.output.creation_options,
+                blocks=plan.blocks,
+                conversion=plan.format.conversion,
+                pyramid=plan.pyramid,
+                cog=plan.format.cog,
+                statistics=plan.wanted.statistics,
+                resume=resume,
+                mosaic=plan.format.resampling if plan.output.is_mosaic else None,
             )
+            deliveries.append(Delivery(plan, writer, leaves_out))
     except BaseException:
         for delivery in deliveries:
             delivery.writer.discard()
         raise
     return deliveries
+
+
+def write_windows(
+    deliveries: Sequence[Delivery],
+    results: Iterable[tuple[PlannedWindow, Result | MuchoError, Spent]],
+    on_result: Callable[[PlannedWindow, Result | MuchoChildError, Stages], None],
+    *,
+    tolerant: bool,
+    done: int = 0,
+    shifted: Callable[[Window], Window] | None = None,
+) -> None:
+    """Write the results of windows to all outputs, in their order.
+
+    Parameters
+    ----------
+    deliveries : sequence of Delivery
+    results : iterable of (planned window, outcome, transfer)
+        With the time that each outcome took to arrive.
+    on_result : callable
+        Gets each window, its outcome, and the time of transfer and writing.
+    tolerant : bool
+        Windows whose function raises are nodata.
+    done : int
+        Number of windows that are written already.
+    shifted : callable, optional
+        Returns a window of the grid as one of the outputs.
+
+    Raises
+    ------
+    MuchoError
+        The first error that ends the run.
+    """
+    for planned, outcome, transfer in results:
+        arrival = Stages(transfer=transfer)
+        if isinstance(outcome, Result):
+            window, ij = planned
+            place = window if shifted is None else shifted(window)
+            stopwatch = Stopwatch()
+            try:
+                for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
+                    delivery.append(place, piece)
+            except ResultError as exc:
+                raise exc.at(window, ij) from None
+            arrival = Stages(transfer=transfer, write=stopwatch.split())
+        elif is_fatal(outcome, tolerant=tolerant):
+            if isinstance(outcome, MuchoChildError):
+                outcome.done = done
+            raise outcome
+        done += 1
+        on_result(planned, cast("Result | MuchoChildError", outcome), arrival)
+        del outcome  # nothing keeps a result that has been written

@@ -18,15 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import interrupts
 from rio_mucho_cli.batches import Batches
 from rio_mucho_cli.deaths import Retries
-from rio_mucho_cli.delivery import Delivery, open_deliveries
+from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
 from rio_mucho_cli.environment import (
     cache_held,
     layout_options,
@@ -45,7 +46,6 @@ from rio_mucho_cli.open_files import allow_open_files, with_advice
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
-from rio_mucho_cli.parts import Part
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import (
     Listener,
@@ -58,7 +58,7 @@ from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, warn
 from rio_mucho_cli.stages import Spent, Stages, Stopwatch
 from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.worker import Piece, Result, is_fatal, work_all
+from rio_mucho_cli.work.worker import Result, work_all
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,14 @@ class _Run:
         key = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
         allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
-        deliveries = open_deliveries(job, plan.outputs, replaceable=ours)
+        deliveries = open_deliveries(
+            plan.outputs,
+            overwrite=job.overwrite,
+            replaceable=ours,
+            inputs=job.inputs,
+            resume=job.resume,
+            leaves_out=job.leaves_out,
+        )
         writers = [delivery.writer for delivery in deliveries]
         with discarded_on_error(writers), cache_held(plan.cache), ExitStack() as stack:
             if run is not None:
@@ -153,15 +160,16 @@ class _Run:
             )
             rest = self._rest(plan)
             self.tally.start(rest, count_windows(deliveries))
-            recover = Retries(executor, job.retries, tolerant=job.on_error == "nodata")
+            tolerant = job.on_error == "nodata"
+            recover = Retries(executor, job.retries, tolerant=tolerant)
             self.tally.recovers.append(recover)
             if plan.parts:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
             else:
                 made = _work_on_windows(executor, key, plan, rest[0], recover, self.tally.watch)
-                for planned, outcome, transfer in made:
-                    self._append(deliveries, planned, self._accepted(outcome), transfer)
+                on_result = partial(self._record, deliveries)
+                write_windows(deliveries, made, on_result, tolerant=tolerant, done=self.tally.done)
             self.tally.end_of_windows()
             bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
             for delivery in deliveries:
@@ -223,7 +231,7 @@ class _Run:
         deliveries: Sequence[Delivery],
         recover: Recover,
     ) -> None:
-        """Work on all parts of a mosaic that no earlier run has completed."""
+        """Write all parts of a mosaic that no earlier run has completed, and record all of them."""
         folders, told = folders_of(deliveries), set[str]()
         for part, outcome in work_on_parts(
             executor, key, plan.parts, folders, self.kept, plan.in_flight, recover, self.tally.watch
@@ -239,51 +247,34 @@ class _Run:
             if outcome.traceback and not self.tally.failed:
                 log.warning("%s", outcome.traceback.rstrip())
             self.tally.failed += outcome.failed
-            for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
-                self._append_part(delivery, part, piece, outcome.first)
+            try:
+                for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
+                    delivery.append(part.window, piece)
+            except ResultError as exc:
+                raise exc.at(*(outcome.first or (part.window, part.ij))) from None
             if part.ij not in self.kept:
                 self.tally.note_part(part.ij, part.windows, outcome.timings, outcome.ending)
 
-    def _append_part(
-        self, delivery: Delivery, part: Part, piece: Piece, first: PlannedWindow | None
-    ) -> None:
-        """Take note of a part; the window that gave it its form is named if that is another."""
-        try:
-            delivery.append(part.window, part.ij, piece)
-        except ResultError as exc:
-            raise exc.at(*(first or (part.window, part.ij))) from None
-
-    def _accepted(self, outcome: Result | MuchoError) -> Result:
-        """Return a result; of a window whose function raised, an empty one, if that is wanted."""
-        if not isinstance(outcome, MuchoError):
-            return outcome
-        if is_fatal(outcome, tolerant=self.job.on_error == "nodata"):
-            if isinstance(outcome, MuchoChildError):
-                outcome.done = self.tally.done
-            raise outcome
-        if not self.tally.failed:
-            log.warning("%s", cast("MuchoChildError", outcome).formatted.rstrip())
-        self.unnoted.append(Failure(outcome.window, outcome.ij, str(outcome.args[0])))
-        self.tally.failed.append(self.unnoted[-1])
-        return Result(())
-
-    def _append(
+    def _record(
         self,
         deliveries: Sequence[Delivery],
         planned: PlannedWindow,
-        result: Result,
-        transfer: Spent,
+        outcome: Result | MuchoChildError,
+        arrival: Stages,
     ) -> None:
-        """Write what came of a window; of one that was skipped, nothing did."""
-        window, ij = planned
-        stopwatch = Stopwatch()
-        for delivery, piece in zip(deliveries, result.pieces, strict=False):
-            delivery.append(window, ij, piece)
+        """Record a window that is written, or whose function raised."""
+        if isinstance(outcome, MuchoChildError):
+            if not self.tally.failed:
+                log.warning("%s", outcome.formatted.rstrip())
+            self.unnoted.append(Failure(*planned, str(outcome.args[0])))
+            self.tally.failed.append(self.unnoted[-1])
         if self.job.resume:
+            stopwatch = Stopwatch()
             noted = [delivery.note(self.tally.done, self.unnoted) for delivery in deliveries]
             self.unnoted = [] if all(noted) else self.unnoted
-        arrival = Stages(transfer=transfer, write=stopwatch.split())
-        self.tally.note(planned, result.timing, arrival)
+            arrival += Stages(write=stopwatch.split())
+        timing = outcome.timing if isinstance(outcome, Result) else None
+        self.tally.note(planned, timing, arrival)
 
     def _make_overviews(
         self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[Delivery]

@@ -20,7 +20,11 @@ _SIDE = 1024
 
 
 def make_rest(
-    executor: Executor, key: str, in_flight: int, delivery: Delivery, recover: Recover
+    executor: Executor,
+    key: str,
+    in_flight: int,
+    delivery: Delivery,
+    recover: Recover | None = None,
 ) -> Iterator[tuple[int, Window]]:
     """Make an output's overviews as far as they are not made; yield level and window of each part.
 

@@ -116,7 +116,7 @@ def in_order(
     executor: Executor,
     tasks: Iterator[Task[P]],
     in_flight: Callable[[], int],
-    recover: Recover,
+    recover: Recover | None = None,
     watch: Watch | None = None,
 ) -> Iterator[tuple[P, Any]]:
     """Yield what each task is about and its result, in the order of the tasks.
@@ -128,7 +128,7 @@ def in_order(
         The next one is taken when there is room for it.
     in_flight : callable
         Returns how many are to be handed out at once, by now.
-    recover : callable
+    recover : callable, optional
         Gets the task whose worker was lost, how it was, and the futures of
         all others that are handed out.
     watch : Watch, optional
@@ -146,6 +146,8 @@ def in_order(
         try:
             result = watch.take(handed)
         except BrokenExecutor as exc:
+            if recover is None:
+                raise
             result = recover(task, exc, [other.future for other in waiting])
         del handed  # nothing keeps a result that has been written
         check()
