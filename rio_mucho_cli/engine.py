@@ -41,7 +41,7 @@ from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.mosaics import folders_of, kept_parts, work_on_parts
+from rio_mucho_cli.mosaics import folders_of, kept_parts, tasks_of
 from rio_mucho_cli.open_files import allow_open_files, with_advice
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
@@ -233,9 +233,11 @@ class _Run:
     ) -> None:
         """Write all parts of a mosaic that no earlier run has completed, and record all of them."""
         folders, told = folders_of(deliveries), set[str]()
-        for part, outcome in work_on_parts(
-            executor, key, plan.parts, folders, self.kept, plan.in_flight, recover, self.tally.watch
-        ):
+        rest = [part for part in plan.parts if part.ij not in self.kept]
+        tasks, room = tasks_of(key, rest, folders), room_in(executor, plan.in_flight)
+        made = in_order(executor, tasks, room, recover, self.tally.watch)
+        for part in plan.parts:
+            outcome = self.kept[part.ij] if part.ij in self.kept else next(made)[1]
             if isinstance(outcome, MuchoError):
                 if isinstance(outcome, MuchoChildError):
                     outcome.done += self.tally.done

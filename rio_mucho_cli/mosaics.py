@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from rio_mucho_cli.delivery import Delivery
-from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors import room_in
-from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
+from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.outputs.mosaic import MosaicWriter
 from rio_mucho_cli.outputs.parts_folder import RECORD, RunFolder, remove_any
 from rio_mucho_cli.outputs.remote_parts import RemoteFolder
@@ -47,41 +44,18 @@ def kept_parts(
     return kept
 
 
-def work_on_parts(
-    executor: Executor,
-    key: str,
-    parts: Sequence[Part],
-    folders: Sequence[Folder],
-    kept: Mapping[tuple[int, int], PartResult],
-    in_flight: int,
-    recover: Recover,
-    watch: Watch,
-) -> Iterator[tuple[Part, PartResult | MuchoError]]:
-    """Hand out parts, some at once, and yield what came of all of them in order.
+def tasks_of(key: str, parts: Sequence[Part], folders: Sequence[Folder]) -> Iterator[Task[Part]]:
+    """Yield a task for each part, with the paths of its files.
 
     Parameters
     ----------
-    executor : Executor
     key : str
         The name of the run.
     parts : sequence of Part
-    folders : sequence of Path
-        For each output, the folder in which its parts lie.
-    kept : Mapping
-        What came of parts, by their ij, that need not be worked on.
-    in_flight : int
-        How many are handed out at once, unless the executor says so itself.
-    recover : callable
-    watch : Watch
-        See `in_order`.
+    folders : sequence of Folder
+        For each output, the folder of its parts.
     """
-
-    def tasks() -> Iterator[Task[Part]]:
-        for part in parts:
-            if part.ij not in kept:
-                placed = part.placed([folder.place(part.name) for folder in folders])
-                yield Task(part, work_part, (key, placed))
-
-    made = in_order(executor, tasks(), room_in(executor, in_flight), recover, watch)
     for part in parts:
-        yield (part, kept[part.ij]) if part.ij in kept else next(made)
+        yield Task(
+            part, work_part, (key, part.placed([folder.place(part.name) for folder in folders]))
+        )
