@@ -11,8 +11,7 @@ from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.outputs.mosaic import MosaicWriter
 from rio_mucho_cli.outputs.parts_folder import RECORD, RunFolder, remove_any
 from rio_mucho_cli.outputs.remote_parts import RemoteFolder
-from rio_mucho_cli.part_records import Record
-from rio_mucho_cli.part_work import PartResult, work_part
+from rio_mucho_cli.part_work import PartResult, Record, work_part
 from rio_mucho_cli.parts import Part
 
 Folder: TypeAlias = RunFolder | RemoteFolder

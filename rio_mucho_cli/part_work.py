@@ -3,28 +3,37 @@
     work_part(key, part) ──▶ window 0 ─▶ window 1 ─▶ … ─▶ overviews, statistics ─▶ rename
                                                                PartResult, or the MuchoError
 
-Only what is known of the part leaves the worker.
+Only what is known of the part leaves the worker. With --resume it is also kept
+beside the part, in a record for a later run.
 """
 
 from __future__ import annotations
 
+import json
+import mmap
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
 
 from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors.serial import SerialExecutor
 from rio_mucho_cli.finishing import make_rest
-from rio_mucho_cli.inputs.windows import PlannedWindow
-from rio_mucho_cli.outputs.durable import flush_file, flush_folder
+from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.outputs.durable import flush_file, flush_folder, open_to_read, write_private
 from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.parts_folder import RECORD
+from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.outputs.tiff import is_whole
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, discarded_on_error, finish_all
-from rio_mucho_cli.part_records import Record
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.stages import Spent, Stages, Stopwatch, Timing, peak_memory, worker_name
@@ -37,6 +46,81 @@ from rio_mucho_cli.work.worker import (
     stop,
     work,
 )
+
+_MOST = 64 * 1024 * 1024
+# What reading JSON of an unexpected form raises, and files that do not exist.
+_NONSENSE = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, ArithmeticError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one file of a part that is complete.
+
+    Attributes
+    ----------
+    piece : Piece or None
+        Its file; None if no window of the part has a result.
+    first : (window, ij), or None
+        The window that settled its form.
+    failed : sequence of Failure
+        Windows in it that failed.
+    """
+
+    piece: Piece | None
+    first: PlannedWindow | None
+    failed: Sequence[Failure] = ()
+
+    def write(self, path: Path) -> None:
+        """Write the record itself to a path from which it is moved into place later."""
+        failed = [failure.as_json() for failure in self.failed]
+        about: dict[str, Any] = {"form": None, "failed": failed}
+        if self.piece is not None and self.first is not None:
+            file: Any = self.piece.data
+            window, ij = self.first
+            about |= {
+                "form": self.piece.form,
+                "statistics": [band.as_json() for band in self.piece.statistics],
+                "first": [[int(value) for value in window.flatten()], list(ij)],
+                "block": file.block,
+                "overviews": file.overviews,
+                "bytes": file.nbytes,
+            }
+        write_private(path, json.dumps(about))
+
+    @classmethod
+    def read(cls, part: Path) -> Record | None:
+        """Return the record of a part's file, or None if the part is not complete.
+
+        Both the record and the file are checked: a killed run may have left anything.
+        """
+        with suppress(*_NONSENSE):
+            with open_to_read(part.with_name(part.name + RECORD)) as text:
+                about = json.loads(text.read(_MOST))
+            failed = [Failure.from_json(value) for value in about["failed"]]
+            if about["form"] is None:
+                return cls(None, None, failed)
+            (*ends,), (row, col) = about["first"]
+            first = Window(*map(int, ends)), (int(row), int(col))
+            count, dtype, masked = about["form"]
+            form = int(count), str(np.dtype(dtype).name), bool(masked)
+            statistics = tuple(map(BandStatistics.from_json, about["statistics"]))
+            width, height = map(int, about["block"])
+            overviews = tuple(map(int, about["overviews"]))
+            file = PartFile(part.name, Size(width, height), overviews, int(about["bytes"]))
+            if _is_complete(part, file.nbytes):
+                return cls(Piece(form, file, statistics), first, failed)
+        return None
+
+
+def _is_complete(path: Path, size: int) -> bool:
+    """Return whether a file has this size, and all blocks that it lists."""
+    with open_to_read(path) as file:
+        if os.fstat(file.fileno()).st_size != size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return is_whole(data)
 
 
 @dataclass
