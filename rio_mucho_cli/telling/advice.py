@@ -1,8 +1,7 @@
-"""What could make the next run faster, where the figures of a report say so.
+"""Advice that makes the next run faster, where the figures of a report give a reason.
 
-Each rule is a function that gets `Figures` and returns a sentence or None. The
-thresholds were measured on a virtual machine with two cores, with Landsat
-scenes (uint16), an index (float32), an RGB image and an elevation model.
+Each rule is a function that takes `Figures` and returns a sentence or None.
+docs/advice.md has the measurements behind the thresholds.
 """
 
 from __future__ import annotations
@@ -33,12 +32,7 @@ Rule: TypeAlias = Callable[[Figures], str | None]
 
 
 def starting_takes_longest(figures: Figures) -> str | None:
-    """Say that workers are not worth their start, where the run is over so soon.
-
-    Measured: an index of 1558 x 1582 pixels takes 0.65 s with two processes,
-    whose first window begins after 0.48 to 0.50 s; 0.20 s in the calling process
-    (0.03 s), and 0.16 s with two threads (0.05 s).
-    """
+    """Return advice against workers where starting them takes most of the run."""
     if figures.executor != "processes" or figures.said["outcome"] != "done":
         return None
     if figures.starting < 0.5 * figures.seconds:
@@ -57,15 +51,7 @@ _START_OF_PROCESSES = 0.4
 
 
 def reads_wait(figures: Figures) -> str | None:
-    """Say that workers wait for what they read.
-
-    Measured: local files that the system has in its memory are read in 1.0 to
-    1.15 times the CPU time, and in 2.2 times where other programs want the same
-    CPUs; then the function and encoding have to wait, too (2.1 to 2.3 times). From
-    a server that takes 50 ms to answer, it is 14 to 17 times with two jobs; with
-    eight, on two CPUs, the work is done 1.3 to 1.6 times as fast, but workers
-    take 1 to 2 s longer to start.
-    """
+    """Return advice where workers wait for a disk or a server."""
     wall, cpu = figures.wall("read"), figures.cpu("read")
     if wall < 0.3 * figures.busy or wall < 2 * cpu or _is_crowded(figures):
         return None
@@ -87,22 +73,7 @@ _WORTH_WAITING = 5.0
 
 
 def blocks_are_read_again(figures: Figures) -> str | None:
-    """Say that blocks of inputs are decoded for several windows.
-
-    Measured on deflated tiles of 256 x 256, and on strips of one row of 6144
-    pixels: the CPU time of reading, beside that with whole blocks, for windows
-    that touch so many times their own pixels. GDAL's cache has some of them.
-
-    =====================  =======  ========
-    windows                touched  CPU time
-    =====================  =======  ========
-    384 x 384, tiles           1.8       1.1
-    500 x 500, tiles           2.3       1.4
-    112 x 112, tiles           9.8       2.6
-    100 x 100, tiles          12.4       2.7
-    256 x 256, strips         24.0       2.8
-    =====================  =======  ========
-    """
+    """Return advice where several windows decode the same blocks of an input."""
     if figures.wall("read") < 0.3 * figures.busy or figures.busy < 1:
         return None
     again = max(figures.inputs, key=lambda each: each.get("block_reads") or 0.0, default={})
@@ -128,14 +99,7 @@ def blocks_are_read_again(figures: Figures) -> str | None:
 
 
 def function_holds_the_gil(figures: Figures) -> str | None:
-    """Say that threads wait for Python's lock.
-
-    Measured with two threads: a loop in plain Python has 1.7 to 1.8 times the
-    wall time of its CPU time, and both threads use 1.0 CPUs together (two
-    processes: 1.0 times, 1.9 CPUs, and 0.7 of the time); an index in numpy has
-    1.1 times, and 1.6 CPUs. Where a function waits for something else than the
-    lock, its threads use less than one CPU.
-    """
+    """Return advice against threads that wait for Python's lock."""
     wall, cpu = figures.wall("function"), figures.cpu("function")
     if figures.executor != "threads" or figures.jobs < 2 or wall < 0.5 * figures.busy:
         return None
@@ -150,13 +114,7 @@ def function_holds_the_gil(figures: Figures) -> str | None:
 
 
 def libraries_have_threads(figures: Figures) -> str | None:
-    """Say that threads of numeric libraries and jobs want more CPUs than there are.
-
-    Measured: products of matrices in two worker processes, on two CPUs, take 1.7
-    to 2.6 times as long with OMP_NUM_THREADS=2 as with one thread each, which
-    is what they have if nobody sets it. (CPU time is no sign of it: where all
-    CPUs are busy, it is no more than wall time.)
-    """
+    """Return advice where threads of numeric libraries and jobs exceed the CPUs."""
     set_to = figures.said["job"]["thread_variables"].values()
     threads = max((int(text) for text in set_to if text.isdecimal()), default=1)
     cpus = figures.said["machine"]["usable_cpus"]
@@ -171,28 +129,11 @@ def libraries_have_threads(figures: Figures) -> str | None:
 
 
 _TIMES = {"lzw": (3, 6), "deflate": (4, 7), "zstd": (3, 7), "lzma": (60, 120)}
-"""So many times the CPU time of zstd at level 1, at least and at most."""
+"""CPU time relative to zstd at level 1, least and most."""
 
 
 def compression_takes_longest(figures: Figures) -> str | None:
-    """Say that another compression would be faster.
-
-    Measured, in milliseconds of CPU time for a million values, and the size of
-    what comes out of 1, for tiles of 256 x 256 (uint16 scene; float32 index;
-    RGB; float32 elevation), without predictor:
-
-    ============  ===========  ===========  ===========  ===========
-    lzw           21   0.78    36   0.80    13   0.62    39   1.03
-    deflate       21   0.61    42   0.62    19   0.52    58   0.82
-    deflate, 9    62   0.60    120  0.62    61   0.51    144  0.82
-    zstd          11   0.60    27   0.62    22   0.54    64   0.82
-    zstd, 1       3.3  0.60    6.1  0.62    3.8  0.58    9.3  0.83
-    lzma          350  0.65    803  0.70    240  0.49    1111 0.96
-    ============  ===========  ===========  ===========  ===========
-
-    With a predictor zstd at level 1 takes a fourth to a fifth of deflate's time,
-    and the sizes are within 3 %. Windows of less than 2 ms spend it otherwise.
-    """
+    """Return advice for a faster compression where compressing takes longest."""
     cpu = figures.cpu("encode")
     whole = figures.cpu("read", "function", "encode")
     output = figures.plan["outputs"][0]
@@ -218,12 +159,7 @@ def compression_takes_longest(figures: Figures) -> str | None:
 
 
 def windows_are_too_few(figures: Figures) -> str | None:
-    """Say that workers are idle because windows, or parts, are few.
-
-    Measured with two jobs and windows of one size: of 3 windows, workers are idle
-    for 23 to 24 % of the time, of 5 for 16 to 21 %, of 8 for 9 to 14 %, of 16
-    for 6 %.
-    """
+    """Return advice where workers are idle because windows, or parts, are few."""
     tasks = figures.plan["parts"] or figures.plan["windows"]["number"]
     if figures.jobs < 2 or figures.idle_share < 0.2 or tasks >= 4 * figures.jobs:
         return None
@@ -238,14 +174,7 @@ def windows_are_too_few(figures: Figures) -> str | None:
 
 
 def caller_is_the_bottleneck(figures: Figures) -> str | None:
-    """Say that workers wait for the calling process, which compresses and writes.
-
-    Measured with an index, deflated: with windows of 500 x 500, which are no
-    whole blocks, the calling process writes for 90 % of the time from the first
-    window on, and two workers are idle for 67 to 70 % of theirs; where workers
-    encode, it writes for less than 12 %, and they are idle for 9 to 11 %. An index
-    that is not compressed makes it write for 30 to 50 %, and them idle for 20 %.
-    """
+    """Return advice where workers wait for the main process to compress and write."""
     writing = figures.said["stages"]["write"]["seconds"]
     there = figures.working + figures.said["phases"]["finishing_seconds"]
     if figures.executor == "serial" or figures.plan["parts"] or writing < 1:
@@ -266,11 +195,7 @@ def caller_is_the_bottleneck(figures: Figures) -> str | None:
 
 
 def memory_is_short(figures: Figures) -> str | None:
-    """Say that memory nearly was not enough.
-
-    Not measured, but defined: a tenth is left for the system and its file cache,
-    and peaks of processes need not fall together.
-    """
+    """Return advice where processes take nearly all memory."""
     memory = figures.said["memory"]
     there = figures.said["machine"]["memory_bytes"]
     taken = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
@@ -284,22 +209,7 @@ def memory_is_short(figures: Figures) -> str | None:
 
 
 def windows_are_too_small(figures: Figures) -> str | None:
-    """Say that windows cost more than the work on them.
-
-    Measured, an index of 1558 x 1582 pixels in LZW: the workers' CPU time beside
-    that with the windows that are chosen, and the time of one window.
-
-    =========  ====  =======
-    windows
-    =========  ====  =======
-    16 x 16    60    1.2 ms
-    32 x 32    16    1.2 ms
-    64 x 64     5    1.5 ms
-    128 x 128   2.2  2.3 ms
-    256 x 256   1.3  4.7 ms
-    512 x 512   1.1   12 ms
-    =========  ====  =======
-    """
+    """Return advice where windows cost more than the work on them."""
     width, height = figures.plan["windows"]["size"]
     if figures.windows < 1000 or figures.each > _SMALL or width * height >= 256 * 256:
         return None
@@ -327,12 +237,12 @@ RULES: tuple[Rule, ...] = (
 
 
 def advise(said: Said) -> list[Advice]:
-    """Return what the figures of a report give reason for; often it is nothing.
+    """Return the advice that a report gives reason for, often none.
 
     Parameters
     ----------
     said : Mapping
-        What `document` says, whose plan is known.
+        A report as `document` returns it, with a plan.
     """
     figures = Figures(said)
     if not figures.windows:
@@ -342,6 +252,6 @@ def advise(said: Said) -> list[Advice]:
 
 
 def _is_crowded(figures: Figures) -> bool:
-    """Whether the other stages have to wait for CPUs just as much."""
+    """Return whether the other stages wait for CPUs just as much."""
     wall, cpu = figures.wall("function", "encode"), figures.cpu("function", "encode")
     return wall > 0.1 * figures.busy and wall > 1.5 * cpu
