@@ -35,10 +35,9 @@ Function: TypeAlias = UserFunction | FunctionRef | str
 Progress: TypeAlias = Listener | Callable[[Event], Any] | bool | None
 
 
-class FunctionOptions(TypedDict, total=False):
-    """What may be said of a function, and of what it reads and returns."""
+class ReadingOptions(TypedDict, total=False):
+    """Options of how inputs are read and the function is called."""
 
-    mode: Mode
     like: AnyPath | None
     extent: Extent | None
     bounds: Bounds | None
@@ -49,32 +48,47 @@ class FunctionOptions(TypedDict, total=False):
     masked: bool
     fill: float | None
     skip_masked: bool
+    plain: bool
+
+
+class FunctionOptions(ReadingOptions, total=False):
+    """Options of a function, of what it reads and of what it returns."""
+
+    mode: Mode
     global_args: Any
     dtype: Any
     count: int | None
     nodata: float | None
-    plain: bool
 
 
-class JobOptions(FunctionOptions, total=False):
-    """What may be said of a job besides its inputs, its output and its function."""
+class FinishingOptions(TypedDict, total=False):
+    """Options of what is written beside the pixels, and where windows are computed."""
+
+    metadata: bool
+    also: Sequence[Output]
+    overviews: Sequence[int] | Literal["auto"] | None
+    overview_resampling: str | None
+    stats: bool
+    executor: ExecutorName | Executor
+    scheduler: AnyPath | None
+    mem_limit: int | None
+
+
+class ClassOptions(ReadingOptions, FinishingOptions, total=False):
+    """Options of a `RioMucho` that rio-mucho does not have."""
+
+
+class JobOptions(FunctionOptions, FinishingOptions, total=False):
+    """Options of a `Job` besides its inputs, its output and its function."""
 
     windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
     driver: str | None
     keep_nodata: bool
     creation_options: Mapping[str, str]
     profile: Mapping[str, Any] | None
-    metadata: bool
     overwrite: bool
     strict: bool
-    executor: ExecutorName | Executor
-    scheduler: AnyPath | None
     jobs: int | None
-    mem_limit: int | None
-    also: Sequence[Output]
-    overviews: Sequence[int] | Literal["auto"] | None
-    overview_resampling: str | None
-    stats: bool
     retries: int
     resume: bool
     on_error: OnError
@@ -207,10 +221,7 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
         If it makes no sense; FunctionNotFoundError if there is no such
         function.
     """
-    unknown = sorted(set(given) - set(JobOptions.__annotations__))
-    if unknown:
-        hint = nearest(unknown[0], JobOptions.__annotations__) or ": help(Job) names all"
-        raise UsageError(f"a Job has no {unknown[0]!r}{hint}")
+    check_names(given, JobOptions, "Job")
     if "nodata" in given:
         given.setdefault("keep_nodata", False)
     if given.get("jobs") in (None, -1):
@@ -233,6 +244,14 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
         function=find_function(function),
         **given,
     )
+
+
+def check_names(given: Mapping[str, Any], options: Any, owner: str) -> None:
+    """Raise UsageError for the first option by name that a TypedDict of options lacks."""
+    unknown = sorted(set(given) - set(options.__annotations__))
+    if unknown:
+        hint = nearest(unknown[0], options.__annotations__) or f": help({owner}) names all"
+        raise UsageError(f"a {owner} has no {unknown[0]!r}{hint}")
 
 
 def paths_of(inputs: Inputs) -> list[str]:
@@ -293,26 +312,36 @@ def _print(text: str) -> None:
         print(text, end="", file=sys.stderr, flush=True)
 
 
-def _signature() -> inspect.Signature:
-    """Return the signature with all names, which notebooks complete and `help` shows."""
-    own = inspect.signature(run)
-    kinds = inspect.Parameter
-    named = [
-        kinds(
-            each.name,
-            kinds.KEYWORD_ONLY,
-            default=None
-            if each.name == "jobs"
-            else each.default_factory()
-            if each.default_factory is not MISSING
-            else each.default,
-            annotation=JobOptions.__annotations__[each.name],
-        )
-        for each in fields(Job)
-        if each.name in JobOptions.__annotations__
-    ]
-    kept = [each for each in own.parameters.values() if each.kind is not kinds.VAR_KEYWORD]
-    return own.replace(parameters=[*kept, *named])
+def full_signature(
+    function: Callable[..., Any], options: Any, **defaults: Any
+) -> inspect.Signature:
+    """Return a function's signature with its options by name, for notebooks and `help`.
+
+    Parameters
+    ----------
+    function : callable
+        It takes ``**given``.
+    options : TypedDict
+    **defaults
+        Defaults that differ from a `Job`'s.
+    """
+    own = inspect.signature(function)
+    parameter = inspect.Parameter
+    shown = [each for each in own.parameters.values() if each.kind is not parameter.VAR_KEYWORD]
+    for field in fields(Job):
+        if field.name in options.__annotations__:
+            made = field.default_factory
+            default = field.default if made is MISSING else made()
+            annotation = options.__annotations__[field.name]
+            shown.append(
+                parameter(
+                    field.name,
+                    parameter.KEYWORD_ONLY,
+                    default=defaults.get(field.name, default),
+                    annotation=getattr(annotation, "__forward_arg__", annotation),
+                )
+            )
+    return own.replace(parameters=shown)
 
 
-run.__signature__ = _signature()  # type: ignore[attr-defined]
+run.__signature__ = full_signature(run, JobOptions, jobs=None)  # type: ignore[attr-defined]

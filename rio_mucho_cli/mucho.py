@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import engine, utils
-from rio_mucho_cli.calling import Progress, listener
+from rio_mucho_cli.calling import (
+    ClassOptions,
+    Progress,
+    check_names,
+    full_signature,
+    listener,
+    make_job,
+)
 from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.environment import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
-from rio_mucho_cli.executors import ExecutorName, usable_cpus
-from rio_mucho_cli.inputs.grid import Bounds, Extent
+from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
-from rio_mucho_cli.job import Bidx, Job, Windows
-from rio_mucho_cli.output import Output
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.showing import brief, same, table
 from rio_mucho_cli.work.functions import UserFunction
@@ -55,30 +59,34 @@ class RioMucho:
         The output's profile. Default: the first input's.
     global_args : object, optional
         Passed to the function, as it is.
-    like, extent, bounds, resampling, bidx, overlap, boundary, masked, fill, skip_masked : optional
-        How inputs are read, as for a `Job`. The first three say on which grid
-        the output lies: its size, CRS and transform are that grid's then, and
-        windows, if not given, are made on it.
+    like, extent, bounds : optional
+        Grid of the output: its size, CRS and transform, as for a `Job`.
+        Windows, if not given, are made on it.
+    resampling, bidx, overlap, boundary, masked, fill, skip_masked, plain : optional
+        How inputs are read and the function is called, as for a `Job`.
     metadata : bool, optional
-        Carry over what is said of the first input and its bands.
-    plain, overviews, overview_resampling, stats : optional
+        Copy metadata of the first input and its bands. Default: False.
+    overviews, overview_resampling, stats : optional
         As for a `Job`.
     also : sequence of Output, optional
-        More outputs, of a function that returns a dict of arrays by name. What
-        is not said of them is that of the first input.
+        More outputs, for a function that returns a dict of arrays by name.
+        What an Output does not set is taken from the first input.
     executor : {"processes", "threads", "serial", "dask"} or Executor
-        Where windows are worked on if `run` is given more than one process.
-    scheduler : str, optional
-        The address of dask's scheduler, or a file that it has written.
+        Where windows are computed if `run` is given more than one process.
+        Default: dask with a `scheduler`, else processes.
+    scheduler : str or Path, optional
+        Address of dask's scheduler, or a file that it has written.
     mem_limit : int, optional
         MB (10^6 bytes) that all processes may take together, by estimate.
 
     Raises
     ------
+    UsageError
+        If an option does not exist.
     ValueError
-        If `mode` is another one.
+        If `mode` is not one of the three.
     RasterioIOError
-        If an input is missing or no raster.
+        If an input is missing or not a raster.
 
     Examples
     --------
@@ -95,27 +103,9 @@ class RioMucho:
         windows: Iterable[tuple[Any, Any]] | None = None,
         options: Mapping[str, Any] | None = None,
         global_args: Any = None,
-        *,
-        like: str | os.PathLike[str] | None = None,
-        extent: Extent | None = None,
-        bounds: Bounds | None = None,
-        resampling: str | Mapping[int, str] = "nearest",
-        bidx: Bidx | Mapping[int, Bidx] | None = None,
-        overlap: int = 0,
-        boundary: str | None = None,
-        masked: bool = False,
-        fill: float | None = None,
-        skip_masked: bool = False,
-        metadata: bool = False,
-        plain: bool = False,
-        also: Sequence[Output] = (),
-        overviews: Sequence[int] | None = None,
-        overview_resampling: str | None = None,
-        stats: bool = False,
-        executor: ExecutorName | Executor = "processes",
-        scheduler: str | None = None,
-        mem_limit: int | None = None,
+        **given: Unpack[ClassOptions],
     ) -> None:
+        check_names(given, ClassOptions, "RioMucho")
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
         self.inpaths = inpaths
@@ -129,29 +119,9 @@ class RioMucho:
             self.options = options or utils.getOptions(inpaths[0])
         self.windows = chosen if isinstance(chosen, list) else list(chosen)
         self.global_args = global_args or {}
-        has_other_grid = any(value is not None for value in (like, extent, bounds))
+        self.job_options: dict[str, Any] = {**given}
+        has_other_grid = any(given.get(name) is not None for name in ("like", "extent", "bounds"))
         self._makes_windows = has_other_grid and not windows
-        self._given: dict[str, Any] = {
-            "like": None if like is None else os.fspath(like),
-            "extent": extent,
-            "bounds": bounds,
-            "resampling": resampling,
-            "bidx": bidx,
-            "overlap": overlap,
-            "boundary": boundary,
-            "masked": masked,
-            "fill": fill,
-            "skip_masked": skip_masked,
-            "metadata": metadata,
-            "plain": plain,
-            "also": also,
-            "overviews": overviews,
-            "overview_resampling": overview_resampling,
-            "stats": stats,
-        }
-        self.executor = executor
-        self.scheduler = scheduler
-        self.mem_limit = mem_limit
 
     def __repr__(self) -> str:
         shown = self._shown()
@@ -161,7 +131,7 @@ class RioMucho:
         return table("RioMucho", self._shown())
 
     def _shown(self) -> dict[str, str]:
-        """Return what differs from the defaults, as text, and how many windows there are."""
+        """Return what was given, as text, and the number of windows."""
         output = self.outpath_or_dataset
         shown = {
             "inpaths": brief([os.fspath(path) for path in self.inpaths]),
@@ -169,21 +139,12 @@ class RioMucho:
             "run_function": brief(self.run_function),
             "windows": "blocks" if self._makes_windows else str(len(self.windows)),
         }
-        given = self._given | {
-            name: getattr(self, name)
-            for name in ("mode", "global_args", "executor", "scheduler", "mem_limit")
-        }
-        defaults: dict[str, Any] = {
-            "mode": "simple_read",
-            "global_args": {},
-            "resampling": "nearest",
-            "also": (),
-            "executor": "processes",
-        }
-        for name, value in given.items():
-            if not any(same(value, each) for each in (defaults.get(name), False, 0)):
-                shown[name] = brief(value)
-        return shown
+        given = dict(self.job_options)
+        if self.mode != "simple_read":
+            given["mode"] = self.mode
+        if not same(self.global_args, {}):
+            given["global_args"] = self.global_args
+        return shown | {name: brief(value) for name, value in given.items()}
 
     def __enter__(self) -> RioMucho:
         return self
@@ -203,10 +164,10 @@ class RioMucho:
         Parameters
         ----------
         processes : int or None
-            How many windows are worked on at once. 1: in the calling process;
-            None: as many as there are CPUs.
+            How many windows are computed at once. 1: in the calling process;
+            None or -1: as many as there are CPUs.
         executor : str or Executor, optional
-            Where; default: what the constructor was given.
+            Where windows are computed. Default: that of the constructor.
         progress : callable or bool
             A callable gets a RunStarted, then a WindowDone for each window;
             True shows a line on stderr.
@@ -243,24 +204,21 @@ class RioMucho:
                 profile["driver"] = driver_from_extension(os.fspath(output))
         if isinstance(profile.get("nodata"), str):
             profile["nodata"] = parse_number(profile["nodata"])
-        windows: Windows = [(window, ij) for window, ij in self.windows]
-        if self._makes_windows:
-            windows = "blocks"
-        job = Job(
-            inputs=[os.fspath(path) for path in self.inpaths],
-            output=os.fspath(output) if is_path else output,
-            function=self.run_function,
+        given = {"metadata": False, **self.job_options}
+        if executor is not None:
+            given["executor"] = executor
+        job = make_job(
+            self.inpaths,
+            output,
+            self.run_function,
             mode=self.mode,
-            **self._given,
-            windows=windows,
+            windows="blocks" if self._makes_windows else [(w, ij) for w, ij in self.windows],
             global_args=self.global_args,
             profile=profile if is_path else None,
             overwrite=True,
             strict=False,
-            executor=self.executor if executor is None else executor,
-            scheduler=self.scheduler,
-            jobs=usable_cpus() if processes is None else processes,
-            mem_limit=self.mem_limit,
+            jobs=processes,
+            **given,
         )
         try:
             return engine.run(job, listener(progress))
@@ -271,6 +229,11 @@ class RioMucho:
             # Reading was part of what rio-mucho's workers wrapped.
             error = MuchoChildError(str(exc), exc)
             raise error.at(exc.window, exc.ij) from None
+
+
+RioMucho.__init__.__signature__ = full_signature(  # type: ignore[attr-defined]
+    RioMucho.__init__, ClassOptions, metadata=False
+)
 
 
 def tb_capture(func: Callable[P, T]) -> Callable[P, T]:

@@ -1,6 +1,8 @@
 """RioMucho stands in for rio-mucho's class: what programs written for that do."""
 
 import importlib
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 import rio_mucho_cli as riomucho
+from rio_mucho_cli.calling import ClassOptions
 
 both = pytest.mark.parametrize("processes", [1, 2])
 
@@ -251,6 +254,50 @@ def test_a_missing_input_is_rasterios_error_in_the_constructor(tif, out):
     for inputs in (["missing.tif"], [tif, "missing.tif"]):
         with pytest.raises(RasterioIOError, match=r"missing\.tif: No such file"):
             riomucho.RioMucho(inputs, out, double, windows=windows, options=options)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("overlpa", "a RioMucho has no 'overlpa': did you mean 'overlap'?"),
+        ("retries", r"a RioMucho has no 'retries': help\(RioMucho\) names all"),
+    ],
+)
+def test_another_option_is_refused_by_the_constructor(tif, out, name, message):
+    with pytest.raises(riomucho.UsageError, match=message):
+        riomucho.RioMucho([tif], out, double, **{name: 3})
+
+
+def test_help_has_every_option():
+    parameters = inspect.signature(riomucho.RioMucho).parameters
+    assert parameters.keys() > ClassOptions.__annotations__.keys()
+    assert parameters["overlap"].default == 0
+    assert parameters["metadata"].default is False
+    for name in parameters:
+        assert re.search(
+            rf"^    (\w+, )*{name}(, \w+)* : ", riomucho.RioMucho.__doc__, re.MULTILINE
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"overlap": 0.5}, r"^overlap is 0.5: expected a whole number"),
+        ({"like": 5}, "^like is 5: expected a path"),
+        ({"executor": "threds"}, "executor is 'threds'"),
+    ],
+)
+def test_options_are_checked_as_those_of_a_job(tif, out, given, message):
+    with pytest.raises(riomucho.UsageError, match=message):
+        riomucho.RioMucho([tif], out, double, **given).run(1)
+
+
+def test_options_may_be_changed_before_the_run(tif, out):
+    rm = riomucho.RioMucho([tif], out, double, executor="threads")
+    assert rm.run(2).executor == "threads"
+    rm.job_options["executor"] = "serial"
+    assert rm.run(2).executor == "serial"
+    assert rm.run(-1, executor="threads").executor in {"threads", "serial"}
 
 
 def test_another_mode_is_a_value_error(tif, out):

@@ -30,6 +30,11 @@ def use_the_class(path: Path) -> float:
     return report.seconds
 
 
+def misspell_an_option(path: Path) -> None:
+    RioMucho([path], path, ones, overlpa=3)  # type: ignore[call-arg]
+    RioMucho([path], path, ones, overlap="3")  # type: ignore[arg-type]
+
+
 def largest(red: Any, nir: Any) -> dict[str, Any]:
     return {"largest": np.maximum(red, nir), "red": red > nir}
 
