@@ -50,6 +50,7 @@ from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import (
     Listener,
     OverviewDone,
+    PlanListener,
     ignore,
 )
 from rio_mucho_cli.quantities import format_count
@@ -114,6 +115,8 @@ class _Run:
                 " and ".join(ignored) + (" are" if len(ignored) > 1 else " is"),
             )
         self.tally = Tally(self.plan, listen, started)
+        if isinstance(listen, PlanListener):
+            listen.on_plan(self.plan, self.tally.report)
         self.committed = False
         # Of a mosaic: what came of parts that an earlier run has completed, by their ij.
         self.kept: Mapping[tuple[int, int], PartResult] = {}

@@ -1,13 +1,10 @@
-"""What the engine tells while it runs. It knows no progress bar: listeners do.
-
-The command line's bar is in ``cli/bar.py``.
-"""
+"""Events of a run. Listeners that make a progress bar of them are in ``telling/pace.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from rio_mucho_cli.stages import Stages, Timing
 
@@ -16,31 +13,30 @@ if TYPE_CHECKING:
     from rio_mucho_cli.report import Report
 
 
-def _nobody() -> int:
+def _none_busy() -> int:
     return 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Windows are planned; the first one is about to be worked on.
+    """Windows are planned, and the first one is about to be computed.
 
     Attributes
     ----------
     windows : int
+        Number of windows, with those of an earlier run.
     overviews : int
         Parts of overviews that are made after the last window.
     done : int
         Windows that an earlier run has done.
     pixels : int
-        Of those windows that are left.
+        Pixels of the windows that are left.
     jobs : int
-        How many workers there are, as far as that is known.
+        Number of workers, as far as that is known.
     busy : callable
-        Returns how many of them work at this moment.
-    plan : Plan or None
-        What the job comes to.
-    so_far : callable or None
-        Returns a Report of what has been done by then.
+        Returns the number of workers that are busy at this moment.
+    seconds : float
+        Time since the run began.
     """
 
     windows: int
@@ -48,9 +44,8 @@ class RunStarted:
     done: int = 0
     pixels: int = 0
     jobs: int = 1
-    busy: Callable[[], int] = field(default=_nobody, compare=False)
-    plan: Plan | None = field(default=None, compare=False, repr=False)
-    so_far: Callable[[], Report] | None = field(default=None, compare=False, repr=False)
+    busy: Callable[[], int] = field(default=_none_busy, compare=False)
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +113,14 @@ class Listener(Protocol):
 
     def __call__(self, event: Event, /) -> None:
         """Take one event; called in the thread of `engine.run`."""
+
+
+@runtime_checkable
+class PlanListener(Listener, Protocol):
+    """A listener that gets the plan, too, before the first event."""
+
+    def on_plan(self, plan: Plan, so_far: Callable[[], Report], /) -> None:
+        """Take the plan, and a function that returns a Report of what is done by then."""
 
 
 def ignore(event: Event, /) -> None:

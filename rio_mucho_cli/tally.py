@@ -78,8 +78,7 @@ class Tally:
             pixels=sum(count_pixels(windows, self._raster) for windows in rest),
             jobs=self.plan.jobs,
             busy=self.watch.count_busy,
-            plan=self.plan,
-            so_far=self.report,
+            seconds=time.perf_counter() - self.started,
         )
         self.listen(started)
         self._working = time.perf_counter()

@@ -18,7 +18,7 @@ from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
-from rio_mucho_cli.progress import Event, Listener, ignore
+from rio_mucho_cli.progress import Listener, ignore
 from rio_mucho_cli.spelling import option
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder
@@ -72,18 +72,10 @@ def recorded(
         yield listen
         return
     check(path, job, others=others)
-    recorder = Recorder()
-
-    def tell(event: Event, /) -> None:
-        try:
-            recorder(event)
-        except Exception as exc:  # of the output it says nothing
-            log.warning("the report %s misses something: %s", path, one_line(exc))
-        listen(event)
-
+    recorder = Recorder(listen)
     failure: BaseException | None = None
     try:
-        yield tell
+        yield recorder
     except BaseException as exc:
         failure = exc
         raise

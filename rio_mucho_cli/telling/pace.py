@@ -44,7 +44,6 @@ class Pace:
     _pixels_done: int = 0
     _jobs: int = 1
     _busy: Callable[[], int] | None = None
-    _so_far: Callable[[], Report] | None = None
     _started: float = 0.0
     # Of this run's windows: how many are written, when the first one came, and how long it took.
     _ours: int = 0
@@ -59,7 +58,7 @@ class Pace:
             case RunStarted():
                 self.windows, self.done, self.overviews = event.windows, event.done, event.overviews
                 self._pixels, self._jobs, self._busy = event.pixels, event.jobs, event.busy
-                self._so_far, self._started = event.so_far, self.clock()
+                self._started = self.clock() - event.seconds
             case WindowDone():
                 self.done = event.done
                 self._pixels_done += event.pixels
@@ -74,9 +73,7 @@ class Pace:
 
     @property
     def rate(self) -> float:
-        """Pixels per second from the run's start until now, as its report has them at the end."""
-        if self._so_far is not None:
-            return self._so_far().pixels_per_second
+        """Pixels per second from the run's start until now, as in a Report."""
         seconds = self.clock() - self._started
         return self._pixels_done / seconds if seconds > 0 else 0.0
 

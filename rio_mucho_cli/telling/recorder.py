@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from rio_mucho_cli.errors import one_line
 from rio_mucho_cli.inputs.windows import as_window
 from rio_mucho_cli.plan import Plan
-from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.progress import (
+    Event,
+    Listener,
+    OverviewDone,
+    PartDone,
+    RunStarted,
+    WindowDone,
+    ignore,
+)
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.stages import Stages, Timing, worker_name
 from rio_mucho_cli.telling.cells import Cell, Cells
 from rio_mucho_cli.telling.timeline import Stretch, Timeline
 from rio_mucho_cli.telling.totals import Total
+
+log = logging.getLogger(__name__)
 
 SLOWEST = 10
 """How many of the slowest windows are kept."""
@@ -59,6 +72,13 @@ class SlowWindow:
 class Recorder:
     """A listener that keeps what a report of the run needs.
 
+    Its own errors become warnings and do not end the run.
+
+    Parameters
+    ----------
+    listen : callable
+        Gets the events, too.
+
     Attributes
     ----------
     started : float
@@ -66,7 +86,7 @@ class Recorder:
     last : float
         When the last window, or part of a mosaic, was written.
     plan : Plan or None
-        None if it has not come to that.
+        None if the run did not get as far.
     caller : str
         The name of the thread that listens, as workers are named.
     workers : dict of WorkerTotal
@@ -77,7 +97,8 @@ class Recorder:
         Parts of overviews that were made after the last window.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, listen: Listener = ignore) -> None:
+        self._listen = listen
         self.started = time.time()
         self.last = 0.0
         self.plan: Plan | None = None
@@ -86,15 +107,25 @@ class Recorder:
         self.timeline = Timeline()
         self.cells = Cells()
         self.overviews = 0
-        self._run: RunStarted | None = None
+        self._so_far: Callable[[], Report] | None = None
         self._slowest: list[tuple[float, int, SlowWindow]] = []
         self._tie = count()
 
+    def on_plan(self, plan: Plan, so_far: Callable[[], Report], /) -> None:
+        """Take the plan, before the first event."""
+        self.plan, self._so_far = plan, so_far
+
     def __call__(self, event: Event, /) -> None:
         """Take one event."""
+        try:
+            self._take(event)
+        except Exception as exc:
+            log.warning("the report is incomplete: %s", one_line(exc))
+        self._listen(event)
+
+    def _take(self, event: Event) -> None:
         match event:
             case RunStarted():
-                self._run, self.plan = event, event.plan
                 self.caller = worker_name()
             case WindowDone():
                 self._window(event)
@@ -110,10 +141,8 @@ class Recorder:
         return [slow for _, _, slow in sorted(self._slowest, reverse=True)]
 
     def report(self) -> Report | None:
-        """Say what the run has come to by now; None if it has not started."""
-        if self._run is None or self._run.so_far is None:
-            return None
-        return self._run.so_far()
+        """Return a Report of what is done by now; None if there is no plan."""
+        return None if self._so_far is None else self._so_far()
 
     def _window(self, event: WindowDone) -> None:
         self.last = time.time()

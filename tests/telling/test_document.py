@@ -1,15 +1,18 @@
 """What a report says of real runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
-from rio_mucho_cli import Job, MuchoChildError, Output, run
+from rio_mucho_cli import Job, MuchoChildError, Output, OutputExistsError, run
 from rio_mucho_cli.describing_inputs import block_reads
 from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.page import page
 
 
 def fail_late(data, window, ij, global_args):
@@ -117,6 +120,35 @@ def test_windows_that_failed_are_listed(tif, job_on):
         ([2, 1], [16, 32, 16, 16])
     ]
     assert [each["ij"] for each in said["map"] if each["failed"]] == [[2, 1]]
+
+
+def test_a_run_that_fails_before_its_first_window_has_a_plan(tif, job_on, out):
+    Path(out).write_text("old")
+    recorder = Recorder()
+    job = job_on([tif], windows=Size(16, 16), overwrite=False)
+    with pytest.raises(OutputExistsError) as caught:
+        run(job, recorder)
+    said = document(job, recorder, caught.value)
+    assert said["plan"]["windows"]["number"] == 12
+    assert (said["result"]["windows"], said["workers"], said["advice"]) == (0, [], [])
+    assert "exists" in page(said)
+
+
+def test_a_run_with_nothing_to_do_has_a_plan_and_the_windows_of_the_earlier_run(tif, job_on):
+    job = job_on([tif], windows=Size(16, 16), resume=True, overwrite=False)
+    run(job)
+    said = recorded(job)
+    assert said["plan"]["windows"]["number"] == 12
+    assert (said["result"]["windows"], said["result"]["windows_of_earlier_runs"]) == (12, 12)
+    assert "<!doctype html>" in page(said)
+
+
+def test_a_recorder_passes_events_on(tif, job_on):
+    events = []
+    run(job_on([tif], windows=Size(16, 16)), Recorder(events.append))
+    assert isinstance(events[0], RunStarted)
+    assert sum(isinstance(event, WindowDone) for event in events) == 12
+    assert 0 < events[0].seconds < 60
 
 
 def test_a_run_that_never_began_is_told_of(tif, job_on):

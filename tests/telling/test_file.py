@@ -129,7 +129,7 @@ def test_an_error_of_the_recorder_ends_no_run(
     job = job_on([tif])
     with recorded(job, str(tmp_path / "r.json")) as listen:
         run(job, listen)
-    assert "misses something" in caplog.text
+    assert "the report is incomplete: " in caplog.text
     assert (read(out) == read(tif)).all()
     assert (tmp_path / "r.json").exists()
 

@@ -204,9 +204,9 @@ def test_the_rate_is_that_of_the_report(clock):
     """What the terminal says, line by line and at last, is what JSON has."""
     so_far = Report(64, "serial", 1, seconds=4.0, pixels=64_000_000)
     pace = Pace(clock)
-    pace.take(RunStarted(65, pixels=65_000_000, so_far=lambda: so_far))
+    pace.take(RunStarted(65, pixels=65_000_000, seconds=2.0))
     clock.now += 2
-    pace.take(window_done(64))
+    pace.take(WindowDone(WINDOW, (0, 0), 64, 64_000_000))
     assert pace.describe() == "16 Mpx/s"
     assert "16 Mpx/s" in summary(so_far, ["out.tif"])
     assert so_far.pixels_per_second == 16_000_000
