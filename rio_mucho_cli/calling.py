@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
@@ -26,7 +25,7 @@ from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.telling.pace import Line, Lines, width_of
+from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -144,9 +143,9 @@ def run(
     listen : callable
         Of a Job: another name of `progress`.
     progress : callable or bool
-        A callable gets a RunStarted, then a WindowDone for each window; True
-        shows a line on stderr that is drawn anew, or, where that is no
-        terminal, a line now and then.
+        A callable gets a RunStarted, then a WindowDone for each window. True
+        shows a bar on stderr in a terminal or a notebook, and elsewhere a line
+        now and then.
     **given
         What else a `Job` has, by the names of its attributes. Some of it is
         easier to say here: `windows` may be a number of pixels or (width,
@@ -183,7 +182,8 @@ def run(
     """
     try:
         job, listen = _job_and_listener(inputs, output, function, listen, progress, given)
-        return engine.run(job, listener(listen))
+        with listening(listen) as events:
+            return engine.run(job, events)
     except MuchoError as exc:
         # It says all; in a notebook the frames of this package would fill pages.
         raise exc.with_traceback(None) from None
@@ -290,26 +290,19 @@ def _windows(windows: Any) -> Windows:
     return found
 
 
-def listener(progress: Progress) -> Listener:
-    """Return what listens to a run's events."""
+def listening(progress: Progress) -> AbstractContextManager[Listener]:
+    """Return a context manager of the listener that `progress` asks for.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a callable nor True, False or None.
+    """
     if callable(progress):
-        return progress
+        return nullcontext(progress)
     if not isinstance(progress, bool | None):
         raise UsageError(f"progress is {progress!r}: expected True, or what takes events")
-    if not progress or sys.stderr is None:
-        return ignore
-    # A notebook's is no terminal, and draws a line anew all the same.
-    is_drawn = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
-    return (
-        Line(_print, width=lambda: width_of(sys.stderr))
-        if is_drawn
-        else Lines(lambda line: _print(f"{line}\n"))
-    )
-
-
-def _print(text: str) -> None:
-    with suppress(OSError, ValueError):  # a terminal that has gone is no reason to end the run
-        print(text, end="", file=sys.stderr, flush=True)
+    return on_stderr() if progress else nullcontext(ignore)
 
 
 def full_signature(

@@ -18,7 +18,7 @@ from rio_mucho_cli.calling import (
     Progress,
     check_names,
     full_signature,
-    listener,
+    listening,
     make_job,
 )
 from rio_mucho_cli.dtypes import parse_number
@@ -169,8 +169,8 @@ class RioMucho:
         executor : str or Executor, optional
             Where windows are computed. Default: that of the constructor.
         progress : callable or bool
-            A callable gets a RunStarted, then a WindowDone for each window;
-            True shows a line on stderr.
+            A callable gets a RunStarted, then a WindowDone for each window.
+            True shows progress on stderr.
 
         Returns
         -------
@@ -221,7 +221,8 @@ class RioMucho:
             **given,
         )
         try:
-            return engine.run(job, listener(progress))
+            with listening(progress) as listen:
+                return engine.run(job, listen)
         except MuchoError as exc:
             if exc.window is None or not isinstance(exc, InputError | GridError):
                 # It says all; in a notebook the frames of this package would fill pages.

@@ -117,6 +117,29 @@ def test_progress_as_a_line(tif, out, capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"windows  [{24 * '#'}]  12/12  ")
 
 
+def test_a_run_that_fails_leaves_its_line_complete(tif, out, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(MuchoChildError):
+        run(tif, out, abs, jobs=1, windows=16, progress=True)
+    assert capsys.readouterr().err.endswith("  0/12\n")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_that_is_gone_does_not_end_the_run(tif, out, read, monkeypatch, is_terminal):
+    class Gone:
+        def isatty(self):
+            return is_terminal
+
+        def write(self, text):
+            raise OSError("gone")
+
+    monkeypatch.setattr(Lines, "FIRST", 0.0)
+    for stream in (Gone(), None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        run(tif, out, double, plain=True, jobs=1, windows=16, progress=True, overwrite=True)
+        np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
 def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch):
     monkeypatch.setattr(Lines, "FIRST", 0.0)
     run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.cli import texts
-from rio_mucho_cli.cli.bar import shown
 from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
@@ -17,8 +16,10 @@ from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
+from rio_mucho_cli.progress import ignore
 from rio_mucho_cli.telling.file import check as check_report
 from rio_mucho_cli.telling.file import recorded
+from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.work.functions import FunctionRef
 
 # Exit status, beside click's own: windows were left out.
@@ -57,7 +58,7 @@ def run(
             failed = show_preview(describe(job, probe=not no_probe), report)
         else:
             with (
-                shown(quiet) as listen,
+                nullcontext(ignore) if quiet else on_stderr() as listen,
                 recorded(job, report, listen, others=others) as listen,
             ):
                 done = engine.run(job, listen)

@@ -1,22 +1,34 @@
-"""How far a run has come, how fast it is, and when it may end."""
+"""Progress of a run on stderr: what is done, how fast, and how long the rest takes."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rio_mucho_cli.progress import Event, OverviewDone, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.progress import (
+    Event,
+    Listener,
+    OverviewDone,
+    PartDone,
+    RunStarted,
+    WindowDone,
+    ignore,
+)
 from rio_mucho_cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from rio_mucho_cli.report import Report
 
 # Until so many seconds have passed, nothing is said of the time that is left.
 _SOON = 0.5
+# For a terminal: go to the start of the line, and remove its text.
+_CLEAR = "\r\033[K"
 # Characters of a bar.
 _LONG, _SHORT = 24, 10
 
@@ -251,6 +263,55 @@ class Line:
         """Leave the line as it is; what follows stands below it."""
         if self._shown:
             self._write("\n")
+
+
+@contextmanager
+def on_stderr() -> Iterator[Listener]:
+    """Yield a listener that shows progress on stderr; a closed terminal does not end the run.
+
+    A terminal and a notebook get a `Line`, a log gets `Lines`.
+    """
+    if sys.stderr is None:
+        yield ignore
+        return
+    is_terminal = sys.stderr.isatty()
+    if not is_terminal and not type(sys.stderr).__module__.startswith("ipykernel"):
+        yield Lines(lambda text: _write(f"{text}\n"))
+        return
+    line = Line(_write, width=lambda: width_of(sys.stderr))
+    with _messages_above() if is_terminal else nullcontext():
+        try:
+            yield line
+        finally:
+            line.close()
+
+
+def _write(text: str) -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+@contextmanager
+def _messages_above() -> Iterator[None]:
+    """Remove the line before a message is logged: it is drawn again below."""
+
+    def clear(record: logging.LogRecord) -> bool:
+        _write(_CLEAR)
+        return True
+
+    handlers = [
+        handler
+        for handler in logging.getLogger().handlers
+        if type(handler) is logging.StreamHandler
+    ]
+    for handler in handlers:
+        handler.addFilter(clear)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(clear)
 
 
 def summary(report: Report, outputs: Sequence[str]) -> str:
