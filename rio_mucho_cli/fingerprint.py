@@ -14,6 +14,8 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,8 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         if field.name not in _OF_NO_MATTER | _WITH_PARTS
     }
     is_list = not (job.windows is None or isinstance(job.windows, str | Size))
+    if options.pop("keep_nodata"):  # then none is given
+        options["nodata"] = "the first input's"
     options["windows"] = "a list" if is_list else canonical(job.windows)
     return {
         "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
@@ -91,19 +95,29 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
 
 
 def _dataset(path: str) -> dict[str, Any]:
-    """Say where an input is, and of which age and size its files are, or their archives."""
+    """Return the path of an input, and the size and age of its files, or of their archives."""
     if is_on_network(path) or is_in_memory(path):
         return {"path": path, "files": {}}
     files = {}
     with open_dataset(path) as src:
         for name in src.files:
             file = local_file(name)
-            # Whoever asks GDAL for statistics makes it write them there.
+            # GDAL writes statistics there when another program asks for them.
             if file is not None and not name.endswith(".aux.xml"):
                 about = file.stat()
-                files[str(file.resolve())] = [about.st_size, about.st_mtime_ns]
+                files[str(file.resolve())] = {
+                    "bytes": about.st_size,
+                    "modified": _format_time(about.st_mtime_ns),
+                }
     name = absolute(path)
     return {"path": str(Path(name).resolve()) if Path(name).exists() else name, "files": files}
+
+
+def _format_time(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 10**9)
+    with suppress(ValueError, OverflowError, OSError):  # years after 9999
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{rest:09} UTC"
+    return str(nanoseconds)
 
 
 def _function(function: Any) -> dict[str, Any]:
@@ -111,22 +125,22 @@ def _function(function: Any) -> dict[str, Any]:
         bare = function
         while isinstance(bare, functools.partial):
             bare = bare.func
-        return {"name": name_of(bare), "sha256": digest(canonical(function))}
+        return {"name": name_of(bare), "code": {"sha256": digest(canonical(function))}}
     module, colon, attributes = function.name.rpartition(":")
     if module.endswith(".py") or os.sep in module:
         module = str(Path(function.folder, module).resolve())
-    return {"name": f"{module}{colon}{attributes}", "sha256": digest_of(function)}
+    return {"name": f"{module}{colon}{attributes}", "code": {"sha256": digest_of(function)}}
 
 
 def _arguments(arguments: Any) -> Any:
     """Keep short arguments as they are, so that messages can show them."""
     if isinstance(arguments, Mapping):
         pairs = [(canonical({key: 0}), value) for key, value in arguments.items()]
-        return {key: _shortened(canonical(value)) for names, value in pairs for key in names}
-    return _shortened(canonical(arguments))
+        return {key: _brief(canonical(value)) for names, value in pairs for key in names}
+    return _brief(canonical(arguments))
 
 
-def _shortened(value: Any) -> Any:
+def _brief(value: Any) -> Any:
     return value if len(json.dumps(value)) <= _MOST else {"sha256": digest(value)}
 
 

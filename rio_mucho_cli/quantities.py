@@ -1,4 +1,4 @@
-"""Numbers, sizes, rates and durations as people read them."""
+"""Format numbers, sizes, rates and durations as people read them, and cut long texts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def format_seconds(seconds: float) -> str:
 def format_count(number: int, noun: str) -> str:
     """Write a number of things: 1 window, 2 windows."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def truncate(text: str, longest: int) -> str:
+    """Return a text of at most so many characters, with dots for what was cut off its end."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _scaled(value: float) -> str:

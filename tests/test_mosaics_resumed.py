@@ -173,12 +173,12 @@ def test_another_run_is_not_gone_on_with(job, notes, calls, contents, tmp_path):
         run(job())
     folder = folder_of(tmp_path)
     for other, says in (
-        ({"part_size": 64}, "part_size was 128 and is 64"),
-        ({"stats": False}, "stats was true and is false"),
-        ({"windows": Size(32, 32)}, "windows were 20, the first of 64 x 64 pixels, and are 70"),
-        ({"function": two, "dtype": "uint16"}, "the function .*counted and is"),
+        ({"part_size": 64}, "options.part_size was 128 and is 64"),
+        ({"stats": False}, "options.stats was true and is false"),
+        ({"windows": Size(32, 32)}, "windows.number was 20 and is 70"),
+        ({"function": two, "dtype": "uint16"}, "function.name was .*counted and is"),
     ):
-        with pytest.raises(UsageError, match=f"{folder} is of another run: .*{says}"):
+        with pytest.raises(UsageError, match=f"{folder} is from a different run .*{says}"):
             run(job(**other))
     assert folder_of(tmp_path) == folder
     calls()

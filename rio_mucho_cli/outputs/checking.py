@@ -11,8 +11,8 @@ from typing import Any
 
 import rasterio.shutil
 
-from rio_mucho_cli.differences import differences
-from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.differences import describe_changes, different_run
+from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.durable import open_to_read
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder
@@ -22,7 +22,6 @@ from rio_mucho_cli.outputs.records import read
 from rio_mucho_cli.outputs.refusals import check_file, exists_error, refused
 from rio_mucho_cli.outputs.remote import check_object
 from rio_mucho_cli.paths import is_in_memory, is_virtual
-from rio_mucho_cli.spelling import option
 
 
 def check_output(
@@ -139,10 +138,7 @@ def check_parts(path: str, run: Mapping[str, Any], *, overwrite: bool) -> bool:
 def _differs(
     place: str, earlier: Mapping[str, Any], run: Mapping[str, Any], *, overwrite: bool
 ) -> bool:
-    found = differences(earlier, run)
-    if found and not overwrite:
-        raise UsageError(
-            f"{place} is of another run: {'; '.join(found)}; "
-            f"pass {option('overwrite')} to start over, or run it as before"
-        )
-    return bool(found)
+    changes = describe_changes(earlier, run)
+    if changes and not overwrite:
+        raise different_run(place, changes)
+    return bool(changes)

@@ -12,14 +12,13 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.differences import differences
-from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.differences import describe_changes, different_run
+from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.durable import open_locked
 from rio_mucho_cli.outputs.journal import Journal, JournalError
 from rio_mucho_cli.outputs.records import Record
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.verification import verified
-from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -106,16 +105,13 @@ class Log:
                 raise
             log.warning("the run starts over: %s", exc)
             return None
-        differs = differences(old, fingerprint)
-        if differs:
+        changes = describe_changes(old, fingerprint)
+        if changes:
             journal.close()
-            if overwrite:
-                log.warning("the run starts over: %s", "; ".join(differs))
-                return None
-            raise UsageError(
-                f"{target.journal.parent} is of another run: {'; '.join(differs)}; "
-                f"pass {option('overwrite')} to start over, or run it as before"
-            )
+            if not overwrite:
+                raise different_run(target.journal.parent, changes)
+            log.warning("the run starts over: %s", changes)
+            return None
         try:
             file = open_locked(path)
         except OSError as exc:
@@ -123,7 +119,7 @@ class Log:
             if isinstance(exc, BlockingIOError):
                 raise
             # A link, a folder or a pipe: nothing that a run has left.
-            log.warning("the run begins anew: %s (%s)", path, exc.strerror)
+            log.warning("the run starts over: %s (%s)", path, exc.strerror)
             return None
         begin = records[0].begin if records else 0
         good = records[: verified(records, file, begin=begin, windows=windows)]

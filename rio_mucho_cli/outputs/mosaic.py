@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.differences import differences
-from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.differences import describe_changes, different_run
+from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
@@ -35,7 +35,6 @@ from rio_mucho_cli.outputs.vrt import (
     describe_whole,
 )
 from rio_mucho_cli.paths import is_virtual
-from rio_mucho_cli.spelling import option
 
 log = logging.getLogger(__name__)
 
@@ -159,16 +158,13 @@ class MosaicWriter(WithoutBlocks):
             raise OutputError(
                 f"the parts of {path} are in use: another run writes the same output"
             ) from None
-        differs = [] if earlier is None else differences(earlier.run or {}, fingerprint)
-        if earlier is not None and differs and not overwrite:
-            raise UsageError(
-                f"{earlier.path} is of another run: {'; '.join(differs)}; "
-                f"pass {option('overwrite')} to start over, or run it as before"
-            )
-        if earlier is not None and differs:
-            log.warning("the run starts over: %s", "; ".join(differs))
+        changes = "" if earlier is None else describe_changes(earlier.run or {}, fingerprint)
+        if earlier is not None and changes:
+            if not overwrite:
+                raise different_run(earlier.path, changes)
+            log.warning("the run starts over: %s", changes)
             earlier.remove()
-        if earlier is None or differs:
+        if earlier is None or changes:
             self.target.parts = RunFolder.create(path, fingerprint)
         return 0
 
