@@ -9,6 +9,7 @@ from typing import Any
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.quantities import truncate
 
 WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False"
 _KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
@@ -52,10 +53,9 @@ def check_windows(windows: Any) -> None:
 
 def no_windows(windows: Any) -> UsageError:
     """Say what windows can be."""
-    shown = repr(windows)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
     return UsageError(
-        f"windows are {shown}: expected 'blocks', a size in pixels, or a list of (window, ij)"
+        f"windows are {truncate(repr(windows), 60)}: expected 'blocks', a size in pixels, or a "
+        "list of (window, ij)"
     )
 
 

@@ -516,7 +516,7 @@ def test_something_else_in_place_of_the_folder_of_parts(kind, job, tmp_path):
         (tmp_path / "elsewhere").mkdir()
         place.symlink_to(tmp_path / "elsewhere")
     before = names(tmp_path)
-    with pytest.raises(OutputError, match=r"out\.vrt\.parts is no folder of parts: remove it"):
+    with pytest.raises(OutputError, match=r"out\.vrt\.parts is not a folder of parts: remove it"):
         run(job())
     assert names(tmp_path) == before
 

@@ -174,6 +174,7 @@ def json_object(value: str | None) -> dict[str, Any]:
         If it is no JSON, or no object.
     """
     from rio_mucho_cli.errors import UsageError
+    from rio_mucho_cli.quantities import truncate
 
     if value is None:
         return {}
@@ -187,13 +188,9 @@ def json_object(value: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
     except ValueError as exc:
-        raise UsageError(f"--global-args is no JSON ({exc}): {_shortened(text)}") from None
+        raise UsageError(f"--global-args is no JSON ({exc}): {truncate(text, 60)}") from None
     if not isinstance(found, dict):
         raise UsageError(
-            f'--global-args is no JSON object such as {{"name": 1}}: {_shortened(text)}'
+            f'--global-args is no JSON object such as {{"name": 1}}: {truncate(text, 60)}'
         )
     return found
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

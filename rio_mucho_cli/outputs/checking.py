@@ -15,7 +15,7 @@ from rio_mucho_cli.differences import describe_changes, different_run
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.durable import open_to_read
-from rio_mucho_cli.outputs.folders import journal_of, partial_folder
+from rio_mucho_cli.outputs.folders import folder_exists, journal_of, partial_folder
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.records import read
@@ -58,11 +58,11 @@ def check_output(
     with refused(path, place):
         check_file(path, place, overwrite, inputs)
         folders = [place.parent]
-        if resume and not is_mosaic:
-            folders += _own(partial_folder(path), "a run")
-            _check_free(folders[1:])
-        if is_mosaic:
-            folders += _own(parts_folder(path), "parts")
+        if is_mosaic and folder_exists(parts_folder(path), "parts"):
+            folders.append(parts_folder(path))
+        elif resume and not is_mosaic and folder_exists(partial_folder(path), "a run"):
+            folders.append(partial_folder(path))
+            _check_free(partial_folder(path))
         for folder in folders:
             if not os.access(folder, os.W_OK | os.X_OK):
                 code = errno.EACCES if folder.is_dir() else errno.ENOENT
@@ -74,22 +74,12 @@ def check_output(
     return place.exists()
 
 
-def _own(folder: Path, of: str) -> list[Path]:
-    """Return a folder if there is one."""
-    if not os.path.lexists(folder):
-        return []
-    if folder.is_symlink() or not folder.is_dir():
-        raise OutputError(f"{folder} is no folder of {of}: remove it, or give another output")
-    return [folder]
-
-
-def _check_free(folders: Sequence[Path]) -> None:
+def _check_free(folder: Path) -> None:
     """Raise OutputError if a run has a folder, which is locked for a moment to find that out."""
-    for folder in folders:
-        try:
-            os.close(lock_folder(folder))
-        except BlockingIOError:
-            raise OutputError(f"{folder} is in use: another run writes the same output") from None
+    try:
+        os.close(lock_folder(folder))
+    except BlockingIOError:
+        raise OutputError(f"{folder} is in use: another run writes the same output") from None
 
 
 def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:

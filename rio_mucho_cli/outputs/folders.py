@@ -11,7 +11,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from rio_mucho_cli.outputs.locks import lock_folder
+from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.outputs.locks import is_real_folder, lock_folder
 
 _PARTIAL = ".mucho-partial"
 # So many bytes may a name have on nearly all file systems, with what may be put before it.
@@ -103,6 +104,12 @@ def _remove_stale(parent: Path, prefix: str) -> None:
             os.close(lock)
 
 
-def is_own_folder(path: Path) -> bool:
-    """Whether a path is that of a folder, and not of a link to one."""
-    return path.is_dir() and not path.is_symlink()
+def folder_exists(folder: Path, purpose: str) -> bool:
+    """Return whether a folder exists; raise OutputError for a file or a link in its place."""
+    if not os.path.lexists(folder):
+        return False
+    if not is_real_folder(folder):
+        raise OutputError(
+            f"{folder} is not a folder of {purpose}: remove it, or give another output"
+        )
+    return True

@@ -14,6 +14,11 @@ else:
     HAS_FLOCK = True
 
 
+def is_real_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder, and not of a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
 def lock_file(file: FileIO) -> None:
     """Lock an open file where the system can; elsewhere the lock of its folder has to do.
 
@@ -64,8 +69,8 @@ def _lock_beside(folder: Path) -> int:
 
     Windows opens no folders, and removes none in which a file is open.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder")
+    if not is_real_folder(folder):
+        raise NotADirectoryError(f"{folder} is not a folder")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
     try:
         return os.open(folder.with_name(f".lock-{folder.name}"), flags | getattr(os, "O_BINARY", 0))

@@ -29,10 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.durable import open_to_read, write_private
-from rio_mucho_cli.outputs.folders import beside
-from rio_mucho_cli.outputs.locks import lock_folder
+from rio_mucho_cli.outputs.folders import beside, folder_exists
+from rio_mucho_cli.outputs.locks import is_real_folder, lock_folder
 from rio_mucho_cli.outputs.vrt import folders_used
 
 RECORD = ".json"
@@ -85,7 +84,8 @@ class RunFolder:
         OSError
             If it cannot be made.
         """
-        parent = _checked(parts_folder(mosaic))
+        parent = parts_folder(mosaic)
+        folder_exists(parent, "parts")
         while True:
             folder = parent / uuid.uuid4().hex[:10]
             # Another run may take it for one that was left, until it is locked.
@@ -216,13 +216,13 @@ def _clean(folder: Path, lock: int, used: set[str]) -> None:
 def _folders(mosaic: str) -> list[Path]:
     """Return the folders of runs: no links, and nothing that is called otherwise."""
     parent = parts_folder(mosaic)
-    if not _is_folder(parent):
+    if not is_real_folder(parent):
         return []
     with suppress(OSError):
         return sorted(
             path
             for path in parent.iterdir()
-            if re.fullmatch("[0-9a-f]{10}", path.name) and _is_folder(path)
+            if re.fullmatch("[0-9a-f]{10}", path.name) and is_real_folder(path)
         )
     return []
 
@@ -244,15 +244,9 @@ def _names(values: list[Any]) -> list[str]:
     return [each for each in values if isinstance(each, str) and re.fullmatch("[0-9a-f]{10}", each)]
 
 
-def _checked(parent: Path) -> Path:
-    if os.path.lexists(parent) and not _is_folder(parent):
-        raise OutputError(f"{parent} is no folder of parts: remove it, or give another output")
-    return parent
-
-
 def _remove(folder: Path) -> None:
     """Remove a folder; what says that it may be removed goes last."""
-    if not _is_folder(folder):
+    if not is_real_folder(folder):
         return
     with suppress(OSError):
         for path in folder.iterdir():
@@ -264,11 +258,7 @@ def _remove(folder: Path) -> None:
 
 def remove_any(path: Path) -> None:
     """Remove a file, a folder, or a link, if there is one."""
-    if _is_folder(path):
+    if is_real_folder(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()

@@ -8,11 +8,8 @@ from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError, OutputExistsError
 from rio_mucho_cli.paths import local_file
+from rio_mucho_cli.quantities import truncate
 from rio_mucho_cli.spelling import option
-
-
-def _shortened(path: str) -> str:
-    return path if len(path) <= 100 else f"{path[:97]}..."
 
 
 def exists_error(path: str) -> OutputError:
@@ -33,7 +30,7 @@ def refused(path: str, place: Path) -> Iterator[None]:
                 f"the folder of {path} does not exist: make {place.parent} first"
             ) from None
         raise OutputError(
-            f"{_shortened(path)} cannot be written: the folder {place.parent} takes "
+            f"{truncate(path, 100)} cannot be written: the folder {place.parent} takes "
             f"no such file ({exc.strerror})"
         ) from None
 

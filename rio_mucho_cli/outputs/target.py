@@ -14,13 +14,14 @@ import rasterio
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.interrupts import check, deferred
 from rio_mucho_cli.outputs.folders import (
-    is_own_folder,
+    folder_exists,
     journal_of,
     locks_of,
     new_folder,
     partial_folder,
 )
 from rio_mucho_cli.outputs.gdal import messages
+from rio_mucho_cli.outputs.locks import is_real_folder
 from rio_mucho_cli.outputs.refusals import check_file, refused
 from rio_mucho_cli.spelling import option
 
@@ -76,10 +77,7 @@ class Target:
             check_file(path, self._place, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)
-                if os.path.lexists(self._folder) and not is_own_folder(self._folder):
-                    raise OutputError(
-                        f"{self._folder} is no folder of a run: remove it, or give another output"
-                    )
+                folder_exists(self._folder, "a run")
                 self._folder.mkdir(exist_ok=True)
                 try:
                     self._locks = locks_of(self._folder)
@@ -278,7 +276,7 @@ def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -
 
 def _remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it."""
-    if is_own_folder(path):
+    if is_real_folder(path):
         shutil.rmtree(path)
     else:
         path.unlink()
