@@ -1,9 +1,9 @@
-"""Which run it is: all that its output depends on, to compare when it is resumed.
+"""Describe a run by all that its output depends on, to compare when it is resumed.
 
-A function by name is the files that it comes from; one that was handed over as
-an object is its code, and what that uses of modules that are not installed. What
-a function reads for itself, files or the network, is not in it, nor are the
-libraries that it calls.
+A function is its name and the files that it comes from: that of its module, and
+those that this imports and that are not installed. What the function itself
+reads, from files or the network, does not count, nor do the libraries that it
+calls, nor values that a program has set in its modules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,22 +22,25 @@ from typing import Any
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.canonical import canonical, digest, name_of
-from rio_mucho_cli.errors import InputError
+from rio_mucho_cli.canonical import digest, to_json
+from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.sources import open_dataset
 from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.output import Output
 from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, local_file
 from rio_mucho_cli.spelling import option
 from rio_mucho_cli.versions import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.work.modules import can_be_imported
+from rio_mucho_cli.work.reloading import changed_modules
 from rio_mucho_cli.work.source import digest_of
 
 # Fields of a Job that say where, how fast and how often, but not what.
 _OF_NO_MATTER = {
     "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
 }  # fmt: skip
-_WITH_PARTS = {"inputs", "function", "global_args", "windows"}
+_WITH_PARTS = {"inputs", "function", "global_args", "windows", "also"}
 # How many characters of an argument are kept as they are.
 _MOST = 1000
 
@@ -55,23 +59,17 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     InputError
         If an input cannot be opened.
     UsageError
-        If the function or its arguments hold something that cannot be
-        compared, such as a lock.
+        If the function cannot be imported, or arguments are not plain values.
 
     Notes
     -----
-    Signed URLs, credentials in paths and arguments are in it as they are: who
-    keeps it must keep it to himself.
+    It contains signed URLs and credentials in paths and arguments as they are:
+    keep it where others cannot read it.
     """
-    options = {
-        field.name: canonical(getattr(job, field.name))
-        for field in dataclasses.fields(job)
-        if field.name not in _OF_NO_MATTER | _WITH_PARTS
-    }
+    options = _options(job, _OF_NO_MATTER | _WITH_PARTS)
     is_list = not (job.windows is None or isinstance(job.windows, str | Size))
-    if options.pop("keep_nodata"):  # then none is given
-        options["nodata"] = "the first input's"
-    options["windows"] = "a list" if is_list else canonical(job.windows)
+    options["windows"] = "a list" if is_list else to_json(job.windows, "windows")
+    options["also"] = [_options(output) for output in job.also]
     return {
         "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
         "inputs": [_dataset(path) for path in job.inputs],
@@ -81,6 +79,17 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         "options": options,
         "windows": _windows(windows),
     }
+
+
+def _options(asked: Job | Output, others: Container[str] = ()) -> dict[str, Any]:
+    options = {
+        field.name: to_json(getattr(asked, field.name), field.name)
+        for field in dataclasses.fields(asked)
+        if field.name not in others
+    }
+    if options.pop("keep_nodata"):  # then none is given
+        options["nodata"] = "the first input's"
+    return options
 
 
 def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
@@ -121,23 +130,72 @@ def _format_time(nanoseconds: int) -> str:
 
 
 def _function(function: Any) -> dict[str, Any]:
+    if isinstance(function, functools.partial):
+        return {
+            "func": _function(function.func),
+            "args": to_json(function.args, "args of a partial"),
+            "keywords": to_json(function.keywords, "keywords of a partial"),
+        }
     if not isinstance(function, FunctionRef):
-        bare = function
-        while isinstance(bare, functools.partial):
-            bare = bare.func
-        return {"name": name_of(bare), "code": {"sha256": digest(canonical(function))}}
+        function = _reference_to(function)
     module, colon, attributes = function.name.rpartition(":")
     if module.endswith(".py") or os.sep in module:
         module = str(Path(function.folder, module).resolve())
     return {"name": f"{module}{colon}{attributes}", "code": {"sha256": digest_of(function)}}
 
 
+def _reference_to(function: Any) -> FunctionRef:
+    """Return a function by its name.
+
+    Raises
+    ------
+    UsageError
+        If importing that does not give this very function.
+    """
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    name = str(getattr(function, "__qualname__", None))
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if module is None or found != function or not can_be_imported(module):
+        raise UsageError(
+            f"{option('resume')} needs a function that can be imported, found "
+            f"{_describe(function)}: move it into a module and import it from there, or give "
+            "'module:function' or 'file.py:function'"
+        )
+    levels = module.__name__.count(".") + hasattr(module, "__path__")
+    file = Path(getattr(module, "__file__", None) or __file__).absolute()  # built-ins have none
+    reference = FunctionRef(f"{module.__name__}:{name}", str(file.parents[levels])).pinned()
+    changed = [] if reference.code is None else changed_modules(reference.code)
+    if changed:
+        raise UsageError(
+            f"{changed[0]} has changed since it was imported: import it again, or give the "
+            f"function as {reference.name!r}"
+        )
+    return reference
+
+
+def _describe(function: Any) -> str:
+    name = getattr(function, "__qualname__", None)
+    if name is None:
+        return f"an object of the class {type(function).__qualname__}"
+    if name.endswith("<lambda>"):
+        return "a lambda"
+    if "<locals>" in name:
+        return f"{name}, which is defined in a function"
+    if function.__module__ == "__main__":
+        return f"{name} of a script or notebook"
+    return f"{function.__module__}:{name}, which is not what importing it gives"
+
+
 def _arguments(arguments: Any) -> Any:
-    """Keep short arguments as they are, so that messages can show them."""
-    if isinstance(arguments, Mapping):
-        pairs = [(canonical({key: 0}), value) for key, value in arguments.items()]
-        return {key: _brief(canonical(value)) for names, value in pairs for key in names}
-    return _brief(canonical(arguments))
+    """Return arguments as JSON, short ones in full, so that messages can show them."""
+    found = to_json(arguments, "global_args")
+    return (
+        {key: _brief(value) for key, value in found.items()}
+        if isinstance(found, dict)
+        else _brief(found)
+    )
 
 
 def _brief(value: Any) -> Any:
@@ -149,12 +207,14 @@ def _windows(windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     if isinstance(windows, WindowGrid):  # it may be of millions
         total.update(json.dumps([windows.width, windows.height, *windows.size]).encode("ascii"))
     for window, ij in () if isinstance(windows, WindowGrid) else windows:
-        total.update(json.dumps(canonical([_ends(window), ij])).encode("ascii"))
+        total.update(json.dumps(to_json([_ends(window), ij], "windows")).encode("ascii"))
     size = None
     if windows and isinstance(windows[0][0], Window):
-        size = canonical([windows[0][0].width, windows[0][0].height])
+        size = to_json([windows[0][0].width, windows[0][0].height], "windows")
     return {"number": len(windows), "size": size, "sha256": total.hexdigest()}
 
 
 def _ends(window: Any) -> Any:
-    return window.flatten() if isinstance(window, Window) else window
+    if isinstance(window, Window):
+        return window.flatten()
+    return [[part.start, part.stop] if isinstance(part, slice) else part for part in window]

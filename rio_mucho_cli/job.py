@@ -105,8 +105,10 @@ class Job(Shown):
         How often a window is computed again whose worker process was killed,
         or crashed.
     resume : bool
-        Go on with what an earlier run of the same job has done, and leave
-        what this one has done if it does not come to its end.
+        Continue an interrupted run of the same job, and keep progress if
+        interrupted again. The function must be one that can be imported, and
+        global args plain values: numbers, texts, lists, dicts, sets, arrays,
+        paths, dates and times.
     on_error : {"fail", "nodata"}
         What a window comes to whose function raises: the run ends, or the
         window is nodata.

@@ -1,6 +1,8 @@
 import gzip
 import importlib
 import json
+import math
+import operator
 import os
 import sys
 import textwrap
@@ -116,8 +118,6 @@ def test_what_is_of_no_matter(make_job, given):
          "global_args was {\"sha256\":"),
         ({"global_args": {"a": None}}, {"global_args": {}}, "global_args.a was none and is absent"),
         ({}, {"function": other}, f"function.name was {__name__}:copy and is {__name__}:other"),
-        ({"function": partial(copy, ij=1)}, {"function": partial(copy, ij=2)},
-         "function.code changed"),
     ],
 )  # fmt: skip
 def test_what_differs_is_named(make_job, was, now, expected):
@@ -232,7 +232,7 @@ def test_inputs_that_are_missing(make_job):
 
 
 def test_what_cannot_be_compared(make_job):
-    with pytest.raises(UsageError, match="a run with a lock cannot be resumed"):
+    with pytest.raises(UsageError, match=r"global_args\.a is of type lock, and resume=True needs"):
         fingerprint(make_job(global_args={"a": threading.Lock()}), WINDOWS)
 
 
@@ -283,7 +283,7 @@ def test_every_difference_is_named(make_job, tmp_path):
     job = make_job(nodata=3, dtype="uint8", global_args={"a": 1}, function=other)
     changes = told(make_job(), job, WINDOWS[:1]).split("; ")
     assert [change.split()[0] for change in changes] == [
-        "function.code", "function.name", "global_args.a", "options.dtype", "options.nodata", "and",
+        "function.name", "global_args.a", "options.dtype", "options.nodata", "windows.number",
     ]  # fmt: skip
     assert Path(tmp_path / "in1.tif").exists()
 
@@ -292,121 +292,132 @@ OWN = {
     "user.py": """
         import functools
         import helper
-        import package.part
-        from helper import Base, make, number as taken
-        from elsewhere import shift
 
-        def by_module(*args): return helper.value()
-        def by_name(*args): return taken()
-        def by_package(*args): return package.part.value()
-        def lazily(*args):
-            import lazy
-            return lazy.value()
-        def from_elsewhere(*args): return shift(1)
-        class Own(Base):
-            @staticmethod
-            def __call__(*args): return Own().value()
-        instance = Own()
-        closed = make(3)
-        part = functools.partial(by_module, 1)
+        def run(*args): return helper.value()
+        class Own:
+            def __call__(self, *args): return helper.value()
+            def method(self, *args): return 1
+            @classmethod
+            def made(cls, *args): return 2
+        @functools.lru_cache
+        def cached(*args): return helper.value()
+        @helper.wrapped
+        def decorated(*args): return 3
+        def make():
+            def closed(*args): return 4
+            return closed
+        old = run
+        def twice(*args): return 5
+        first = twice
+        def twice(*args): return 6
     """,
     "helper.py": """
-        import settings
-        def value(): return settings.limit
-        def number(): return 10
-        def unused(): return 11
-        def make(n):
-            def made(*args): return n * 12
-            return made
-        class Base:
-            factor = 13
-            def value(self): return self.factor + 14
+        import functools
+        from package import part
+        def value(): return part.FACTOR
+        def wrapped(func):
+            @functools.wraps(func)
+            def inner(*args): return func(*args) + 1
+            return inner
     """,
-    "settings.py": "limit = 15\n",
     "package/__init__.py": "",
-    "package/part.py": "def value(): return inner()\ndef inner(): return 16\n",
-    "lazy.py": "from deep import value\n",
-    "deep.py": "def value(): return 17\n",
-    "other/elsewhere.py": "STEP = 18\ndef shift(x): return x + STEP\n",
+    "package/part.py": "FACTOR = 16\n",
+    "unused.py": "",
 }
-FUNCTIONS = ["by_module", "by_name", "by_package", "lazily", "from_elsewhere", "instance", "closed",
-             "part"]  # fmt: skip
+FUNCTIONS = ["run", "Own", "Own.method", "Own.made", "cached", "decorated"]
 
 
 @pytest.fixture
-def of_own(module, make_job, tmp_path, monkeypatch):
-    """Return a function that gives the fingerprints of functions in modules of one's own."""
-    for folder in ("package", "other"):
-        (tmp_path / folder).mkdir()
-        monkeypatch.syspath_prepend(tmp_path / folder)
+def user(module, tmp_path, monkeypatch):
+    """Return a function that imports a module of the user's."""
+    (tmp_path / "package").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     for name, text in OWN.items():
         module(textwrap.dedent(text), name)
 
-    def fingerprints(change=None):
-        for name, each in list(sys.modules.items()):
-            if str(getattr(each, "__file__", None)).startswith(str(tmp_path)):
-                del sys.modules[name]
+    def imported():
+        for name in ("user", "helper", "package", "package.part"):
+            sys.modules.pop(name, None)
         importlib.invalidate_caches()
-        user = importlib.import_module("user")
-        if change is not None:
-            change()
-        jobs = {name: make_job(function=getattr(user, name)) for name in FUNCTIONS}
-        jobs["args"] = make_job(global_args={"call": user.by_name})
-        return {name: fingerprint(job, WINDOWS) for name, job in jobs.items()}
+        return importlib.import_module("user")
 
-    return fingerprints
+    return imported
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_is_handed_over_is_its_name_and_its_files(user, make_job, tmp_path, name):
+    def job():
+        return make_job(function=operator.attrgetter(name)(user()))
+
+    before = fingerprint(job(), WINDOWS)
+    assert told(before, make_job(function=FunctionRef(f"user:{name}", str(tmp_path)))) == ""
+    for file in OWN:
+        text = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(f"{text}# changed\n")
+        assert told(before, job()) == ("" if file == "unused.py" else "function.code changed")
+        (tmp_path / file).write_text(text)
+    assert told(before, job()) == ""
+
+
+def test_functions_that_are_installed_or_built_in(make_job):
+    for function in (math.hypot, json.dumps, np.mean, np.ndarray):
+        name = f"{function.__module__}:{function.__qualname__}"
+        assert fingerprint(make_job(function=function), WINDOWS)["function"]["name"] == name
+
+
+def test_a_partial_is_its_function_and_its_arguments(user, make_job):
+    run = user().run
+    changes = told(make_job(function=partial(run, 1, b=2)), make_job(function=partial(run, 1, b=3)))
+    assert changes == "function.keywords.b was 2 and is 3"
+    with pytest.raises(
+        UsageError, match=r"keywords of a partial\.b is of type lock, and resume=True"
+    ):
+        fingerprint(make_job(function=partial(run, b=threading.Lock())), WINDOWS)
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "expected"),
+    ("take", "found"),
     [
-        ("user.py", "\n\ndef by_module", "\n\n# a line more\ndef by_module", set()),
-        ("helper.py", "return 11", "return 0", set()),
-        ("helper.py", "return 10", "return 0", {"by_name", "args"}),
-        ("helper.py", "n * 12", "n * 0", {"closed"}),
-        ("helper.py", "13", "0", {"instance"}),
-        ("helper.py", "14", "0", {"instance"}),
-        ("helper.py", "return settings.limit", "return -settings.limit", {"by_module", "part"}),
-        ("settings.py", "15", "0", {"by_module", "part"}),
-        ("package/part.py", "16", "0", {"by_package"}),
-        ("deep.py", "17", "0", {"lazily"}),
-        ("lazy.py", "\n", "\n\n", {"lazily"}),
-        ("other/elsewhere.py", "18", "0", {"from_elsewhere"}),
+        (lambda user: lambda *args: 1, "a lambda"),
+        (lambda user: user.make(), r"make\.<locals>\.closed, which is defined in a function"),
+        (lambda user: partial(user.make()), r"make\.<locals>\.closed"),
+        (lambda user: user.Own(), "an object of the class Own"),
+        (lambda user: user.Own().method, "user:Own.method, which is not what importing it gives"),
+        (lambda user: user.first, "user:twice, which is not what importing it gives"),
     ],
 )
-def test_a_function_is_what_it_uses_of_ones_own_modules(of_own, tmp_path, name, old, new, expected):
-    before = of_own()
-    text = (tmp_path / name).read_text()
-    assert old in text
-    (tmp_path / name).write_text(text.replace(old, new))
-    after = of_own()
-    assert {each for each in after if before[each] != after[each]} == expected
+def test_a_function_that_cannot_be_imported_is_refused(user, make_job, take, found):
+    message = f"^resume=True needs a function that can be imported, found {found}.*: move it into"
+    with pytest.raises(UsageError, match=message):
+        fingerprint(make_job(function=take(user())), WINDOWS)
 
 
-def test_a_function_is_what_was_imported_and_not_what_is_in_the_file_since(of_own, tmp_path):
-    before = of_own()
-
-    def edit():
-        for name in ("user.py", "helper.py"):
-            path = tmp_path / name
-            path.write_text("\n\n" + path.read_text().replace("return", "return 0 or"))
-
-    assert of_own(edit) == before
-    assert of_own() != before
+@pytest.mark.parametrize(
+    ("name", "found"), [("__main__", "run of a script or notebook"), ("nowhere", "nowhere:run")]
+)
+def test_a_function_of_a_script_is_refused(make_job, name, found):
+    names = {"__name__": name}
+    exec("def run(*args): return 1", names)
+    with pytest.raises(UsageError, match=f"can be imported, found {found}"):
+        fingerprint(make_job(function=names["run"]), WINDOWS)
 
 
-def test_what_the_program_sets_in_a_module_counts(of_own):
-    before = of_own()
-    after = of_own(lambda: setattr(sys.modules["settings"], "limit", 3))
-    assert {each for each in after if before[each] != after[each]} == {"by_module", "part"}
-
-
-def test_chains_of_functions_may_be_long(make_job):
-    names = {}
-    text = "\n".join(f"def f{n}(*args): return f{n + 1}()" for n in range(1000))
-    exec(f"{text}\ndef f1000(): return 1", names)
-    before = fingerprint(make_job(function=names["f0"]), WINDOWS)
-    exec("def f1000(): return 2", names)
-    assert fingerprint(make_job(function=names["f0"]), WINDOWS) != before
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("user.py", "return 1", "return 0"),
+        ("user.py", "def run", "\ndef run"),
+        ("helper.py", "return part.FACTOR", "return -part.FACTOR"),
+        ("helper.py", "import", "import import"),
+    ],
+)
+def test_a_module_that_changed_since_it_was_imported(user, make_job, tmp_path, file, old, new):
+    job = make_job(function=user().run)
+    before = fingerprint(job, WINDOWS)
+    text = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(text.replace(old, new))
+    with pytest.raises(UsageError, match=f"{file[:-3]} has changed since it was imported: import"):
+        fingerprint(job, WINDOWS)
+    if new != "import import":
+        assert told(before, make_job(function=user().run)) == "function.code changed"

@@ -31,6 +31,11 @@ def counted(data, window, ij, global_args):
     return np.ma.masked_less(data[0], 30)
 
 
+def fails(data, window, ij, global_args):
+    counted(data, window, ij, global_args)
+    raise ValueError("always")
+
+
 def two(data, window, ij, global_args):
     return {"a": counted(data, window, ij, global_args), "b": data[0].astype("float32")}
 
@@ -216,7 +221,7 @@ def test_a_run_that_is_under_way_is_left_alone(job, tmp_path):
 
 def test_where_there_is_no_part_to_keep_nothing_is_kept(job, tmp_path):
     with pytest.raises(MuchoChildError):
-        run(job(lambda *args: 1 / 0))
+        run(job(fails))
     assert not (tmp_path / "out.vrt.parts").exists()
 
 
@@ -317,10 +322,6 @@ def test_failures_and_empty_parts_are_remembered(job, notes, calls, make_raster,
     data[0, 130:140, 10:20] = 50  # only part 1_0 is not empty
     source = make_raster("z.tif", data, nodata=0, tiled=True, blockxsize=64, blockysize=64)
     given = {"inputs": [str(source)], "skip_masked": True, "windows": Size(64, 64)}
-
-    def fails(data, window, ij, global_args):
-        counted(data, window, ij, global_args)
-        raise ValueError("always")
 
     with pytest.raises(MuchoChildError):
         run(job(fails, **given))

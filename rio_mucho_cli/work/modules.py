@@ -99,29 +99,6 @@ def names_in(code: CodeType) -> frozenset[str]:
     return frozenset(names)
 
 
-def imported_in(function: FunctionType) -> set[str]:
-    """Return the first parts of the names of modules that a function imports when it is called."""
-    package = str(function.__globals__.get("__package__") or "")
-    return {
-        package.partition(".")[0] if level else name for level, name in _imports(function.__code__)
-    }
-
-
-@functools.lru_cache(maxsize=4096)
-def _imports(code: CodeType) -> frozenset[tuple[int, str]]:
-    """Return the levels and first parts of the names of modules that code imports."""
-    found, before = set(), [None, None]
-    for each in dis.get_instructions(code):
-        if each.opname == "IMPORT_NAME":
-            level = before[0] if isinstance(before[0], int) else 0
-            found.add((level, each.argval.partition(".")[0]))
-        before = [before[1], each.argval]
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            found |= _imports(constant)
-    return frozenset(found)
-
-
 def used_by(module: ModuleType, names: Collection[str]) -> dict[str, Any]:
     """Return what a module has under names that code has, and what all modules have."""
     wanted = _OF_ITSELF.union(names)

@@ -9,10 +9,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from rio_mucho_cli.errors import UsageError
@@ -99,6 +99,41 @@ def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
             if path in paths:
                 found[path] = name
     return found
+
+
+def changed_modules(code: Code) -> list[str]:
+    """Return the names of imported modules whose functions are not those of their files now."""
+    return [
+        name
+        for path, name in _loaded(code.paths).items()
+        if not _is_as_in_file(sys.modules[name], path)
+    ]
+
+
+def _is_as_in_file(module: ModuleType, path: Path) -> bool:
+    compiled = getattr(getattr(module, "__loader__", None), "source_to_code", None)
+    if compiled is None:
+        return True
+    try:
+        codes = set(_codes_in(compiled(path.read_bytes(), module.__file__)))
+    except (OSError, SyntaxError, ValueError):
+        return False
+    values = list(vars(module).values())
+    for cls in values.copy():
+        if isinstance(cls, type) and cls.__module__ == module.__name__:
+            values += vars(cls).values()
+    return all(
+        value.__code__ in codes
+        for value in values
+        if isinstance(value, FunctionType) and value.__code__.co_filename == module.__file__
+    )
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes_in(constant)
 
 
 def _is_stale(path: Path) -> bool:

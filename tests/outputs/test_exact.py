@@ -212,17 +212,17 @@ def test_several_outputs(wide, job_on, tmp_path):
     assert written(others[1].path) == "nan"
 
 
+def fail_at_first(data, window, ij, global_args):
+    if ij == (1, 1) and not Path(global_args).exists():
+        raise ValueError("not now")
+    return data[0]
+
+
 def test_an_interrupted_run_goes_on(wide, job_on, tmp_path):
     path, data = wide("int64", -(2**63))
     again = tmp_path / "again"
-
-    def fail(data, window, ij, global_args):
-        if ij == (1, 1) and not Path(global_args).exists():
-            raise ValueError("not now")
-        return data[0]
-
     given = {"global_args": str(again), "resume": True, "windows": Size(32, 32)}
-    made = job_on([path], fail, **given, overwrite=False)
+    made = job_on([path], fail_at_first, **given, overwrite=False)
     with pytest.raises(MuchoError):
         run(made)
     again.touch()
