@@ -16,13 +16,16 @@ def format_bytes(nbytes: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Write a duration: 3.1 s, 2:05 min, 1:02:05 h."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
+    """Write a duration with two or three digits: 12 ms, 3.10 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 0.0095:
+        return f"{1000 * seconds:.1f} ms"
+    if seconds < 0.995:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 99.5:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02} min"
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def format_count(number: int, noun: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from rasterio.rio.main import main_group
 
-ONE_LINE = r"out\.tif: 16 windows in [\d.]+ s, [\d.]+ [kM]px/s, [\d.]+ kB\n"
+ONE_LINE = r"out\.tif: 16 windows in [\d.]+ m?s, [\d.]+ [kM]px/s, [\d.]+ kB\n"
 
 
 def succeeded(result):

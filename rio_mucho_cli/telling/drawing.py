@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rio_mucho_cli.telling.words import place, seconds, text
+from rio_mucho_cli.quantities import format_seconds
+from rio_mucho_cli.telling.words import place, text
 
 STAGES = ("read", "function", "encode", "write")
 """Those that are drawn: nobody is busy with a transfer."""
@@ -69,11 +70,11 @@ def _about(stretch: Mapping[str, Any]) -> str:
     if windows > 1:
         head = f"{windows} windows, from {head}"
     took = [
-        f"{name}  {seconds(stretch['seconds'][name])}"
+        f"{name}  {format_seconds(stretch['seconds'][name])}"
         for name in STAGES
         if name in stretch["seconds"]
     ]
-    return "\n".join([head, f"after {seconds(stretch['started'])}", *took])
+    return "\n".join([head, f"after {format_seconds(stretch['started'])}", *took])
 
 
 def _ticks(span: float) -> Iterator[float]:
@@ -87,7 +88,7 @@ def _ticks(span: float) -> Iterator[float]:
 
 
 def _tick(at: float) -> str:
-    return f"{at:g} s" if at < 100 else seconds(at)
+    return f"{at:g} s" if at < 100 else format_seconds(at)
 
 
 def windows_map(said: Mapping[str, Any]) -> str:
@@ -99,7 +100,7 @@ def windows_map(said: Mapping[str, Any]) -> str:
     marks = "".join(_cell(*each, scales) for each in zip(cells, times, strict=True))
     inputs = "".join(
         f'<label><input type="radio" name="colour" value="{number}" '
-        f'data-low="{text(seconds(low))}" data-high="{text(seconds(high))}"'
+        f'data-low="{text(format_seconds(low))}" data-high="{text(format_seconds(high))}"'
         f"{' checked' if not number else ''}> {name}</label>"
         for number, (name, (low, high)) in enumerate(zip(_CHOICES, scales, strict=True))
     )
@@ -109,8 +110,8 @@ def windows_map(said: Mapping[str, Any]) -> str:
         f'<svg class="map" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="Windows by the time they took">'
         f'<rect class="ground" width="{width}" height="{height}"/>{marks}</svg>'
-        f'<div class="scale"><span id="low">{text(seconds(low))}</span><div></div>'
-        f'<span id="high">{text(seconds(high))}</span><span>for a window</span></div>'
+        f'<div class="scale"><span id="low">{text(format_seconds(low))}</span><div></div>'
+        f'<span id="high">{text(format_seconds(high))}</span><span>for a window</span></div>'
     )
 
 
@@ -154,10 +155,10 @@ def _about_cell(cell: Mapping[str, Any], times: Sequence[float]) -> str:
     lines = [f"ij {place(cell['ij'])}", f"column {left}, row {top}: {width} × {height}"]
     if cell["windows"] > 1:
         lines[0] = f"{cell['windows']} windows, from {lines[0]}"
-        lines.append(f"slowest  {seconds(cell['slowest_seconds'])}")
+        lines.append(f"slowest  {format_seconds(cell['slowest_seconds'])}")
     if cell["failed"]:
         lines.append(f"{cell['failed']} failed")
     if times[0]:
         named = zip(_CHOICES, times, strict=True)
-        lines += [f"{name}  {seconds(value)}" for name, value in named]
+        lines += [f"{name}  {format_seconds(value)}" for name, value in named]
     return "\n".join(lines)

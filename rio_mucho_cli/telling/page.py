@@ -7,9 +7,9 @@ from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.quantities import format_bytes, format_rate
+from rio_mucho_cli.quantities import format_bytes, format_rate, format_seconds
 from rio_mucho_cli.telling import drawing, tables
-from rio_mucho_cli.telling.words import number, seconds, share, text
+from rio_mucho_cli.telling.words import number, share, text
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -76,7 +76,7 @@ def _message(said: Said) -> str:
 
 def _figures(said: Said) -> str:
     result, plan, memory = said["result"], said["plan"], said["memory"]
-    figures = [(seconds(said["seconds"]), "from start to end")]
+    figures = [(format_seconds(said["seconds"]), "from start to end")]
     if plan is not None:
         windows = f"{number(result['windows'])} of {number(plan['windows']['number'])}"
         if result["windows"] == plan["windows"]["number"]:
@@ -151,11 +151,11 @@ def _stages(said: Said) -> str:
     lines = []
     for name, spent in stages.items():
         wall, cpu = spent["seconds"], spent["cpu_seconds"]
-        known = f"{seconds(cpu)} CPU" if name != "transfer" else "CPU not known"
+        known = f"{format_seconds(cpu)} CPU" if name != "transfer" else "CPU not known"
         lines.append(
             f'<span class="name">{name}</span><div class="pair">'
             f"{_bar('bar', name, wall / most)}{_bar('bar cpu', name, cpu / most)}</div>"
-            f'<span class="number">{text(seconds(wall))}<br>'
+            f'<span class="number">{text(format_seconds(wall))}<br>'
             f'<span class="faint">{text(known)}</span></span>'
         )
     waiting = said["waiting"]
@@ -164,8 +164,8 @@ def _stages(said: Said) -> str:
         '<span class="faint small">wall time, and CPU time below it; of all workers</span></div>'
         f'<div class="bars">{"".join(lines)}</div>{_phases(said)}'
         f'<p class="faint small">Workers were idle for '
-        f"{text(seconds(waiting['workers_idle_seconds']))}; the calling process waited for "
-        f"{text(seconds(waiting['caller_waited_seconds']))}.</p></section>"
+        f"{text(format_seconds(waiting['workers_idle_seconds']))}; the calling process waited for "
+        f"{text(format_seconds(waiting['caller_waited_seconds']))}.</p></section>"
     )
 
 
@@ -184,7 +184,7 @@ def _phases(said: Said) -> str:
     )
     keys = "".join(
         f'<span><span class="swatch" style="background:var(--{colour})"></span>'
-        f"{name} {text(seconds(value))}</span>"
+        f"{name} {text(format_seconds(value))}</span>"
         for name, colour, value in took
     )
     return f'<div class="whole">{bar}</div><div class="keys">{keys}</div>'

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.quantities import format_bytes
+from rio_mucho_cli.quantities import format_bytes, format_seconds
 from rio_mucho_cli.telling.drawing import STAGES
-from rio_mucho_cli.telling.words import number, place, seconds, share, text
+from rio_mucho_cli.telling.words import number, place, share, text
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ def workers(said: Said, labels: Mapping[str, str]) -> str:
             ),
             (number(each["windows"]), "n"),
             (share(each["busy_share"]), "n"),
-            (f"{text(seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
+            (f"{text(format_seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
             (text(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
         ]
         for each in sorted(said["workers"], key=lambda worker: str(worker["name"]))
@@ -48,7 +48,7 @@ def slowest(said: Said, labels: Mapping[str, str]) -> str:
         [
             (text(place(each["ij"])), "short"),
             (text(_where(each["window"])), ""),
-            (text(seconds(each["seconds"])), "n"),
+            (text(format_seconds(each["seconds"])), "n"),
             (_mini(each["stages"]), ""),
             (text(labels.get(each["worker"], each["worker"])), "short"),
         ]
@@ -118,7 +118,7 @@ def _mini(stages: Said) -> str:
     whole = sum(stages[name]["seconds"] for name in STAGES) or 1.0
     parts = "".join(
         f'<i style="width:{100 * stages[name]["seconds"] / whole:.1f}%;background:var(--{name})" '
-        f'title="{name} {text(seconds(stages[name]["seconds"]))}"></i>'
+        f'title="{name} {text(format_seconds(stages[name]["seconds"]))}"></i>'
         for name in STAGES
         if stages[name]["seconds"]
     )

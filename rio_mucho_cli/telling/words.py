@@ -11,19 +11,6 @@ def text(value: Any) -> str:
     return escape(str(value), quote=True)
 
 
-def seconds(value: float) -> str:
-    """Return a time with two or three digits that matter."""
-    if value < 0.0095:
-        return f"{1000 * value:.1f} ms"
-    if value < 0.995:
-        return f"{1000 * value:.0f} ms"
-    if value < 99.5:
-        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
 def number(value: float) -> str:
     """Return a whole number with thin spaces between thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")

@@ -78,7 +78,7 @@ def test_windows_of_an_earlier_run_are_not_counted_as_fast(clock):
     pace.take(RunStarted(10, done=8, pixels=2_000_000, jobs=1))
     clock.now += 60
     pace.take(window_done(9, took=60))
-    assert pace.describe() == "16.7 kpx/s, 1:00 min left"
+    assert pace.describe() == "16.7 kpx/s, 60.0 s left"
 
 
 def test_no_more_workers_are_busy_than_there_are(clock):
@@ -105,7 +105,7 @@ def test_lines_come_less_and_less_often(clock):
         clock.now += 1
         lines(window_done(number))
     assert [when for when, _ in said] == [15, 45, 105, 225, 465, 765, 1065, 1365, 1665, 1965]
-    assert said[0][1] == "15 of 2000 windows, 1 Mpx/s, 33:05 min left, 2/2 busy"
+    assert said[0][1] == "15 of 2000 windows, 1 Mpx/s, 33 min 05 s left, 2/2 busy"
     clock.now += 300
     lines(OverviewDone(1, WINDOW))
     assert said[-1][1] == "1 of 1 parts of overviews"
@@ -124,11 +124,11 @@ def test_a_short_run_says_no_line(clock):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({}, "out.tif: 64 windows in 2.0 s, 32 Mpx/s, 45.2 MB"),
-        ({"windows": 1, "nbytes": 0}, "out.tif: 1 window in 2.0 s, 32 Mpx/s"),
+        ({}, "out.tif: 64 windows in 2.00 s, 32 Mpx/s, 45.2 MB"),
+        ({"windows": 1, "nbytes": 0}, "out.tif: 1 window in 2.00 s, 32 Mpx/s"),
         (
             {"resumed": 60},
-            "out.tif: 64 windows (60 of them by an earlier run) in 2.0 s, 32 Mpx/s, 45.2 MB",
+            "out.tif: 64 windows (60 of them by an earlier run) in 2.00 s, 32 Mpx/s, 45.2 MB",
         ),
         (
             {"resumed": 64},
@@ -153,7 +153,7 @@ def test_a_line_is_drawn_anew_now_and_then(clock):
     line.close()
     assert written[0] == f"\rwindows  [{24 * '-'}]   0/31"
     assert written[1] == f"\rwindows  [#{23 * '-'}]   2/31  16 Mpx/s"
-    assert written[5] == f"\rwindows  [{7 * '#'}{17 * '-'}]  10/31  16 Mpx/s, 1.2 s left"
+    assert written[5] == f"\rwindows  [{7 * '#'}{17 * '-'}]  10/31  16 Mpx/s, 1.25 s left"
     assert len(written) == 1 + 15 + 1
     assert written[-1].startswith(f"\rwindows  [{24 * '#'}]  31/31  overviews")
     assert "".join(written).count("\n") == 1

@@ -3,14 +3,12 @@
 import re
 from html.parser import HTMLParser
 
-import pytest
-
 from rio_mucho_cli import run
 from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.telling import Recorder, document
 from rio_mucho_cli.telling.page import page
-from rio_mucho_cli.telling.words import number, seconds
+from rio_mucho_cli.telling.words import number
 
 BAD = "<script>alert('x')</script>\"&"
 EMPTY = {"meta", "link", "input", "br"}
@@ -101,22 +99,6 @@ def test_a_report_of_nothing_is_a_page_too(tif, job_on):
     reader = parsed(page(document(job_on([tif]), Recorder(), OSError("no such thing"))))
     assert "no such thing" in reader.text
     assert "Timeline" not in reader.text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0004, "0.4 ms"),
-        (0.25, "250 ms"),
-        (0.9949, "995 ms"),
-        (0.996, "1.00 s"),
-        (12.34, "12.3 s"),
-        (99.9, "1 min 40 s"),
-        (7325, "2 h 02 min"),
-    ],
-)
-def test_times_have_as_many_digits_as_matter(value, text):
-    assert seconds(value) == text
 
 
 def test_sizes_and_numbers():
