@@ -108,15 +108,15 @@ def test_something_else_that_is_replaced_keeps_what_it_is_made_of(job, bucket, t
 
 
 def test_an_upload_that_fails(job, bucket, monkeypatch):
-    complete, count = objects._complete, []
+    complete, count = objects.Upload.complete, []
 
-    def some(path, *rest):
-        count.append(path)
+    def some(upload):
+        count.append(upload.path)
         if len(count) == 4:
-            raise OutputError(f"{path} cannot be written: no")
-        complete(path, *rest)
+            raise OutputError(f"{upload.path} cannot be written: no")
+        complete(upload)
 
-    monkeypatch.setattr(objects, "_complete", some)
+    monkeypatch.setattr(objects.Upload, "complete", some)
     with pytest.raises(OutputError, match=r"1_0\.tif cannot be written: no"):
         run(job())
     assert not bucket.keys()

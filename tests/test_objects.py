@@ -106,9 +106,9 @@ def test_outputs_of_every_kind_are_made_as_local_ones(
 
 def test_what_lies_beside_it_is_uploaded_first(job, bucket, monkeypatch):
     completed = []
-    complete = objects._complete
+    complete = objects.Upload.complete
     monkeypatch.setattr(
-        objects, "_complete", lambda path, *args: completed.append(path) or complete(path, *args)
+        objects.Upload, "complete", lambda self: completed.append(self.path) or complete(self)
     )
     run(job(output=bucket.url("folder/out.img"), driver="ENVI"))
     assert set(bucket.keys()) > {"folder/out.img", "folder/out.hdr"}
@@ -147,10 +147,10 @@ class TestAnObjectThatExists:
         run(job(output=bucket.url("in.tif"), overwrite=True))
         np.testing.assert_array_equal(read_object("in.tif"), read(source) * 2)
 
-    @pytest.mark.parametrize("step", ["_send", "_complete"])
+    @pytest.mark.parametrize("step", ["send", "complete"])
     def test_stays_as_it_was_if_the_upload_fails(self, job, bucket, source, monkeypatch, step):
         bucket.put("out.tif", source)
-        monkeypatch.setattr(objects, step, self.fail)
+        monkeypatch.setattr(objects.Upload, step, self.fail)
         with pytest.raises(OutputError, match="no more"):
             run(job(overwrite=True))
         assert bucket.get("out.tif") == source.read_bytes()
@@ -167,16 +167,16 @@ class TestAnObjectThatExists:
         assert bucket.get("out.tif") == source.read_bytes()
 
 
-@pytest.mark.parametrize("step", ["_send", "_complete"])
+@pytest.mark.parametrize("step", ["send", "complete"])
 def test_of_several_outputs_all_appear_or_none(job, bucket, source, tmp_path, monkeypatch, step):
-    do = getattr(objects, step)
+    do = getattr(objects.Upload, step)
 
-    def fail_for_the_last(path, *args):
-        if path.endswith("two.tif"):
+    def fail_for_the_last(upload, *args):
+        if upload.path.endswith("two.tif"):
             raise OutputError("no more")
-        return do(path, *args)
+        return do(upload, *args)
 
-    monkeypatch.setattr(objects, step, fail_for_the_last)
+    monkeypatch.setattr(objects.Upload, step, fail_for_the_last)
     local = tmp_path / "local.tif"
     also = [
         Output(name="two", path=bucket.url("two.tif")),
@@ -398,7 +398,7 @@ def test_a_signal_ends_an_upload(job, bucket, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(objects, "_send", interrupt)
+    monkeypatch.setattr(objects.Upload, "send", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(job())
     assert bucket.keys() == ["in.tif"]

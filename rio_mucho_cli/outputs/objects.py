@@ -1,31 +1,25 @@
-"""Objects in a cloud's storage: whether there is one, making it of a file, removing it.
+"""Objects in cloud storage: does one exist, upload a file to one, remove one.
 
-    Upload(path) ──▶ send(file), in parts ──▶ complete(): it shows
-                          └─────────────────▶ abort(): nothing does
+    Upload(path) ──▶ send(file), in parts ──▶ complete(): the object appears
+                          └─────────────────▶ abort(): nothing changes
 
-rasterio writes rasters there, and nothing else, so GDAL's own functions are
-called, in the library that rasterio has loaded, with the credentials of the
-current rasterio.Env.
+Credentials are found as rasterio finds them for reading.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-import os
-from collections.abc import Callable
-from contextlib import suppress
-from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-import rasterio._env
-from rasterio._path import _parse_path, _vsi_path
 from rasterio.env import ensure_env_with_credentials
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.heard import messages
+from rio_mucho_cli.outputs import vsi
+from rio_mucho_cli.outputs.vsi import VSIError
+from rio_mucho_cli.paths import vsi_path
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,117 +29,43 @@ PART = 16 * 1024 * 1024
 
 _STORES = ("/vsis3/", "/vsigs/", "/vsiaz/", "/vsioss/")
 _MOST_PARTS = 10_000
-# Of GDAL's cpl_vsi_error.h.
-_NO_ERROR, _NO_OBJECT = 0, 8
-
-_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "VSIErrorReset": (None, []),
-    "VSIGetLastErrorNo": (c_int, []),
-    "VSIGetLastErrorMsg": (c_char_p, []),
-    "CPLErrorReset": (None, []),
-    "CPLGetLastErrorMsg": (c_char_p, []),
-    "VSIFree": (None, [c_void_p]),
-    "VSIFOpenEx2L": (c_void_p, [c_char_p, c_char_p, c_int, c_void_p]),
-    "VSIFCloseL": (c_int, [c_void_p]),
-    "VSIUnlink": (c_int, [c_char_p]),
-    "VSICurlPartialClearCache": (None, [c_char_p]),
-    "VSIMultipartUploadStart": (c_void_p, [c_char_p, c_void_p]),
-    "VSIMultipartUploadAddPart": (
-        c_void_p,
-        [c_char_p, c_char_p, c_int, c_uint64, c_void_p, c_size_t, c_void_p],
-    ),
-    "VSIMultipartUploadEnd": (c_int, [c_char_p, c_char_p, c_size_t, c_void_p, c_uint64, c_void_p]),
-    "VSIMultipartUploadAbort": (c_int, [c_char_p, c_char_p, c_void_p]),
-}
-
-
-def _credentialed(function: Callable[P, T]) -> Callable[P, T]:
-    """Have a function find the credentials for its first argument, a path, as rasterio does."""
-    found: Callable[P, T] = ensure_env_with_credentials(function)
-    return found
-
-
-@cache
-def _gdal() -> Any:
-    """Return GDAL's library: what rasterio's modules are linked to is found through them.
-
-    Raises
-    ------
-    OutputError
-        If it is too old to have all of these functions.
-    """
-    if os.name == "nt":  # modules do not show there what they are linked to
-        raise OutputError("outputs in object storage cannot be made on Windows: give a local file")
-    library = ctypes.CDLL(rasterio._env.__file__)
-    for name, (result, arguments) in _SIGNATURES.items():
-        try:
-            function = getattr(library, name)
-        except AttributeError:
-            raise OutputError(
-                "outputs in object storage take GDAL 3.10, and rasterio has "
-                f"{rasterio.__gdal_version__} here: give a local file, or update rasterio"
-            ) from None
-        function.restype, function.argtypes = result, arguments
-    return library
+_EXPECTED = "expected a bucket that is there and may be written to with these credentials"
 
 
 def is_object(path: str) -> bool:
-    """Whether a path is that of an object in a storage that it can be uploaded to."""
-    store = next((store for store in _STORES if _name(path).startswith(store.encode())), "")
-    bucket, _, key = _name(path)[len(store) :].partition(b"/")
-    return bool(store and bucket and key) and not key.endswith(b"/")
+    """Return whether a path is that of an object in a store that takes uploads."""
+    name = vsi_path(path)
+    store = next((store for store in _STORES if name.startswith(store)), "")
+    bucket, _, key = name[len(store) :].partition("/")
+    return bool(store and bucket and key) and not key.endswith("/")
 
 
-@_credentialed
 def exists(path: str) -> bool:
-    """Whether there is such an object.
-
-    Raises
-    ------
-    OutputError
-        If that cannot be found out.
-    """
-    reason = _missing(path)
-    if reason:
-        raise OutputError(f"{path} cannot be looked for: {reason}")
-    return reason is None
+    """Return whether an object exists; raise OutputError if that cannot be found out."""
+    with _failing("looked for", path):
+        return _with_credentials(path, vsi.exists)
 
 
-@_credentialed
 def remove(path: str) -> None:
-    """Remove an object, if there is one.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be removed.
-    """
-    gdal, name = _gdal(), _name(path)
-    gdal.VSICurlPartialClearCache(name)
-    _forget_errors()
-    with messages():
-        failed = gdal.VSIUnlink(name)
-    if failed:
-        said = _said()
-        reason = _missing(path)
-        if reason is None or reason:
-            raise OutputError(f"{path} cannot be removed: {reason or said}")
+    """Remove an object if it exists; raise OutputError if it cannot be removed."""
+    with _failing("removed", path):
+        _with_credentials(path, vsi.unlink)
 
 
 def upload(file: Path, path: str) -> None:
-    """Make an object of a file: it appears whole, or not at all.
+    """Upload a file: the object appears whole, or not at all.
 
     Raises
     ------
     OutputError
-        If that fails; an object that was there is as it was.
+        If that fails; an existing object is untouched.
     """
-    made = Upload(path)
+    started = Upload(path)
     try:
-        made.send(file)
-        made.complete()
+        started.send(file)
+        started.complete()
     except BaseException:
-        made.abort()
+        started.abort()
         raise
 
 
@@ -155,7 +75,7 @@ def check(path: str) -> None:
 
 
 class Upload:
-    """An object on its way, of which nobody sees anything before it is complete.
+    """An upload of one object, which does not show before it is complete.
 
     Parameters
     ----------
@@ -164,143 +84,72 @@ class Upload:
     Raises
     ------
     OutputError
-        If it cannot be begun.
+        If it cannot be started.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._id: bytes | None = _start(path)
+        with _failing("written", path, _EXPECTED):
+            self._id: bytes | None = _with_credentials(path, vsi.start_upload)
         self._tags: list[bytes] = []
         self._size = 0
 
     def send(self, file: Path) -> None:
-        """Send a file's contents, all of it.
-
-        Raises
-        ------
-        OutputError
-            If that fails.
-        """
+        """Send all of a file; raise OutputError if that fails."""
         self._size = file.stat().st_size
         if not self._size:
             raise OutputError(f"{self.path} would be empty: is the disk full?")
-        with file.open("rb") as opened:
-            _send(self.path, self._id, opened.fileno(), self._size, self._tags)
+        assert self._id is not None
+        with file.open("rb") as opened, _failing("written", self.path):
+            self._tags = _with_credentials(
+                self.path, _send_parts, self._id, opened.fileno(), self._size
+            )
 
     def complete(self) -> None:
-        """Let it show, in place of what was there.
-
-        Raises
-        ------
-        OutputError
-            If it does not.
-        """
-        _complete(self.path, self._id, self._tags, self._size)
+        """Make the object appear, in place of an older one; raise OutputError if that fails."""
+        assert self._id is not None
+        with _failing("written", self.path):
+            _with_credentials(self.path, vsi.end_upload, self._id, self._tags, self._size)
         self._id = None
 
     def abort(self) -> None:
-        """Have the store forget what it has got, unless it is complete."""
+        """Discard what has been sent, unless the upload is complete."""
         if self._id is not None:
-            _abort(self.path, self._id)
+            with suppress(Exception):
+                _with_credentials(self.path, vsi.abort_upload, self._id)
             self._id = None
 
 
-@_credentialed
-def _start(path: str) -> bytes:
-    _forget_errors()
-    found = _text(_gdal().VSIMultipartUploadStart(_name(path), None))
-    if found is None:
-        said = _said()
-        # GDAL keeps to itself why it was refused; it says why reading is.
-        reason = _missing(path)
-        raise OutputError(
-            f"{path} cannot be written: {(reason or said).rstrip('.')}; expected a bucket that is "
-            "there and may be written to with these credentials"
-        )
-    return found
-
-
-@_credentialed
-def _send(path: str, upload: bytes | None, descriptor: int, size: int, tags: list[bytes]) -> None:
-    """Send a file in parts, and note the tag that the store gives to each."""
-    part = max(PART, -(-size // _MOST_PARTS))
-    # A private mapping is one that ctypes may point into; nothing is written. After
-    # a signal something may still do so: then it goes with that, and is not closed.
+def _send_parts(name: str, upload: bytes, descriptor: int, size: int) -> list[bytes]:
+    """Send a file in parts, and return their ETags."""
+    step = max(PART, -(-size // _MOST_PARTS))
+    # ctypes may point into a private mapping. After a signal an exception's
+    # traceback may still do so: then the mapping is closed with that.
     data = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
     try:
-        for number, begin in enumerate(range(0, size, part), 1):
-            length = min(part, size - begin)
-            piece = (ctypes.c_char * length).from_buffer(data, begin)
-            _forget_errors()
-            tag = _text(
-                _gdal().VSIMultipartUploadAddPart(
-                    _name(path), upload, number, begin, piece, length, None
-                )
-            )
-            del piece
-            if tag is None:
-                raise OutputError(f"{path} cannot be written: {_said()}")
-            tags.append(tag)
+        return [
+            vsi.add_part(name, upload, number, data, begin, min(step, size - begin))
+            for number, begin in enumerate(range(0, size, step), 1)
+        ]
     finally:
         with suppress(BufferError):
             data.close()
 
 
-@_credentialed
-def _complete(path: str, upload: bytes | None, tags: list[bytes], size: int) -> None:
-    listed = (c_char_p * (len(tags) + 1))(*tags, None)
-    _forget_errors()
-    done = _gdal().VSIMultipartUploadEnd(_name(path), upload, len(tags), listed, size, None)
-    _gdal().VSICurlPartialClearCache(_name(path))
-    if not done:
-        raise OutputError(f"{path} cannot be written: {_said()}")
+def _with_credentials(
+    path: str, function: Callable[Concatenate[str, P], T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call a function on GDAL's name of a path, with the credentials that rasterio finds."""
+    call = ensure_env_with_credentials(lambda path: function(vsi_path(path), *args, **kwargs))
+    result: T = call(path)
+    return result
 
 
-@_credentialed
-def _abort(path: str, upload: bytes) -> None:
-    with suppress(Exception):
-        _gdal().VSIMultipartUploadAbort(_name(path), upload, None)
-
-
-def _missing(path: str) -> str | None:
-    """Return None if an object is there, "" if it is not, and else why nobody knows."""
-    gdal, name = _gdal(), _name(path)
-    # It may have come since GDAL has looked last.
-    gdal.VSICurlPartialClearCache(name)
-    _forget_errors()
-    # Opening it asks for the object alone; its folder need not be listed.
-    options = (c_char_p * 2)(b"DISABLE_READDIR_ON_OPEN=EMPTY_DIR", None)
-    with messages():
-        file = gdal.VSIFOpenEx2L(name, b"rb", 1, options)
-    if file:
-        gdal.VSIFCloseL(file)
-        return None
-    # Of Amazon's answers GDAL knows what they mean, of others their numbers.
-    is_known = gdal.VSIGetLastErrorNo() in (_NO_ERROR, _NO_OBJECT)
-    return "" if is_known or _said() == "HTTP response code: 404" else _said()
-
-
-def _forget_errors() -> None:
-    _gdal().VSIErrorReset()
-    _gdal().CPLErrorReset()
-
-
-def _said() -> str:
-    """Return what GDAL has said last, on one line."""
-    said = _gdal().VSIGetLastErrorMsg() or _gdal().CPLGetLastErrorMsg()
-    return " ".join(said.decode(errors="replace").split()) or "GDAL does not say why"
-
-
-def _text(pointer: int | None) -> bytes | None:
-    """Return a string of GDAL's, and free it."""
-    if not pointer:
-        return None
-    found = ctypes.cast(pointer, c_char_p).value
-    _gdal().VSIFree(pointer)
-    return found
-
-
-def _name(path: str) -> bytes:
-    """Return GDAL's name of a path."""
-    name: str = _vsi_path(_parse_path(path))
-    return name.encode()
+@contextmanager
+def _failing(what: str, path: str, expected: str = "") -> Iterator[None]:
+    """Raise OutputError that says what cannot be done with an object, and why."""
+    try:
+        yield
+    except VSIError as exc:
+        reason = f"{str(exc).rstrip('.')}; {expected}" if expected else str(exc)
+        raise OutputError(f"{path} cannot be {what}: {reason}") from None

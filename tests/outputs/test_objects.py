@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rio_mucho_cli import OutputError
-from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs import objects, vsi
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_an_upload_that_fails_halfway_leaves_nothing(bucket, large, monkeypatch,
         assert bucket.pending() == ["out.bin"]
         raise error
 
-    monkeypatch.setattr(objects, "_complete", fail)
+    monkeypatch.setattr(objects.Upload, "complete", fail)
     with pytest.raises(error):
         objects.upload(large, bucket.url("out.bin"))
     assert not bucket.keys()
@@ -151,6 +151,6 @@ def test_a_signal_while_a_part_is_sent_is_what_is_raised(tmp_path, monkeypatch):
     gdal = SimpleNamespace(
         VSIErrorReset=bool, CPLErrorReset=bool, VSIMultipartUploadAddPart=interrupt
     )
-    monkeypatch.setattr(objects, "_gdal", lambda: gdal)
+    monkeypatch.setattr(vsi, "_gdal", lambda: gdal)
     with file.open("rb") as opened, pytest.raises(KeyboardInterrupt):
-        objects._send.__wrapped__("s3://bucket/file", b"id", opened.fileno(), 3, [])
+        objects._send_parts("/vsis3/bucket/file", b"id", opened.fileno(), 3)
