@@ -2,7 +2,9 @@
 
 rasterio wraps none of them. A second GDAL would know nothing of rasterio's
 options and credentials, so they are called in the library that rasterio is
-linked with: its extension modules give access to it.
+linked with: its extension modules give access to it. Other clients, such as
+obstore, do not find credentials everywhere that GDAL does: not in profiles
+without boto3, GDAL's configuration file, or Google's HMAC keys.
 
 Uploads take GDAL 3.10 or later, which rasterio's wheels have since 1.4.4. With
 an older GDAL, and on Windows, where modules do not show what they are linked
