@@ -239,3 +239,41 @@ def test_an_upload_that_fails_changes_nothing(job, container, source, monkeypatc
     with pytest.raises(OutputError, match="no more"):
         run(job(overwrite=True))
     assert container.get("a b/out.tif") == source.read_bytes()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_container_that_does_not_exist_is_known_at_once(job, overwrite):
+    made = job(
+        output="az://no-such-container/out.tif",
+        overwrite=overwrite,
+        function=lambda *args: pytest.fail("it was called"),
+    )
+    with pytest.raises(OutputError, match=r"cannot be written: .*; expected a container that is"):
+        run(made)
+
+
+def test_a_key_that_is_wrong_is_known_at_once(job, azurite, monkeypatch):
+    wrong = base64.b64encode(b"x" * 64).decode()
+    monkeypatch.setenv(
+        "AZURE_STORAGE_CONNECTION_STRING", connection_string(azurite).replace(KEY, wrong)
+    )
+    with pytest.raises(OutputError, match=r"cannot be written: .* code: 403; expected"):
+        run(job(function=lambda *args: pytest.fail("it was called")))
+
+
+def test_a_check_disturbs_no_upload(container, tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "PART", 64 * 1024)
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(3 * 64 * 1024 + 1))
+    upload = objects.Upload(container.url("file"))
+    upload.send(file)
+    objects.check(container.url("file"))
+    assert container.blobs() == []
+    upload.complete()
+    assert container.get("file") == file.read_bytes()
+    objects.check(container.url("file"))
+    assert container.get("file") == file.read_bytes()
+    assert objects.exists(container.url("file"))
+    objects.remove(container.url("file"))
+    assert container.blobs() == []
+    objects.remove(container.url("file"))  # and again: there is none

@@ -27,9 +27,11 @@ T = TypeVar("T")
 PART = 16 * 1024 * 1024
 """Bytes that are sent in one request. A signal is acted on between two of them."""
 
-_STORES = ("/vsis3/", "/vsigs/", "/vsiaz/", "/vsioss/")
+_AZURE = "/vsiaz/"
+_STORES = ("/vsis3/", "/vsigs/", _AZURE, "/vsioss/")
 _MOST_PARTS = 10_000
-_EXPECTED = "expected a bucket that is there and may be written to with these credentials"
+# The number of a block that no upload has.
+_PROBE = 50_000
 
 
 def is_object(path: str) -> bool:
@@ -71,7 +73,13 @@ def upload(file: Path, path: str) -> None:
 
 def check(path: str) -> None:
     """Raise OutputError if an object could not be uploaded now."""
-    Upload(path).abort()
+    started = Upload(path)
+    if vsi_path(path).startswith(_AZURE):
+        # Nothing has been asked of Azure yet. A block that is never committed
+        # shows nowhere, and another run's blocks have other numbers.
+        with _failing("written", path, _expected(path)):
+            _with_credentials(path, vsi.add_part, b"", _PROBE, bytearray(1), 0, 1)
+    started.abort()
 
 
 class Upload:
@@ -89,7 +97,7 @@ class Upload:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with _failing("written", path, _EXPECTED):
+        with _failing("written", path, _expected(path)):
             self._id: bytes | None = _with_credentials(path, vsi.start_upload)
         self._tags: list[bytes] = []
         self._size = 0
@@ -153,3 +161,8 @@ def _failing(what: str, path: str, expected: str = "") -> Iterator[None]:
     except VSIError as exc:
         reason = f"{str(exc).rstrip('.')}; {expected}" if expected else str(exc)
         raise OutputError(f"{path} cannot be {what}: {reason}") from None
+
+
+def _expected(path: str) -> str:
+    place = "container" if vsi_path(path).startswith(_AZURE) else "bucket"
+    return f"expected a {place} that is there and may be written to with these credentials"

@@ -23,7 +23,7 @@ import os
 from collections.abc import Sequence
 from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 import rasterio._env
 
@@ -106,12 +106,13 @@ def unlink(name: str) -> None:
 
 
 def start_upload(name: str) -> bytes:
-    """Start a multipart upload and return its id; raise VSIError if it is refused."""
+    """Start a multipart upload and return its id; raise VSIError if it is refused.
+
+    Azure is not asked anything by this: only `add_part` shows whether it refuses.
+    """
     upload = _take_string(_call("VSIMultipartUploadStart", name.encode(), None))
     if upload is None:
-        reason = _last_error()
-        exists(name)  # GDAL gives better reasons for refused reads
-        raise VSIError(reason)
+        _raise_refused(name)
     return upload
 
 
@@ -137,7 +138,7 @@ def add_part(
         _call("VSIMultipartUploadAddPart", name.encode(), upload, number, begin, part, size, None)
     )
     if tag is None:
-        raise VSIError(_last_error())
+        _raise_refused(name)
     return tag
 
 
@@ -161,6 +162,13 @@ def _call(function: str, *arguments: Any) -> Any:
     _gdal().VSIErrorReset()
     _gdal().CPLErrorReset()
     return getattr(_gdal(), function)(*arguments)
+
+
+def _raise_refused(name: str) -> NoReturn:
+    """Raise VSIError with why an object cannot be read, which GDAL says best, or else written."""
+    reason = _last_error()
+    exists(name)
+    raise VSIError(reason)
 
 
 def _last_error() -> str:
