@@ -24,8 +24,8 @@ import numpy as np
 import rasterio
 
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import Event, RunStarted, WindowDone
+from rio_mucho_cli.windows import Size
 
 MB = 1e6
 # Processes that the workers' threads are spread over.

@@ -15,17 +15,18 @@ import numpy as np
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.errors import MuchoError, UsageError
-from rio_mucho_cli.executors import ExecutorName, usable_cpus
+from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.sources import Mode
-from rio_mucho_cli.inputs.windows import PlannedWindow, parse_size
 from rio_mucho_cli.job import Bidx, Job, OnError, Windows
-from rio_mucho_cli.kinds import no_windows, path_text
-from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.pace import on_stderr
+from rio_mucho_cli.text import did_you_mean
+from rio_mucho_cli.validation import path_text, windows_error
+from rio_mucho_cli.windows import PlannedWindow, parse_size
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
@@ -250,7 +251,7 @@ def check_names(given: Mapping[str, Any], options: Any, owner: str) -> None:
     """Raise UsageError for the first option by name that a TypedDict of options lacks."""
     unknown = sorted(set(given) - set(options.__annotations__))
     if unknown:
-        hint = nearest(unknown[0], options.__annotations__) or f": help({owner}) names all"
+        hint = did_you_mean(unknown[0], options.__annotations__) or f": help({owner}) names all"
         raise UsageError(f"a {owner} has no {unknown[0]!r}{hint}")
 
 
@@ -286,7 +287,7 @@ def _windows(windows: Any) -> Windows:
         case _:
             return cast("Windows", windows)
     if found is None:
-        raise no_windows(windows)
+        raise windows_error(windows)
     return found
 
 

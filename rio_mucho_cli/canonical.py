@@ -20,7 +20,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
 _NUMBERS = (bool, int, float, complex)
 

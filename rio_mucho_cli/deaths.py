@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
-from rio_mucho_cli.errors import WorkerDiedError
-from rio_mucho_cli.executors.lost import LostError, NotReadyError, ProcessDiedError
-from rio_mucho_cli.inputs.windows import PlannedWindow, describe
-from rio_mucho_cli.memory import MB
+from rio_mucho_cli.errors import (
+    WorkerDiedError,
+    WorkerLostError,
+    WorkerProcessDiedError,
+    WorkerStartError,
+)
 from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.parts import Part
+from rio_mucho_cli.text import MB
+from rio_mucho_cli.windows import PlannedWindow, format_window
 from rio_mucho_cli.work.worker import is_fatal, work_all
 
 log = logging.getLogger(__name__)
@@ -64,7 +68,7 @@ class Retries:
         if task.function is not work_all:
             return self._again(task, lost, others)
         key, batch = task.arguments
-        known = LostError.of(lost)
+        known = WorkerLostError.of(lost)
         died = _described(known, batch, 1, alone=False)
         if not known.started:
             raise died
@@ -86,7 +90,7 @@ class Retries:
     def _again(
         self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
     ) -> Any:
-        known = None if lost is None else LostError.of(lost)
+        known = None if lost is None else WorkerLostError.of(lost)
         deaths, is_alone = 0, not self._most
         while True:
             if known is not None:
@@ -104,15 +108,15 @@ class Retries:
             try:
                 return task.submit(self._executor).result()
             except BrokenExecutor as exc:
-                known = LostError.of(exc)
+                known = WorkerLostError.of(exc)
 
 
-def _described(lost: LostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
+def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
     """Name the window that was being worked on, and what the signal means."""
-    if isinstance(lost, NotReadyError):
+    if isinstance(lost, WorkerStartError):
         return WorkerDiedError(str(lost))
     how, why, often = "was lost", str(lost), ""
-    if isinstance(lost, ProcessDiedError):
+    if isinstance(lost, WorkerProcessDiedError):
         how = f"ended with exit status {lost.exitcode}"
         why = "the function, or a library that it calls, ended the process"
         if lost.exitcode < 0:
@@ -128,13 +132,13 @@ def _described(lost: LostError, about: Any, times: int, *, alone: bool) -> Worke
             often = f", {times} times{', at last with no other beside it' if alone else ''}"
     planned = _window_of(about, lost.progress)
     if isinstance(about, Part) and planned is None:
-        what = describe(about.window).replace("window", "the part of", 1)
+        what = format_window(about.window).replace("window", "the part of", 1)
         doing = "worked on" if lost.progress is None else "completed"
         return WorkerDiedError(f"a worker process {how} while it {doing} {what}{often}: {why}")
     if planned is None:
         return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
     window, ij = planned
-    place = f"{describe(window)} (ij {ij})"
+    place = f"{format_window(window)} (ij {ij})"
     if isinstance(about, list) and len(about) > 1 and lost.progress is None:
         place = f"one of {len(about)} windows, the first of them {place}"
     error = WorkerDiedError(f"a worker process {how} while it worked on {place}{often}: {why}")

@@ -20,7 +20,6 @@ from rio_mucho_cli.errors import (
     UsageError,
     one_line,
 )
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.folders import partial_folder
 from rio_mucho_cli.outputs.metadata import Metadata
@@ -28,16 +27,13 @@ from rio_mucho_cli.outputs.misfits import NONE, Misfits
 from rio_mucho_cli.outputs.opacity import hides_by_alpha
 from rio_mucho_cli.outputs.overviews import check_overviews
 from rio_mucho_cli.outputs.profile import changes_values
-from rio_mucho_cli.outputs.statistics import (
-    BandStatistics,
-    has_statistics,
-    statistics_of_nothing,
-)
+from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, make_writer
 from rio_mucho_cli.report import Failure
-from rio_mucho_cli.spelling import option
-from rio_mucho_cli.stages import Spent, Stages, Stopwatch
+from rio_mucho_cli.text import option
+from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
+from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.work.worker import Piece, Result, is_fatal
 
 log = logging.getLogger(__name__)
@@ -330,8 +326,8 @@ def open_deliveries(
 
 def write_windows(
     deliveries: Sequence[Delivery],
-    results: Iterable[tuple[PlannedWindow, Result | MuchoError, Spent]],
-    on_result: Callable[[PlannedWindow, Result | MuchoChildError, Stages], None],
+    results: Iterable[tuple[PlannedWindow, Result | MuchoError, StageTime]],
+    on_result: Callable[[PlannedWindow, Result | MuchoChildError, StageTimes], None],
     *,
     tolerant: bool,
     done: int = 0,
@@ -359,7 +355,7 @@ def write_windows(
         The first error that ends the run.
     """
     for planned, outcome, transfer in results:
-        arrival = Stages(transfer=transfer)
+        arrival = StageTimes(transfer=transfer)
         if isinstance(outcome, Result):
             window, ij = planned
             place = window if shifted is None else shifted(window)
@@ -369,7 +365,7 @@ def write_windows(
                     delivery.append(place, piece)
             except ResultError as exc:
                 raise exc.at(window, ij) from None
-            arrival = Stages(transfer=transfer, write=stopwatch.split())
+            arrival = StageTimes(transfer=transfer, write=stopwatch.split())
         elif is_fatal(outcome, tolerant=tolerant):
             if isinstance(outcome, MuchoChildError):
                 outcome.done = done

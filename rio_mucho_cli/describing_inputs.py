@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.describing_outputs import grid_of, number, size_of
 from rio_mucho_cli.inputs.sources import Input, Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window
 from rio_mucho_cli.paths import is_on_network
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.reading import coverage_of
+from rio_mucho_cli.text import redact
+from rio_mucho_cli.windows import PlannedWindow, Size, normalize
 
 # So many windows tell how windows and blocks lie to each other.
 _LOOKED_AT = 2000
@@ -68,7 +68,7 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
     elif target is not None and grid.difference(target) is not None:
         reading = "shifted"
     return {
-        "path": without_secrets(source.path),
+        "path": redact(source.path),
         "driver": source.profile["driver"],
         "on_network": is_on_network(source.path),
         "grid": grid_of(grid),
@@ -122,7 +122,7 @@ def block_reads(
     """
     wanted = decoded = 0
     for window, _ in islice(windows, _LOOKED_AT):
-        whole = as_window(window, *raster)
+        whole = normalize(window, *raster)
         sides = []
         for start, length, side, end in (
             (whole.col_off, whole.width, block.width, raster.width),

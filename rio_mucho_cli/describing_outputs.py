@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rio_mucho_cli.credentials import options_without_secrets, without_secrets
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.text import redact, redact_options
+from rio_mucho_cli.windows import Size
 
 Form: TypeAlias = "tuple[int, str, bool]"
 
@@ -89,7 +89,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
         "tiled": None if layout is None or is_gdals else layout.tiled,
         "compress": None if is_gdals else _text(profile.get("compress")),
         "interleave": None if is_gdals else _text(profile.get("interleave")),
-        "creation_options": options_without_secrets(options),
+        "creation_options": redact_options(options),
         "uncompressed_bytes": whole.size.width
         * whole.size.height
         * count
@@ -106,7 +106,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
 def grid_of(grid: Grid) -> dict[str, Any]:
     """Describe a grid."""
     return {
-        "crs": None if grid.crs is None else without_secrets(grid.crs.to_string()),
+        "crs": None if grid.crs is None else redact(grid.crs.to_string()),
         "transform": [float(value) for value in tuple(grid.transform)[:6]],
         "width": grid.width,
         "height": grid.height,

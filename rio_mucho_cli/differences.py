@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.quantities import truncate
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option, truncate
 
 _ABSENT = object()
 _LONGEST = 200

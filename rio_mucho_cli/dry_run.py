@@ -19,24 +19,20 @@ from typing import Any
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import screen
-from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.describing import describe_plan
-from rio_mucho_cli.environment import (
-    own_layout,
-    patient_with_servers,
-    without_georeferencing_warnings,
-)
+from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
 from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, as_window, count_pixels
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.open_files import with_advice
 from rio_mucho_cli.outputs.by_gdal import cannot_resume
 from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
 from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.probing import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.resuming import check_can_resume, done_outputs
+from rio_mucho_cli.system import with_advice
+from rio_mucho_cli.text import redact
+from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
 
 VERSION = 1
 """Of what `Preview.as_dict` returns: it grows when something is renamed or removed."""
@@ -132,9 +128,9 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
         without_bytecode(),
         with_advice(),
         env_ctx_if_needed(),
-        patient_with_servers(),
+        http_retries(),
         without_georeferencing_warnings(),
-        own_layout(),
+        without_layout_options(),
     ):
         return _describe(job, probe)
 
@@ -205,7 +201,7 @@ def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
 
 def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
     window, ij = found.window
-    whole = as_window(window, plan.outputs[0].size.width, plan.outputs[0].size.height)
+    whole = normalize(window, plan.outputs[0].size.width, plan.outputs[0].size.height)
     results = [
         {"count": count, "dtype": dtype, "encoded_bytes": encoded}
         for (count, dtype, _), encoded in zip(found.forms, found.encoded, strict=True)
@@ -215,7 +211,7 @@ def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
         "ij": [int(each) for each in ij] if _is_pair(ij) else str(ij),
         "seconds": found.seconds,
         "results": results,
-        "failure": without_secrets(found.failure),
+        "failure": redact(found.failure),
     }
 
 

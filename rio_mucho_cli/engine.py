@@ -24,40 +24,35 @@ from typing import Any
 
 from rasterio.env import env_ctx_if_needed
 
-from rio_mucho_cli import interrupts
+from rio_mucho_cli import signals
 from rio_mucho_cli.batches import Batches
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
-from rio_mucho_cli.environment import (
-    cache_held,
+from rio_mucho_cli.env import (
+    http_retries,
     layout_options,
-    own_layout,
-    patient_with_servers,
+    limited_block_cache,
     without_georeferencing_warnings,
+    without_layout_options,
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
-from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in, usable_cpus
+from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in
 from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, tasks_of
-from rio_mucho_cli.open_files import allow_open_files, with_advice
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
 from rio_mucho_cli.plan import Plan, make_plan, order_for
-from rio_mucho_cli.progress import (
-    Listener,
-    OverviewDone,
-    PlanListener,
-    ignore,
-)
-from rio_mucho_cli.quantities import format_count
+from rio_mucho_cli.progress import Listener, OverviewDone, PlanListener, ignore
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, warn_of_leftovers
-from rio_mucho_cli.stages import Spent, Stages, Stopwatch
+from rio_mucho_cli.system import allow_open_files, usable_cpus, with_advice
 from rio_mucho_cli.tally import Tally
+from rio_mucho_cli.text import format_count
+from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
+from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.worker import Result, work_all
 
@@ -87,14 +82,14 @@ def run(job: Job, listen: Listener = ignore) -> Report:
         old one is as it was.
     """
     with (
-        interrupts.once(),
+        signals.reraised_to_default(),
         with_advice(),
         env_ctx_if_needed(),
-        patient_with_servers(),
+        http_retries(),
         without_georeferencing_warnings(),
     ):
         ignored = layout_options()
-        with own_layout():
+        with without_layout_options():
             return _Run(job, listen, ignored).run()
     raise AssertionError("the process should have ended by a signal")
 
@@ -155,7 +150,7 @@ class _Run:
             leaves_out=job.leaves_out,
         )
         writers = [delivery.writer for delivery in deliveries]
-        with discarded_on_error(writers), cache_held(plan.cache), ExitStack() as stack:
+        with discarded_on_error(writers), limited_block_cache(plan.cache), ExitStack() as stack:
             if run is not None:
                 self._take_up(deliveries, run, plan)
             executor = stack.enter_context(
@@ -188,7 +183,7 @@ class _Run:
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
             self.tally.misfits = tuple(delivery.misfits for delivery in deliveries)
             publish_all(writers, self._commit)
-            self.tally.stages += Stages(write=stopwatch.split())
+            self.tally.stages += StageTimes(write=stopwatch.split())
         for delivery in deliveries:
             delivery.warn(some=self.tally.resumed > 0)
         if run is None:
@@ -197,7 +192,7 @@ class _Run:
     def _commit(self) -> None:
         """Take note that the outputs are in their places: the run cannot fail any more."""
         self.committed = True
-        interrupts.finish()
+        signals.finish()
 
     def _rest(self, plan: Plan) -> list[Sequence[PlannedWindow]]:
         """Return the windows that no earlier run has done, of a mosaic by parts."""
@@ -265,7 +260,7 @@ class _Run:
         deliveries: Sequence[Delivery],
         planned: PlannedWindow,
         outcome: Result | MuchoChildError,
-        arrival: Stages,
+        arrival: StageTimes,
     ) -> None:
         """Record a window that is written, or whose function raised."""
         if isinstance(outcome, MuchoChildError):
@@ -277,7 +272,7 @@ class _Run:
             stopwatch = Stopwatch()
             noted = [delivery.note(self.tally.done, self.unnoted) for delivery in deliveries]
             self.unnoted = [] if all(noted) else self.unnoted
-            arrival += Stages(write=stopwatch.split())
+            arrival += StageTimes(write=stopwatch.split())
         timing = outcome.timing if isinstance(outcome, Result) else None
         self.tally.note(planned, timing, arrival)
 
@@ -299,7 +294,7 @@ class _Run:
             for delivery in deliveries:
                 for level, window in make_rest(executor, key, plan.in_flight, delivery, recover):
                     self.tally.listen(OverviewDone(level, window))
-        self.tally.stages += Stages(encode=stopwatch.split())
+        self.tally.stages += StageTimes(encode=stopwatch.split())
 
 
 def _work_on_windows(
@@ -309,7 +304,7 @@ def _work_on_windows(
     windows: Sequence[PlannedWindow],
     recover: Recover,
     watch: Watch,
-) -> Iterator[tuple[PlannedWindow, Result | MuchoError, Spent]]:
+) -> Iterator[tuple[PlannedWindow, Result | MuchoError, StageTime]]:
     """Hand out windows; yield what came of them in order, and how long it was on its way.
 
     All of a batch arrive with its last one.
@@ -324,7 +319,7 @@ def _work_on_windows(
 
     for batch, outcomes in in_order(executor, tasks(), room, recover, watch):
         for planned in batch[: len(outcomes)]:
-            outcome, transfer = outcomes.pop(0), Spent()
+            outcome, transfer = outcomes.pop(0), StageTime()
             if isinstance(outcome, Result) and outcome.timing is not None:
                 if outcome.pieces:
                     batches.measure(outcome.timing.stages.seconds, outcome.nbytes)

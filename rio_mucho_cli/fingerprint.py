@@ -25,12 +25,12 @@ from rasterio.windows import Window
 from rio_mucho_cli.canonical import digest, to_json
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.sources import open_dataset
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, local_file
-from rio_mucho_cli.spelling import option
-from rio_mucho_cli.versions import versions_of
+from rio_mucho_cli.system import versions_of
+from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.modules import can_be_imported
 from rio_mucho_cli.work.reloading import changed_modules

@@ -10,9 +10,9 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.delivery import Delivery
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.ordered import Recover, Task, in_order
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.work.overviews import encode_overview, make_overviews
 
 # Pixels of a side of what is encoded in one go.
@@ -75,4 +75,4 @@ def _tasks(key: str, unmade: Unmade, delivery: Delivery) -> Iterator[Task[tuple[
 def _windows(delivery: Delivery, pyramid: Pyramid, level: int) -> list[Window]:
     side = max(1, _SIDE // pyramid.block) * pyramid.block
     size = pyramid.size(level, *delivery.plan.size)
-    return [window for window, _ in cover(*size, Size(side, side))]
+    return [window for window, _ in window_grid(*size, Size(side, side))]

@@ -13,7 +13,6 @@ from rio_mucho_cli.errors import FormatError, OutputError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import cog_options
 from rio_mucho_cli.outputs import profile as profiles
@@ -23,6 +22,7 @@ from rio_mucho_cli.outputs.options import pixels_of
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
 from rio_mucho_cli.paths import is_in_memory
+from rio_mucho_cli.text import did_you_mean
 
 # What a profile must say; the driver follows from the extension.
 _NEEDED = ("width", "height", "count", "dtype")
@@ -286,5 +286,5 @@ def _check_driver(driver: str) -> None:
     if driver.upper() not in {name.upper() for name in known}:
         raise FormatError(
             f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
-            f"{nearest(driver, known)}"
+            f"{did_you_mean(driver, known)}"
         )

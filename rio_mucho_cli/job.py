@@ -13,13 +13,20 @@ from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.sources import MODES, Mode
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
-from rio_mucho_cli.kinds import FLAG, NUMBER, TEXT, WHOLE, check_all_are, check_kinds, check_windows
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
-from rio_mucho_cli.showing import Shown
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import ReprMixin, option
+from rio_mucho_cli.validation import (
+    FLAG,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    check_all_are,
+    check_kinds,
+    check_windows_value,
+)
+from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
@@ -37,7 +44,7 @@ Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Job(Shown):
+class Job(ReprMixin):
     """Everything that a run is asked to do.
 
     Attributes
@@ -188,7 +195,7 @@ class Job(Shown):
 
     def __post_init__(self) -> None:
         check_kinds(self, _KINDS)
-        check_windows(self.windows)
+        check_windows_value(self.windows)
         check_all_are(self.also, Output, "also")
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)

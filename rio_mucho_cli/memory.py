@@ -9,24 +9,13 @@ It is an estimate, because nobody knows what the function takes for itself.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from rio_mucho_cli import cgroups
 from rio_mucho_cli.batches import BATCH_BYTES
+from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
-
-MB = 10**6
-"""The unit of --mem-limit and of every size that is shown: 10^6 bytes, as drives have it."""
-
-CACHE = 16 * MB
-"""GDAL's block cache, for each job.
-
-A worker reads a window once. What it needs the cache for are the blocks of
-an input that two of its windows share.
-"""
+from rio_mucho_cli.system import usable_memory
+from rio_mucho_cli.text import MB
 
 # The program with numpy, rasterio and GDAL, and each worker process.
 _BASE = 100 * MB
@@ -36,8 +25,6 @@ _WORKER = 80 * MB
 _COPIES = 4
 # Nobody has to think of memory with so much for a job, or half of what there is.
 _DEFAULT_JOB = 256 * MB
-# Of a machine that does not say how much it has.
-_UNKNOWN = 4096 * MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +94,7 @@ class Budget:
 
     @property
     def _fixed(self) -> int:
-        return CACHE + (_WORKER if self.in_processes else 0)
+        return CACHE_BYTES + (_WORKER if self.in_processes else 0)
 
     @property
     def _most_in_flight(self) -> int:
@@ -118,19 +105,3 @@ class Budget:
         window = pixels * _COPIES * (self.read_bytes + self.result_bytes)
         waiting = in_flight * max(pixels * self.result_bytes, BATCH_BYTES)
         return _BASE + self.jobs * (self._fixed + window) + waiting
-
-
-def usable_memory(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
-    """Return how much memory this process may use, in bytes.
-
-    The machine's, or the lowest limit of its cgroups: ``memory.max`` of v2
-    (``max`` where there is none), or ``memory.limit_in_bytes`` of v1.
-    """
-    memory = _UNKNOWN
-    if hasattr(os, "sysconf"):  # not on Windows
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for controller, name in ("", "memory.max"), ("memory", "memory.limit_in_bytes"):
-        for limit in cgroups.values(controller, [name], root, own):
-            with suppress(ValueError):
-                memory = min(memory, int(limit))
-    return memory

@@ -22,12 +22,12 @@ from rio_mucho_cli.calling import (
     make_job,
 )
 from rio_mucho_cli.dtypes import parse_number
-from rio_mucho_cli.environment import without_georeferencing_warnings
+from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.sources import MODES, Mode, Source
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.showing import brief, same, table
+from rio_mucho_cli.text import html_table, is_default, short_repr
 from rio_mucho_cli.work.functions import UserFunction
 
 P = ParamSpec("P")
@@ -128,23 +128,23 @@ class RioMucho:
         return f"RioMucho({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     def _repr_html_(self) -> str:
-        return table("RioMucho", self._shown())
+        return html_table("RioMucho", self._shown())
 
     def _shown(self) -> dict[str, str]:
         """Return what was given, as text, and the number of windows."""
         output = self.outpath_or_dataset
         shown = {
-            "inpaths": brief([os.fspath(path) for path in self.inpaths]),
-            "output": brief(os.fspath(output) if isinstance(output, os.PathLike) else output),
-            "run_function": brief(self.run_function),
+            "inpaths": short_repr([os.fspath(path) for path in self.inpaths]),
+            "output": short_repr(os.fspath(output) if isinstance(output, os.PathLike) else output),
+            "run_function": short_repr(self.run_function),
             "windows": "blocks" if self._makes_windows else str(len(self.windows)),
         }
         given = dict(self.job_options)
         if self.mode != "simple_read":
             given["mode"] = self.mode
-        if not same(self.global_args, {}):
+        if not is_default(self.global_args, {}):
             given["global_args"] = self.global_args
-        return shown | {name: brief(value) for name, value in given.items()}
+        return shown | {name: short_repr(value) for name, value in given.items()}
 
     def __enter__(self) -> RioMucho:
         return self

@@ -9,8 +9,8 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from rio_mucho_cli.interrupts import check
-from rio_mucho_cli.stages import Spent, Timing
+from rio_mucho_cli.signals import check
+from rio_mucho_cli.timing import StageTime, WindowTiming
 
 P = TypeVar("P")
 
@@ -91,14 +91,14 @@ class Watch:
         """Return how many tasks are handed out whose results are not there."""
         return sum(not each.future.done() for each in tuple(self._handed))
 
-    def transfer(self, timing: Timing) -> Spent:
+    def transfer(self, timing: WindowTiming) -> StageTime:
         """Return how long the result of what was timed was on its way.
 
         Notes
         -----
         Between two machines it is no better than their clocks.
         """
-        return Spent(max(0.0, self.arrived - timing.ended) + self.fetched)
+        return StageTime(max(0.0, self.arrived - timing.ended) + self.fetched)
 
     def take(self, handed: _Handed[Any]) -> Any:
         """Wait for a task's result."""

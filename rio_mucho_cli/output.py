@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 from rasterio.dtypes import check_dtype
 
-from rio_mucho_cli.credentials import without_secrets
 from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
-from rio_mucho_cli.kinds import NUMBER, TEXT, WHOLE, check_kinds
-from rio_mucho_cli.nearest import nearest
-from rio_mucho_cli.showing import Shown
+from rio_mucho_cli.text import ReprMixin, did_you_mean, redact
+from rio_mucho_cli.validation import NUMBER, TEXT, WHOLE, check_kinds
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Output(Shown):
+class Output(ReprMixin):
     """Where results go, and what they become.
 
     Attributes
@@ -82,7 +80,7 @@ class Output(Shown):
         if self.dtype is not None and not _is_dtype(self.dtype):
             raise UsageError(
                 f"dtype is {self.dtype!r}: expected one such as uint8 or float32"
-                f"{nearest(str(self.dtype), DTYPES)}"
+                f"{did_you_mean(str(self.dtype), DTYPES)}"
             )
         if (
             self.dtype is not None
@@ -100,7 +98,7 @@ class Output(Shown):
     @property
     def shown_path(self) -> str:
         """What others may read that it is called: its path, or the dataset's, without secrets."""
-        return without_secrets(self.local_path or str(getattr(self.path, "name", self.path)))
+        return redact(self.local_path or str(getattr(self.path, "name", self.path)))
 
     @property
     def is_mosaic(self) -> bool:

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rio_mucho_cli.credentials import without_secrets
+from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import fills_with_nan, number_text
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
-from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import opacity
@@ -21,8 +19,9 @@ from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
 from rio_mucho_cli.paths import is_in_memory
-from rio_mucho_cli.spelling import option
 from rio_mucho_cli.tasks import dtype_name
+from rio_mucho_cli.text import option, redact
+from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
 from rio_mucho_cli.work.order import Wanted
 
 log = logging.getLogger(__name__)
@@ -205,7 +204,7 @@ def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata 
         return ""
     # A plain function that gets hidden pixels is warned of for itself.
     is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"
-    return without_secrets(first.path) if first.hidden_by and not is_read else ""
+    return redact(first.path) if first.hidden_by and not is_read else ""
 
 
 def _are_same(nodata: float | None, other: float | None) -> bool:
@@ -222,7 +221,7 @@ def _recipe(
 ) -> Recipe:
     layout = None
     if first is not None and chosen.is_geotiff and chosen.given is None:
-        whole = are_whole_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
+        whole = aligned_to_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
         layout = choose_layout(first, chosen.layout_options, windows if whole else None)
     return Recipe(
         first=first,
@@ -291,10 +290,10 @@ def _encodable(
 
 
 def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int) -> bool:
-    if not windowing.are_whole_blocks(windows, block, width, height):
+    if not windowing.aligned_to_blocks(windows, block, width, height):
         return False
     try:
-        windowing.check(windows, width, height)
+        windowing.check_windows(windows, width, height)
     except WindowsError:
         return False
     return True

@@ -22,12 +22,11 @@ import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors.serial import SerialExecutor
 from rio_mucho_cli.finishing import make_rest
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.outputs.durable import flush_file, flush_folder, open_to_read, write_private
-from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.parts_folder import RECORD
 from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
@@ -36,7 +35,9 @@ from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writers import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.report import Failure
-from rio_mucho_cli.stages import Spent, Stages, Stopwatch, Timing, peak_memory, worker_name
+from rio_mucho_cli.system import peak_memory, worker_name
+from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
+from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.work.worker import (
     Piece,
     Result,
@@ -139,9 +140,9 @@ class PartResult:
         Traceback of the first failure.
     said : tuple of str
         Warnings of GDAL.
-    timings : list of Timing, or None
+    timings : list of WindowTiming, or None
         One for each window; None for those whose function raised.
-    ending : Timing
+    ending : WindowTiming
         Time after the last window.
     """
 
@@ -150,8 +151,8 @@ class PartResult:
     failed: list[Failure] = field(default_factory=list)
     traceback: str = ""
     said: tuple[str, ...] = ()
-    timings: list[Timing | None] = field(default_factory=list)
-    ending: Timing = Timing()
+    timings: list[WindowTiming | None] = field(default_factory=list)
+    ending: WindowTiming = WindowTiming()
 
     @classmethod
     def of_records(cls, records: Sequence[Record]) -> PartResult:
@@ -159,7 +160,9 @@ class PartResult:
         pieces = tuple(record.piece for record in records if record.piece is not None)
         return cls(pieces, records[0].first, list(records[0].failed))
 
-    def add(self, planned: PlannedWindow, outcome: Result | MuchoChildError, write: Stages) -> None:
+    def add(
+        self, planned: PlannedWindow, outcome: Result | MuchoChildError, write: StageTimes
+    ) -> None:
         """Add the outcome of a window."""
         if isinstance(outcome, MuchoChildError):
             self.traceback = self.traceback or outcome.formatted
@@ -193,7 +196,7 @@ def work_part(key: str, part: Part) -> PartResult | MuchoError:
         With the paths of its files.
     """
     try:
-        with in_environment(key), messages() as said:
+        with in_environment(key), captured_messages() as said:
             result = _write_part(key, part)
             result.said = tuple(dict.fromkeys(said))
             return result
@@ -216,28 +219,30 @@ def _write_part(key: str, part: Part) -> PartResult:
         stopwatch = Stopwatch()
         if result.first is None:
             _leave_out(part, writers, result.failed)
-            stages = Stages(write=stopwatch.split())
+            stages = StageTimes(write=stopwatch.split())
         else:
             for delivery in deliveries:
                 for _ in make_rest(SerialExecutor(), key, 1, delivery):
                     pass
                 delivery.describe()
-            stages = Stages(encode=stopwatch.split())
+            stages = StageTimes(encode=stopwatch.split())
             finish_all(writers)
             result.pieces = tuple(map(_piece, deliveries))
             _put_into_place(key, part, [writer.target for writer in writers], result)
-            stages += Stages(write=stopwatch.split())
-    result.ending = Timing(worker_name(), stopwatch.started, stages, peak_memory())
+            stages += StageTimes(write=stopwatch.split())
+    result.ending = WindowTiming(worker_name(), stopwatch.started, stages, peak_memory())
     return result
 
 
-def _results(key: str, part: Part) -> Iterator[tuple[PlannedWindow, Result | MuchoError, Spent]]:
+def _results(
+    key: str, part: Part
+) -> Iterator[tuple[PlannedWindow, Result | MuchoError, StageTime]]:
     """Run one window after the other; yield their results, which take no time to arrive."""
     wanted = [plan.wanted for plan in part.outputs]
     for number, planned in enumerate(part.windows):
         _check(key)
         note_progress(number)
-        yield planned, work(key, planned, wanted), Spent()
+        yield planned, work(key, planned, wanted), StageTime()
     note_progress(len(part.windows))
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 from rasterio.windows import Window
 
+from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import choose_part_format
-from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, WindowGrid, common_multiple
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.layout import TILE_UNIT
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.quantities import format_count
+from rio_mucho_cli.text import format_count
+from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid, common_multiple
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def plan_parts(
     # A part is begun anew if it is not complete: nothing of it has to outlast an interruption.
     one_go = replace(job, resume=False)
     parts = []
-    for ij, window, inside in windowing.split(windows, width, height, size):
+    for ij, window, inside in windowing.group_by_part(windows, width, height, size):
         (top, bottom), (left, right) = window.toranges()
         on_part = replace(first, grid=first.grid.cut((left, right), (top, bottom)))
         part = Part(ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata")
@@ -175,6 +175,6 @@ def _moved(part: Part, width: int, height: int) -> Sequence[PlannedWindow]:
     if isinstance(part.windows, WindowGrid):
         return part.windows.rebased()
     return [
-        (part.shifted(windowing.as_window(window, width, height)), ij)
+        (part.shifted(windowing.normalize(window, width, height)), ij)
         for window, ij in part.windows
     ]

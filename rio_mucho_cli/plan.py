@@ -8,28 +8,22 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName, check_installed
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
-from rio_mucho_cli.inputs.windows import PlannedWindow, WindowGrid
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.parts import (
-    Part,
-    largest_part,
-    plan_parts,
-    size_of_parts,
-    unit_of,
-)
+from rio_mucho_cli.parts import Part, largest_part, plan_parts, size_of_parts, unit_of
 from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.resuming import with_earlier_windows
-from rio_mucho_cli.spelling import is_for_command_line, option
 from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
+from rio_mucho_cli.text import is_for_command_line, option
 from rio_mucho_cli.window_plan import Reason, plan_windows, say_why
+from rio_mucho_cli.windows import PlannedWindow, WindowGrid
 from rio_mucho_cli.work.order import Order
 
 log = logging.getLogger(__name__)
@@ -135,10 +129,10 @@ def make_plan(job: Job) -> Plan:
     if executor == "serial" or (min(jobs, tasks) <= 1 and not _is_elsewhere(job)):
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, tasks)
-    cache = CACHE * (jobs if executor in {"serial", "threads"} else 1)
+    cache = CACHE_BYTES * (jobs if executor in {"serial", "threads"} else 1)
     if not parts and any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay until they are full.
-        cache = max(4 * CACHE, 2 * budget.result_bytes * outputs[0].size.width * size.height)
+        cache = max(4 * CACHE_BYTES, 2 * budget.result_bytes * outputs[0].size.width * size.height)
     in_flight = min(in_flight, 2 * jobs)
     return Plan(
         windows,

@@ -11,13 +11,14 @@ from typing import Any
 from rasterio.errors import WindowError
 
 from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
-from rio_mucho_cli.environment import cache_held
+from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
-from rio_mucho_cli.executors import LOCAL, serial, usable_cpus
-from rio_mucho_cli.inputs.windows import PlannedWindow, WindowGrid, as_window
+from rio_mucho_cli.executors import LOCAL, serial
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.plan import Plan, order_for
+from rio_mucho_cli.system import usable_cpus
+from rio_mucho_cli.windows import PlannedWindow, WindowGrid, normalize
 from rio_mucho_cli.work.order import Wanted
 from rio_mucho_cli.work.worker import Piece, Result, work
 
@@ -76,7 +77,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     if isinstance(outcome, Result) and _seconds(outcome) < _QUICK:
         outcome = _work(job, plan, planned, wanted)
     size = plan.outputs[0].size
-    whole = as_window(planned[0], size.width, size.height)
+    whole = normalize(planned[0], size.width, size.height)
     shape = int(whole.height), int(whole.width)
     if isinstance(outcome, MuchoChildError):
         outcome.done = 0
@@ -108,7 +109,7 @@ def _middle(plan: Plan) -> PlannedWindow:
 
     def distance(planned: PlannedWindow) -> float:
         try:
-            window = as_window(planned[0], width, height)
+            window = normalize(planned[0], width, height)
         except (WindowError, TypeError, ValueError):
             return math.inf  # reading it will say what is wrong
         across = window.col_off + window.width / 2 - width / 2
@@ -122,7 +123,7 @@ def _work(
 ) -> Result | MuchoError:
     """Work on a window with a worker of its own: another one would have its blocks in the cache."""
     key = uuid.uuid4().hex
-    with cache_held(plan.cache), serial.workers(1, key, order_for(job, plan)):
+    with limited_block_cache(plan.cache), serial.workers(1, key, order_for(job, plan)):
         return work(key, planned, wanted)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from rio_mucho_cli.stages import Stages, Timing
+from rio_mucho_cli.timing import StageTimes, WindowTiming
 
 if TYPE_CHECKING:
     from rio_mucho_cli.plan import Plan
@@ -60,9 +60,9 @@ class WindowDone:
         How many windows are done by now.
     pixels : int
         Of this one.
-    timing : Timing or None
+    timing : WindowTiming or None
         Of the worker; None if the function raised.
-    arrival : Stages
+    arrival : StageTimes
         What it took the calling process to receive and write it.
     """
 
@@ -70,8 +70,8 @@ class WindowDone:
     ij: Any
     done: int
     pixels: int = 0
-    timing: Timing | None = None
-    arrival: Stages = Stages()
+    timing: WindowTiming | None = None
+    arrival: StageTimes = StageTimes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ class PartDone:
     ----------
     ij : tuple of int
         Row and column of the part.
-    timing : Timing
+    timing : WindowTiming
         Of what followed after its last window.
     """
 
     ij: tuple[int, int]
-    timing: Timing
+    timing: WindowTiming
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,13 @@ from shlex import quote
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
 from rio_mucho_cli.inputs.coverage import coverage
-from rio_mucho_cli.inputs.grid import (
-    Grid,
-    common_grid,
-    parse_crs,
-    require_crs,
-    require_one_grid,
-)
+from rio_mucho_cli.inputs.grid import Grid, common_grid, parse_crs, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
 from rio_mucho_cli.inputs.sources import Input, Reading, Source
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,8 @@ from typing import Any
 from rasterio.windows import Window
 
 from rio_mucho_cli.outputs.misfits import Misfits
-from rio_mucho_cli.quantities import format_count
-from rio_mucho_cli.showing import table
-from rio_mucho_cli.stages import Stages
+from rio_mucho_cli.text import format_count, html_table
+from rio_mucho_cli.timing import StageTimes
 
 # Failures in a notebook's table.
 _MOST_SHOWN = 20
@@ -57,7 +56,7 @@ class Report:
         How many windows were worked on at once, at most.
     seconds : float
         From start to end.
-    stages : Stages
+    stages : StageTimes
         Reading, the function and encoding, as sums over all workers; transfer
         and writing as the calling process sees them, or, of a mosaic, as sums
         over all workers, too.
@@ -85,7 +84,7 @@ class Report:
     executor: str
     jobs: int
     seconds: float
-    stages: Stages = Stages()
+    stages: StageTimes = StageTimes()
     idle_seconds: float = 0.0
     waited_seconds: float = 0.0
     pixels: int = 0
@@ -109,7 +108,7 @@ class Report:
         if stages:
             stages += [(name, f"{s.seconds:.3f}", f"{s.cpu_seconds:.3f}") for name, s in spent]
         failed = [(str(each.ij), each.message) for each in self.failed[:_MOST_SHOWN]]
-        return table("Report", self._shown(), [*stages, *failed])
+        return html_table("Report", self._shown(), [*stages, *failed])
 
     def _shown(self) -> dict[str, str]:
         """Return what is worth a look, as text."""

@@ -15,7 +15,6 @@ from rasterio.errors import RasterioError
 
 from rio_mucho_cli.canonical import digest
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.durable import open_to_read
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder, remove_partial
@@ -24,7 +23,8 @@ from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
 from rio_mucho_cli.outputs.vrt import parts_of
 from rio_mucho_cli.paths import is_in_memory, is_virtual
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import Size
 
 log = logging.getLogger(__name__)
 

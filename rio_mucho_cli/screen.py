@@ -9,7 +9,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rio_mucho_cli.dtypes import number_text
-from rio_mucho_cli.quantities import format_bytes, format_count
+from rio_mucho_cli.text import format_bytes, format_count
 
 _WIDTH = 80
 _LABEL = 11

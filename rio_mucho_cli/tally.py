@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, count_pixels, describe
 from rio_mucho_cli.ordered import Watch
 from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
-from rio_mucho_cli.stages import Stages, Timing
+from rio_mucho_cli.timing import StageTimes, WindowTiming
+from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, format_window
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Tally:
         Windows that are written, and those of them that an earlier run has done.
     pixels : int
         Of what this run has written.
-    stages : Stages
+    stages : StageTimes
     idle_seconds : float
         How long workers had nothing to do, together.
     failed : list of Failure
@@ -56,7 +56,7 @@ class Tally:
     done: int = 0
     resumed: int = 0
     pixels: int = 0
-    stages: Stages = Stages()
+    stages: StageTimes = StageTimes()
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
@@ -84,16 +84,19 @@ class Tally:
         self._working = time.perf_counter()
 
     def note(
-        self, planned: PlannedWindow, timing: Timing | None, arrival: Stages = Stages()
+        self,
+        planned: PlannedWindow,
+        timing: WindowTiming | None,
+        arrival: StageTimes = StageTimes(),
     ) -> None:
         """Count a window that is written.
 
         Parameters
         ----------
         planned : (window, ij)
-        timing : Timing or None
+        timing : WindowTiming or None
             Of the worker; None if the function raised.
-        arrival : Stages
+        arrival : StageTimes
             What it took the calling process.
         """
         window, ij = planned
@@ -106,19 +109,19 @@ class Tally:
         self.listen(WindowDone(window, ij, self.done, pixels, timing, arrival))
 
         if log.isEnabledFor(logging.DEBUG):
-            stages = (timing.stages if timing else Stages()) + arrival
+            stages = (timing.stages if timing else StageTimes()) + arrival
             spent = ", ".join(
                 f"{name} {1000 * each.seconds:.1f} ms" for name, each in stages.by_name().items()
             )
             where = f", by {timing.worker}" if timing else ", failed"
-            log.debug("%s (ij %s): %s%s", describe(window), ij, spent, where)
+            log.debug("%s (ij %s): %s%s", format_window(window), ij, spent, where)
 
     def note_part(
         self,
         ij: tuple[int, int],
         windows: Sequence[PlannedWindow],
-        timings: Sequence[Timing | None],
-        ending: Timing,
+        timings: Sequence[WindowTiming | None],
+        ending: WindowTiming,
     ) -> None:
         """Count a part of a mosaic, with its windows."""
         for planned, timing in zip(windows, timings, strict=True):

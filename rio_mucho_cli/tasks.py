@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from rasterio.errors import WindowError
 
+from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.executors import ExecutorName
-from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Reading, Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.memory import MB, Budget, usable_memory
+from rio_mucho_cli.memory import Budget
 from rio_mucho_cli.output import Output
-from rio_mucho_cli.quantities import format_count
+from rio_mucho_cli.system import usable_memory
+from rio_mucho_cli.text import MB, format_count
+from rio_mucho_cli.windows import PlannedWindow, Size
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
     largest = Size(1, 1)
     for window, _ in windowing.outline(windows):
         with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
-            whole = windowing.as_window(window, width, height)
+            whole = windowing.normalize(window, width, height)
             if whole.width * whole.height > largest.width * largest.height:
                 largest = Size(math.ceil(whole.width), math.ceil(whole.height))
     return largest

@@ -9,19 +9,14 @@ from typing import Any, TypeAlias, Unpack
 import numpy as np
 
 from rio_mucho_cli.calling import Function, FunctionOptions
-from rio_mucho_cli.checks.comparing import (
-    Tolerance,
-    describe_difference,
-    describe_form,
-    size_of,
-)
+from rio_mucho_cli.checks.comparing import Tolerance, describe_difference, describe_form, size_of
 from rio_mucho_cli.checks.hints import Case, find_hint
 from rio_mucho_cli.checks.rasters import made_rasters
 from rio_mucho_cli.checks.sizes import choose_windows
 from rio_mucho_cli.checks.trials import WHOLE, Trial
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
-from rio_mucho_cli.inputs.windows import PlannedWindow, describe
-from rio_mucho_cli.nearest import nearest
+from rio_mucho_cli.text import did_you_mean
+from rio_mucho_cli.windows import PlannedWindow, format_window
 
 __all__ = ["check"]
 
@@ -133,7 +128,7 @@ def _check_names(given: Mapping[str, Any]) -> None:
     names = FunctionOptions.__annotations__
     unknown = sorted(set(given) - set(names))
     if unknown:
-        hint = nearest(unknown[0], names) or f": expected one of {', '.join(names)}"
+        hint = did_you_mean(unknown[0], names) or f": expected one of {', '.join(names)}"
         raise UsageError(f"check has no {unknown[0]!r}{hint}")
 
 
@@ -144,7 +139,7 @@ def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
         return trial.run(WHOLE if windows is None else list(windows))
     except MuchoError as exc:
         if windows is not None:
-            where = f"{describe(exc.window)}, in " if exc.window else "in "
+            where = f"{format_window(exc.window)}, in " if exc.window else "in "
             exc.add_note(
                 f"This is {where}{size_of(windows)}: the whole, as one window, did not fail."
             )

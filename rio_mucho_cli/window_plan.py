@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
+from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import Format
-from rio_mucho_cli.inputs import windows as windowing
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.layout import Layout, choose_layout
 from rio_mucho_cli.parts import largest_part
 from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.windows import PlannedWindow, Size
 
 log = logging.getLogger(__name__)
 
@@ -95,15 +95,15 @@ def plan_windows(
     match job.windows:
         case None:
             size, reasons = _default_size(job, first, formats, most_pixels)
-            return WindowPlan(windowing.cover(width, height, size), reasons)
+            return WindowPlan(windowing.window_grid(width, height, size), reasons)
         case "blocks":
-            given, reason = windowing.cover(width, height, first.block), "blocks"
+            given, reason = windowing.window_grid(width, height, first.block), "blocks"
         case Size():
-            given, reason = windowing.cover(width, height, job.windows), "size"
+            given, reason = windowing.window_grid(width, height, job.windows), "size"
         case _:
             given, reason = job.windows, "given"
     if job.strict:
-        windowing.check(given, width, height)
+        windowing.check_windows(given, width, height)
     return WindowPlan(given, ("resumed" if resumed else reason,))
 
 

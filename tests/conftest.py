@@ -23,7 +23,7 @@ from hypothesis import settings
 from rasterio.rio.main import main_group
 
 from rio_mucho_cli import Job
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 # How long a test takes is the machine's affair.
 settings.register_profile("here", deadline=None)

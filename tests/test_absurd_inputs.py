@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoError, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 
 def copy(data, window, ij, global_args):

@@ -12,7 +12,7 @@ from rasterio.warp import reproject
 from rasterio.windows import Window
 
 from rio_mucho_cli import RioMucho, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 HEIGHT, WIDTH = 110, 150
 UTM = "EPSG:32633"

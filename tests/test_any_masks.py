@@ -6,7 +6,7 @@ import rasterio
 from rasterio.enums import MaskFlags
 
 from rio_mucho_cli import run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 HEIGHT, WIDTH = 110, 150
 

@@ -4,9 +4,8 @@ import os
 
 import pytest
 
-from rio_mucho_cli import memory
-from rio_mucho_cli.executors import usable_cpus
-from rio_mucho_cli.memory import MB, usable_memory
+from rio_mucho_cli.system import usable_cpus, usable_memory
+from rio_mucho_cli.text import MB
 
 V2 = "0::/system.slice/slurmstepd.scope/job_7/step_0\n"
 V1 = """12:memory:/slurm/uid_1000/job_7
@@ -21,7 +20,7 @@ NONE = 2**63 - 4096
 def system(tmp_path, monkeypatch):
     """Return a function that makes the files, and returns the usable MB and CPUs."""
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 8192 * MB // 4096}
-    monkeypatch.setattr(memory.os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(64))
 
     def limits(own, files):

@@ -2,12 +2,7 @@
 
 import pytest
 
-from rio_mucho_cli.credentials import (
-    in_variables,
-    options_without_secrets,
-    secrets_among,
-    without_secrets,
-)
+from rio_mucho_cli.text import redact, redact_options, secret_names, secrets_in_variables
 
 
 @pytest.mark.parametrize(
@@ -36,7 +31,7 @@ from rio_mucho_cli.credentials import (
     ],
 )
 def test_secrets(name):
-    assert secrets_among({name: "x", name.lower(): "x", "GDAL_CACHEMAX": 1}) == sorted(
+    assert secret_names({name: "x", name.lower(): "x", "GDAL_CACHEMAX": 1}) == sorted(
         [name, name.lower()]
     )
 
@@ -47,12 +42,12 @@ def test_what_is_no_secret():
         "GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_TIMEOUT": 3, "VSI_CACHE": True,
         "GDAL_HTTP_PROXY": "http://proxy:80", "CPL_VSIL_CURL_CHUNK_SIZE": 16384,
     }  # fmt: skip
-    assert secrets_among(options) == []
+    assert secret_names(options) == []
 
 
 @pytest.mark.parametrize("address", ["http://me:word@proxy:80", "me:word@proxy:80"])
 def test_a_password_in_an_address_is_one(address):
-    assert secrets_among({"GDAL_HTTP_PROXY": address}) == ["GDAL_HTTP_PROXY"]
+    assert secret_names({"GDAL_HTTP_PROXY": address}) == ["GDAL_HTTP_PROXY"]
 
 
 def test_variables_that_mean_something_elsewhere(monkeypatch):
@@ -66,8 +61,8 @@ def test_variables_that_mean_something_elsewhere(monkeypatch):
         "AWS_CONTAINER_X",
     ):
         monkeypatch.setenv(name, "1")
-    assert set(in_variables()) >= {"AWS_REGION", "GDAL_HTTP_TIMEOUT", "VSI_CACHE"}
-    assert not set(in_variables()) & {
+    assert set(secrets_in_variables()) >= {"AWS_REGION", "GDAL_HTTP_TIMEOUT", "VSI_CACHE"}
+    assert not set(secrets_in_variables()) & {
         "AWS_CONFIG_FILE",
         "AWS_PROFILE",
         "GDAL_DATA",
@@ -77,7 +72,7 @@ def test_variables_that_mean_something_elsewhere(monkeypatch):
 
 def test_options_are_shown_without_secrets():
     given = {"compress": "lzw", "HTTP_TOKEN": "secret"}
-    assert options_without_secrets(given) == {"compress": "lzw", "HTTP_TOKEN": "***"}
+    assert redact_options(given) == {"compress": "lzw", "HTTP_TOKEN": "***"}
 
 
 @pytest.mark.parametrize(
@@ -97,4 +92,4 @@ def test_options_are_shown_without_secrets():
     ],
 )  # fmt: skip
 def test_texts_are_shown_without_what_is_secret_in_them(text, shown):
-    assert without_secrets(text) == shown
+    assert redact(text) == shown

@@ -8,7 +8,7 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, WorkerDiedError, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 WAYS = {"SIGKILL": signal.SIGKILL, "SIGSEGV": signal.SIGSEGV}
 

@@ -23,9 +23,9 @@ from rio_mucho_cli import (
     describe,
     run,
 )
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.plan import make_plan
 from rio_mucho_cli.window_plan import REASONS
+from rio_mucho_cli.windows import Size, window_grid
 
 
 def both(data, window, ij, global_args):
@@ -274,7 +274,7 @@ def test_reasons_for_windows(job_on, make_raster, tmp_path, caplog, reasons, ras
 
 def test_windows_are_lower_where_an_input_is_on_a_network(job_on, make_raster, monkeypatch):
     path = make_raster(width=3000, height=1500, tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr("rio_mucho_cli.window_plan.is_on_network", lambda path: True)
+    monkeypatch.setattr("rio_mucho_cli.paths.is_on_network", lambda path: True)
     assert make_plan(job_on([path], windows=None)).reasons == ("default", "network")
 
 
@@ -299,14 +299,14 @@ def test_memory_grows_with_listed_windows(job_on, make_raster):
     path = make_raster(width=640, height=640)
     few, many = (
         describe(job_on([path], windows=windows), probe=False).plan["memory"]["estimate"]
-        for windows in (Size(2, 2), list(cover(640, 640, Size(2, 2))))
+        for windows in (Size(2, 2), list(window_grid(640, 640, Size(2, 2))))
     )
     assert many - few == 300 * (320**2 - 50_000)
 
 
 def test_memory_is_what_makes_windows_smaller(job_on, make_raster, monkeypatch):
     path = make_raster(width=2000, height=1500, tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr("rio_mucho_cli.memory.usable_memory", lambda: 2 * 140 * 10**6)
+    monkeypatch.setattr("rio_mucho_cli.system.usable_memory", lambda: 2 * 140 * 10**6)
     plan = make_plan(job_on([path], windows=None, jobs=1))
     assert plan.reasons == ("default", "memory")
     assert plan.memory <= plan.limit == 140 * 10**6

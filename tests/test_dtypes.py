@@ -8,7 +8,7 @@ import rasterio
 
 from rio_mucho_cli import Output, RioMucho, UsageError, describe, run
 from rio_mucho_cli.dtypes import DTYPES, filled_dtype, nodata_fits
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 
 def size_of(data, window, ij, global_args):

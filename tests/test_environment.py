@@ -10,9 +10,9 @@ import rasterio
 from rasterio.session import Session
 from threadpoolctl import threadpool_info
 
-from rio_mucho_cli import environment as e
+from rio_mucho_cli import env as e
 from rio_mucho_cli import run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
@@ -32,14 +32,14 @@ class FakeSession(Session):
 
 def test_credentials_of_a_session_are_carried():
     with rasterio.Env(session=FakeSession()):
-        options = e.capture()
+        options = e.env_options()
     assert not rasterio.env.hasenv()
-    with e.entered(options):
+    with e.gdal_config(options):
         assert rasterio.env.getenv()["AWS_SECRET_ACCESS_KEY"] == "secret"
 
 
 def test_without_an_env_there_is_nothing_to_carry():
-    assert e.capture() == {}
+    assert e.env_options() == {}
 
 
 def test_workers_get_one_thread_and_a_small_cache():
@@ -61,15 +61,15 @@ def test_libraries_are_held_to_one_thread_meanwhile(monkeypatch):
     before = [pool["num_threads"] for pool in threadpool_info()]
     if max(before, default=1) == 1:
         pytest.skip("this machine's numpy has one thread anyway")
-    with e.one_thread_each():
+    with e.single_threaded_libraries():
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     assert [pool["num_threads"] for pool in threadpool_info()] == before
-    with e.one_thread_each():
-        with e.one_thread_each():
+    with e.single_threaded_libraries():
+        with e.single_threaded_libraries():
             pass
         assert {pool["num_threads"] for pool in threadpool_info()} == {1}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    with e.one_thread_each():
+    with e.single_threaded_libraries():
         assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
@@ -79,7 +79,7 @@ def test_overlapping_runs_leave_no_trace():
     threads = [pool["num_threads"] for pool in threadpool_info()]
     first, second = ExitStack(), ExitStack()
     for stack in (first, second):
-        stack.enter_context(e.one_thread_each())
+        stack.enter_context(e.single_threaded_libraries())
         stack.enter_context(e.without_georeferencing_warnings())
     first.close()
     assert len(warnings.filters) == 2
@@ -91,10 +91,10 @@ def test_overlapping_runs_leave_no_trace():
 PEAKS = """
 import sys
 import numpy as np
-from rio_mucho_cli.environment import keep_memory
+from rio_mucho_cli.environment import keep_freed_memory
 
 if sys.argv[1] == "keep":
-    keep_memory()
+    keep_freed_memory()
 
 def faults():
     import resource
@@ -170,7 +170,7 @@ def test_filters_that_are_there_stay_as_they_are():
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("default")
         for _ in range(3):
-            e.keep_quiet()
+            e.ignore_georeferencing_warnings()
             warnings.warn("once", stacklevel=1)
     assert len(told) == 1
 
@@ -180,9 +180,9 @@ def test_options_about_layout_are_taken_away_and_given_back(monkeypatch):
     with rasterio.Env(COMPRESS_OVERVIEW="LZW", TIFF_USE_OVR=True):
         before = e.layout_options()
         assert sorted(before) == ["COMPRESS_OVERVIEW", "TIFF_USE_OVR", "USE_RRD"]
-        with e.own_layout(), e.own_layout():
+        with e.without_layout_options(), e.without_layout_options():
             assert e.layout_options() == []
-            assert not set(before) & set(e.capture())
+            assert not set(before) & set(e.env_options())
         assert e.layout_options() == before
         assert os.environ["USE_RRD"] == "YES"
     assert e.layout_options() == ["USE_RRD"]

@@ -7,8 +7,8 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import NodataError, Output, RioMucho, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.testing import check
+from rio_mucho_cli.windows import Size
 
 SHAPE = (110, 150)
 

@@ -21,10 +21,10 @@ from rio_mucho_cli import Job
 from rio_mucho_cli.differences import describe_changes
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.fingerprint import fingerprint
-from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.work.functions import FunctionRef
 
-WINDOWS = cover(90, 70, Size(64, 64))
+WINDOWS = window_grid(90, 70, Size(64, 64))
 
 
 def copy(data, window, ij, global_args):
@@ -258,7 +258,7 @@ def test_a_function_by_path_is_the_same_from_everywhere(make_job, tmp_path):
 @pytest.mark.parametrize(
     ("windows", "expected"),
     [
-        (cover(90, 70, Size(64, 32)),
+        (window_grid(90, 70, Size(64, 32)),
          "windows.number was 4 and is 6; windows.size was [64, 64] and is [64, 32]"),
         (WINDOWS[::-1], "windows.size was [64, 64] and is [26, 6]"),
         ([*WINDOWS[:3], (Window(64, 64, 26, 5), (1, 1))], "windows changed"),

@@ -11,8 +11,8 @@ import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
 from rio_mucho_cli.inputs.network import is_listed
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import WindowDone
+from rio_mucho_cli.windows import Size
 
 SERVER = Path(__file__).with_name("range_server.py")
 # What GDAL asks for to open a file: its size, and its first 16 KiB.

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import rasterio
 
-from rio_mucho_cli import interrupts
+from rio_mucho_cli import signals
 
 
 def test_the_first_ctrl_c_interrupts_and_the_next_does_not_disturb_cleaning_up():
     cleaned = []
 
     def work():
-        with interrupts.once():
+        with signals.reraised_to_default():
             try:
                 os.kill(os.getpid(), signal.SIGINT)
                 signal.pause()
@@ -34,7 +34,7 @@ def test_the_first_ctrl_c_interrupts_and_the_next_does_not_disturb_cleaning_up()
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_the_process_cleans_up_and_ends_by_the_signal(name):
     code = (
-        "import os, signal\nfrom rio_mucho_cli import interrupts\n"
+        "import os, signal\nfrom rio_mucho_cli import signals\n"
         "with interrupts.once():\n"
         "    try:\n"
         f"        os.kill(os.getpid(), signal.{name})\n"
@@ -52,7 +52,7 @@ def test_handlers_of_the_program_stay():
     got = []
     before = signal.signal(signal.SIGTERM, lambda *args: got.append("SIGTERM"))
     try:
-        with interrupts.once():
+        with signals.reraised_to_default():
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -61,7 +61,7 @@ def test_handlers_of_the_program_stay():
 
 def test_other_threads_are_left_alone():
     def target():
-        with interrupts.once(), interrupts.deferred():
+        with signals.reraised_to_default(), signals.deferred():
             done.append(signal.getsignal(signal.SIGINT))
 
     done = []
@@ -73,7 +73,7 @@ def test_other_threads_are_left_alone():
 
 def test_what_is_deferred_is_acted_on_afterwards():
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts.caught(), interrupts.deferred():
+    with pytest.raises(KeyboardInterrupt), signals.first_signal_raises(), signals.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         done.append(True)
@@ -111,18 +111,18 @@ def lose_in_another():
 
 @pytest.mark.parametrize("lose", [lose_in_destructor, lose_in_except, lose_in_another])
 def test_what_was_asked_for_leaves_the_block_even_if_it_was_lost_inside(lose, capfd):
-    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+    with pytest.raises(KeyboardInterrupt), signals.first_signal_raises():
         lose()
     assert capfd.readouterr().err == ""
-    interrupts.check()  # nothing is left of it
+    signals.check()  # nothing is left of it
 
 
 def test_what_was_lost_is_raised_at_the_next_check_and_by_the_next_signal():
     raised = []
-    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+    with pytest.raises(KeyboardInterrupt), signals.first_signal_raises():
         lose_in_except()
         with pytest.raises(KeyboardInterrupt):
-            interrupts.check()
+            signals.check()
         with pytest.raises(KeyboardInterrupt):
             strike()
         raised.append(True)
@@ -131,28 +131,28 @@ def test_what_was_lost_is_raised_at_the_next_check_and_by_the_next_signal():
 
 def test_a_check_does_not_disturb_cleaning_up():
     cleaned = []
-    with pytest.raises(KeyboardInterrupt), interrupts.caught():
+    with pytest.raises(KeyboardInterrupt), signals.first_signal_raises():
         try:
             strike()
         finally:
-            interrupts.check()
+            signals.check()
             cleaned.append(True)
     assert cleaned == [True]
 
 
 def test_a_signal_that_comes_too_late_is_raised_when_the_run_is_over():
     done = []
-    with pytest.raises(KeyboardInterrupt), interrupts.once():
-        interrupts.finish()
+    with pytest.raises(KeyboardInterrupt), signals.reraised_to_default():
+        signals.finish()
         os.kill(os.getpid(), signal.SIGINT)
         done.append(True)
     assert done == [True]
 
 
 def test_a_run_in_a_function_does_not_have_signals_come_too_late_for_the_outer_one():
-    with pytest.raises(KeyboardInterrupt), interrupts.once():
-        with interrupts.once():
-            interrupts.finish()
+    with pytest.raises(KeyboardInterrupt), signals.reraised_to_default():
+        with signals.reraised_to_default():
+            signals.finish()
         strike()
 
 
@@ -164,7 +164,7 @@ def test_other_exceptions_are_told_as_before(monkeypatch):
         def __del__(self):
             raise ValueError("of the function")
 
-    with interrupts.caught():
+    with signals.first_signal_raises():
         Broken()
     assert [str(each.exc_value) for each in told] == ["of the function"]
 
@@ -172,7 +172,7 @@ def test_other_exceptions_are_told_as_before(monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_processes_that_the_function_forks_off_heed_signals_as_others_do():
     ready, begun = os.pipe()
-    with interrupts.caught():
+    with signals.first_signal_raises():
         child = os.fork()
         if not child:
             os.write(begun, b"!")

@@ -1,11 +1,14 @@
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rio_mucho_cli import memory
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.memory import MB, Budget, usable_memory
-from rio_mucho_cli.quantities import format_bytes
+from rio_mucho_cli.memory import Budget
+from rio_mucho_cli.system import usable_memory
+from rio_mucho_cli.text import MB, format_bytes
 
 
 def budget(mem_limit, jobs=4, *, in_processes=True, read=4, result=4):
@@ -73,7 +76,7 @@ def test_windows_that_a_budget_allows_fit_with_all_jobs(
 )
 def test_usable_memory_counts_a_containers_limit(tmp_path, monkeypatch, files, megabytes):
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 8192 * MB // 4096}
-    monkeypatch.setattr(memory.os, "sysconf", sizes.__getitem__)
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
     (tmp_path / "memory").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -24,11 +24,12 @@ from rio_mucho_cli import (
     WindowsError,
     WorkerDiedError,
     engine,
+    executors,
     run,
 )
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs.parts_folder import clean
 from rio_mucho_cli.progress import PartDone, RunStarted, WindowDone
+from rio_mucho_cli.windows import Size, window_grid
 
 WIDTH, HEIGHT = 300, 210
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]
@@ -158,8 +159,8 @@ def test_the_functions_view_is_that_of_the_whole(job, tmp_path, read):
         (100, None, (3, 4)),
         (128, "blocks", (2, 3)),
         (128, Size(100, 37), (2, 3)),
-        (150, cover(WIDTH, HEIGHT, Size(64, 64)), (2, 3)),
-        (128, cover(WIDTH, HEIGHT, Size(WIDTH, 16)), (2, 1)),
+        (150, window_grid(WIDTH, HEIGHT, Size(64, 64)), (2, 3)),
+        (128, window_grid(WIDTH, HEIGHT, Size(WIDTH, 16)), (2, 1)),
         (None, None, (1, 1)),
     ],
 )
@@ -179,7 +180,7 @@ def test_a_window_in_two_parts(job, tmp_path):
 
 
 def test_windows_that_cover_a_part_in_any_order(job, source, parts, read, tmp_path):
-    chosen = [pair for pair in cover(WIDTH, HEIGHT, Size(64, 64)) if pair[1][0] == pair[1][1]]
+    chosen = [pair for pair in window_grid(WIDTH, HEIGHT, Size(64, 64)) if pair[1][0] == pair[1][1]]
     run(job(windows=chosen[::-1], nodata=7, keep_nodata=False, stats=True))
     expected = np.full((1, HEIGHT, WIDTH), 7, "uint16")
     for window, _ in chosen:
@@ -566,7 +567,7 @@ def test_what_comes_while_workers_end_leaves_no_mosaic(
     job, source, parts, read, tmp_path, monkeypatch, resume, raised
 ):
     """They end before anything is in its place."""
-    open_executor = engine.open_executor
+    open_executor = executors.open_executor
 
     @contextlib.contextmanager
     def raising(*args):

@@ -5,8 +5,8 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputError, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]
 

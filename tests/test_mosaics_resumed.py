@@ -13,9 +13,9 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputError, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.progress import RunStarted, WindowDone
+from rio_mucho_cli.windows import Size
 
 WIDTH, HEIGHT = 300, 210
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rio_mucho_cli.nearest import _distance, functions_in, nearest, nearest_file
+from rio_mucho_cli.text import _distance, did_you_mean, did_you_mean_file, functions_in
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from rio_mucho_cli.nearest import _distance, functions_in, nearest, nearest_file
     ],
 )
 def test_nearest(name, others, expected):
-    assert nearest(name, others) == expected
+    assert did_you_mean(name, others) == expected
 
 
 @given(st.text("abc", max_size=6), st.text("abc", max_size=6))
@@ -54,23 +54,24 @@ def test_the_distance_is_that_of_the_plainest_way(one, other):
 def test_what_is_no_raster_is_not_meant(tmp_path):
     for name in ("index.py", "index.json", "indexx.txt"):
         (tmp_path / name).touch()
-    assert nearest_file(str(tmp_path / "index.tif")) == ""
+    assert did_you_mean_file(str(tmp_path / "index.tif")) == ""
     (tmp_path / "index.jp2").touch()
-    assert "index.jp2" in nearest_file(str(tmp_path / "index.tif"))
+    assert "index.jp2" in did_you_mean_file(str(tmp_path / "index.tif"))
 
 
 def test_nearest_file(tmp_path):
     (tmp_path / "b5.tif").touch()
     (tmp_path / "b5.tifs").mkdir()
     assert (
-        nearest_file(str(tmp_path / "b5.tiff")) == f": did you mean {str(tmp_path / 'b5.tif')!r}?"
+        did_you_mean_file(str(tmp_path / "b5.tiff"))
+        == f": did you mean {str(tmp_path / 'b5.tif')!r}?"
     )
     (tmp_path / "scene_2017.tif").touch()
-    assert "scene_2017.tif" in nearest_file(str(tmp_path / "scene_2071.tif"))
-    assert nearest_file(str(tmp_path / "b9.tif")) == ""
-    assert nearest_file(str(tmp_path / "missing.tif")) == ""
-    assert nearest_file(str(tmp_path / "no" / "b5.tiff")) == ""
-    assert nearest_file("x\0y/b5.tiff") == ""
+    assert "scene_2017.tif" in did_you_mean_file(str(tmp_path / "scene_2071.tif"))
+    assert did_you_mean_file(str(tmp_path / "b9.tif")) == ""
+    assert did_you_mean_file(str(tmp_path / "missing.tif")) == ""
+    assert did_you_mean_file(str(tmp_path / "no" / "b5.tiff")) == ""
+    assert did_you_mean_file("x\0y/b5.tiff") == ""
 
 
 def test_functions_are_found_without_running_anything(tmp_path):

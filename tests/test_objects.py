@@ -16,8 +16,8 @@ import rasterio
 from rasterio.session import AWSSession
 
 from rio_mucho_cli import InputError, Job, MuchoChildError, Output, OutputError, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 2), ("processes", 2)]
 

@@ -19,8 +19,8 @@ import rasterio
 from rasterio.session import AzureSession
 
 from rio_mucho_cli import Job, MuchoChildError, OutputError, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.windows import Size
 
 pytestmark = pytest.mark.service
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from rio_mucho_cli import open_files, run
+from rio_mucho_cli import run, system
 from rio_mucho_cli.errors import InputError, MuchoError
-from rio_mucho_cli.open_files import ADVICE, allow_open_files, with_advice
+from rio_mucho_cli.system import ADVICE, allow_open_files, with_advice
 
 INPUTS = 50  # with as many masks
 FUNCTION = """
@@ -86,7 +86,7 @@ def test_masks_beside_rasters_are_never_left_out(scenes, rio_program, read):
 
 
 @pytest.fixture
-def system(monkeypatch):
+def limits_of_system(monkeypatch):
     """Limits of a system that there is not: (soft, hard), and the highest that it takes."""
 
     class System:
@@ -102,44 +102,44 @@ def system(monkeypatch):
             self.limits = limits
 
     made = System()
-    monkeypatch.setattr(open_files, "resource", made)
+    monkeypatch.setattr(system, "resource", made)
     return made
 
 
-def test_a_limit_is_raised_only_when_it_comes_near(system):
-    system.limits = 1024, 4096
+def test_a_limit_is_raised_only_when_it_comes_near(limits_of_system):
+    limits_of_system.limits = 1024, 4096
     allow_open_files(100)
-    assert system.limits == (1024, 4096)
+    assert limits_of_system.limits == (1024, 4096)
     allow_open_files(2000)
-    raised = system.limits[0]
+    raised = limits_of_system.limits[0]
     assert 2000 < raised < 4096
     allow_open_files(0)
-    assert system.limits == (raised, 4096)
+    assert limits_of_system.limits == (raised, 4096)
     allow_open_files(10_000)
-    assert system.limits == (4096, 4096)
+    assert limits_of_system.limits == (4096, 4096)
 
 
-def test_a_limit_below_the_one_that_is_said(system):
+def test_a_limit_below_the_one_that_is_said(limits_of_system):
     """On macOS the hard limit is infinite, and what is taken is not."""
-    system.most = 10_240
+    limits_of_system.most = 10_240
     allow_open_files(20_000)
-    assert system.limits == (10_240, system.RLIM_INFINITY)
-    system.limits, system.most = (256, system.RLIM_INFINITY), 256
+    assert limits_of_system.limits == (10_240, limits_of_system.RLIM_INFINITY)
+    limits_of_system.limits, limits_of_system.most = (256, limits_of_system.RLIM_INFINITY), 256
     allow_open_files(1000)
-    assert system.limits == (256, system.RLIM_INFINITY)
+    assert limits_of_system.limits == (256, limits_of_system.RLIM_INFINITY)
 
 
-def test_a_program_that_has_all_files_open(system, scenes, tmp_path):
+def test_a_program_that_has_all_files_open(limits_of_system, scenes, tmp_path):
     """A run of its own gets the advice, too."""
-    system.limits = 3, 3
+    limits_of_system.limits = 3, 3
     with pytest.raises(InputError, match=r"Too many open files: .*ulimit -n"):
         run(scenes, tmp_path / "out.tif", lambda data, *_: data[0], jobs=1)
 
 
-def test_no_limit(system):
-    system.limits = system.RLIM_INFINITY, system.RLIM_INFINITY
+def test_no_limit(limits_of_system):
+    limits_of_system.limits = limits_of_system.RLIM_INFINITY, limits_of_system.RLIM_INFINITY
     allow_open_files(10**9)
-    assert system.limits[0] == system.RLIM_INFINITY
+    assert limits_of_system.limits[0] == limits_of_system.RLIM_INFINITY
 
 
 def test_advice_is_given_once_and_where_it_helps():

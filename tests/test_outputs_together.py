@@ -19,7 +19,7 @@ from rio_mucho_cli import (
     UsageError,
     run,
 )
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 2), ("processes", 2)]
 
@@ -418,12 +418,12 @@ class TestAllOrNone:
         assert not leftovers()
 
     def test_ctrl_c_between_the_outputs(self, job, contents, leftovers, monkeypatch):
-        from rio_mucho_cli.outputs import writers
+        from rio_mucho_cli.outputs import blocks, writers
 
         run(job())
         before = contents()
 
-        class Interrupting(writers.BlockWriter):
+        class Interrupting(blocks.BlockWriter):
             def finish(self):
                 super().finish()
                 if "second" in self.target.path:

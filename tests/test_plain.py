@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, ResultError, RioMucho, UsageError, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 2), ("processes", 2)]
 

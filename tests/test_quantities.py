@@ -2,7 +2,7 @@
 
 import pytest
 
-from rio_mucho_cli.quantities import format_bytes, format_rate, format_seconds
+from rio_mucho_cli.text import format_bytes, format_rate, format_seconds
 
 
 @pytest.mark.parametrize(

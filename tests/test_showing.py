@@ -4,7 +4,7 @@ import numpy as np
 
 from rio_mucho_cli import Job, Output, Report, RioMucho
 from rio_mucho_cli.report import Failure
-from rio_mucho_cli.stages import Spent, Stages
+from rio_mucho_cli.timing import StageTime, StageTimes
 
 
 def ones(data, window, ij, global_args):
@@ -47,7 +47,7 @@ def test_the_class_shows_what_it_was_given(tif):
 
 def test_a_report_shows_windows_time_stages_and_failures():
     failed = (Failure(None, (1, 0), "ValueError: a < b"),)
-    stages = Stages(read=Spent(0.25, 0.125))
+    stages = StageTimes(read=StageTime(0.25, 0.125))
     report = Report(12, "threads", 2, 2.0, stages, pixels=3000, failed=failed)
     assert repr(report) == (
         "<Report: windows 12; seconds 2.00; executor threads, 2 jobs; "

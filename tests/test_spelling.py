@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from rio_mucho_cli.spelling import for_command_line, is_for_command_line, option
+from rio_mucho_cli.text import for_command_line, is_for_command_line, option
 
 BOTH = [
     (("nodata",), "--nodata", "nodata"),

@@ -8,22 +8,24 @@ from itertools import pairwise
 import pytest
 
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import WindowDone
-from rio_mucho_cli.stages import Spent, Stages, Stopwatch, Timing
+from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
+from rio_mucho_cli.windows import Size
 
-TWO = Stages(read=Spent(1, 0.5), write=Spent(2, 0.25))
+TWO = StageTimes(read=StageTime(1, 0.5), write=StageTime(2, 0.25))
 
 
 def test_stages_add_up_one_by_one():
-    total = TWO + Stages(read=Spent(3, 1), transfer=Spent(4))
-    assert total == Stages(read=Spent(4, 1.5), transfer=Spent(4), write=Spent(2, 0.25))
+    total = TWO + StageTimes(read=StageTime(3, 1), transfer=StageTime(4))
+    assert total == StageTimes(
+        read=StageTime(4, 1.5), transfer=StageTime(4), write=StageTime(2, 0.25)
+    )
     assert total.seconds == 10
     assert list(total.by_name()) == ["read", "function", "encode", "transfer", "write"]
 
 
 def test_a_timing_ends_after_all_its_stages():
-    timing = Timing("host:1:1", 100.0, TWO)
+    timing = WindowTiming("host:1:1", 100.0, TWO)
     assert timing.ended == 103
 
 
@@ -83,7 +85,7 @@ def test_a_run_says_where_and_when_each_window_was_worked_on(executor, make_rast
     for worker in {timing.worker for timing in timings}:
         own = sorted((each.started, each.ended) for each in timings if each.worker == worker)
         assert all(end <= start + 1e-3 for (_, end), (start, _) in pairwise(own))
-    total = sum((timing.stages for timing in timings), Stages())
+    total = sum((timing.stages for timing in timings), StageTimes())
     assert report.stages.function.seconds == pytest.approx(total.function.seconds)
     assert 0 <= report.idle_seconds < report.jobs * report.seconds
     assert report.pixels == 80 * 64

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.errors import StatisticsError
 
 from rio_mucho_cli import Output, RioMucho, UsageError, run
-from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.windows import Size, window_grid
 
 NAN = float("nan")
 WIDTH, HEIGHT = 150, 110
@@ -19,7 +19,7 @@ STALE = {f"STATISTICS_{name}": "12" for name in [*NUMBERS, "VALID_PERCENT"]}
 
 def part(size):
     """Leave out every other window."""
-    return [pair for pair in cover(WIDTH, HEIGHT, size) if sum(pair[1]) % 2]
+    return [pair for pair in window_grid(WIDTH, HEIGHT, size) if sum(pair[1]) % 2]
 
 
 WINDOWS = {

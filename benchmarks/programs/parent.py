@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks.task import Task
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted
+from rio_mucho_cli.windows import Size
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rio_mucho_cli.inputs.windows import PlannedWindow, describe
+from rio_mucho_cli.windows import PlannedWindow, format_window
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -68,7 +68,7 @@ def describe_difference(
         f"the result depends on the windows: in {size_of(windows)}, {pixels.sum()} of "
         f"{pixels.size} pixels differ from the whole{_by_how_much(whole, parts, apart)}\n"
         f"the first is row {row}, column {col}, band {band + 1}: "
-        f"{_text(parts[band, row, col])} in {describe(window)}, and "
+        f"{_text(parts[band, row, col])} in {format_window(window)}, and "
         f"{_text(whole[band, row, col])} in the whole"
     )
 

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.checks.comparing import Array, Tolerance
 from rio_mucho_cli.checks.trials import WHOLE, Move, Trial
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.windows import PlannedWindow
 
 # Beyond a quarter of a side, every window would soon see the whole.
 _SHARE = 4

@@ -13,7 +13,7 @@ from rasterio.dtypes import check_dtype
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.dtypes import nodata_fits
-from rio_mucho_cli.environment import without_georeferencing_warnings
+from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.outputs.exact import is_beyond_gdal

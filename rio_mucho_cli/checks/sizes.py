@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, cover
+from rio_mucho_cli.windows import PlannedWindow, Size, window_grid
 
 # How many windows the smallest size makes, about.
 _MANY = 100
@@ -32,9 +32,9 @@ def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
     ]
     whole = Size(width, height)
     several = [size for size in dict.fromkeys(sizes) if size != small and _covers_not(size, whole)]
-    found: list[Sequence[PlannedWindow]] = [cover(width, height, size) for size in several]
+    found: list[Sequence[PlannedWindow]] = [window_grid(width, height, size) for size in several]
     if _covers_not(small, whole):
-        found.append(cover(width, height, small)[::-1])
+        found.append(window_grid(width, height, small)[::-1])
     return found
 
 

@@ -15,9 +15,9 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.calling import Function, find_function, make_job
-from rio_mucho_cli.environment import without_georeferencing_warnings
+from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size
+from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction, make_callable
 from rio_mucho_cli.work.pickling import pack
 

@@ -46,8 +46,8 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
               --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
     """  # noqa: D301 (click wants the character itself)
     from rio_mucho_cli.cli.leaving import leave, watched
-    from rio_mucho_cli.interrupts import INTERRUPTS, caught
-    from rio_mucho_cli.spelling import for_command_line
+    from rio_mucho_cli.signals import INTERRUPTS, first_signal_raises
+    from rio_mucho_cli.text import for_command_line
 
     # While the interpreter shuts down, signals have nothing left to interrupt.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -71,7 +71,11 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     given |= {"is_last": is_last, "keep_nodata": not nodata_given}
     status = None
     try:
-        with for_command_line(), caught(for_good=True), watched(output, given["resume"]):
+        with (
+            for_command_line(),
+            first_signal_raises(for_good=True),
+            watched(output, given["resume"]),
+        ):
             from rio_mucho_cli.cli.running import run
             from rio_mucho_cli.telling.streams import is_stdout, stdout_kept
 

@@ -17,7 +17,7 @@ Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[Comp
 
 def functions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the functions of Python files, as FILE.py:NAME, and folders."""
-    from rio_mucho_cli.nearest import functions_in
+    from rio_mucho_cli.text import functions_in
 
     module, colon, start = incomplete.partition(":")
     if colon:

@@ -44,7 +44,7 @@ class GroupedCommand(click.Command):
                     f"{ctx.info_name}: {parent.command_path} {name} {ctx.info_name} ...",
                     ctx,
                 ) from None
-            from rio_mucho_cli.nearest import closest
+            from rio_mucho_cli.text import closest
 
             names = [name for param in self.params for name in param.opts if name[:1] == "-"]
             meant = closest(exc.option_name, names, lambda name: name.lstrip("-"))
@@ -69,9 +69,9 @@ class OneOf(click.Choice):  # type: ignore[type-arg]
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as exc:
-            from rio_mucho_cli.nearest import nearest
+            from rio_mucho_cli.text import did_you_mean
 
-            hint = nearest(str(value), map(str, self.choices))
+            hint = did_you_mean(str(value), map(str, self.choices))
             self.fail(f"{exc.message.rstrip('.')}{hint}", param, ctx)
 
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from rio_mucho_cli import interrupts
+from rio_mucho_cli import signals
 
 # What shells add to a signal's number.
 _BY_SIGNAL = 128
@@ -33,7 +33,7 @@ _leaving = threading.Lock()
 
 def leave(exc: BaseException, output: str, resume: bool) -> NoReturn:
     """Say by which signal the run ended and what is kept of it, and exit."""
-    signum = exc.signum if isinstance(exc, interrupts.Terminated) else signal.SIGINT
+    signum = exc.signum if isinstance(exc, signals.Terminated) else signal.SIGINT
     with _leaving:  # for good if the other thread is leaving
         _say(signum, output, resume)
         if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
@@ -88,14 +88,14 @@ def watched(output: str, resume: bool) -> Iterator[None]:
 def _watch(sock: socket.socket, output: str, resume: bool) -> None:
     """Wait for signals, and see to it that what they ask for is done."""
     while numbers := sock.recv(64):
-        signum = next((n for n in numbers if n in interrupts.signals.handled), None)
+        signum = next((n for n in numbers if n in signals.signals.handled), None)
         if signum is not None and not _is_heeded(sock, signum):
-            _leave_at_once(interrupts.signals.signum or signum, output, resume)
+            _leave_at_once(signals.signals.signum or signum, output, resume)
 
 
 def _is_heeded(sock: socket.socket, signum: int) -> bool:
     """Remind the main thread of a signal until the run has ended; False if that is in vain."""
-    of = interrupts.signals
+    of = signals.signals
     while _is_running(sock, _AGAIN) and not of.is_over:
         beats = of.beats
         _send(signum)

@@ -9,14 +9,14 @@ import click
 
 from rio_mucho_cli.dry_run import Preview
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
-from rio_mucho_cli.inputs.windows import describe
-from rio_mucho_cli.open_files import refused
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.system import system_error
 from rio_mucho_cli.telling.file import write
 from rio_mucho_cli.telling.pace import summary
 from rio_mucho_cli.telling.streams import is_stdout
+from rio_mucho_cli.windows import format_window
 
 _MOST_LISTED = 20
 
@@ -38,10 +38,10 @@ def failure(
 ) -> click.ClickException:
     """Say an error as the command line says it."""
     if not isinstance(exc, MuchoError):
-        exc = refused(exc)
+        exc = system_error(exc)
     message = str(exc.args[0])
     if exc.window is not None and "window rows" not in message:
-        message = f"at {describe(exc.window)} (ij {exc.ij}): {message}"
+        message = f"at {format_window(exc.window)} (ij {exc.ij}): {message}"
     if isinstance(exc, OutputExistsError) and is_last:
         message += ", or, if it is an input, name an output after it"
     if isinstance(exc, MuchoChildError):
@@ -92,7 +92,7 @@ def list_failed(report: Report) -> None:
     with suppress(OSError):
         click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
         for failed in report.failed[:_MOST_LISTED]:
-            window = f"{describe(failed.window)} (ij {failed.ij})"
+            window = f"{format_window(failed.window)} (ij {failed.ij})"
             click.echo(f"  {window}: {failed.message}", err=True)
         if number > _MOST_LISTED:
             click.echo(f"  and {number - _MOST_LISTED} more", err=True)

@@ -11,12 +11,12 @@ from rio_mucho_cli.cli import texts
 from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
-from rio_mucho_cli.environment import keep_memory, keep_quiet
+from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
 from rio_mucho_cli.errors import MuchoError, UsageError
-from rio_mucho_cli.executors import usable_cpus
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.progress import ignore
+from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.file import check as check_report
 from rio_mucho_cli.telling.file import recorded
 from rio_mucho_cli.telling.pace import on_stderr
@@ -50,9 +50,9 @@ def run(
     try:
         with without_bytecode() if dry_run else nullcontext():
             job = _job(output=output, **given)
-        keep_memory()
+        keep_freed_memory()
         # For good: threads may still open something after Ctrl-C has ended the run.
-        keep_quiet()
+        ignore_georeferencing_warnings()
         if dry_run:
             check_report(report, job, is_page_possible=False, others=others)
             failed = show_preview(describe(job, probe=not no_probe), report)

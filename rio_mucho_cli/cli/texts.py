@@ -174,7 +174,7 @@ def json_object(value: str | None) -> dict[str, Any]:
         If it is no JSON, or no object.
     """
     from rio_mucho_cli.errors import UsageError
-    from rio_mucho_cli.quantities import truncate
+    from rio_mucho_cli.text import truncate
 
     if value is None:
         return {}

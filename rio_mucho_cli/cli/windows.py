@@ -11,8 +11,8 @@ from cligj.features import iter_features
 
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.inputs.features import from_features
-from rio_mucho_cli.inputs.windows import parse_size
 from rio_mucho_cli.job import Windows
+from rio_mucho_cli.windows import parse_size
 
 
 def read_windows(text: str | None) -> Windows:

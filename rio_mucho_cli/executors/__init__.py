@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal, TypeAlias, get_args
 
-from rio_mucho_cli import cgroups
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.work.order import Order
 
@@ -20,28 +17,6 @@ ExecutorName: TypeAlias = Literal["processes", "threads", "serial", "dask"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 LOCAL = ("processes", "threads", "serial")
 """Those whose workers see this machine's files, and end with the run."""
-
-
-def usable_cpus(root: Path = cgroups.ROOT, own: Path = cgroups.OWN) -> int:
-    """Return how many CPUs this process may use.
-
-    Affinity and the limits of its cgroups count.
-
-    Notes
-    -----
-    A limit is so much CPU time in each period: in ``cpu.max`` of cgroups v2
-    (``max 100000`` where there is none), in two files of v1.
-    """
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    v1 = ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-    for controller, names in ("", ["cpu.max"]), ("cpu", v1), ("cpu,cpuacct", v1):
-        for limit in cgroups.values(controller, names, root, own):
-            with suppress(ValueError, ZeroDivisionError):
-                quota, period = map(int, limit.split())
-                if quota > 0:
-                    cpus = min(cpus, math.ceil(quota / period))
-    return max(1, cpus)
 
 
 @contextmanager

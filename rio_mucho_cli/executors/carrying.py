@@ -16,14 +16,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rio_mucho_cli import environment
+from rio_mucho_cli.env import (
+    CACHE_BYTES,
+    env_options,
+    limited_block_cache,
+    single_threaded_libraries,
+    without_georeferencing_warnings,
+    without_layout_options,
+)
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.memory import CACHE
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import begin, dismiss
 
 # GDAL's block cache in a worker process, whose threads nobody knows the number of.
-_CACHE = 4 * CACHE
+_CACHE = 4 * CACHE_BYTES
 # Runs whose datasets stay open although nothing is done for them.
 _IDLE = 2
 
@@ -87,10 +93,10 @@ def _taken_up(key: str, order: Order | bytes) -> Iterator[None]:
         if known is None:
             known = _runs[key] = _Known()
             known.stack.callback(dismiss, key)
-            known.stack.enter_context(environment.one_thread_each())
-            known.stack.enter_context(environment.cache_held(_CACHE))
-            known.stack.enter_context(environment.without_georeferencing_warnings())
-            known.stack.enter_context(environment.own_layout())
+            known.stack.enter_context(single_threaded_libraries())
+            known.stack.enter_context(limited_block_cache(_CACHE))
+            known.stack.enter_context(without_georeferencing_warnings())
+            known.stack.enter_context(without_layout_options())
             begin(key, order)
         known.calls += 1
     try:
@@ -127,7 +133,7 @@ def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
             "GDAL, whose locks and caches do not survive that: give it "
             'mp_context=multiprocessing.get_context("spawn"), or use executor="processes"'
         )
-    order = replace(order, env=environment.capture())
+    order = replace(order, env=env_options())
     is_here = type(executor) is ThreadPoolExecutor
     carrying = CarryingExecutor(executor, key, order if is_here else order.packed())
     try:

@@ -16,8 +16,8 @@ from typing import Any
 from distributed import Client, Security, rpc
 from distributed.comm.addressing import parse_host_port
 
-from rio_mucho_cli import credentials
 from rio_mucho_cli.errors import MuchoError, UsageError, one_line
+from rio_mucho_cli.text import secret_names
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def sendable(env: dict[str, Any], client: Any) -> dict[str, Any]:
     host = address.partition("://")[2].rpartition(":")[0].strip("[]")
     if address.startswith(("tls://", "wss://", "inproc://")) or host in {"127.0.0.1", "::1"}:
         return env
-    withheld = credentials.secrets_among(env)
+    withheld = secret_names(env)
     if withheld:
         log.warning(
             "%s not sent to the workers, because the connection to %s is not encrypted: give the "

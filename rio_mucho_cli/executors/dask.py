@@ -30,14 +30,14 @@ import dask
 from distributed import get_worker
 from distributed.scheduler import KilledWorker
 
-from rio_mucho_cli import credentials, environment
-from rio_mucho_cli.errors import InputError, MuchoError, UsageError, one_line
+from rio_mucho_cli.env import env_options, process_variables
+from rio_mucho_cli.errors import InputError, MuchoError, UsageError, WorkerLostError, one_line
 from rio_mucho_cli.executors.carrying import carried, forget
 from rio_mucho_cli.executors.connection import address_of, connected, quiet, sendable
 from rio_mucho_cli.executors.introductions import check_workers
 from rio_mucho_cli.executors.local_cluster import local_cluster
-from rio_mucho_cli.executors.lost import LostError
 from rio_mucho_cli.paths import absolute
+from rio_mucho_cli.text import secrets_in_variables
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import stop
@@ -208,15 +208,15 @@ def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs:
     return made
 
 
-def _disconnected() -> LostError:
-    return LostError("the connection to dask's scheduler was lost", started=False)
+def _disconnected() -> WorkerLostError:
+    return WorkerLostError("the connection to dask's scheduler was lost", started=False)
 
 
 def _translated(exc: BaseException) -> BaseException:
     """Return what the engine takes for a worker that was lost, where it is that."""
     if isinstance(exc, KilledWorker):
         times = exc.allowed_failures + 1
-        return LostError(
+        return WorkerLostError(
             f"{times} workers were lost with it, the last one {exc.last_worker.address}: its "
             "memory may have run out, or native code that the function calls has crashed, which "
             "the worker's log says",
@@ -249,15 +249,15 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
     UsageError
         If the function or its global args cannot be sent.
     """
-    env = environment.capture()
+    env = env_options()
     with ExitStack() as stack:
         stack.enter_context(quiet())
         if scheduler is None:
-            cluster = stack.enter_context(local_cluster(jobs, environment.process_variables(env)))
+            cluster = stack.enter_context(local_cluster(jobs, process_variables(env)))
             client = stack.enter_context(connected(cluster))
         else:
             client = stack.enter_context(connected(address_of(scheduler)))
-            env = sendable({**credentials.in_variables(), **env}, client)
+            env = sendable({**secrets_in_variables(), **env}, client)
         packed, name = _for_others(replace(order, env=env)), _name_of(order.function)
         patience = _LONG_TO_START
         if scheduler is not None:

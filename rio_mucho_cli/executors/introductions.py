@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoError, one_line
-from rio_mucho_cli.versions import versions_of
+from rio_mucho_cli.system import versions_of
 from rio_mucho_cli.work.functions import FunctionRef
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rio_mucho_cli.errors import WorkerStartError
 from rio_mucho_cli.executors.channel import Channel, Packed, unnamed_file
-from rio_mucho_cli.executors.lost import NotReadyError
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -83,7 +83,7 @@ class Process:
         self._channel.send_bytes(self._caller)
         succeeded, value = self.call(setup).load()
         if not succeeded:
-            raise NotReadyError(value)
+            raise WorkerStartError(value)
 
     def call(self, packed: Packed) -> Packed:
         """Have it make a call, and wait for what comes of it.

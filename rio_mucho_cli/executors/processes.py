@@ -31,10 +31,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from rio_mucho_cli import environment
-from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.env import env_options, process_variables
+from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError, WorkerStartError
 from rio_mucho_cli.executors.channel import Packed, pack
-from rio_mucho_cli.executors.lost import NotReadyError, ProcessDiedError
 from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, Process
 from rio_mucho_cli.executors.serving import start_worker
 from rio_mucho_cli.work.order import Order
@@ -149,7 +148,7 @@ class ProcessExecutor(Executor):
                 error, call = self._feed(process, call)
             finally:
                 self._forget(process)
-            if not isinstance(error, ProcessDiedError) or self._cancelled or self._broken:
+            if not isinstance(error, WorkerProcessDiedError) or self._cancelled or self._broken:
                 attempts = 0
             else:
                 # What kills a process may hit the next one, too, before it is ready.
@@ -184,7 +183,7 @@ class ProcessExecutor(Executor):
             error = _death(process, started)
             if not started or (proven and process.noted() == NOT_BEGUN):
                 return error, call
-        except NotReadyError as exc:
+        except WorkerStartError as exc:
             error = exc
         except BaseException as exc:  # whatever it is, nobody must wait for ever
             error = BrokenExecutor(f"{type(exc).__name__}: {exc}")
@@ -241,14 +240,14 @@ class ProcessExecutor(Executor):
                     future.set_exception(error)
 
 
-def _death(process: Process, started: bool) -> ProcessDiedError:
+def _death(process: Process, started: bool) -> WorkerProcessDiedError:
     """Wait for the end of a process whose channel is at its end, and say how it was."""
     if not process.wait(_PATIENCE):  # it has closed its channel only
         process.kill()
         process.wait()
     exitcode = process.exitcode
     assert exitcode is not None
-    return ProcessDiedError(
+    return WorkerProcessDiedError(
         exitcode, started=started, progress=max(0, process.noted()), peak=process.peak
     )
 
@@ -273,10 +272,10 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     UsageError
         If the function or its global args cannot be sent to them.
     """
-    env = environment.capture()
+    env = env_options()
     packed = replace(order, env=env).packed()
     setup = pack((start_worker, (key, packed, os.getpid()), {}))
-    executor = ProcessExecutor(jobs, setup, environment.process_variables(env))
+    executor = ProcessExecutor(jobs, setup, process_variables(env))
     try:
         yield executor
         executor.shutdown()

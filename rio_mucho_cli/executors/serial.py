@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
-from rio_mucho_cli.environment import one_thread_each
+from rio_mucho_cli.env import single_threaded_libraries
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import begin, dismiss
 
@@ -30,7 +30,7 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """Work in the calling thread; `jobs` makes no difference."""
     begin(key, order)
     try:
-        with one_thread_each():
+        with single_threaded_libraries():
             yield SerialExecutor()
     finally:
         dismiss(key)

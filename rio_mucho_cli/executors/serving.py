@@ -11,7 +11,7 @@ from functools import partial
 from rio_mucho_cli.executors.channel import Channel, Packed, pack
 from rio_mucho_cli.executors.parent import end_with
 from rio_mucho_cli.executors.process import note
-from rio_mucho_cli.stages import count_whole_process
+from rio_mucho_cli.timing import count_whole_process
 from rio_mucho_cli.work.worker import begin, note_progress_with
 
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h

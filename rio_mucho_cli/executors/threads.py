@@ -8,9 +8,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rio_mucho_cli import environment
+from rio_mucho_cli.env import env_options, single_threaded_libraries
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.interrupts import INTERRUPTS
+from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import begin, dismiss
 
@@ -28,11 +28,11 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     MuchoError
         If the system does not allow so many.
     """
-    begin(key, replace(order, env=environment.capture()))
+    begin(key, replace(order, env=env_options()))
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="mucho")
     try:
         _start(executor, jobs)
-        with environment.one_thread_each():
+        with single_threaded_libraries():
             yield executor
     except INTERRUPTS:
         executor.shutdown(wait=False, cancel_futures=True)

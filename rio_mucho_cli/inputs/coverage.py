@@ -9,7 +9,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
-from rio_mucho_cli.heard import messages
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.inputs.grid import Grid
 
 Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
@@ -71,7 +71,7 @@ def _outline_in(grid: Grid, other: Grid) -> Points | None:
         if not grid.crs or not other.crs:
             return None
         try:
-            with messages():
+            with captured_messages():
                 there = transform(grid.crs, other.crs, x, y)
                 back = transform(other.crs, grid.crs, *there)
         except (RasterioError, CPLE_BaseError, ValueError):
@@ -121,7 +121,7 @@ def _area(outline: Points) -> float:
 def _are_apart(source: Grid, target: Grid) -> bool:
     """Return whether bounds in degrees are known, and do not touch."""
     try:
-        with messages():
+        with captured_messages():
             one, other = (
                 transform_bounds(grid.crs, "EPSG:4326", *grid.bounds()) for grid in (source, target)
             )

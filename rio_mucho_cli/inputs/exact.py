@@ -12,8 +12,8 @@ from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.dtypes import number_text
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import InputError
-from rio_mucho_cli.heard import messages
 
 _WIDE = {"int64", "uint64"}
 # Doubles hold all whole numbers below it.
@@ -35,7 +35,7 @@ def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
     ]
     if not any(doubtful):
         return values
-    with messages(), MemoryFile(ext=".vrt") as memory:
+    with captured_messages(), MemoryFile(ext=".vrt") as memory:
         rasterio.shutil.copy(src, memory.name, driver="VRT")
         bands = ElementTree.fromstring(bytes(memory.getbuffer())).findall("VRTRasterBand")
     texts = [band.findtext("NoDataValue") for band in bands]

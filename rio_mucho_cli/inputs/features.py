@@ -10,7 +10,7 @@ from typing import Any
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs.windows import PlannedWindow
+from rio_mucho_cli.windows import PlannedWindow
 
 
 def from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:

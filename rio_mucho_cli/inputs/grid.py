@@ -17,9 +17,9 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import GridError
-from rio_mucho_cli.heard import messages
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
 log = logging.getLogger(__name__)
 
@@ -290,7 +290,7 @@ def parse_crs(text: str) -> str | None:
     if "://" in text or text.startswith("/"):
         return None
     try:
-        with messages():
+        with captured_messages():
             crs = CRS.from_user_input(int(text) if text.isdigit() else text)
     except (RasterioError, CPLE_BaseError, ValueError):
         return quote(text) if _LIKE_A_CRS.match(text) else None

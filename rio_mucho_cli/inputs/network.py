@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rio_mucho_cli.environment import entered, not_set
+from rio_mucho_cli.env import gdal_config, unset_only
 from rio_mucho_cli.paths import SERVERS, vsi_path
 
 OPENING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -41,5 +41,5 @@ def opening(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iter
     if looks_beside or not is_listed(path):
         yield
         return
-    with entered(not_set(OPENING)):
+    with gdal_config(unset_only(OPENING)):
         yield

@@ -20,13 +20,13 @@ from rasterio.warp import SUPPORTED_RESAMPLING
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
+from rio_mucho_cli.gcps import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.bands import Bands
 from rio_mucho_cli.inputs.exact import check_nodata_for_warping, check_resampled
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, positions
-from rio_mucho_cli.inputs.placing import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.warping import warped
-from rio_mucho_cli.nearest import nearest
+from rio_mucho_cli.text import did_you_mean
 
 # In pixels of the source; GDAL's own.
 _NEARLY = 0.05
@@ -343,5 +343,5 @@ def check_resampling(name: str) -> None:
     if name not in supported:
         raise UsageError(
             f"resampling is {name!r}: expected one of {', '.join(supported)}"
-            f"{nearest(str(name), supported)}"
+            f"{did_you_mean(str(name), supported)}"
         )

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.quantities import format_count
+from rio_mucho_cli.text import format_count
 
 T = TypeVar("T")
 

@@ -12,21 +12,21 @@ import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli.dtypes import filled_dtype, numpy_dtype
+from rio_mucho_cli.env import quiet_if_raised
 from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line, text_of
-from rio_mucho_cli.heard import told_once
+from rio_mucho_cli.gcps import fault_of_points, has_gcps_or_rpcs
 from rio_mucho_cli.inputs.absent import find_absent
 from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
 from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.network import is_listed, opening
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.placing import fault_of_points, has_gcps_or_rpcs
 from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
 from rio_mucho_cli.inputs.warping import has_mask
-from rio_mucho_cli.inputs.windows import Size, as_window, describe
-from rio_mucho_cli.interrupts import check
-from rio_mucho_cli.nearest import nearest_file
-from rio_mucho_cli.open_files import check_open_files, lacks_open_files
+from rio_mucho_cli.signals import check
+from rio_mucho_cli.system import check_open_files, lacks_open_files
+from rio_mucho_cli.text import did_you_mean_file
+from rio_mucho_cli.windows import Size, format_window, normalize
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -289,11 +289,11 @@ class Sources:
                 return reader.read(window, masked=masked)
             boundary = reading.inputs[number].boundary
             grid = reading.grid or Grid.of(self._datasets[number])
-            whole = as_window(window, grid.width, grid.height)
+            whole = normalize(window, grid.width, grid.height)
             return read_padded(reader, whole, grid, reading.overlap, boundary, masked=masked)
         except MemoryError as exc:
             raise InputError(
-                f"there is no memory for {reading.inputs[number].path} at {describe(window)} "
+                f"there is no memory for {reading.inputs[number].path} at {format_window(window)} "
                 f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
             ) from None
         except MuchoError:
@@ -303,7 +303,7 @@ class Sources:
             if not lacks_open_files(said):
                 said += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
             path = reading.inputs[number].path
-            raise InputError(f"{path} cannot be read at {describe(window)}: {said}") from None
+            raise InputError(f"{path} cannot be read at {format_window(window)}: {said}") from None
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:
@@ -357,7 +357,7 @@ def open_dataset(path: str) -> Any:
     """Open an input, shared with nobody, or raise InputError."""
     try:
         check_open_files()
-        with told_once():
+        with quiet_if_raised():
             src = _open(path)
     except RasterioIOError as exc:
         raise InputError(_why_not(path, one_line(exc))) from None
@@ -373,7 +373,7 @@ def _why_not(path: str, said: str) -> str:
     if os.path.isdir(path):  # noqa: PTH112 (a Path takes no name of a length like any)
         return f"{said.rstrip('.')}: it is a folder, expected a raster"
     if "No such file" in said:
-        return f"{said}{nearest_file(path)}"
+        return f"{said}{did_you_mean_file(path)}"
     return said
 
 

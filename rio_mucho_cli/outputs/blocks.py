@@ -12,9 +12,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.exact import is_patched, write_nodata
 from rio_mucho_cli.outputs.geotiff import GrowingTiff
@@ -25,6 +23,8 @@ from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
 from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.target import Finish, Target
+from rio_mucho_cli.system import write_at
+from rio_mucho_cli.windows import PlannedWindow
 
 _HEADER = "header.tif"
 _NOTHING = np.zeros(0, np.uint8)

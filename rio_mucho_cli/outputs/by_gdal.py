@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import rasterio.shutil
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import NodataError, OutputError, UsageError, one_line
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.exact import is_patched, write_nodata
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
@@ -22,6 +22,7 @@ from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.refusals import exists_error
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.outputs.tiff import is_whole
+from rio_mucho_cli.windows import PlannedWindow
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class FileWriter(_GdalWriter):
     def discard(self) -> None:
         """Close and remove what there is."""
         if self._dst is not None:
-            with suppress(Exception), gdal.messages():
+            with suppress(Exception), captured_messages():
                 self._dst.close()
         self._target.discard()
 
@@ -230,7 +231,7 @@ class MemoryWriter(_GdalWriter):
     def discard(self) -> None:
         """Close and delete what there is."""
         if self._dst is not None:
-            with suppress(Exception), gdal.messages():
+            with suppress(Exception), captured_messages():
                 self._dst.close()
                 rasterio.shutil.delete(self._path)
 

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
 from rio_mucho_cli.outputs.options import is_no, is_yes
 from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.windows import Size
 
 # Leader and trailer of a block.
 _AROUND = 8

@@ -18,8 +18,8 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from rio_mucho_cli import environment
 from rio_mucho_cli.dtypes import numpy_dtype
+from rio_mucho_cli.env import env_options, gdal_config, heard
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.cog import rearrange
@@ -93,7 +93,7 @@ class Conversion:
         kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
         with rasterio.open(sample, "w", **for_rasterio({**kept, **side})) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), numpy_dtype(dst.dtypes[0])))
-        output, env = folder / target.temporary.name, environment.capture()
+        output, env = folder / target.temporary.name, env_options()
         self._convert(sample, output, target.path, asked, env)
         target.check_others(path for path in folder.iterdir() if path != sample)
         shutil.rmtree(folder)
@@ -106,7 +106,7 @@ class Conversion:
         OutputError
             If GDAL cannot convert it.
         """
-        output, env = target.temporary, environment.capture()
+        output, env = target.temporary, env_options()
         run_aside(partial(self._convert, source, output, target.path, asked, env))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
             raise OutputError(f"{target.path} is empty: is the disk full?")
@@ -125,7 +125,7 @@ class Conversion:
             # GDAL asks HDF5 what an old file is, and HDF5 prints to the terminal, in every thread
             # but netCDF's first, that there is none.
             path.touch()
-        with environment.entered(env), gdal.heard() as said:
+        with gdal_config(env), heard() as said:
             try:
                 rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
             except Exception as exc:

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.tiff import STRIP_TABLES, TILE_TABLES, Directory
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import Size
 
 LONG, LONG8 = 4, 16
 _WIDTH, _LENGTH = 256, 257

@@ -8,9 +8,9 @@ import stat
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any
 
 from rio_mucho_cli.outputs.locks import lock_file
+from rio_mucho_cli.system import write_at
 
 # No link, no pipe that makes one wait, no line ends changed: each system has some of these.
 _AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -60,14 +60,6 @@ def write_private(path: Path, text: str) -> None:
     with FileIO(os.open(path, flags, 0o600), "w") as file:
         write_at(file, text.encode("ascii"), 0)
         flush(file.fileno())
-
-
-def write_at(file: FileIO, data: Any, offset: int) -> None:
-    """Write all of it: without a buffer, a write may take a part only."""
-    file.seek(offset)
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def flush(descriptor: int) -> None:

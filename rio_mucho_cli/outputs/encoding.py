@@ -11,15 +11,11 @@ import numpy as np
 import rasterio
 from rasterio.io import MemoryFile
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.outputs.exact import is_patched
-from rio_mucho_cli.outputs.gdal import internal_masks, messages, write_array
-from rio_mucho_cli.outputs.overviews import (
-    check_overviews,
-    overview_profile,
-    read_level,
-    reduce,
-)
+from rio_mucho_cli.outputs.gdal import internal_masks, write_array
+from rio_mucho_cli.outputs.overviews import check_overviews, overview_profile, read_level, reduce
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory, split
 
@@ -170,7 +166,7 @@ class Encoder:
             # Blocks that are 0 are left out where there is no nodata, and it is not 0.
             part = {key: part[key] for key in part if key.lower() != "sparse_ok"} | {"nodata": None}
         # What GDAL says of the options, the parent has heard when it made the header.
-        with messages(), internal_masks(masked):
+        with captured_messages(), internal_masks(masked):
             with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:
                 write_array(dst, array, masked=masked, filled=filled)
             data = self._memory.getbuffer()

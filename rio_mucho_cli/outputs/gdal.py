@@ -12,15 +12,12 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rio_mucho_cli.environment import entered
+from rio_mucho_cli.env import captured_messages, gdal_config, heard
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
-from rio_mucho_cli.heard import heard as heard
-from rio_mucho_cli.heard import messages as messages
-from rio_mucho_cli.inputs.windows import describe as describe_window
-from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.exact import for_rasterio
 from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import did_you_mean, option
+from rio_mucho_cli.windows import format_window
 
 # rasterio logs under this name what GDAL only warns of.
 _log = logging.getLogger("rasterio._env")
@@ -72,7 +69,7 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
         return
     options = {key.lower(): value for key, value in profile.items()}
     try:
-        with messages() as said:
+        with captured_messages() as said:
             metadata.write(dst, str(options.get("compress", "")))
     except (RasterioError, ValueError, TypeError) as exc:
         raise OutputError(
@@ -152,7 +149,7 @@ def write(
             write_array(dst, array, window, masked=masked)
     except (RasterioError, OSError, ValueError) as exc:
         raise OutputError(
-            f"{name} cannot be written at {describe_window(window)}: {one_line(exc)}"
+            f"{name} cannot be written at {format_window(window)}: {one_line(exc)}"
         ) from None
 
 
@@ -197,7 +194,7 @@ def make_mask(dst: Any) -> None:
 @contextmanager
 def internal_masks(wanted: bool) -> Iterator[None]:
     """Have GDAL put masks into the file, and not beside it."""
-    with entered({"GDAL_TIFF_INTERNAL_MASK": True}) if wanted else nullcontext():
+    with gdal_config({"GDAL_TIFF_INTERNAL_MASK": True}) if wanted else nullcontext():
         yield
 
 
@@ -230,5 +227,5 @@ def _instead(unknown: str, driver: str) -> str:
         return way.format(**{name: option(name) for name in names})
     if known is None:
         return f"GDAL's page on the driver {driver} lists them"
-    hint = nearest(unknown, (*known, *NO_OPTIONS))
+    hint = did_you_mean(unknown, (*known, *NO_OPTIONS))
     return hint.removeprefix(": ") or f"expected one of {', '.join(known)}"

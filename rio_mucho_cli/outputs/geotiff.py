@@ -23,9 +23,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
-from rio_mucho_cli.outputs.durable import write_at
 from rio_mucho_cli.outputs.encoding import Encoded, encode
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.options import is_yes
@@ -34,6 +32,8 @@ from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tables import Tables
 from rio_mucho_cli.outputs.templates import metadata_text, overview_template
 from rio_mucho_cli.outputs.tiff import METADATA, Directory
+from rio_mucho_cli.system import write_at
+from rio_mucho_cli.windows import Size
 
 
 def is_sparse(profile: Mapping[str, Any]) -> bool:

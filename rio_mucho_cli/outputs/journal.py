@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.durable import flush, flush_folder, open_locked, write_at
+from rio_mucho_cli.outputs.durable import flush, flush_folder, open_locked
 from rio_mucho_cli.outputs.records import MAGIC, Mark, Record, read
+from rio_mucho_cli.system import write_at
 
 SYNC_SECONDS = 10.0
 SYNC_BYTES = 512 * 1024 * 1024

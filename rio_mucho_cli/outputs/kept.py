@@ -11,9 +11,10 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.overviews import overview_profile, uncompressed_profile
+from rio_mucho_cli.windows import Size
 
 _NAME = "kept.tif"
 _BLOCK = 256
@@ -42,7 +43,7 @@ class KeptLevel:
         self._masked = masked
         own = overview_profile(uncompressed_profile(profile), _BLOCK)
         own.update(width=size.width, height=size.height, sparse_ok=True, bigtiff="IF_SAFER")
-        with gdal.internal_masks(masked), gdal.messages():
+        with gdal.internal_masks(masked), captured_messages():
             self._dst: Any = rasterio.open(self.path, "w", **own)
 
     def write(self, window: Window, data: Any) -> None:
@@ -60,5 +61,5 @@ class KeptLevel:
 
     def discard(self) -> None:
         """Close it, whatever comes of it."""
-        with suppress(Exception), gdal.messages():
+        with suppress(Exception), captured_messages():
             self._dst.close()

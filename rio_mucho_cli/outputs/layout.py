@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, common_multiple
 from rio_mucho_cli.outputs.compression import is_uncompressed
 from rio_mucho_cli.outputs.options import is_no, is_yes, pixels_of
+from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
 
 DEFAULT_BLOCK = 256
 _LARGEST_BLOCK = 2048

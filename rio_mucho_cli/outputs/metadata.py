@@ -10,7 +10,7 @@ from typing import Any
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from rio_mucho_cli.inputs.placing import fault_of_rpcs
+from rio_mucho_cli.gcps import fault_of_rpcs
 from rio_mucho_cli.outputs.tags import (
     COLOURS,
     OVERVIEWS,

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.dtypes import number_text
-from rio_mucho_cli.quantities import format_count
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import format_count, option
 
 _INTEGERS = ("uint16", "int16", "uint32", "int32")
 

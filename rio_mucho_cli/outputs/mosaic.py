@@ -19,7 +19,6 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.differences import describe_changes, different_run
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import PlannedWindow
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
 from rio_mucho_cli.outputs.plain import WithoutBlocks
@@ -35,6 +34,7 @@ from rio_mucho_cli.outputs.vrt import (
     describe_whole,
 )
 from rio_mucho_cli.paths import is_virtual
+from rio_mucho_cli.windows import PlannedWindow
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from rio_mucho_cli.errors import ResultError
 from rio_mucho_cli.outputs.metadata import COLOUR_CODECS
 from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.profile import Recipe
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
 
 def alpha_of(recipe: Recipe, count: int) -> int:

@@ -15,16 +15,15 @@ import rasterio
 from rasterio.enums import OverviewResampling
 from rasterio.io import MemoryFile
 
-from rio_mucho_cli import environment
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.environment import entered
+from rio_mucho_cli.env import captured_messages, env_options, gdal_config, heard
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.outputs.gdal import heard, internal_masks, messages, write_array
+from rio_mucho_cli.outputs.gdal import internal_masks, write_array
 from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.tiff import Directory
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.signals import INTERRUPTS
+from rio_mucho_cli.text import option
 
 # What says how pixels are compressed, but not what they are.
 _ENCODING = {
@@ -103,7 +102,7 @@ def build(
         options.update(TIFF_USE_OVR=True, COMPRESS_OVERVIEW="NONE", INTERLEAVE_OVERVIEW="PIXEL")
     try:
         with (
-            entered(options),
+            gdal_config(options),
             internal_masks(True),
             heard(logging.ERROR) as errors,
             rasterio.open(path, "r+") as dst,
@@ -152,15 +151,15 @@ def check_blocks(data: Any, *, beside: bool = False) -> None:
 
 def _option(name: str) -> Any:
     """Return what the user has set one of GDAL's options to."""
-    return environment.capture().get(name, os.environ.get(name, "NO"))
+    return env_options().get(name, os.environ.get(name, "NO"))
 
 
 def build_aside(path: str, pyramid: Pyramid) -> None:
     """Have GDAL make all overviews of a finished file, in the calling process."""
-    env = environment.capture()
+    env = env_options()
 
     def work() -> None:
-        with environment.entered(env):
+        with gdal_config(env):
             build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
 
     run_aside(work)
@@ -168,10 +167,10 @@ def build_aside(path: str, pyramid: Pyramid) -> None:
 
 def compute_statistics(path: str) -> None:
     """Have GDAL find out the statistics of a finished file, and write them into it."""
-    env = environment.capture()
+    env = env_options()
 
     def work() -> None:
-        with environment.entered(env), messages(), rasterio.open(path, "r+") as dst:
+        with gdal_config(env), captured_messages(), rasterio.open(path, "r+") as dst:
             dst.update_stats()
 
     run_aside(work)

@@ -19,12 +19,11 @@ from rasterio.dtypes import check_dtype
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.nearest import nearest
 from rio_mucho_cli.outputs.cog_options import geotiff_options
 from rio_mucho_cli.outputs.compression import choose_compression
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.options import is_yes
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import did_you_mean, option
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
 """What creation options cannot set, because it is not the driver's."""
@@ -51,7 +50,7 @@ def choose_driver(asked: str | None, path: str, first: Source) -> str:
             known = [f".{each}" for each in raster_driver_extensions()]
             raise FormatError(
                 f"{path}: GDAL writes no rasters that end in {extension}: name the format with "
-                f"-f, such as -f GTiff, or give another extension{nearest(extension, known)}"
+                f"-f, such as -f GTiff, or give another extension{did_you_mean(extension, known)}"
             ) from None
         driver = str(first.profile["driver"])
         # What else can be read (VRT, for instance) cannot be written like this.

@@ -23,8 +23,8 @@ from rasterio.enums import OverviewResampling
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import PlannedWindow, Size, are_whole_blocks
-from rio_mucho_cli.nearest import nearest
+from rio_mucho_cli.text import did_you_mean
+from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
 
 LOCAL = ("nearest", "average", "mode")
 """Resamplings that look at 2 x 2 pixels, which lie in one window."""
@@ -109,11 +109,11 @@ def plan_pyramid(
     def halves(level: int) -> bool:
         side = 2**level
         exact = width % side == 0 and height % side == 0
-        return exact and are_whole_blocks(windows, Size(side, side), width, height)
+        return exact and aligned_to_blocks(windows, Size(side, side), width, height)
 
     def in_blocks(level: int) -> bool:
         side = block * 2**level
-        return are_whole_blocks(windows, Size(side, side), width, height)
+        return aligned_to_blocks(windows, Size(side, side), width, height)
 
     encoded = kept = 0
     if by_windows:
@@ -183,7 +183,7 @@ def check_resampling(name: str) -> None:
     if name not in names:
         raise UsageError(
             f"the resampling of overviews is {name!r}: expected one of {', '.join(names)}"
-            f"{nearest(name, names)}"
+            f"{did_you_mean(name, names)}"
         )
 
 

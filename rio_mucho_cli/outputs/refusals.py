@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rio_mucho_cli.errors import OutputError, OutputExistsError
 from rio_mucho_cli.paths import local_file
-from rio_mucho_cli.quantities import truncate
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option, truncate
 
 
 def exists_error(path: str) -> OutputError:

@@ -13,7 +13,7 @@ from rio_mucho_cli.outputs import objects
 from rio_mucho_cli.outputs.folders import new_folder
 from rio_mucho_cli.outputs.refusals import exists_error
 from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
 log = logging.getLogger(__name__)
 

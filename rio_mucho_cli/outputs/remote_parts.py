@@ -16,9 +16,9 @@ import rasterio
 import rasterio.shutil
 from rasterio.io import MemoryFile
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import objects
-from rio_mucho_cli.outputs.gdal import messages
 
 
 class RemoteFolder:
@@ -80,7 +80,7 @@ def _remove(paths: set[str] | list[str]) -> None:
 def _sources(mosaic: str) -> set[str]:
     """Return what a VRT is made of; of anything else, nothing."""
     found: set[str] = set()
-    with suppress(Exception), messages():
+    with suppress(Exception), captured_messages():
         if not objects.exists(mosaic):
             return found
         with rasterio.open(mosaic, sharing=False) as src, MemoryFile(ext=".vrt") as copied:

@@ -10,10 +10,10 @@ import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.tiff import Directory, Indexes, block_indexes
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import rasterio
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.interrupts import check, deferred
 from rio_mucho_cli.outputs.folders import (
     folder_exists,
     journal_of,
@@ -20,10 +20,10 @@ from rio_mucho_cli.outputs.folders import (
     new_folder,
     partial_folder,
 )
-from rio_mucho_cli.outputs.gdal import messages
 from rio_mucho_cli.outputs.locks import is_real_folder
 from rio_mucho_cli.outputs.refusals import check_file, refused
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.signals import check, deferred
+from rio_mucho_cli.text import option
 
 # What may lie beside a raster and speaks of its pixels, under its whole name ...
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -187,7 +187,7 @@ class Target:
         others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
         if any(map(self._is_taken, others)):
             # Whether they do, or belong to another raster, the driver knows.
-            with suppress(Exception), messages(), rasterio.open(self._place) as src:
+            with suppress(Exception), captured_messages(), rasterio.open(self._place) as src:
                 if src.driver != "VRT":
                     found |= others & {Path(file).name for file in src.files}
         return found

@@ -10,11 +10,12 @@ import numpy as np
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
 from rio_mucho_cli.outputs.overviews import build
 from rio_mucho_cli.outputs.tiff import METADATA, Directory
+from rio_mucho_cli.windows import Size
 
 # Pixels of a side.
 _SMALL = 64
@@ -60,6 +61,6 @@ def small_file(
     """Yield a small file in memory like one with a profile, and the dataset that is open for it."""
     small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
     with MemoryFile(ext=".tif") as memory:
-        with gdal.messages():
+        with captured_messages():
             dst = gdal.create(memory.name, name or memory.name, small, {}, metadata)
         yield memory, dst

@@ -22,8 +22,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import Size
 
 Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -25,12 +25,13 @@ import rasterio.shutil
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import gdal
 from rio_mucho_cli.outputs.exact import is_patched
 from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.templates import small_file
+from rio_mucho_cli.windows import Size
 
 _RASTER = "VRTRasterBand"
 
@@ -59,7 +60,7 @@ class PartFile:
     @classmethod
     def of(cls, path: Path) -> PartFile:
         """Look at a file, as a reader will see it."""
-        with gdal.messages(), rasterio.open(path) as src:
+        with captured_messages(), rasterio.open(path) as src:
             rows, cols = src.block_shapes[0]
             return cls(path.name, Size(cols, rows), tuple(src.overviews(1)), path.stat().st_size)
 
@@ -110,7 +111,7 @@ def describe_whole(
             if masked:
                 gdal.make_mask(dst)
             dst.close()
-            with gdal.messages():
+            with captured_messages():
                 rasterio.shutil.copy(memory.name, described.name, driver="VRT")
             root = ElementTree.fromstring(bytes(described.getbuffer()))
     except OutputError:

@@ -27,8 +27,8 @@ from typing import Any, NoReturn
 
 import rasterio._env
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.heard import messages
 
 # From GDAL's cpl_vsi_error.h.
 _NO_ERROR, _NO_OBJECT = 0, 8
@@ -82,7 +82,7 @@ def exists(name: str) -> bool:
     _gdal().VSICurlPartialClearCache(name.encode())
     # Opening it asks for the object alone; its folder need not be listed.
     options = (c_char_p * 2)(b"DISABLE_READDIR_ON_OPEN=EMPTY_DIR", None)
-    with messages():
+    with captured_messages():
         file = _call("VSIFOpenEx2L", name.encode(), b"rb", 1, options)
     if file:
         _gdal().VSIFCloseL(file)
@@ -97,7 +97,7 @@ def exists(name: str) -> bool:
 def unlink(name: str) -> None:
     """Remove an object if it exists; raise VSIError if it cannot be removed."""
     _gdal().VSICurlPartialClearCache(name.encode())
-    with messages():
+    with captured_messages():
         failed = _call("VSIUnlink", name.encode())
     if failed:
         reason = _last_error()
@@ -153,7 +153,7 @@ def end_upload(name: str, upload: bytes, tags: Sequence[bytes], size: int) -> No
 
 def abort_upload(name: str, upload: bytes) -> None:
     """Discard the parts of an upload, where the store can: Azure does so after a week."""
-    with messages():
+    with captured_messages():
         _call("VSIMultipartUploadAbort", name.encode(), upload, None)
 
 

@@ -19,8 +19,6 @@ from typing import Any, Protocol
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.inputs.windows import PlannedWindow
-from rio_mucho_cli.interrupts import check
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
 from rio_mucho_cli.outputs.conversion import Conversion, finish_cog
@@ -32,6 +30,8 @@ from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
 from rio_mucho_cli.outputs.target import Finish, Target, publish
 from rio_mucho_cli.paths import is_in_memory, is_virtual
+from rio_mucho_cli.signals import check
+from rio_mucho_cli.windows import PlannedWindow
 
 
 class Writer(Protocol):

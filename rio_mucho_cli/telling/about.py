@@ -11,18 +11,16 @@ from typing import Any
 
 import rasterio
 
-from rio_mucho_cli.credentials import secrets_among, without_secrets
 from rio_mucho_cli.describing import describe_plan, function_name
 from rio_mucho_cli.describing_outputs import number
-from rio_mucho_cli.environment import THREAD_VARIABLES, capture
-from rio_mucho_cli.executors import usable_cpus
+from rio_mucho_cli.env import THREAD_VARIABLES, env_options
 from rio_mucho_cli.inputs.exact import exact_nodatavals
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.memory import usable_memory
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.plan import Plan
-from rio_mucho_cli.versions import versions_of
+from rio_mucho_cli.system import usable_cpus, usable_memory, versions_of
+from rio_mucho_cli.text import redact, secret_names
 
 
 def versions() -> dict[str, str]:
@@ -45,17 +43,17 @@ def machine() -> dict[str, Any]:
 
 def about_job(job: Job) -> dict[str, Any]:
     """Say what was asked for; values of global args and secrets are left out."""
-    options, args = capture(), job.global_args
-    hidden = set(secrets_among(options))
+    options, args = env_options(), job.global_args
+    hidden = set(secret_names(options))
     return {
         "function": function_name(job),
         "mode": job.mode,
-        "inputs": [without_secrets(path) for path in job.inputs],
+        "inputs": [redact(path) for path in job.inputs],
         "outputs": [output.shown_path for output in job.outputs],
         "global_args": sorted(map(str, args)) if isinstance(args, Mapping) else [],
         "jobs": job.jobs,
         "masked": job.masked,
-        "like": None if job.like is None else without_secrets(str(job.like)),
+        "like": None if job.like is None else redact(str(job.like)),
         "extent": job.extent,
         "bounds": None if job.bounds is None else list(map(float, job.bounds)),
         "mem_limit_mb": job.mem_limit,
@@ -63,7 +61,7 @@ def about_job(job: Job) -> dict[str, Any]:
             name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ
         },
         "gdal_options": {
-            name: None if name in hidden else without_secrets(str(value))
+            name: None if name in hidden else redact(str(value))
             for name, value in sorted(options.items())
         },
     }

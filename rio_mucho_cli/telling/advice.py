@@ -10,10 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rio_mucho_cli.memory import MB
-from rio_mucho_cli.quantities import format_bytes
-from rio_mucho_cli.spelling import option
 from rio_mucho_cli.telling.figures import Figures, Said
+from rio_mucho_cli.text import MB, format_bytes, option
 
 
 @dataclass(frozen=True, slots=True)

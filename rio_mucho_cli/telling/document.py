@@ -6,18 +6,18 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from rio_mucho_cli.credentials import without_secrets
-from rio_mucho_cli.inputs.windows import as_window
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.stages import peak_memory
+from rio_mucho_cli.system import peak_memory
 from rio_mucho_cli.telling.about import about_job, about_plan, machine, versions
 from rio_mucho_cli.telling.advice import advise
 from rio_mucho_cli.telling.cells import Cell
 from rio_mucho_cli.telling.recorder import Recorder, SlowWindow, WorkerTotal
 from rio_mucho_cli.telling.timeline import Stretch
 from rio_mucho_cli.telling.totals import NAMES, Total
+from rio_mucho_cli.text import redact
+from rio_mucho_cli.windows import normalize
 
 SCHEMA = 1
 """It counts up when an entry changes its meaning or goes; new ones may come without."""
@@ -158,11 +158,11 @@ def _slow(slow: SlowWindow) -> dict[str, Any]:
 
 def _failure(failure: Any, plan: Plan | None) -> dict[str, Any]:
     raster = (0, 0) if plan is None else plan.outputs[0].size
-    window = as_window(failure.window, *raster)
+    window = normalize(failure.window, *raster)
     return {
         "ij": _ij(failure.ij),
         "window": [float(value) for value in window.flatten()],
-        "message": without_secrets(str(failure.message))[:_LONGEST_MESSAGE],
+        "message": redact(str(failure.message))[:_LONGEST_MESSAGE],
     }
 
 
@@ -211,4 +211,4 @@ def _message(failure: BaseException) -> str:
     window = getattr(failure, "ij", None)
     if window is not None:
         text = f"at ij {window}: {text}"
-    return without_secrets(text or name)[:_LONGEST_MESSAGE]
+    return redact(text or name)[:_LONGEST_MESSAGE]

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rio_mucho_cli.quantities import format_seconds
-from rio_mucho_cli.telling.words import place, text
+from rio_mucho_cli.text import escaped, format_ij, format_seconds
 
 STAGES = ("read", "function", "encode", "write")
 """Those that are drawn: nobody is busy with a transfer."""
@@ -36,16 +35,17 @@ def timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
         thin = row["worker"] not in labels
         marks = "".join(_stretch(each, span) for each in row["stretches"])
         lines.append(
-            f'<span class="label">{text(label)}</span>'
+            f'<span class="label">{escaped(label)}</span>'
             f'<svg viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" '
-            f'{"class=thin " if thin else ""}aria-label="{text(label)}">{marks}</svg>'
+            f'{"class=thin " if thin else ""}aria-label="{escaped(label)}">{marks}</svg>'
         )
     if len(rows) > MOST_ROWS:
         lines.append(
             f'<span class="label faint">and {len(rows) - MOST_ROWS} more</span><span></span>'
         )
     ticks = "".join(
-        f'<span style="left:{100 * at / span:.2f}%">{text(_tick(at))}</span>' for at in _ticks(span)
+        f'<span style="left:{100 * at / span:.2f}%">{escaped(_tick(at))}</span>'
+        for at in _ticks(span)
     )
     return f'<div class="rows" id="timeline">{"".join(lines)}<div class="axis">{ticks}</div></div>'
 
@@ -61,12 +61,12 @@ def _stretch(stretch: Mapping[str, Any], span: float) -> str:
                 f'<rect class="{name}" x="{left:.2f}" y="0" width="{width:.2f}" height="10"/>'
             )
             at += took[name]
-    return f'<g class="stretch"><title>{text(_about(stretch))}</title>{"".join(marks)}</g>'
+    return f'<g class="stretch"><title>{escaped(_about(stretch))}</title>{"".join(marks)}</g>'
 
 
 def _about(stretch: Mapping[str, Any]) -> str:
     windows = stretch["windows"]
-    head = f"ij {place(stretch['ij'])}"
+    head = f"ij {format_ij(stretch['ij'])}"
     if windows > 1:
         head = f"{windows} windows, from {head}"
     took = [
@@ -100,7 +100,7 @@ def windows_map(said: Mapping[str, Any]) -> str:
     marks = "".join(_cell(*each, scales) for each in zip(cells, times, strict=True))
     inputs = "".join(
         f'<label><input type="radio" name="colour" value="{number}" '
-        f'data-low="{text(format_seconds(low))}" data-high="{text(format_seconds(high))}"'
+        f'data-low="{escaped(format_seconds(low))}" data-high="{escaped(format_seconds(high))}"'
         f"{' checked' if not number else ''}> {name}</label>"
         for number, (name, (low, high)) in enumerate(zip(_CHOICES, scales, strict=True))
     )
@@ -110,8 +110,8 @@ def windows_map(said: Mapping[str, Any]) -> str:
         f'<svg class="map" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="Windows by the time they took">'
         f'<rect class="ground" width="{width}" height="{height}"/>{marks}</svg>'
-        f'<div class="scale"><span id="low">{text(format_seconds(low))}</span><div></div>'
-        f'<span id="high">{text(format_seconds(high))}</span><span>for a window</span></div>'
+        f'<div class="scale"><span id="low">{escaped(format_seconds(low))}</span><div></div>'
+        f'<span id="high">{escaped(format_seconds(high))}</span><span>for a window</span></div>'
     )
 
 
@@ -140,7 +140,7 @@ def _cell(
         look, levels_said = f"cell q{levels[0]}", f' data-q="{levels}"'
     return (
         f'<rect class="{look}"{levels_said} x="{left}" y="{top}" width="{width}" height="{height}">'
-        f"<title>{text(_about_cell(cell, times))}</title></rect>"
+        f"<title>{escaped(_about_cell(cell, times))}</title></rect>"
     )
 
 
@@ -152,7 +152,7 @@ def _level(value: float, low: float, high: float) -> int:
 
 def _about_cell(cell: Mapping[str, Any], times: Sequence[float]) -> str:
     left, top, width, height = cell["window"]
-    lines = [f"ij {place(cell['ij'])}", f"column {left}, row {top}: {width} × {height}"]
+    lines = [f"ij {format_ij(cell['ij'])}", f"column {left}, row {top}: {width} × {height}"]
     if cell["windows"] > 1:
         lines[0] = f"{cell['windows']} windows, from {lines[0]}"
         lines.append(f"slowest  {format_seconds(cell['slowest_seconds'])}")

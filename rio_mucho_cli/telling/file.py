@@ -15,14 +15,14 @@ from typing import Any
 
 from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.sources import open_dataset
-from rio_mucho_cli.interrupts import deferred
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
 from rio_mucho_cli.progress import Listener, ignore
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.signals import deferred
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder
 from rio_mucho_cli.telling.streams import is_stdout, is_stream, print_text, write_stream
+from rio_mucho_cli.text import option
 from rio_mucho_cli.work.functions import FunctionRef
 from rio_mucho_cli.work.source import Code
 

@@ -22,8 +22,8 @@ from rio_mucho_cli.progress import (
     WindowDone,
     ignore,
 )
-from rio_mucho_cli.quantities import format_bytes, format_count, format_rate, format_seconds
 from rio_mucho_cli.report import Report
+from rio_mucho_cli.text import format_bytes, format_count, format_rate, format_seconds
 
 # Until so many seconds have passed, nothing is said of the time that is left.
 _SOON = 0.5

@@ -7,9 +7,15 @@ from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.quantities import format_bytes, format_rate, format_seconds
 from rio_mucho_cli.telling import drawing, tables
-from rio_mucho_cli.telling.words import number, share, text
+from rio_mucho_cli.text import (
+    escaped,
+    format_bytes,
+    format_number,
+    format_percent,
+    format_rate,
+    format_seconds,
+)
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -23,7 +29,7 @@ def page(said: Said) -> str:
     frame = Template((look / "page.html").read_text(encoding="utf-8"))
     outputs = ", ".join(said["job"]["outputs"])
     return frame.substitute(
-        title=text(f"{outputs} – rio mucho"),
+        title=escaped(f"{outputs} – rio mucho"),
         style=parts["css"],
         script=parts["js"],
         body="\n".join(filter(None, _sections(said))),
@@ -60,9 +66,10 @@ def _header(said: Said) -> str:
     outputs = ", ".join(said["job"]["outputs"])
     return (
         f'<header><div><h1><span class="badge{" failed" if failed else ""}">'
-        f"{text(said['outcome'])}</span>{text(outputs)}</h1>"
-        f'<p class="faint"><code>{text(said["job"]["function"])}</code> of {text(inputs)}</p>'
-        f'<p class="faint">{text(said["started"].replace("T", " ").replace("+00:00", " UTC"))}</p>'
+        f"{escaped(said['outcome'])}</span>{escaped(outputs)}</h1>"
+        f'<p class="faint"><code>{escaped(said["job"]["function"])}</code> of {escaped(inputs)}</p>'
+        f'<p class="faint">{escaped(said["started"].replace("T", " ").replace("+00:00", " UTC"))}'
+        "</p>"
         '</div><button id="theme" type="button">Theme: auto</button></header>'
     )
 
@@ -70,7 +77,7 @@ def _header(said: Said) -> str:
 def _message(said: Said) -> str:
     if said["message"] is None:
         return ""
-    said_so = text(said["message"])
+    said_so = escaped(said["message"])
     return f'<section class="message"><h2>What ended it</h2><pre>{said_so}</pre></section>'
 
 
@@ -78,16 +85,18 @@ def _figures(said: Said) -> str:
     result, plan, memory = said["result"], said["plan"], said["memory"]
     figures = [(format_seconds(said["seconds"]), "from start to end")]
     if plan is not None:
-        windows = f"{number(result['windows'])} of {number(plan['windows']['number'])}"
+        windows = (
+            f"{format_number(result['windows'])} of {format_number(plan['windows']['number'])}"
+        )
         if result["windows"] == plan["windows"]["number"]:
-            windows = number(plan["windows"]["number"])
+            windows = format_number(plan["windows"]["number"])
         figures += [(windows, f"windows, by {plan['jobs']} × {plan['executor']}")]
     if result["pixels_per_second"]:
         figures.append((format_rate(result["pixels_per_second"]), "on average"))
     busy = sum(worker["busy_seconds"] for worker in said["workers"])
     there = busy + said["waiting"]["workers_idle_seconds"]
     if there > 0:
-        figures.append((share(busy / there), "workers were busy"))
+        figures.append((format_percent(busy / there), "workers were busy"))
     peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
     figures.append((format_bytes(peak), "peak memory, all processes"))
     outputs = [] if plan is None else plan["outputs"]
@@ -95,9 +104,9 @@ def _figures(said: Said) -> str:
     if said["outcome"] == "done" and sum(written):
         figures.append((format_bytes(sum(written)), "written"))
     if result["windows_failed"]:
-        figures.append((number(result["windows_failed"]), "windows failed"))
+        figures.append((format_number(result["windows_failed"]), "windows failed"))
     if result["windows_retried"]:
-        figures.append((number(result["windows_retried"]), "times tried again"))
+        figures.append((format_number(result["windows_retried"]), "times tried again"))
     for name, what in (
         ("outside_pixels", "pixels that did not fit in the dtype"),
         ("nan_pixels", "pixels that are NaN and count as valid"),
@@ -106,9 +115,9 @@ def _figures(said: Said) -> str:
     ):
         found = sum(each[name] for each in result["misfits"])
         if found:
-            figures.append((number(found), what))
+            figures.append((format_number(found), what))
     boxes = "".join(
-        f'<div class="figure"><b>{text(value)}</b><span>{text(what)}</span></div>'
+        f'<div class="figure"><b>{escaped(value)}</b><span>{escaped(what)}</span></div>'
         for value, what in figures
     )
     return f'<div class="figures">{boxes}</div>'
@@ -117,7 +126,7 @@ def _figures(said: Said) -> str:
 def _advice(said: Said) -> str:
     if not said["advice"]:
         return ""
-    lines = "".join(f"<li>{text(each['text'])}</li>" for each in said["advice"])
+    lines = "".join(f"<li>{escaped(each['text'])}</li>" for each in said["advice"])
     return f'<section class="advice"><h2>Advice</h2><ul>{lines}</ul></section>'
 
 
@@ -155,8 +164,8 @@ def _stages(said: Said) -> str:
         lines.append(
             f'<span class="name">{name}</span><div class="pair">'
             f"{_bar('bar', name, wall / most)}{_bar('bar cpu', name, cpu / most)}</div>"
-            f'<span class="number">{text(format_seconds(wall))}<br>'
-            f'<span class="faint">{text(known)}</span></span>'
+            f'<span class="number">{escaped(format_seconds(wall))}<br>'
+            f'<span class="faint">{escaped(known)}</span></span>'
         )
     waiting = said["waiting"]
     return (
@@ -164,8 +173,9 @@ def _stages(said: Said) -> str:
         '<span class="faint small">wall time, and CPU time below it; of all workers</span></div>'
         f'<div class="bars">{"".join(lines)}</div>{_phases(said)}'
         f'<p class="faint small">Workers were idle for '
-        f"{text(format_seconds(waiting['workers_idle_seconds']))}; the calling process waited for "
-        f"{text(format_seconds(waiting['caller_waited_seconds']))}.</p></section>"
+        f"{escaped(format_seconds(waiting['workers_idle_seconds']))}; "
+        "the calling process waited for "
+        f"{escaped(format_seconds(waiting['caller_waited_seconds']))}.</p></section>"
     )
 
 
@@ -184,7 +194,7 @@ def _phases(said: Said) -> str:
     )
     keys = "".join(
         f'<span><span class="swatch" style="background:var(--{colour})"></span>'
-        f"{name} {text(format_seconds(value))}</span>"
+        f"{name} {escaped(format_seconds(value))}</span>"
         for name, colour, value in took
     )
     return f'<div class="whole">{bar}</div><div class="keys">{keys}</div>'

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Any
 
 from rio_mucho_cli.errors import one_line
-from rio_mucho_cli.inputs.windows import as_window
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.progress import (
     Event,
@@ -23,10 +22,12 @@ from rio_mucho_cli.progress import (
     ignore,
 )
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.stages import Stages, Timing, worker_name
+from rio_mucho_cli.system import worker_name
 from rio_mucho_cli.telling.cells import Cell, Cells
 from rio_mucho_cli.telling.timeline import Stretch, Timeline
 from rio_mucho_cli.telling.totals import Total
+from rio_mucho_cli.timing import StageTimes, WindowTiming
+from rio_mucho_cli.windows import normalize
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,12 @@ class SlowWindow:
     ----------
     window : Window
     ij : object
-    timing : Timing
+    timing : WindowTiming
     """
 
     window: Any
     ij: Any
-    timing: Timing
+    timing: WindowTiming
 
 
 class Recorder:
@@ -158,7 +159,7 @@ class Recorder:
         self.cells.add(Cell.of(window, event.ij, _copy(total), failed=timing is None))
         self._written(event.arrival, event.ij)
 
-    def _work(self, timing: Timing, total: Total, ij: Any) -> None:
+    def _work(self, timing: WindowTiming, total: Total, ij: Any) -> None:
         """Take note of what a worker has done."""
         worker = self.workers.get(timing.worker)
         if worker is None:
@@ -170,17 +171,17 @@ class Recorder:
         stretch = Stretch(timing.started, timing.ended, _copy(total), ij)
         self.timeline.add(timing.worker, stretch)
 
-    def _written(self, arrival: Stages, ij: Any) -> None:
+    def _written(self, arrival: StageTimes, ij: Any) -> None:
         """Take note of what the calling process has written."""
         writing = arrival.write.seconds
         if writing > 0:
             windows = int(self.caller not in self.workers)  # else they are counted already
-            total = Total.of(Stages(write=arrival.write), windows)
+            total = Total.of(StageTimes(write=arrival.write), windows)
             self.timeline.add(self.caller, Stretch(self.last - writing, self.last, total, ij))
 
     def _whole(self, window: Any) -> Any:
         size = (0, 0) if self.plan is None else self.plan.outputs[0].size
-        return as_window(window, *size)
+        return normalize(window, *size)
 
 
 def _copy(total: Total) -> Total:

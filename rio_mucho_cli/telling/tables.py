@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.quantities import format_bytes, format_seconds
 from rio_mucho_cli.telling.drawing import STAGES
-from rio_mucho_cli.telling.words import number, place, share, text
+from rio_mucho_cli.text import (
+    escaped,
+    format_bytes,
+    format_ij,
+    format_number,
+    format_percent,
+    format_seconds,
+)
 
 Said: TypeAlias = Mapping[str, Any]
 
@@ -19,14 +25,14 @@ def workers(said: Said, labels: Mapping[str, str]) -> str:
     rows = [
         [
             (
-                f"{text(labels[each['name']])}<br>"
-                f'<span class="faint mono">{text(each["name"])}</span>',
+                f"{escaped(labels[each['name']])}<br>"
+                f'<span class="faint mono">{escaped(each["name"])}</span>',
                 "",
             ),
-            (number(each["windows"]), "n"),
-            (share(each["busy_share"]), "n"),
-            (f"{text(format_seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
-            (text(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
+            (format_number(each["windows"]), "n"),
+            (format_percent(each["busy_share"]), "n"),
+            (f"{escaped(format_seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
+            (escaped(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
         ]
         for each in sorted(said["workers"], key=lambda worker: str(worker["name"]))
     ]
@@ -46,11 +52,11 @@ def slowest(said: Said, labels: Mapping[str, str]) -> str:
     """Return a table of the windows that took longest."""
     rows = [
         [
-            (text(place(each["ij"])), "short"),
-            (text(_where(each["window"])), ""),
-            (text(format_seconds(each["seconds"])), "n"),
+            (escaped(format_ij(each["ij"])), "short"),
+            (escaped(_where(each["window"])), ""),
+            (escaped(format_seconds(each["seconds"])), "n"),
             (_mini(each["stages"]), ""),
-            (text(labels.get(each["worker"], each["worker"])), "short"),
+            (escaped(labels.get(each["worker"], each["worker"])), "short"),
         ]
         for each in said["slowest"]
     ]
@@ -62,9 +68,9 @@ def failures(said: Said) -> str:
     """Return a table of the windows whose function raised."""
     rows = [
         [
-            (text(place(each["ij"])), "short"),
-            (text(_where(each["window"])), ""),
-            (text(each["message"]), "text"),
+            (escaped(format_ij(each["ij"])), "short"),
+            (escaped(_where(each["window"])), ""),
+            (escaped(each["message"]), "text"),
         ]
         for each in said["failures"]
     ]
@@ -86,7 +92,7 @@ def settings(said: Said) -> str:
         ("Machine and versions", {**said["machine"], **said["versions"]}),
     ]
     lists = "".join(
-        f"<details><summary>{text(title)}</summary>{_list(entries)}</details>"
+        f"<details><summary>{escaped(title)}</summary>{_list(entries)}</details>"
         for title, entries in blocks
         if entries
     )
@@ -118,7 +124,7 @@ def _mini(stages: Said) -> str:
     whole = sum(stages[name]["seconds"] for name in STAGES) or 1.0
     parts = "".join(
         f'<i style="width:{100 * stages[name]["seconds"] / whole:.1f}%;background:var(--{name})" '
-        f'title="{name} {text(format_seconds(stages[name]["seconds"]))}"></i>'
+        f'title="{name} {escaped(format_seconds(stages[name]["seconds"]))}"></i>'
         for name in STAGES
         if stages[name]["seconds"]
     )
@@ -136,7 +142,7 @@ def _but(entries: Said, *names: str) -> dict[str, Any]:
 
 def _list(entries: Said) -> str:
     lines = "".join(
-        f"<dt>{text(str(name).replace('_', ' '))}</dt><dd>{text(_plain(name, value))}</dd>"
+        f"<dt>{escaped(str(name).replace('_', ' '))}</dt><dd>{escaped(_plain(name, value))}</dd>"
         for name, value in entries.items()
     )
     return f"<dl>{lines}</dl>"

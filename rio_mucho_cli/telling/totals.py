@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rio_mucho_cli.stages import Stages
+from rio_mucho_cli.timing import StageTimes
 
 NAMES = ("read", "function", "encode", "transfer", "write")
 """The stages, in their order."""
@@ -31,7 +31,7 @@ class Total:
     cpu: list[float] = field(default_factory=_zeros)
 
     @classmethod
-    def of(cls, stages: Stages, windows: int = 1, pixels: int = 0) -> Total:
+    def of(cls, stages: StageTimes, windows: int = 1, pixels: int = 0) -> Total:
         """Take over what stages took."""
         spent = (stages.read, stages.function, stages.encode, stages.transfer, stages.write)
         return cls(

@@ -18,9 +18,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, line_of
-from rio_mucho_cli.interrupts import INTERRUPTS
-from rio_mucho_cli.nearest import closest, functions_in, nearest
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.signals import INTERRUPTS
+from rio_mucho_cli.text import closest, did_you_mean, functions_in, option
 from rio_mucho_cli.work.hints import hint_of_bands, nearest_module, public_names
 from rio_mucho_cli.work.reloading import current_code, import_current
 from rio_mucho_cli.work.source import Code
@@ -90,7 +89,7 @@ class FunctionRef:
             except AttributeError:
                 raise FunctionNotFoundError(
                     f"{module_name if found is module else owner} has no attribute "
-                    f"{attribute!r}{nearest(attribute, public_names(found))}"
+                    f"{attribute!r}{did_you_mean(attribute, public_names(found))}"
                 ) from None
         if not callable(found):
             raise FunctionNotFoundError(
@@ -222,10 +221,10 @@ def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> N
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for name in given:
-        if name not in parameters and nearest(name, parameters):
+        if name not in parameters and did_you_mean(name, parameters):
             raise ResultError(
                 f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
-                f"of the global args{nearest(name, parameters)}"
+                f"of the global args{did_you_mean(name, parameters)}"
             )
 
 
@@ -255,7 +254,7 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
     rest = [name for name in returned if name not in others]
     missing = [name for name in others if name not in returned]
     if missing:
-        hint = nearest(missing[0], [str(name) for name in rest])
+        hint = did_you_mean(missing[0], [str(name) for name in rest])
         raise ResultError(
             f"the function returned a dict without {missing[0]!r}, for which there is an "
             f"output{hint}"

@@ -13,9 +13,7 @@ from typing import Any
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.nearest import closest
-from rio_mucho_cli.quantities import format_count
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import closest, format_count, option
 
 # What Python raises because of the arguments has no frame of the user's.
 _OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"

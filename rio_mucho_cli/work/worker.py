@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli import environment, interrupts
+from rio_mucho_cli import signals
+from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.sources import Sources
-from rio_mucho_cli.inputs.windows import PlannedWindow, as_window
 from rio_mucho_cli.outputs import misfits, opacity
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.exact import is_patched
@@ -33,8 +33,10 @@ from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.outputs.profile import Recipe, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.vrt import PartFile
-from rio_mucho_cli.spelling import for_command_line
-from rio_mucho_cli.stages import Stages, Stopwatch, Timing, peak_memory, worker_name
+from rio_mucho_cli.system import peak_memory, worker_name
+from rio_mucho_cli.text import for_command_line
+from rio_mucho_cli.timing import StageTimes, Stopwatch, WindowTiming
+from rio_mucho_cli.windows import PlannedWindow, normalize
 from rio_mucho_cli.work.functions import (
     FunctionRef,
     check_result,
@@ -80,12 +82,12 @@ class Result:
     ----------
     pieces : tuple of Piece
         One for each output; none if the window was skipped.
-    timing : Timing or None
+    timing : WindowTiming or None
         Of reading, the function and encoding; None if the function raised.
     """
 
     pieces: tuple[Piece, ...]
-    timing: Timing | None = None
+    timing: WindowTiming | None = None
 
     @property
     def nbytes(self) -> int:
@@ -102,7 +104,7 @@ class Worker:
         if isinstance(function, FunctionRef):
             function = function.load()
         self._call = make_callable(function, order.global_args, plain=order.plain)
-        environment.keep_quiet()
+        ignore_georeferencing_warnings()
         self._sources = Sources(order.reading)
         self._encoder = Encoder()
         self._name = worker_name()
@@ -120,24 +122,24 @@ class Worker:
         outputs = order.wanted if wanted is None else wanted
         watch = Stopwatch()
         read_data = self._sources.read(window)
-        interrupts.check()
+        signals.check()
         absent = self._sources.absent
         read = watch.split()
         if read_data is None:
-            return Result((), Timing(self._name, watch.started, Stages(read)))
+            return Result((), WindowTiming(self._name, watch.started, StageTimes(read)))
         try:
             returned = self._call(read_data, window, ij, order.global_args)
-        except interrupts.INTERRUPTS:
+        except signals.INTERRUPTS:
             raise
         except BaseException as exc:
-            interrupts.check(instead=True)
+            signals.check(instead=True)
             given = len(read_data) if isinstance(read_data, list) else 1
             hint = hint_of_arguments(self._call, exc, given, plain=order.plain)
             raise child_error("the function", exc, hint) from None
         finally:
-            environment.keep_quiet()
-        interrupts.check()
-        whole = as_window(window, order.width, order.height)
+            ignore_georeferencing_warnings()
+        signals.check()
+        whole = normalize(window, order.width, order.height)
         checked = [
             _checked(result, each, whole, order.reading.overlap)
             for result, each in zip(
@@ -152,8 +154,8 @@ class Worker:
         if order.plain and absent is not None and order.reading.fill is None:
             unfit = pieces[0].misfits.merged(Misfits(read_windows=1))
             pieces = (replace(pieces[0], misfits=unfit), *pieces[1:])
-        stages = Stages(read, called, watch.split())
-        return Result(pieces, Timing(self._name, watch.started, stages))
+        stages = StageTimes(read, called, watch.split())
+        return Result(pieces, WindowTiming(self._name, watch.started, stages))
 
     def _piece(
         self,
@@ -262,9 +264,9 @@ def begin(key: str, order: Order | bytes) -> None:
 def in_environment(key: str) -> Iterator[Order]:
     """Take over GDAL's options of a run; yield its order."""
     order = _order(key)
-    environment.keep_quiet()
+    ignore_georeferencing_warnings()
     with (
-        nullcontext() if order.env is None else environment.entered(order.env),
+        nullcontext() if order.env is None else gdal_config(order.env),
         for_command_line(order.for_command_line),
     ):
         yield order

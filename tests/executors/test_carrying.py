@@ -12,7 +12,7 @@ import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, RioMucho, WorkerDiedError, run
 from rio_mucho_cli.executors import carrying
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 
 @pytest.fixture

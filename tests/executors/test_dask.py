@@ -24,12 +24,12 @@ from rio_mucho_cli import (
     WorkerDiedError,
     run,
 )
+from rio_mucho_cli.errors import WorkerLostError
 from rio_mucho_cli.executors import introductions
 from rio_mucho_cli.executors.connection import sendable
 from rio_mucho_cli.executors.dask import DaskExecutor
-from rio_mucho_cli.executors.lost import LostError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.progress import RunStarted, WindowDone
+from rio_mucho_cli.windows import Size
 from rio_mucho_cli.work.functions import FunctionRef
 
 RIO = str(Path(sys.executable).with_name("rio"))
@@ -93,9 +93,9 @@ def test_what_the_function_raises(job, leftovers):
 def test_an_input_that_workers_do_not_find(job, tmp_path, monkeypatch, make_raster):
     made = job(plus, global_args={"k": 1})
     # They open a file that has gone since this process has looked at it.
-    from rio_mucho_cli import engine
+    from rio_mucho_cli import engine, plan
 
-    real = engine.order_for
+    real = plan.order_for
 
     def order_for(*args):
         Path(made.inputs[0]).unlink()
@@ -326,7 +326,7 @@ def test_nothing_stays_of_calls_that_were_given_up(executor):
     futures = [executor.submit(int) for _ in range(20)]
     for number, future in enumerate(futures):
         if number == 1:
-            with pytest.raises(LostError, match="4 workers were lost with it"):
+            with pytest.raises(WorkerLostError, match="4 workers were lost with it"):
                 future.result()
         else:
             assert future.result() == "computed again"

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from rasterio.windows import Window
 
+from rio_mucho_cli.errors import WorkerProcessDiedError, WorkerStartError
 from rio_mucho_cli.executors import open_executor, processes
 from rio_mucho_cli.executors.channel import pack
-from rio_mucho_cli.executors.lost import NotReadyError, ProcessDiedError
 from rio_mucho_cli.executors.process import Launch
 from rio_mucho_cli.executors.processes import ProcessExecutor
 from rio_mucho_cli.inputs.sources import Input, Reading
@@ -84,7 +84,9 @@ def test_a_process_that_cannot_get_ready_ends_the_executor(executor_of, starts, 
     executor = executor_of(1, partial(cannot, cause))
     called = [executor.submit(os.getpid) for _ in range(3)]
     for future in called:
-        with pytest.raises(NotReadyError, match=rf"could not get ready \({type(cause).__name__}"):
+        with pytest.raises(
+            WorkerStartError, match=rf"could not get ready \({type(cause).__name__}"
+        ):
             future.result(timeout=30)
     assert len(starts) == 1
 
@@ -95,7 +97,7 @@ def pid_of(executor):
 
 def died(future):
     """Return what a call's worker died of."""
-    with pytest.raises(ProcessDiedError) as caught:
+    with pytest.raises(WorkerProcessDiedError) as caught:
         future.result(timeout=30)
     return caught.value
 
@@ -243,7 +245,7 @@ def test_nothing_is_started_once_all_is_called_off(executor_of, starts, children
     executor.shutdown(cancel_futures=True)
     gone.shutdown()
     for future in calls:
-        with pytest.raises((ProcessDiedError, CancelledError)):
+        with pytest.raises((WorkerProcessDiedError, CancelledError)):
             future.result(timeout=30)
     for each in (executor, gone):
         with pytest.raises(RuntimeError, match="shut down"):

@@ -15,10 +15,10 @@ import rasterio
 import rasterio.env
 from rasterio.windows import Window
 
-from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes, usable_cpus
-from rio_mucho_cli.executors.lost import ProcessDiedError
+from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
+from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes
 from rio_mucho_cli.inputs.sources import Input, Reading
+from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work
 
@@ -145,7 +145,7 @@ def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order, sha
     deaths = 0
     for number in range(12):
         with (
-            pytest.raises(ProcessDiedError) as caught,
+            pytest.raises(WorkerProcessDiedError) as caught,
             open_executor("processes", 2, "run", order(large)) as executor,
         ):
             futures = [executor.submit(work, "run", (PLANNED[0], (number, 0))) for _ in range(99)]
@@ -175,7 +175,7 @@ def test_workers_that_cannot_start_say_so(order, monkeypatch, tmp_path):
     (tmp_path / "false").chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "false"))
     with (
-        pytest.raises(ProcessDiedError) as caught,
+        pytest.raises(WorkerProcessDiedError) as caught,
         open_executor("processes", 2, "run", order(lambda *args: value(1))) as executor,
     ):
         executor.submit(work, "run", PLANNED).result(timeout=30)
@@ -210,7 +210,7 @@ def test_what_a_function_forks_does_not_hide_its_workers_death(order):
             os.killpg(group, signal.SIGKILL)
 
     with (
-        pytest.raises(ProcessDiedError),
+        pytest.raises(WorkerProcessDiedError),
         open_executor("processes", 1, "run", order(fork_and_die)) as executor,
     ):
         within(executor)

@@ -17,9 +17,9 @@ from rasterio.windows import Window
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.inputs.features import from_features
-from rio_mucho_cli.inputs.windows import Size, check, parse_size
 from rio_mucho_cli.outputs import tiff
 from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.windows import Size, check_windows, parse_size
 
 
 def made(**profile):
@@ -162,7 +162,7 @@ features = st.one_of(
 def test_any_features_are_windows_or_a_windows_error(found):
     try:
         windows = from_features(found)
-        check(windows, 60, 50)
+        check_windows(windows, 60, 50)
     except WindowsError:
         return
     assert all(isinstance(window, Window) for window, _ in windows)

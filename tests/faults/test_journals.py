@@ -17,10 +17,10 @@ import pytest
 
 from rio_mucho_cli import Job, MuchoError, run
 from rio_mucho_cli.errors import MuchoChildError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder
 from rio_mucho_cli.outputs.locks import lock_folder
 from rio_mucho_cli.outputs.records import MAGIC, Mark
+from rio_mucho_cli.windows import Size
 from rio_mucho_cli.work.functions import FunctionRef
 
 WINDOWS = 12

@@ -14,7 +14,7 @@ from rasterio.vrt import WarpedVRT
 from rio_mucho_cli import RioMucho, describe, run
 from rio_mucho_cli.inputs.coverage import coverage
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 UTM = CRS.from_epsg(32633)
 PLACE = Affine(30, 0, 400000, 0, -30, 5000000)

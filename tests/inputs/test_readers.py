@@ -9,7 +9,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform
 
 from rio_mucho_cli import run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 PLACE = Affine(10, 0, 500000, 0, -10, 5000000)
 

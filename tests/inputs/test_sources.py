@@ -5,7 +5,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, InputError
 from rio_mucho_cli.inputs.sources import Input, Reading, Source, Sources, stack
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 WINDOW = Window(3, 4, 5, 6)
 

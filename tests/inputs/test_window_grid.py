@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from rio_mucho_cli.inputs import windows as w
-from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli import windows as w
+from rio_mucho_cli.windows import Size, window_grid
 
 LENGTHS = st.integers(1, 60)
 SIZES = st.builds(Size, LENGTHS, LENGTHS)
@@ -29,7 +29,7 @@ def listed(width, height, size):
 
 @given(LENGTHS, LENGTHS, SIZES, st.data())
 def test_it_is_a_sequence_of_the_same_windows(width, height, size, data):
-    grid, plain = cover(width, height, size), listed(width, height, size)
+    grid, plain = window_grid(width, height, size), listed(width, height, size)
     assert list(grid) == plain
     assert len(grid) == len(plain)
     assert list(pickle.loads(pickle.dumps(grid))) == plain
@@ -46,10 +46,10 @@ def test_it_is_a_sequence_of_the_same_windows(width, height, size, data):
 
 @given(LENGTHS, LENGTHS, SIZES, SIZES, st.data())
 def test_questions_about_all_windows_have_the_same_answers(width, height, size, block, data):
-    grid, plain = cover(width, height, size), listed(width, height, size)
+    grid, plain = window_grid(width, height, size), listed(width, height, size)
     for size_of_raster in ((width, height), (width + 1, height + 3)):
         assert w.common_multiple(grid, *size_of_raster) == w.common_multiple(plain, *size_of_raster)
-        assert w.are_whole_blocks(grid, block, *size_of_raster) == w.are_whole_blocks(
+        assert w.aligned_to_blocks(grid, block, *size_of_raster) == w.aligned_to_blocks(
             plain, block, *size_of_raster
         )
     cut = data.draw(st.slices(len(plain)))
@@ -68,14 +68,14 @@ def test_questions_about_all_windows_have_the_same_answers(width, height, size, 
 
 @given(LENGTHS, LENGTHS, SIZES, SIZES)
 def test_parts_have_the_same_windows(width, height, size, part):
-    grid, plain = cover(width, height, size), listed(width, height, size)
+    grid, plain = window_grid(width, height, size), listed(width, height, size)
     try:
-        expected = w.split(plain, width, height, part)
+        expected = w.group_by_part(plain, width, height, part)
     except w.WindowsError as exc:
         with pytest.raises(w.WindowsError, match=str(exc)):
-            w.split(grid, width, height, part)
+            w.group_by_part(grid, width, height, part)
         return
-    found = w.split(grid, width, height, part)
+    found = w.group_by_part(grid, width, height, part)
     assert [(ij, window, list(inside)) for ij, window, inside in found] == expected
     for _, of_part, inside in found:
         if isinstance(inside, w.WindowGrid):
@@ -88,12 +88,12 @@ def test_parts_have_the_same_windows(width, height, size, part):
 def test_a_million_windows_take_no_memory_and_no_time():
     tracemalloc.start()
     try:
-        grid = cover(100_000, 100_000, Size(100, 100))
-        w.check(grid, 100_000, 100_000)
+        grid = window_grid(100_000, 100_000, Size(100, 100))
+        w.check_windows(grid, 100_000, 100_000)
         assert w.common_multiple(grid, 100_000, 100_000) == Size(100, 100)
-        assert w.are_whole_blocks(grid, Size(50, 50), 100_000, 100_000)
+        assert w.aligned_to_blocks(grid, Size(50, 50), 100_000, 100_000)
         assert w.count_pixels(grid[1000:], Size(100_000, 100_000)) == 100_000 * 99_900
-        assert len(w.split(grid, 100_000, 100_000, Size(10_000, 10_000))) == 100
+        assert len(w.group_by_part(grid, 100_000, 100_000, Size(10_000, 10_000))) == 100
         assert grid.middle()[1] == (499, 499)
         assert tracemalloc.get_traced_memory()[1] < 200_000
     finally:

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
+from rio_mucho_cli import windows as w
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs import windows as w
 from rio_mucho_cli.inputs.features import from_features
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 LENGTHS = st.integers(1, 400)
 SIZES = st.builds(Size, LENGTHS, LENGTHS)
@@ -25,9 +25,9 @@ def painted(windows, width, height):
 
 @given(LENGTHS, LENGTHS, SIZES)
 def test_cover_puts_every_pixel_in_one_window(width, height, size):
-    windows = w.cover(width, height, size)
+    windows = w.window_grid(width, height, size)
     assert (painted(windows, width, height) == 1).all()
-    w.check(windows, width, height)
+    w.check_windows(windows, width, height)
     for window, (i, j) in windows:
         assert (window.row_off, window.col_off) == (i * size.height, j * size.width)
 
@@ -69,12 +69,12 @@ def test_low_windows_have_blocks_one_above_the_other_only_if_they_are_as_wide_as
 
 def test_one_row_strips_do_not_make_a_window_for_each_row():
     size = w.default_size(8000, 8000, Size(256, 256), whole_rows=True)
-    assert len(w.cover(8000, 8000, size)) == 32
+    assert len(w.window_grid(8000, 8000, size)) == 32
 
 
 @given(LENGTHS, LENGTHS, SIZES)
 def test_every_window_is_a_whole_number_of_common_blocks(width, height, size):
-    windows = w.cover(width, height, size)
+    windows = w.window_grid(width, height, size)
     common = w.common_multiple(windows, width, height)
     for side, full, length in zip(common, size, (width, height), strict=True):
         assert side == (0 if full >= length else full)
@@ -82,7 +82,7 @@ def test_every_window_is_a_whole_number_of_common_blocks(width, height, size):
 
 @given(LENGTHS, LENGTHS, SIZES, SIZES)
 def test_whole_blocks_are_what_blocks_tile(width, height, size, block):
-    windows = w.cover(width, height, size)
+    windows = w.window_grid(width, height, size)
     borders = (
         {0, *range(0, width, block.width), width},
         {0, *range(0, height, block.height), height},
@@ -92,12 +92,12 @@ def test_whole_blocks_are_what_blocks_tile(width, height, size, block):
         and {win.row_off, win.row_off + win.height} <= borders[1]
         for win, _ in windows
     )
-    assert w.are_whole_blocks(windows, block, width, height) == expected
+    assert w.aligned_to_blocks(windows, block, width, height) == expected
 
 
 @pytest.mark.parametrize("window", [((0, 16), (0, 16)), Window(0, 0, 15.5, 16), "window"])
 def test_what_is_no_window_of_whole_pixels_is_no_whole_block(window):
-    assert not w.are_whole_blocks([(window, (0, 0))], Size(16, 16), 64, 64)
+    assert not w.aligned_to_blocks([(window, (0, 0))], Size(16, 16), 64, 64)
 
 
 @st.composite
@@ -111,9 +111,9 @@ def test_check_finds_an_overlap_exactly_when_there_is_one(rectangles):
     windows = [(window, (0, n)) for n, window in enumerate(rectangles)]
     if painted(windows, 31, 31).max() > 1:
         with pytest.raises(WindowsError, match="overlap"):
-            w.check(windows, 31, 31)
+            w.check_windows(windows, 31, 31)
     else:
-        w.check(windows, 31, 31)
+        w.check_windows(windows, 31, 31)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_check_finds_an_overlap_exactly_when_there_is_one(rectangles):
 )
 def test_check_refuses_what_is_not_inside(window):
     with pytest.raises(WindowsError, match="not inside the raster of 100 x 100"):
-        w.check([(window, (0, 0))], 100, 100)
+        w.check_windows([(window, (0, 0))], 100, 100)
 
 
 def test_check_refuses_no_window():
     with pytest.raises(WindowsError, match="empty"):
-        w.check([], 10, 10)
+        w.check_windows([], 10, 10)
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_features_without_a_window_are_refused(bad):
     ],
 )
 def test_what_rasterio_takes_is_a_window(window):
-    assert w.as_window(window, 5, 5) == Window(2, 1, 3, 4)
+    assert w.normalize(window, 5, 5) == Window(2, 1, 3, 4)
 
 
 def test_windows_are_named_by_rows_and_columns():
     for window in (Window(2, 1, 3, 4), ((1, 5), (2, 5))):
-        assert w.describe(window) == "window rows 1:5, columns 2:5"
-    assert w.describe("odd") == "window 'odd'"
+        assert w.format_window(window) == "window rows 1:5, columns 2:5"
+    assert w.format_window("odd") == "window 'odd'"
 
 
 @given(LENGTHS, LENGTHS, SIZES, SIZES)
@@ -206,10 +206,10 @@ def test_windows_are_split_into_parts(width, height, size, factors):
     """Every window is in one part, and parts cover the raster."""
     size = Size(size.width + 9, size.height + 9)
     part = Size(size.width * (1 + factors.width % 5), size.height * (1 + factors.height % 5))
-    windows = w.cover(width, height, size)
-    parts = w.split(windows, width, height, part)
+    windows = w.window_grid(width, height, size)
+    parts = w.group_by_part(windows, width, height, part)
     places = [(window, ij) for ij, window, _ in parts]
-    assert places == list(w.cover(width, height, part))
+    assert places == list(w.window_grid(width, height, part))
     assert sorted(ij for _, _, inside in parts for _, ij in inside) == [ij for _, ij in windows]
     for _, whole, inside in parts:
         assert painted(inside, width, height)[whole.toslices()].all()
@@ -218,7 +218,7 @@ def test_windows_are_split_into_parts(width, height, size, factors):
 
 def test_windows_keep_their_order_within_a_part_and_may_be_pairs_of_ranges():
     pairs = [(((row, row + 5), (0, 5)), (row // 5, 0)) for row in (15, 5, 0, 10)]
-    found = w.split(pairs, 8, 20, Size(10, 10))
+    found = w.group_by_part(pairs, 8, 20, Size(10, 10))
     assert found == [
         ((0, 0), Window(0, 0, 8, 10), [pairs[1], pairs[2]]),
         ((1, 0), Window(0, 10, 8, 10), [pairs[0], pairs[3]]),
@@ -227,4 +227,4 @@ def test_windows_keep_their_order_within_a_part_and_may_be_pairs_of_ranges():
 
 def test_a_window_in_two_parts_is_named():
     with pytest.raises(WindowsError, match=r"rows 5:15, columns 0:5 lies in more than one part"):
-        w.split([(Window(0, 5, 5, 10), (0, 0))], 20, 20, Size(10, 10))
+        w.group_by_part([(Window(0, 5, 5, 10), (0, 0))], 20, 20, Size(10, 10))

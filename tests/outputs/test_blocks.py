@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.encoding import encode
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.windows import Size, window_grid
 
 WIDTH, HEIGHT = 101, 77
 TILE, STRIP = Size(32, 16), Size(WIDTH, 16)
@@ -103,7 +103,7 @@ def test_every_codec_equals_one_whole_write(
     with rasterio.open(tmp_path / "gdal.tif", "w", **profile) as dst:
         dst.write(array)
     size = Size(block.width * 2, 32)
-    write(tmp_path / "ours.tif", array, profile, block, cover(WIDTH, HEIGHT, size))
+    write(tmp_path / "ours.tif", array, profile, block, window_grid(WIDTH, HEIGHT, size))
     assert_same(tmp_path / "ours.tif", tmp_path / "gdal.tif")
     ours, gdals = (tmp_path / name for name in ("ours.tif", "gdal.tif"))
     assert ours.stat().st_size <= gdals.stat().st_size * 1.01 + 64
@@ -126,7 +126,7 @@ def test_tifffile_reads_what_was_written(
     profile = profile_of(array, block, interleave=interleave, compress="deflate", tiled=True,
                          blockxsize=block.width)  # fmt: skip
     size = Size(block.width * times.width, block.height * times.height)
-    windows = list(cover(width, height, size))
+    windows = list(window_grid(width, height, size))
     order.shuffle(windows)
     write(tmp_path / "out.tif", array, profile, block, windows)
     read = tifffile.imread(tmp_path / "out.tif")
@@ -144,7 +144,7 @@ def test_tifffile_reads_what_was_written(
 def test_what_no_window_covers_is_nodata(tmp_path, block, nodata, sparse, interleave):
     array = image(2, "uint8")
     profile = profile_of(array, block, nodata=nodata, sparse_ok=sparse, interleave=interleave)
-    windows = cover(WIDTH, HEIGHT, Size(block.width, 32))[1:2]
+    windows = window_grid(WIDTH, HEIGHT, Size(block.width, 32))[1:2]
     write(tmp_path / "ours.tif", array, profile, block, windows)
     with rasterio.open(tmp_path / "gdal.tif", "w", **profile) as dst:
         for window, _ in windows:
@@ -158,7 +158,7 @@ def test_what_no_window_covers_is_nodata(tmp_path, block, nodata, sparse, interl
 def test_nodata_that_gdal_rounds_is_filled_in_as_it_was_rounded(tmp_path):
     array = image(1, "int64")
     profile = profile_of(array, TILE, nodata=2**53 + 1)
-    write(tmp_path / "out.tif", array, profile, TILE, cover(WIDTH, HEIGHT, TILE)[:1])
+    write(tmp_path / "out.tif", array, profile, TILE, window_grid(WIDTH, HEIGHT, TILE)[:1])
     with rasterio.open(tmp_path / "out.tif") as src:
         assert src.read_masks(1)[20:].max() == 0
 
@@ -167,7 +167,7 @@ def test_blocks_of_nothing_but_nodata_take_no_bytes_if_that_is_allowed(tmp_path)
     array = image(1, "uint8")
     array[:, :32] = 0
     profile = profile_of(array, TILE, nodata=0, sparse_ok=True)
-    write(tmp_path / "out.tif", array, profile, TILE, cover(WIDTH, HEIGHT, Size(64, 32)))
+    write(tmp_path / "out.tif", array, profile, TILE, window_grid(WIDTH, HEIGHT, Size(64, 32)))
     with rasterio.open(tmp_path / "out.tif") as src:
         np.testing.assert_array_equal(src.read(), array)
     with tifffile.TiffFile(tmp_path / "out.tif") as reader:
@@ -177,7 +177,7 @@ def test_blocks_of_nothing_but_nodata_take_no_bytes_if_that_is_allowed(tmp_path)
 def test_masked_results_are_filled_as_gdal_fills_them(tmp_path):
     array = np.ma.masked_greater(image(1, "float64"), 150)
     profile = profile_of(array, TILE, dtype="uint8", nodata=9)
-    write(tmp_path / "out.tif", array, profile, TILE, cover(WIDTH, HEIGHT, Size(64, 32)))
+    write(tmp_path / "out.tif", array, profile, TILE, window_grid(WIDTH, HEIGHT, Size(64, 32)))
     with rasterio.open(tmp_path / "out.tif") as src:
         np.testing.assert_array_equal(src.read(), array.filled(9).astype("uint8"))
 
@@ -210,7 +210,7 @@ def test_blocks_of_another_number_are_refused(tmp_path):
 def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
     array = image(2, "uint16")
     profile = profile_of(array, TILE, bigtiff=bigtiff, compress="deflate")
-    windows = cover(WIDTH, HEIGHT, Size(32, 32))
+    windows = window_grid(WIDTH, HEIGHT, Size(32, 32))
 
     def write_with_a_hole():
         with opened(tmp_path / "out.tif", TILE) as writer:
@@ -244,7 +244,7 @@ def test_a_disk_that_is_full_is_an_error(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         with pytest.raises(OutputError, match="cannot be written: File too large"):
             write(tmp_path / "out.tif", array, profile, Size(80, 80),
-                  cover(800, 800, Size(160, 160)))  # fmt: skip
+                  window_grid(800, 800, Size(160, 160)))  # fmt: skip
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from rio_cogeo import cog_validate
 
 from rio_mucho_cli import FormatError, Job, OutputError, UsageError, run
-from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.windows import Size, window_grid
 
 BLOCK = 64
 # GDAL's page on the COG driver: what it writes behind the header of a file.
@@ -241,7 +241,7 @@ def test_long_integers_have_overviews_without_nodata_only(source, cog, geotiff, 
 
 
 PART = [
-    pair for pair in cover(512, 384, Size(128, 128)) if sum(pair[1]) % 2
+    pair for pair in window_grid(512, 384, Size(128, 128)) if sum(pair[1]) % 2
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import rasterio
 import rasterio.shutil
 
 from rio_mucho_cli import Job, OutputError, RioMucho, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 
 def copy(data, window, ij, global_args):

@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.outputs.directories import (
-    Entry,
-    entries_of,
-    fits_classic,
-    lay_out,
-    resized,
-)
+from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
 from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.windows import Size
 
 ORDERS = st.sampled_from(["<", ">"])
 # Types as TIFF numbers them, and numpy's for them.

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rio_mucho_cli import system
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import durable, journal, locks, records
 from rio_mucho_cli.outputs.journal import SYNC_BYTES, SYNC_SECONDS, Journal, JournalError
@@ -293,7 +294,7 @@ def test_a_full_disk_is_told_and_what_was_half_written_is_cut_off(tmp_path, monk
     made.append(first)
 
     def half(file, data, offset):
-        durable.write_at(file, data[: len(data) // 2], offset)
+        system.write_at(file, data[: len(data) // 2], offset)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
@@ -310,7 +311,7 @@ def test_short_writes_are_completed(tmp_path):
             return super().write(bytes(data[:3]))
 
     with Slow(tmp_path / "file", "w") as file:
-        durable.write_at(file, b"more than three bytes", 2)
+        system.write_at(file, b"more than three bytes", 2)
     assert (tmp_path / "file").read_bytes() == b"\0\0more than three bytes"
 
 
@@ -475,7 +476,7 @@ def run_on(folder, contents, most):
         file.truncate(end)
         for number in range(done, min(done + most, len(contents))):
             record = Record.of(number, end, contents[number], payload=bytes(number))
-            durable.write_at(file, contents[number], end)
+            system.write_at(file, contents[number], end)
             made.append(record)
             end = record.end
             made.sync(file)

@@ -9,7 +9,7 @@ import tifffile
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, ResultError, run
-from rio_mucho_cli.inputs.windows import Size, cover
+from rio_mucho_cli.windows import Size, window_grid
 
 WIDTH, HEIGHT = 101, 77
 
@@ -100,7 +100,9 @@ def test_every_way_to_the_file_keeps_the_mask(job, given):
 
 
 def test_what_no_window_covers_is_masked(job):
-    made = job(hide, windows=[pair for pair in cover(WIDTH, HEIGHT, Size(32, 32)) if pair[1][1]])
+    made = job(
+        hide, windows=[pair for pair in window_grid(WIDTH, HEIGHT, Size(32, 32)) if pair[1][1]]
+    )
     run(made)
     with rasterio.open(made.output) as dst:
         assert not dst.dataset_mask()[:, :32].any()

@@ -11,7 +11,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from rio_mucho_cli import RioMucho, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 EVERY_DRIVER = pytest.mark.parametrize("driver", ["GTiff", "COG"])
 GRAY = ColorInterp.gray, ColorInterp.undefined

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rio_mucho_cli import Job, Output, describe, run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.misfits import NONE, Misfits, beyond, taken_for_nodata, valid_nan
+from rio_mucho_cli.windows import Size
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
 FLOATS = ["float16", "float32", "float64"]

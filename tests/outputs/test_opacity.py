@@ -7,7 +7,7 @@ from rasterio.enums import ColorInterp
 
 from rio_mucho_cli import Job, Output, ResultError, run
 from rio_mucho_cli.inputs.sources import Input, Reading, Sources
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 WIDTH, HEIGHT = 101, 77
 RGBA = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]

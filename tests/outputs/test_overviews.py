@@ -12,9 +12,9 @@ from rasterio.enums import ColorInterp, OverviewResampling
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, OutputError, UsageError, run
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs.overviews import build, check_blocks
 from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.windows import Size, window_grid
 
 FACTORS = [2, 4, 8]
 BLOCK = 64
@@ -236,7 +236,7 @@ def test_colour_tables_say_what_an_average_is(source, compare, nodata, resamplin
             assert src.colormap(1)[4] == (68, 219, 16, 255)
 
 
-CHOSEN = [pair for pair in cover(512, 384, Size(128, 128)) if sum(pair[1]) % 2]
+CHOSEN = [pair for pair in window_grid(512, 384, Size(128, 128)) if sum(pair[1]) % 2]
 SINGLE = [(Window(64, 128, 192, 64), (0, 0))]
 
 

@@ -14,9 +14,9 @@ from rio_mucho_cli import run
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.sources import Source
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs import layout as lay
 from rio_mucho_cli.outputs import profile as p
+from rio_mucho_cli.windows import Size, window_grid
 
 
 def source(width=1000, height=800, block=(256, 256), **profile):
@@ -47,7 +47,7 @@ def test_blocks_are_valid_and_every_window_is_a_whole_number_of_them(
 ):
     assume(width * height / (size.width * size.height) < 500)
     first = source(width, height, (block, block), compress=compress)
-    layout = lay.choose_layout(first, {}, cover(width, height, size))
+    layout = lay.choose_layout(first, {}, window_grid(width, height, size))
     if layout.tiled:
         assert layout.block.width % 16 == layout.block.height % 16 == 0
     fits_width = size.width >= width or size.width % 16 == 0
@@ -90,7 +90,7 @@ def test_options_settle_the_blocks():
 
 
 def test_full_rows_that_fit_no_tile_become_strips():
-    layout = lay.choose_layout(source(), {}, cover(1000, 800, Size(1000, 50)))
+    layout = lay.choose_layout(source(), {}, window_grid(1000, 800, Size(1000, 50)))
     assert layout == lay.Layout(Size(1000, 50), tiled=False)
 
 
@@ -181,9 +181,9 @@ def test_uncompressed_tiles_stay_where_they_are_the_first_inputs_or_asked_for():
     assert lay.choose_layout(first, {"tiled": "yes"}, None).block == (304, 112)
     assert lay.choose_layout(first, {"blockxsize": "256"}, None).block == (256, 112)
     assert lay.choose_layout(first, {"compress": "deflate"}, None).block == (256, 112)
-    given = cover(300, 100, Size(300, 50))
+    given = window_grid(300, 100, Size(300, 50))
     assert lay.choose_layout(first, {}, given) == lay.Layout(Size(300, 50), tiled=False)
-    given = cover(300, 100, Size(64, 64))
+    given = window_grid(300, 100, Size(64, 64))
     assert lay.choose_layout(first, {}, given) == lay.Layout(Size(64, 64), tiled=True)
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import Size, are_whole_blocks, cover
 from rio_mucho_cli.outputs.pyramid import (
     LOCAL,
     Pyramid,
@@ -21,6 +20,7 @@ from rio_mucho_cli.outputs.pyramid import (
     side_of_tiles,
     unmade,
 )
+from rio_mucho_cli.windows import Size, aligned_to_blocks, window_grid
 
 SIDE = st.integers(1, 3000)
 BLOCK = st.sampled_from([64, 128, 256])
@@ -37,7 +37,7 @@ def pyramids(draw):
     width, height = draw(st.integers(1, 40)) * scale, draw(st.integers(1, 40)) * scale
     block = draw(BLOCK)
     sides = st.integers(1, 8).map(lambda times: times * block)
-    windows = cover(width, height, Size(draw(sides), draw(sides)))
+    windows = window_grid(width, height, Size(draw(sides), draw(sides)))
     factors = powers(draw(st.integers(1, 6)))
     resampling = draw(st.sampled_from(LOCAL))
     pyramid = plan_pyramid(factors, resampling, block, windows, width, height)
@@ -49,7 +49,7 @@ def test_levels_are_encoded_in_windows_while_their_blocks_lie_in_one(plan):
     pyramid, windows, width, height = plan
     for level in range(1, pyramid.encoded + 1):
         side = pyramid.block * 2**level
-        assert are_whole_blocks(windows, Size(side, side), width, height)
+        assert aligned_to_blocks(windows, Size(side, side), width, height)
         assert width % 2**level == height % 2**level == 0
 
 
@@ -73,7 +73,7 @@ def test_the_level_that_is_kept_is_the_first_that_is_not_encoded_or_the_last_tha
         assert pyramid.kept in (pyramid.encoded, pyramid.encoded + 1)
         side = 2**pyramid.kept
         assert width % side == height % side == 0
-        assert are_whole_blocks(windows, Size(side, side), width, height)
+        assert aligned_to_blocks(windows, Size(side, side), width, height)
 
 
 @given(pyramids(), st.booleans())
@@ -116,7 +116,7 @@ def test_what_is_made_of_the_kept_level_does_not_drift_away_from_it(plan):
             assert width % 2**level == height % 2**level == 0
 
 
-WINDOWS = cover(1024, 1024, Size(256, 256))
+WINDOWS = window_grid(1024, 1024, Size(256, 256))
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ WINDOWS = cover(1024, 1024, Size(256, 256))
         ({}, 2, 3),  # 64 pixels of level 2 are 256 of the raster
         ({"block": 256}, 0, 1),
         ({"factors": [2, 4]}, 2, 0),
-        ({"windows": cover(1024, 1024, Size(64, 64))}, 0, 1),
-        ({"windows": cover(1024, 1024, Size(1024, 1024))}, 3, 0),
-        ({"width": 1022, "windows": cover(1022, 1024, Size(256, 256))}, 1, 1),
-        ({"width": 1023, "windows": cover(1023, 1024, Size(256, 256))}, 0, 0),
+        ({"windows": window_grid(1024, 1024, Size(64, 64))}, 0, 1),
+        ({"windows": window_grid(1024, 1024, Size(1024, 1024))}, 3, 0),
+        ({"width": 1022, "windows": window_grid(1022, 1024, Size(256, 256))}, 1, 1),
+        ({"width": 1023, "windows": window_grid(1023, 1024, Size(256, 256))}, 0, 0),
         ({"windows": [(Window(256, 512, 256, 256), (0, 0))]}, 2, 3),
         ({"by_windows": False}, 0, 0),
     ],
@@ -156,7 +156,7 @@ def test_plans(given, encoded, kept):
     ids=str,
 )
 def test_gdal_makes_what_cannot_be_made_window_by_window(factors, resampling, width):
-    windows = cover(width, 1024, Size(256, 256))
+    windows = window_grid(width, 1024, Size(256, 256))
     pyramid = plan_pyramid(factors, resampling, 64, windows, width, 1024)
     assert not pyramid.is_local
     assert pyramid.in_windows == 0

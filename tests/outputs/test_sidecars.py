@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, OutputError, run
-from rio_mucho_cli.inputs.windows import Size
+from rio_mucho_cli.windows import Size
 
 FORMATS = {
     "out.png": ("PNG", ["out.png", "out.png.aux.xml"]),

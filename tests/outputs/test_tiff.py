@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.outputs import tiff
 from rio_mucho_cli.outputs.tiff import Directory, Field
+from rio_mucho_cli.windows import Size, window_grid
 
 SIDES = st.integers(1, 6).map(lambda n: 16 * n)
 
@@ -83,7 +83,7 @@ def test_decoding_tags_are_all_that_tifffile_sees_of_them(profile):
 @given(st.integers(1, 300), st.integers(1, 300), SIDES, SIDES, st.integers(1, 3), SIDES, SIDES)
 def test_windows_share_out_all_blocks(width, height, across, down, planes, wide, high):
     block = Size(across, down)
-    windows = cover(width, height, Size(across * wide // 16, down * high // 16))
+    windows = window_grid(width, height, Size(across * wide // 16, down * high // 16))
     indexes = [tiff.block_indexes(w, block, width, height, planes) for w, _ in windows]
     total = planes * -(-width // across) * -(-height // down)
     assert sorted(np.concatenate(indexes).tolist()) == list(range(total))

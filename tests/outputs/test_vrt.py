@@ -7,9 +7,9 @@ import rasterio
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs import vrt
 from rio_mucho_cli.outputs.vrt import PartFile, Placed
+from rio_mucho_cli.windows import Size
 
 PROFILE = {
     "driver": "GTiff",

@@ -3,15 +3,15 @@
 import pytest
 from rasterio.windows import Window
 
-from rio_mucho_cli.inputs.windows import Size, cover
-from rio_mucho_cli.stages import Spent, Stages
 from rio_mucho_cli.telling.cells import Cell, Cells
 from rio_mucho_cli.telling.totals import Total
+from rio_mucho_cli.timing import StageTime, StageTimes
+from rio_mucho_cli.windows import Size, window_grid
 
 
 def fill(cells, width, height, side):
-    for number, (window, ij) in enumerate(cover(width, height, Size(side, side))):
-        total = Total.of(Stages(read=Spent(number + 1.0)))
+    for number, (window, ij) in enumerate(window_grid(width, height, Size(side, side))):
+        total = Total.of(StageTimes(read=StageTime(number + 1.0)))
         cells.add(Cell.of(window, ij, total, failed=number == 7))
 
 

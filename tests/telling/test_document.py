@@ -9,10 +9,11 @@ import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputExistsError, run
 from rio_mucho_cli.describing_inputs import block_reads
-from rio_mucho_cli.inputs.windows import Size, cover
 from rio_mucho_cli.progress import RunStarted, WindowDone
-from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.page import page
+from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.windows import Size, window_grid
 
 
 def fail_late(data, window, ij, global_args):
@@ -223,7 +224,7 @@ TOUCHED = sum(a * b for a in (2, 3, 3, 2) for b in (2, 3, 3, 2)) / 16
     ],
 )
 def test_blocks_that_windows_touch_are_counted(raster, windows, block, overlap, times):
-    found = block_reads(cover(*raster, windows), block, raster, overlap)
+    found = block_reads(window_grid(*raster, windows), block, raster, overlap)
     assert found == pytest.approx(times, abs=1e-3)
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from rio_mucho_cli import describe, run
 from rio_mucho_cli.errors import OutputError, UsageError
-from rio_mucho_cli.telling import Recorder, recorded, write
-from rio_mucho_cli.telling.file import check
+from rio_mucho_cli.telling.file import check, recorded, write
+from rio_mucho_cli.telling.recorder import Recorder
 from rio_mucho_cli.work.functions import FunctionRef
 
 

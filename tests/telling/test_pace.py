@@ -5,8 +5,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.progress import OverviewDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Report
-from rio_mucho_cli.stages import Spent, Stages, Timing
 from rio_mucho_cli.telling.pace import Fit, Line, Lines, Pace, summary
+from rio_mucho_cli.timing import StageTime, StageTimes, WindowTiming
 
 WINDOW = Window(0, 0, 1000, 1000)
 
@@ -19,7 +19,7 @@ class Clock:
 
 
 def window_done(number, took=None):
-    timing = None if took is None else Timing(stages=Stages(function=Spent(took)))
+    timing = None if took is None else WindowTiming(stages=StageTimes(function=StageTime(took)))
     return WindowDone(WINDOW, (0, number), number, 1_000_000, timing)
 
 

@@ -4,11 +4,12 @@ import re
 from html.parser import HTMLParser
 
 from rio_mucho_cli import run
-from rio_mucho_cli.inputs.windows import Size
 from rio_mucho_cli.outputs.misfits import Misfits
-from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.page import page
-from rio_mucho_cli.telling.words import number
+from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.text import format_number
+from rio_mucho_cli.windows import Size
 
 BAD = "<script>alert('x')</script>\"&"
 EMPTY = {"meta", "link", "input", "br"}
@@ -53,7 +54,7 @@ def test_values_that_did_not_fit_are_among_the_figures(said):
         Misfits(outside=34, nan=5, passed=3).as_json(),
     ]
     text = parsed(page(said)).text
-    assert f"{number(1234)}pixels that did not fit in the dtype" in text
+    assert f"{format_number(1234)}pixels that did not fit in the dtype" in text
     assert "5pixels that are NaN and count as valid" in text
     assert "7pixels that equal nodata and are not masked" in text
     assert "3pixels with the input's nodata that count as valid" in text
@@ -102,4 +103,4 @@ def test_a_report_of_nothing_is_a_page_too(tif, job_on):
 
 
 def test_sizes_and_numbers():
-    assert number(1234567) == "1\u202f234\u202f567"
+    assert format_number(1234567) == "1\u202f234\u202f567"

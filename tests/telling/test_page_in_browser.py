@@ -8,9 +8,10 @@ import subprocess
 import pytest
 
 from rio_mucho_cli import run
-from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.telling import Recorder, document
+from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.page import page
+from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.windows import Size
 
 NAMES = ("chromium", "google-chrome", "chromium-browser")
 

@@ -4,15 +4,15 @@ from itertools import pairwise
 
 import pytest
 
-from rio_mucho_cli.stages import Spent, Stages
 from rio_mucho_cli.telling.timeline import Stretch, Timeline
 from rio_mucho_cli.telling.totals import Total
+from rio_mucho_cli.timing import StageTime, StageTimes
 
 
 def fill(timeline, number, workers=2):
     """Add windows of one second, one after the other, by workers in turn."""
     for place in range(number):
-        total = Total.of(Stages(function=Spent(1.0, 0.5)))
+        total = Total.of(StageTimes(function=StageTime(1.0, 0.5)))
         start = 100.0 + place // workers
         timeline.add(f"w{place % workers}", Stretch(start, start + 1, total, (0, place)))
 

@@ -9,7 +9,7 @@ import cloudpickle
 import pytest
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import describe
+from rio_mucho_cli.windows import format_window
 from rio_mucho_cli.work.pickling import pack
 
 
@@ -59,7 +59,7 @@ def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path, wrappe
 
 def test_an_importable_function_travels_by_name():
     assert pack(functools.reduce, "the function") == cloudpickle.dumps(functools.reduce)
-    assert len(pack(describe, "the function")) < 200
+    assert len(pack(format_window, "the function")) < 200
 
 
 def test_closures_and_lambdas_travel_by_value():

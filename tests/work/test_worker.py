@@ -6,7 +6,7 @@ import rasterio
 import rasterio.env
 from rasterio.windows import Window
 
-from rio_mucho_cli import environment
+from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
 from rio_mucho_cli.inputs.sources import Input, Reading
 from rio_mucho_cli.work import worker
@@ -137,7 +137,7 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
         return np.full((1, 4, 5), int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=17):
-        worker.begin("a run", order(option, env=environment.capture()))
+        worker.begin("a run", order(option, env=env.env_options()))
     results, has_env = [], []
 
     def target():

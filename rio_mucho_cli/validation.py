@@ -8,8 +8,8 @@ from numbers import Integral, Real
 from typing import Any
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.windows import Size
-from rio_mucho_cli.quantities import truncate
+from rio_mucho_cli.text import truncate
+from rio_mucho_cli.windows import Size
 
 WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False"
 _KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
@@ -43,15 +43,15 @@ def check_all_are(values: Any, kind: type, name: str) -> None:
         raise UsageError(f"{name} has {wrong[0]!r}: expected a list of {kind.__name__}s")
 
 
-def check_windows(windows: Any) -> None:
+def check_windows_value(windows: Any) -> None:
     """Raise UsageError if something is neither None, "blocks", a Size, nor pairs (window, ij)."""
     if windows is None or isinstance(windows, Size) or windows == "blocks":
         return
     if not _is_sequence(windows) or not all(_is_sequence(each, 2) for each in windows):
-        raise no_windows(windows)
+        raise windows_error(windows)
 
 
-def no_windows(windows: Any) -> UsageError:
+def windows_error(windows: Any) -> UsageError:
     """Say what windows can be."""
     return UsageError(
         f"windows are {truncate(repr(windows), 60)}: expected 'blocks', a size in pixels, or a "

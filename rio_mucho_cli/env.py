@@ -1,8 +1,9 @@
-"""What a worker takes over from the caller: GDAL's options, and its own limits."""
+"""GDAL's options and block cache, its messages, and the limits of numeric libraries."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 import warnings
@@ -17,8 +18,8 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
-from rio_mucho_cli.interrupts import deferred
-from rio_mucho_cli.memory import CACHE
+from rio_mucho_cli.signals import deferred
+from rio_mucho_cli.text import MB
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -60,7 +61,7 @@ _MMAP_THRESHOLD = 32 * 1024 * 1024  # the most that glibc takes on 64-bit system
 _TRIM_THRESHOLD = 1024 * 1024 * 1024
 
 
-def capture() -> dict[str, Any]:
+def env_options() -> dict[str, Any]:
     """Return the GDAL options of the caller's rasterio.Env.
 
     A session's credentials are among them: entering an Env turns its session
@@ -70,9 +71,9 @@ def capture() -> dict[str, Any]:
     return {name: value for name, value in found.items() if name.upper() not in LAYOUT}
 
 
-def not_set(options: Mapping[str, Any]) -> dict[str, Any]:
+def unset_only(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of GDAL's options that the user has set neither in an Env nor as variables."""
-    given = capture()
+    given = env_options()
     return {
         name: value
         for name, value in options.items()
@@ -81,7 +82,7 @@ def not_set(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def entered(options: Mapping[str, Any]) -> Iterator[None]:
+def gdal_config(options: Mapping[str, Any]) -> Iterator[None]:
     """Set GDAL options, captured elsewhere, for this thread.
 
     They are set within the Env and not given to it, because rasterio.Env
@@ -102,7 +103,7 @@ def entered(options: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def patient_with_servers() -> Iterator[None]:
+def http_retries() -> Iterator[None]:
     """Have GDAL ask a server again that answers with a passing error, or resets a connection.
 
     What the user has set stays.
@@ -112,7 +113,7 @@ def patient_with_servers() -> Iterator[None]:
     GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, which is 0
     without this, is about HTTP 429, 500, 502, 503, 504 and lost connections.
     """
-    patient = entered(not_set(_PATIENCE))
+    patient = gdal_config(unset_only(_PATIENCE))
 
     def leave(*raised: Any) -> bool | None:
         with deferred():
@@ -139,11 +140,11 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     if not _user_set_threads():
         variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if "GDAL_CACHEMAX" not in os.environ and "GDAL_CACHEMAX" not in options:
-        variables["GDAL_CACHEMAX"] = str(CACHE)  # bytes: a small number would be 2^20 of them
+        variables["GDAL_CACHEMAX"] = str(CACHE_BYTES)  # bytes: a small number would be 2^20 of them
     return variables
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Have this process keep the memory that it frees, where it uses glibc.
 
     For the command line, whose process ends with the run. It is what worker
@@ -157,7 +158,7 @@ def keep_memory() -> None:
         mallopt(-1, _TRIM_THRESHOLD)
 
 
-class _Shared:
+class _Nestable:
     """A change to the whole process that several threads may want at once.
 
     The first one in makes the change, the last one out takes it back; nested
@@ -192,11 +193,11 @@ def _limited() -> AbstractContextManager[Any]:
 @contextmanager
 def _silenced() -> Iterator[None]:
     with warnings.catch_warnings():
-        keep_quiet()
+        ignore_georeferencing_warnings()
         yield
 
 
-def keep_quiet() -> None:
+def ignore_georeferencing_warnings() -> None:
     """Have rasterio not warn of plain images and of alpha bands, whatever filters a function sets.
 
     Such a filter, which a module may set when it is imported, would end the
@@ -212,7 +213,7 @@ def keep_quiet() -> None:
         found[:] = [*_QUIET, *(each for each in found if each not in _QUIET)]
 
 
-one_thread_each = _Shared(_limited)
+single_threaded_libraries = _Nestable(_limited)
 """Hold the numeric libraries of this process to one thread, meanwhile.
 
 It is what worker processes get from their variables. A library that adds in
@@ -222,14 +223,14 @@ under another executor.
 
 
 @contextmanager
-def cache_held(size: int) -> Iterator[None]:
+def limited_block_cache(size: int) -> Iterator[None]:
     """Hold GDAL's block cache to so many bytes, unless the user has set it.
 
     GDAL takes 5 % of the memory for it in every process, and fills it with
     blocks that are read once.
     """
     before = get_gdal_config("GDAL_CACHEMAX")
-    if size >= before or not not_set({"GDAL_CACHEMAX": size}):
+    if size >= before or not unset_only({"GDAL_CACHEMAX": size}):
         yield
         return
     set_gdal_config("GDAL_CACHEMAX", size)
@@ -268,12 +269,112 @@ def _laid_out() -> Iterator[None]:
             set_gdal_config(name, value, normalize=False)
 
 
-own_layout = _Shared(_laid_out)
+without_layout_options = _Nestable(_laid_out)
 """Have GDAL lay out files as this program expects it, whatever options are set."""
 
-without_georeferencing_warnings = _Shared(_silenced)
+without_georeferencing_warnings = _Nestable(_silenced)
 """Silence rasterio where inputs or outputs are plain images."""
 
 
 def _user_set_threads() -> bool:
     return any(name in os.environ for name in THREAD_VARIABLES)
+
+
+# rasterio logs under this name what GDAL only warns of.
+_log = logging.getLogger("rasterio._env")
+
+
+class _Collector(logging.Filter):
+    """Takes what GDAL says in a thread that collects it; lets pass everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.here = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said: list[logging.LogRecord] | None = getattr(self.here, "said", None)
+        if said is None:
+            return True
+        said.append(record)
+        return False
+
+
+_collector = _Collector()
+_log.addFilter(_collector)
+
+
+@contextmanager
+def _collected(records: list[logging.LogRecord]) -> Iterator[None]:
+    before = getattr(_collector.here, "said", None)
+    _collector.here.said = records
+    try:
+        yield
+    finally:
+        _collector.here.said = before
+
+
+@contextmanager
+def captured_messages(level: int = logging.WARNING) -> Iterator[list[str]]:
+    """Collect what GDAL says in this thread, instead of showing it.
+
+    Yields
+    ------
+    list of str
+        It is complete when the context ends.
+    """
+    said: list[str] = []
+    records: list[logging.LogRecord] = []
+    try:
+        with _collected(records):
+            yield said
+    finally:
+        for record in records:
+            if record.levelno >= level:
+                # "CPLE_IllegalArg in COMPRESS=foo value not recognised, ignoring."
+                text = record.getMessage().rstrip(".")
+                said.append(text.partition(" in ")[2] or text)
+
+
+@contextmanager
+def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
+    """Collect what GDAL says, however quiet the program is: it must be logged for that.
+
+    Yields
+    ------
+    list of str
+        It is complete when the context ends.
+    """
+    before = _log.level
+    if not _log.isEnabledFor(logging.WARNING):
+        _log.setLevel(logging.WARNING)
+    try:
+        with captured_messages(level) as said:
+            yield said
+    finally:
+        _log.setLevel(before)
+
+
+@contextmanager
+def quiet_if_raised() -> Iterator[None]:
+    """Keep what GDAL warns of to those who look closely, if it comes to an exception.
+
+    That says what matters.
+    """
+    records: list[logging.LogRecord] = []
+    try:
+        with _collected(records):
+            yield
+    except Exception:
+        for record in records:
+            _log.info("%s", record.getMessage())
+        raise
+    for record in records:
+        _log.handle(record)
+
+
+CACHE_BYTES = 16 * MB
+"""GDAL's block cache, for each job.
+
+A worker reads a window once. What it needs the cache for are the blocks of
+an input that two of its windows share.
+"""

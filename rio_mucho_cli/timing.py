@@ -8,15 +8,9 @@ Wall time tells where a run waits, CPU time what it works on.
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
 # In a process that does nothing else, the threads of the function's own count, too.
 _cpu_clock: Callable[[], float] = time.thread_time
@@ -29,58 +23,58 @@ def count_whole_process() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class StageTime:
     """Wall time and CPU time, in seconds."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
+    def __add__(self, other: StageTime) -> StageTime:
+        return StageTime(self.seconds + other.seconds, self.cpu_seconds + other.cpu_seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
+class StageTimes:
     """What each stage took, of one window or of many.
 
     Attributes
     ----------
-    read : Spent
+    read : StageTime
         Inputs were read, warped and masked.
-    function : Spent
+    function : StageTime
         The function ran, and what it returned was checked.
-    encode : Spent
+    encode : StageTime
         Blocks were compressed, overviews of them made, statistics taken.
-    transfer : Spent
+    transfer : StageTime
         The result was on its way to the calling process. CPU time is not known.
-    write : Spent
+    write : StageTime
         Blocks were put into the file; with encoding, where workers do not do
         that.
     """
 
-    read: Spent = Spent()
-    function: Spent = Spent()
-    encode: Spent = Spent()
-    transfer: Spent = Spent()
-    write: Spent = Spent()
+    read: StageTime = StageTime()
+    function: StageTime = StageTime()
+    encode: StageTime = StageTime()
+    transfer: StageTime = StageTime()
+    write: StageTime = StageTime()
 
-    def __add__(self, other: Stages) -> Stages:
+    def __add__(self, other: StageTimes) -> StageTimes:
         """Add stage by stage."""
         others = other.by_name()
-        return Stages(**{name: spent + others[name] for name, spent in self.by_name().items()})
+        return StageTimes(**{name: spent + others[name] for name, spent in self.by_name().items()})
 
     @property
     def seconds(self) -> float:
         """Wall time of all stages together."""
         return sum((each.seconds for each in self.by_name().values()), 0.0)
 
-    def by_name(self) -> dict[str, Spent]:
+    def by_name(self) -> dict[str, StageTime]:
         """Return them by their names, in their order."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class WindowTiming:
     """When and where something was worked on, and how long each stage took.
 
     Attributes
@@ -89,7 +83,7 @@ class Timing:
         Host, process and thread, divided by colons.
     started : float
         Seconds since 1970, by the worker's clock.
-    stages : Stages
+    stages : StageTimes
         Those that the worker has gone through, one after the other.
     peak : int
         The most memory that the worker's process has held, in bytes; 0 where
@@ -98,7 +92,7 @@ class Timing:
 
     worker: str = ""
     started: float = 0.0
-    stages: Stages = Stages()
+    stages: StageTimes = StageTimes()
     peak: int = 0
 
     @property
@@ -115,33 +109,9 @@ class Stopwatch:
     _wall: float = field(default_factory=time.perf_counter)
     _cpu: float = field(default_factory=lambda: _cpu_clock())
 
-    def split(self) -> Spent:
+    def split(self) -> StageTime:
         """Return what has been spent since the last time, or the start."""
         wall, cpu = time.perf_counter(), _cpu_clock()
-        spent = Spent(wall - self._wall, cpu - self._cpu)
+        spent = StageTime(wall - self._wall, cpu - self._cpu)
         self._wall, self._cpu = wall, cpu
         return spent
-
-
-def worker_name() -> str:
-    """Return a name of this thread that is the only one in a run."""
-    return f"{platform.node()}:{os.getpid()}:{threading.get_native_id()}"
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process has held, in bytes; 0 if that is not known.
-
-    Notes
-    -----
-    Linux counts to a program in ``ru_maxrss`` what the process held that it was
-    started from (``setmax_mm_hiwater_rss`` at exec), but not in ``VmHWM``.
-    """
-    with suppress(OSError, ValueError, IndexError):
-        status = Path("/proc/self/status").read_text("utf-8")
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    with suppress(ImportError):
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return 0

@@ -125,7 +125,7 @@ def finish() -> None:
 
 
 @contextmanager
-def caught(*, for_good: bool = False) -> Iterator[None]:
+def first_signal_raises(*, for_good: bool = False) -> Iterator[None]:
     """Turn signals into an exception, which leaves this block whatever becomes of it inside.
 
     Handlers that the program has set are left alone, and so is everything in
@@ -174,14 +174,14 @@ def caught(*, for_good: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def once() -> Iterator[None]:
+def reraised_to_default() -> Iterator[None]:
     """End the process by SIGTERM or SIGHUP as it would have ended, but after cleaning up.
 
     Where the program catches these signals itself, they are left to it.
     """
     is_default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     try:
-        with caught(), _counted():
+        with first_signal_raises(), _counted():
             yield
     except Terminated as exc:
         if not is_default:

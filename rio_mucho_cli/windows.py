@@ -1,37 +1,177 @@
-"""Which windows cover a grid. Arithmetic only: no file is opened here."""
+"""Windows that cover a grid, and sizes of windows and blocks. Arithmetic only."""
 
 from __future__ import annotations
 
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias, overload
 
 from rasterio.errors import WindowError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs.window_grid import PlannedWindow, Size, WindowGrid
-from rio_mucho_cli.spelling import option
+from rio_mucho_cli.text import option
 
-__all__ = [
-    "PlannedWindow",
-    "Size",
-    "WindowGrid",
-    "are_whole_blocks",
-    "as_window",
-    "check",
-    "common_multiple",
-    "count_pixels",
-    "cover",
-    "default_size",
-    "describe",
-    "outline",
-    "parse_size",
-    "split",
-]
+PlannedWindow: TypeAlias = "tuple[Any, Any]"
+"""A window and its ij: (row, column) in the grid of windows."""
+
+
+class Size(NamedTuple):
+    """Width and height of a window or a block, in pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowGrid(Sequence[PlannedWindow]):
+    """The windows of a grid, row by row, each made when it is asked for.
+
+    A million of them take no more memory than one.
+
+    Attributes
+    ----------
+    width, height : int
+        Of the raster.
+    size : Size
+        Of a window; the last ones of a row and a column are cut off.
+    rows, cols : range
+        Indexes of the windows' rows and columns: all of them, or those of one
+        part of the raster.
+    places : range
+        Which of these windows, counted row by row.
+    """
+
+    width: int
+    height: int
+    size: Size
+    rows: range
+    cols: range
+    places: range
+
+    @classmethod
+    def of(cls, width: int, height: int, size: Size, rows: range, cols: range) -> WindowGrid:
+        """Return all windows in some rows and columns."""
+        return cls(width, height, size, rows, cols, range(len(rows) * len(cols)))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> PlannedWindow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> WindowGrid: ...
+
+    def __getitem__(self, index: int | slice) -> PlannedWindow | WindowGrid:
+        if isinstance(index, slice):
+            return replace(self, places=self.places[index])
+        row, col = divmod(self.places[index], len(self.cols))
+        return self._at(self.rows[row], self.cols[col])
+
+    def __iter__(self) -> Iterator[PlannedWindow]:
+        rows, cols, number = self.rows, self.cols, len(self.cols)
+        for place in self.places:
+            row, col = divmod(place, number)
+            yield self._at(rows[row], cols[col])
+
+    def __contains__(self, planned: object) -> bool:
+        match planned:
+            case (_, (int(i), int(j))) if i in self.rows and j in self.cols:
+                place = self.rows.index(i) * len(self.cols) + self.cols.index(j)
+                return place in self.places and planned == self._at(i, j)
+        return False
+
+    def _at(self, i: int, j: int) -> PlannedWindow:
+        row, col = i * self.size.height, j * self.size.width
+        width = min(self.size.width, self.width - col)
+        return Window(col, row, width, min(self.size.height, self.height - row)), (i, j)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all windows of its rows and columns."""
+        return self.places == range(len(self.rows) * len(self.cols))
+
+    def outline(self) -> Sequence[PlannedWindow]:
+        """Return a few windows that have the edges and the sizes of all: first, second and last."""
+        if not self.is_whole:
+            return self
+        rows, cols = (
+            list(dict.fromkeys([*each[:2], *each[-1:]])) for each in (self.rows, self.cols)
+        )
+        return [self._at(i, j) for i in rows for j in cols]
+
+    def middle(self) -> PlannedWindow:
+        """Return the window whose middle is nearest to that of the raster."""
+        nearest = []
+        for indexes, side, length in (
+            (self.rows, self.size.height, self.height),
+            (self.cols, self.size.width, self.width),
+        ):
+            # Twice the distance, in whole numbers.
+            nearest.append(
+                min(indexes, key=lambda k: abs(k * side + min((k + 1) * side, length) - length))
+            )
+        return self._at(nearest[0], nearest[1])
+
+    def count_pixels(self) -> int:
+        """Return how many pixels they have together."""
+        step = self.places.step
+        if abs(step) != 1:
+            return sum(window.width * window.height for window, _ in self)
+        first, last = sorted((self.places.start, self.places.stop - step))
+        return self._pixels_before(last + 1) - self._pixels_before(first) if len(self) else 0
+
+    def _pixels_before(self, place: int) -> int:
+        """Return how many pixels the windows before a place have."""
+        row, col = divmod(place, len(self.cols))
+        whole = _length(self.rows[:row], self.size.height, self.height) * _length(
+            self.cols, self.size.width, self.width
+        )
+        if not col:
+            return whole
+        height = _length(self.rows[row : row + 1], self.size.height, self.height)
+        return whole + height * _length(self.cols[:col], self.size.width, self.width)
+
+    def rebased(self) -> WindowGrid:
+        """Return them as windows of a raster that is no larger than they are together."""
+        width = _length(self.cols, self.size.width, self.width)
+        height = _length(self.rows, self.size.height, self.height)
+        return WindowGrid.of(width, height, self.size, range(len(self.rows)), range(len(self.cols)))
+
+    def split(self, part: Size) -> list[tuple[tuple[int, int], Window, WindowGrid]] | None:
+        """Return them by the parts that they lie in; None if parts are no whole windows."""
+        if not self.is_whole or self.rows.start or self.cols.start:
+            return None
+        cuts = []
+        for indexes, side, of_part, length in (
+            (self.rows, self.size.height, part.height, self.height),
+            (self.cols, self.size.width, part.width, self.width),
+        ):
+            if of_part % side and of_part < length:
+                return None
+            step = max(1, min(of_part // side, len(indexes)) if of_part < length else len(indexes))
+            cuts.append([indexes[start : start + step] for start in range(0, len(indexes), step)])
+        parts = []
+        for i, rows in enumerate(cuts[0]):
+            for j, cols in enumerate(cuts[1]):
+                top, left = i * part.height, j * part.width
+                size = min(part.width, self.width - left), min(part.height, self.height - top)
+                inside = WindowGrid.of(self.width, self.height, self.size, rows, cols)
+                parts.append(((i, j), Window(left, top, *size), inside))
+        return parts
+
+
+def _length(indexes: range, side: int, length: int) -> int:
+    """Return how many pixels some neighbouring windows have along one side of the raster."""
+    if not indexes:
+        return 0
+    return min(indexes.stop * side, length) - indexes.start * side
+
 
 TARGET_PIXELS = 1024 * 1024
 """Pixels of a window when nobody says otherwise.
@@ -97,7 +237,7 @@ def default_size(
     return Size(columns, max(1, pixels // columns // block.height) * block.height)
 
 
-def cover(width: int, height: int, size: Size) -> WindowGrid:
+def window_grid(width: int, height: int, size: Size) -> WindowGrid:
     """Cover a raster with windows, row by row; the last ones are cut off.
 
     Raises
@@ -127,12 +267,12 @@ def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
     pixels = 0
     for window, _ in windows:
         with suppress(TypeError, ValueError, WindowError):
-            whole = as_window(window, *raster)
+            whole = normalize(window, *raster)
             pixels += int(round(whole.width) * round(whole.height))
     return pixels
 
 
-def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
+def check_windows(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
     """Raise WindowsError unless windows are inside the raster and apart.
 
     Raises
@@ -151,13 +291,13 @@ def check(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
             or window.row_off + window.height > height
         ):
             raise WindowsError(
-                f"{describe(window)} is not inside the raster of {width} x {height} pixels: "
+                f"{format_window(window)} is not inside the raster of {width} x {height} pixels: "
                 "take windows from rio blocks of the first input"
             )
     pair = _overlapping([window for window, _ in windows])
     if pair:
         raise WindowsError(
-            f"{describe(pair[0])} and {describe(pair[1])} overlap: "
+            f"{format_window(pair[0])} and {format_window(pair[1])} overlap: "
             "every pixel may be in one window only"
         )
 
@@ -177,7 +317,7 @@ def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -
     return Size(col_gcd, row_gcd)
 
 
-def are_whole_blocks(
+def aligned_to_blocks(
     windows: Sequence[PlannedWindow], block: Size, width: int, height: int
 ) -> bool:
     """Whether every window is a Window of whole pixels and a whole number of blocks."""
@@ -195,7 +335,7 @@ def are_whole_blocks(
     return True
 
 
-def split(
+def group_by_part(
     windows: Sequence[PlannedWindow], width: int, height: int, part: Size
 ) -> Sequence[tuple[tuple[int, int], Window, Sequence[PlannedWindow]]]:
     """Say which windows lie in which part of a raster.
@@ -224,7 +364,7 @@ def split(
         return of_grid
     found: dict[tuple[int, int], list[PlannedWindow]] = {}
     for planned in windows:
-        window = as_window(planned[0], width, height)
+        window = normalize(planned[0], width, height)
         row, col = int(window.row_off // part.height), int(window.col_off // part.width)
         top, left = row * part.height, col * part.width
         if (
@@ -232,9 +372,9 @@ def split(
             or window.col_off + window.width > left + part.width
         ):
             raise WindowsError(
-                f"{describe(window)} lies in more than one part of {part.width} x {part.height} "
-                "pixels: give windows that begin where parts do, or another "
-                f"{option('part_size')}"
+                f"{format_window(window)} lies in more than one part of "
+                f"{part.width} x {part.height} pixels: give windows that begin where "
+                f"parts do, or another {option('part_size')}"
             )
         found.setdefault((row, col), []).append(planned)
     parts = []
@@ -245,7 +385,7 @@ def split(
     return parts
 
 
-def as_window(window: Any, width: int, height: int) -> Window:
+def normalize(window: Any, width: int, height: int) -> Window:
     """Return rasterio's Window for anything that rasterio takes as one.
 
     Parameters
@@ -260,7 +400,7 @@ def as_window(window: Any, width: int, height: int) -> Window:
     return Window.from_slices(*window, width=width, height=height)
 
 
-def describe(window: Any) -> str:
+def format_window(window: Any) -> str:
     """Name a window in a message by its rows and columns (ends excluded)."""
     if isinstance(window, Window):
         (top, bottom), (left, right) = window.toranges()
