@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any
 
 from rio_mucho_cli.describing_outputs import grid_of, number, size_of
-from rio_mucho_cli.inputs.sources import Input, Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.window_data import InputSpec
 from rio_mucho_cli.paths import is_on_network
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.reading import coverage_of
@@ -19,13 +20,13 @@ from rio_mucho_cli.windows import PlannedWindow, Size, normalize
 _LOOKED_AT = 2000
 
 
-def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
+def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str, Any]:
     """Say what one input is like, and how it is read.
 
     Parameters
     ----------
-    source : Source
-    each : Input
+    source : DatasetInfo
+    each : InputSpec
         How it is read.
     plan : Plan
 
@@ -87,7 +88,7 @@ def describe_input(source: Source, each: Input, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _coverage(source: Source, plan: Plan) -> float | None:
+def _coverage(source: DatasetInfo, plan: Plan) -> float | None:
     if plan.reading.mode == "manual_read" and plan.reading.grid is None:
         return None
     found = coverage_of(source, plan.reading.grid)
@@ -95,7 +96,7 @@ def _coverage(source: Source, plan: Plan) -> float | None:
     return found if found is None else max(round(found, 6), min(found, 1e-6))
 
 
-def _block_reads(source: Source, plan: Plan) -> float | None:
+def _block_reads(source: DatasetInfo, plan: Plan) -> float | None:
     raster = plan.outputs[0].size
     if plan.reading.mode == "manual_read" or plan.reading.grid is not None:
         return None

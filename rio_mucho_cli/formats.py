@@ -10,8 +10,8 @@ from typing import Any, cast
 import rasterio
 
 from rio_mucho_cli.errors import FormatError, OutputError, UsageError
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import cog_options
@@ -105,14 +105,14 @@ class Format:
         return Format("GTiff", INTERMEDIATE, None, conversion)
 
 
-def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | None) -> Format:
+def choose_format(job: Job, output: Output, first: DatasetInfo | None, grid: Grid | None) -> Format:
     """Choose the driver of an output, and how it comes to be.
 
     Parameters
     ----------
     job : Job
     output : Output
-    first : Source or None
+    first : DatasetInfo or None
         The first input, on the output's grid.
     grid : Grid or None
         The output's, if it is not the first input's own.
@@ -145,7 +145,7 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
         resampling = job.overview_resampling or "nearest"
         return Format(driver, output.creation_options, given, None, False, factors, resampling)
     if driver.upper() == "COG" and output.profile is None:
-        return _cog(job, output, cast("Source", first))
+        return _cog(job, output, cast("DatasetInfo", first))
     for name, asked, tool in (
         ("overviews", job.overviews is not None, "rio overview"),
         ("statistics", job.stats, "gdalinfo -stats"),
@@ -166,7 +166,7 @@ def choose_format(job: Job, output: Output, first: Source | None, grid: Grid | N
     return Format("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
 
 
-def choose_part_format(job: Job, output: Output, part: Source) -> Format:
+def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> Format:
     """Choose how a part of a mosaic comes to be.
 
     Parameters
@@ -174,7 +174,7 @@ def choose_part_format(job: Job, output: Output, part: Source) -> Format:
     job : Job
     output : Output
         The mosaic.
-    part : Source
+    part : DatasetInfo
         The first input, on the grid of the part.
 
     Raises
@@ -196,7 +196,7 @@ def choose_part_format(job: Job, output: Output, part: Source) -> Format:
     return Format("GTiff", output.creation_options, factors=factors, resampling=resampling)
 
 
-def _cog(job: Job, output: Output, first: Source) -> Format:
+def _cog(job: Job, output: Output, first: DatasetInfo) -> Format:
     """Choose who makes a COG."""
     options = dict(output.creation_options)
     if job.overviews is not None and not cog_options.has_overviews(options):
@@ -236,14 +236,16 @@ def _cog(job: Job, output: Output, first: Source) -> Format:
     return replace(found, factors=factors)
 
 
-def _factors(job: Job, first: Source | None, given: Mapping[str, Any] | None) -> tuple[int, ...]:
+def _factors(
+    job: Job, first: DatasetInfo | None, given: Mapping[str, Any] | None
+) -> tuple[int, ...]:
     if job.overviews is None:
         return ()
     if job.overviews:
         return tuple(job.overviews)
     if given is not None:
         return default_factors(int(given["width"]), int(given["height"]))
-    grid = cast("Source", first).grid
+    grid = cast("DatasetInfo", first).grid
     return default_factors(grid.width, grid.height)
 
 
@@ -269,13 +271,15 @@ def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str,
     return given
 
 
-def _choose_driver(output: Output, first: Source | None) -> str:
+def _choose_driver(output: Output, first: DatasetInfo | None) -> str:
     driver = "GTiff"
     if output.profile is not None:
         driver = str(output.profile.get("driver", driver))
     elif output.local_path is not None:
         profiles.check_options(output.creation_options)
-        driver = profiles.choose_driver(output.driver, output.local_path, cast("Source", first))
+        driver = profiles.choose_driver(
+            output.driver, output.local_path, cast("DatasetInfo", first)
+        )
         _check_driver(driver)
     return "GTiff" if driver.upper() == "GTIFF" else driver
 

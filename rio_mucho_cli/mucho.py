@@ -25,7 +25,8 @@ from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.executors import ExecutorName
-from rio_mucho_cli.inputs.sources import MODES, Mode, Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.window_data import MODES, Mode
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.text import html_table, is_default, short_repr
 from rio_mucho_cli.work.functions import UserFunction
@@ -114,7 +115,7 @@ class RioMucho:
         self.mode = mode
         with without_georeferencing_warnings():
             for path in inpaths:
-                Source.of(os.fspath(path))
+                DatasetInfo.of(os.fspath(path))
             chosen = windows or utils.getWindows(inpaths[0])
             self.options = options or utils.getOptions(inpaths[0])
         self.windows = chosen if isinstance(chosen, list) else list(chosen)

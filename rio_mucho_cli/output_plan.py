@@ -10,7 +10,7 @@ from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import fills_with_nan, number_text
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import opacity
@@ -145,7 +145,7 @@ def plan_output(
     output: Output,
     chosen: Format,
     job: Job,
-    first: Source | None,
+    first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
 ) -> OutputPlan:
@@ -185,7 +185,7 @@ def plan_output(
 
 
 def plan_whole(
-    output: Output, chosen: Format, job: Job, first: Source, metadata: Metadata | None
+    output: Output, chosen: Format, job: Job, first: DatasetInfo, metadata: Metadata | None
 ) -> OutputPlan:
     """Say what is known of a mosaic as a whole: its parts have plans of their own."""
     recipe = _recipe(output, chosen, first, (), metadata)
@@ -195,7 +195,7 @@ def plan_whole(
     return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted, mask_of=mask_of)
 
 
-def _mask_of(output: Output, job: Job, first: Source | None, metadata: Metadata | None) -> str:
+def _mask_of(output: Output, job: Job, first: DatasetInfo | None, metadata: Metadata | None) -> str:
     """Return the first input if it has a mask or an alpha band that the function does not get."""
     # Without metadata, a profile by hand or an open dataset is RioMucho's: rio-mucho is quiet.
     is_given = output.profile is not None or output.local_path is None
@@ -215,7 +215,7 @@ def _are_same(nodata: float | None, other: float | None) -> bool:
 def _recipe(
     output: Output,
     chosen: Format,
-    first: Source | None,
+    first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
 ) -> Recipe:

@@ -10,7 +10,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import choose_part_format
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.layout import TILE_UNIT
@@ -76,7 +76,7 @@ class Part:
         return Window(col_off, row_off, window.width, window.height)
 
 
-def largest_part(job: Job, first: Source) -> Source:
+def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
     """Return the first input on a part's grid: the largest one that tiles can be made to fit."""
     asked = job.part_size or PART_SIZE
     width, height = (
@@ -86,13 +86,13 @@ def largest_part(job: Job, first: Source) -> Source:
     return replace(first, grid=first.grid.cut((0, width), (0, height)))
 
 
-def size_of_parts(job: Job, first: Source, window: Size) -> Size:
+def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
     """Return how large parts are: whole windows, and at least one.
 
     Parameters
     ----------
     job : Job
-    first : Source
+    first : DatasetInfo
         The first input, on the output's grid.
     window : Size
         Of the windows, or of what all are a multiple of; 0 where there is no
@@ -106,7 +106,7 @@ def size_of_parts(job: Job, first: Source, window: Size) -> Size:
     return Size(*sides)
 
 
-def unit_of(job: Job, first: Source, windows: Sequence[PlannedWindow]) -> Size:
+def unit_of(job: Job, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
     """Return the size of windows, or what all of them are a multiple of."""
     match job.windows:
         case "blocks":
@@ -118,7 +118,7 @@ def unit_of(job: Job, first: Source, windows: Sequence[PlannedWindow]) -> Size:
 
 def plan_parts(
     job: Job,
-    first: Source,
+    first: DatasetInfo,
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
@@ -128,7 +128,7 @@ def plan_parts(
     Parameters
     ----------
     job : Job
-    first : Source
+    first : DatasetInfo
         The first input, on the output's grid.
     windows : sequence of (window, ij)
     size : Size

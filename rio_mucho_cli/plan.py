@@ -12,8 +12,9 @@ from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName, check_installed
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
+from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.sources import Reading, Source, open_dataset
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
 from rio_mucho_cli.outputs.metadata import Metadata
@@ -39,7 +40,7 @@ class Plan:
     Attributes
     ----------
     windows : sequence of (window, ij)
-    reading : Reading
+    reading : ReadSpec
     outputs : sequence of OutputPlan
     executor : str or Executor
     jobs : int
@@ -50,7 +51,7 @@ class Plan:
         What GDAL's block cache may take in the calling process, in bytes.
     parts : sequence of Part
         Of mosaics: a task is one of them then, and not some windows.
-    sources : sequence of Source
+    sources : sequence of DatasetInfo
         The inputs, on their own grids.
     reasons : tuple of str
         Why windows are as they are: keys of `window_plan.REASONS`.
@@ -60,14 +61,14 @@ class Plan:
     """
 
     windows: Sequence[PlannedWindow]
-    reading: Reading
+    reading: ReadSpec
     outputs: Sequence[OutputPlan]
     executor: ExecutorName | Executor
     jobs: int
     in_flight: int
     cache: int
     parts: Sequence[Part] = ()
-    sources: Sequence[Source] = ()
+    sources: Sequence[DatasetInfo] = ()
     reasons: tuple[Reason, ...] = ("given",)
     memory: int = 0
     limit: int = 0
@@ -91,7 +92,7 @@ def make_plan(job: Job) -> Plan:
         If there is no such driver.
     """
     as_given, job = job, with_earlier_windows(job)
-    sources = [Source.of(path) for path in job.inputs]
+    sources = [DatasetInfo.of(path) for path in job.inputs]
     first = sources[0] if sources else None
     reading = make_reading(job, sources)
     if first is not None:
@@ -169,7 +170,7 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
     return 70 * max(0, blocks - _FEW) + 300 * max(0, listed - _FEW)
 
 
-def _choose_formats(job: Job, first: Source | None, grid: Grid | None) -> list[Format]:
+def _choose_formats(job: Job, first: DatasetInfo | None, grid: Grid | None) -> list[Format]:
     if job.is_mosaic and first is not None:
         part = largest_part(job, first)
         return [choose_part_format(job, output, part) for output in job.outputs]
@@ -197,7 +198,7 @@ def _is_elsewhere(job: Job) -> bool:
     return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
-def _metadata(job: Job, reading: Reading, sources: Sequence[Source]) -> Metadata | None:
+def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
     if not job.metadata or not reading.inputs:
         return None
     first, own = reading.inputs[0], sources[0]

@@ -9,18 +9,19 @@ from shlex import quote
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
 from rio_mucho_cli.inputs.coverage import coverage
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid, common_grid, parse_crs, require_crs, require_one_grid
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
-from rio_mucho_cli.inputs.sources import Input, Reading, Source
+from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.text import option
 
 log = logging.getLogger(__name__)
 
 
-def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
+def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
     """Settle how inputs are read.
 
     Raises
@@ -52,8 +53,8 @@ def make_reading(job: Job, sources: Sequence[Source]) -> Reading:
         indexes = () if value is None else parse_bidx(value, source)
         boundary = _boundary(job, source, indexes)
         _check_fill(job, source, indexes)
-        inputs.append(Input(source.path, indexes, resampling, boundary))
-    return Reading(
+        inputs.append(InputSpec(source.path, indexes, resampling, boundary))
+    return ReadSpec(
         inputs,
         job.mode,
         grid,
@@ -73,7 +74,7 @@ def _notes_absent(job: Job) -> bool:
     return job.plain or any(output.profile is None for output in job.outputs)
 
 
-def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
+def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
     """Return the output's grid, or None if it is the first input's and nobody asked."""
     grids = [source.grid for source in sources]
     if job.like is not None:
@@ -97,12 +98,12 @@ def _choose_grid(job: Job, sources: Sequence[Source]) -> Grid | None:
     return grid if job.bounds is None else grid.within(job.bounds)
 
 
-def coverage_of(source: Source, grid: Grid | None) -> float | None:
+def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
     """Return which part of the output an input covers, from 0 to 1, or None if that is unknown.
 
     Parameters
     ----------
-    source : Source
+    source : DatasetInfo
     grid : Grid or None
         The output's; None if inputs are taken as they are.
     """
@@ -111,7 +112,7 @@ def coverage_of(source: Source, grid: Grid | None) -> float | None:
     return None if source.has_points else coverage(source.grid, grid)
 
 
-def _open_like(like: str, inputs: Sequence[str]) -> Source:
+def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
     """Return the raster on whose grid the output lies.
 
     Raises
@@ -120,7 +121,7 @@ def _open_like(like: str, inputs: Sequence[str]) -> Source:
         If it is a CRS: that has neither pixels nor an extent.
     """
     try:
-        return Source.of(like)
+        return DatasetInfo.of(like)
     except InputError as exc:
         crs = parse_crs(like)
         if crs is None:
@@ -131,7 +132,7 @@ def _open_like(like: str, inputs: Sequence[str]) -> Source:
     )
 
 
-def _require_transform(source: Source) -> None:
+def _require_transform(source: DatasetInfo) -> None:
     """Raise GridError if pixels of an input lie where GCPs or RPCs say."""
     if source.has_points:
         raise GridError(
@@ -140,7 +141,7 @@ def _require_transform(source: Source) -> None:
         )
 
 
-def _check_way(source: Source, grid: Grid, job: Job) -> None:
+def _check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
     """Raise GridError if an input cannot be brought onto the grid."""
     if source.fault_of_points:
         raise GridError(
@@ -154,13 +155,13 @@ def _check_way(source: Source, grid: Grid, job: Job) -> None:
     log.info("%s is warped onto the output's grid", source.path)
 
 
-def _way_to_place(source: Source) -> str:
+def _way_to_place(source: DatasetInfo) -> str:
     if source.fault_of_points.startswith("GCPs"):
         return f"name it with gdalwarp -of VRT -s_srs EPSG:CODE {source.path} placed.vrt"
     return "complete them, or give it a transform with rio edit-info --transform"
 
 
-def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | None:
+def _boundary(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> Boundary | None:
     if job.boundary is None:
         return None
     boundary = Boundary.parse(job.boundary)
@@ -180,7 +181,7 @@ def _boundary(job: Job, source: Source, indexes: Sequence[int]) -> Boundary | No
     return boundary
 
 
-def _check_fill(job: Job, source: Source, indexes: Sequence[int]) -> None:
+def _check_fill(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> None:
     if job.fill is None or fills_with_nan(job.fill):
         return
     for dtype in _dtypes(source, indexes):
@@ -191,5 +192,5 @@ def _check_fill(job: Job, source: Source, indexes: Sequence[int]) -> None:
             )
 
 
-def _dtypes(source: Source, indexes: Sequence[int]) -> Sequence[str]:
+def _dtypes(source: DatasetInfo, indexes: Sequence[int]) -> Sequence[str]:
     return source.dtypes if not indexes else [source.dtypes[index - 1] for index in indexes]

@@ -17,7 +17,8 @@ from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.executors import ExecutorName
-from rio_mucho_cli.inputs.sources import Reading, Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.memory import Budget
 from rio_mucho_cli.output import Output
@@ -31,7 +32,7 @@ _IN_PROCESSES = ("processes", "dask")
 
 
 def make_budget(
-    job: Job, reading: Reading, sources: Sequence[Source], executor: ExecutorName | Executor
+    job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo], executor: ExecutorName | Executor
 ) -> Budget:
     """Estimate what a pixel takes, and say what there is room for."""
     profiles_ = [
@@ -52,7 +53,7 @@ def make_budget(
     )
 
 
-def _check_blocks(source: Source) -> None:
+def _check_blocks(source: DatasetInfo) -> None:
     """Raise InputError if one block does not fit into memory: a file may claim any size."""
     pixels = source.block.width * source.block.height
     together = source.profile["count"] if source.profile.get("interleave") == "pixel" else 1

@@ -6,16 +6,16 @@ from typing import Any
 
 import rasterio
 
-from rio_mucho_cli.inputs.exact import exact_nodatavals
-from rio_mucho_cli.inputs.network import opening
-from rio_mucho_cli.inputs.sources import stack as array_stack
+from rio_mucho_cli.inputs.datasets import few_requests
+from rio_mucho_cli.inputs.int64 import exact_nodatavals
+from rio_mucho_cli.inputs.window_data import stack as array_stack
 
 __all__ = ["array_stack", "getOptions", "getWindows"]
 
 
 def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs use)
     """Return the profile of a dataset, given its path."""
-    with opening(input), rasterio.open(input) as src:
+    with few_requests(input), rasterio.open(input) as src:
         profile = src.profile
         profile["nodata"] = exact_nodatavals(src)[0]
         return profile
@@ -23,5 +23,5 @@ def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs u
 
 def getWindows(input: Any) -> list[list[Any]]:  # noqa: A002, N802
     """Return the block windows of a dataset as [window, ij] pairs, given its path."""
-    with opening(input), rasterio.open(input) as src:
+    with few_requests(input), rasterio.open(input) as src:
         return [[window, ij] for ij, window in src.block_windows()]

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, cast
 
 from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import Format
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.layout import Layout, choose_layout
 from rio_mucho_cli.parts import largest_part
@@ -63,7 +63,7 @@ class WindowPlan:
 
 def plan_windows(
     job: Job,
-    first: Source | None,
+    first: DatasetInfo | None,
     formats: Sequence[Format],
     most_pixels: int,
     *,
@@ -74,7 +74,7 @@ def plan_windows(
     Parameters
     ----------
     job : Job
-    first : Source or None
+    first : DatasetInfo or None
         The first input, on the output's grid.
     formats : sequence of Format
     most_pixels : int
@@ -108,7 +108,7 @@ def plan_windows(
 
 
 def _default_size(
-    job: Job, first: Source, formats: Sequence[Format], most_pixels: int
+    job: Job, first: DatasetInfo, formats: Sequence[Format], most_pixels: int
 ) -> tuple[Size, tuple[Reason, ...]]:
     """Choose windows that suit the outputs' blocks, and strips where there are some."""
     within = largest_part(job, first) if job.is_mosaic else first

@@ -10,7 +10,7 @@ import rasterio
 import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
-from rio_mucho_cli.inputs.network import is_listed
+from rio_mucho_cli.inputs.datasets import is_listed
 from rio_mucho_cli.progress import WindowDone
 from rio_mucho_cli.windows import Size
 

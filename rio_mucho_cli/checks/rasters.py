@@ -15,7 +15,7 @@ from rasterio.io import MemoryFile
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.exact import is_beyond_gdal
 from rio_mucho_cli.outputs.gdal import internal_masks
 
@@ -72,7 +72,7 @@ def _place(inputs: Sequence[str | Array]) -> dict[str, Any]:
     path = next((each for each in inputs if isinstance(each, str)), None)
     if path is None:
         return {}
-    grid = Source.of(path).grid
+    grid = DatasetInfo.of(path).grid
     return {"crs": grid.crs, "transform": grid.transform}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
 
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.inputs.exact import exact_nodatavals
+from rio_mucho_cli.inputs.int64 import exact_nodatavals
 
 
 class Bands:

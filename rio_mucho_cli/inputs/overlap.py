@@ -53,7 +53,7 @@ class Boundary:
         return self.kind in {"nodata", "constant"}
 
 
-def positions(
+def padded_indexes(
     start: int, stop: int, length: int, overlap: int, boundary: Boundary
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return which rows (or columns) of a raster a padded window shows.

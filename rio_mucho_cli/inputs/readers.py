@@ -22,9 +22,9 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.bands import Bands
-from rio_mucho_cli.inputs.exact import check_nodata_for_warping, check_resampled
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.overlap import Boundary, positions
+from rio_mucho_cli.inputs.int64 import check_nodata_for_warping, check_resampled
+from rio_mucho_cli.inputs.overlap import Boundary, padded_indexes
 from rio_mucho_cli.inputs.warping import warped
 from rio_mucho_cli.text import did_you_mean
 
@@ -50,7 +50,7 @@ class Reader(Protocol):
         """Close what the reader has opened."""
 
 
-class SameGrid:
+class PlainReader:
     """Reads an input that is on the output's grid."""
 
     def __init__(self, bands: Bands) -> None:
@@ -66,7 +66,7 @@ class SameGrid:
         self.dataset.close()
 
 
-class Moved(SameGrid):
+class ShiftedReader(PlainReader):
     """Reads an input with the pixels of the output's grid that begins elsewhere.
 
     Parameters
@@ -129,7 +129,7 @@ class Layer:
         return list(found.values())
 
 
-class Warped:
+class WarpedReader:
     """Reads an input on any grid, resampled by GDAL.
 
     Parameters
@@ -230,7 +230,7 @@ def open_reader(
     """
     bands = Bands(src, indexes)
     if grid is None:
-        return SameGrid(bands)
+        return PlainReader(bands)
     try:
         layers = Layer.all_of(bands)[: 1 if as_dataset else None]
         is_one = True
@@ -240,11 +240,11 @@ def open_reader(
             bands = Bands(src, indexes, bands.dtype) if is_one else bands
         own = Grid.of(src)
         if is_one and own.difference(grid) is None:
-            return SameGrid(bands)
+            return PlainReader(bands)
         offset = own.offset_on(grid)
         if is_one and offset is not None and not as_dataset:
-            return Moved(bands, offset)
-        return Warped(bands, layers, grid, resampling, as_dataset=as_dataset)
+            return ShiftedReader(bands, offset)
+        return WarpedReader(bands, layers, grid, resampling, as_dataset=as_dataset)
     except MuchoError:
         raise
     except (RasterioError, CPLE_BaseError, ValueError, np.linalg.LinAlgError) as exc:
@@ -285,8 +285,8 @@ def read_padded(
     bands = reader.bands
     chosen = boundary or Boundary("nodata" if bands.have_nodata.any() else "edge")
     top, left = int(window.row_off), int(window.col_off)
-    rows = positions(top, top + int(window.height), grid.height, overlap, chosen)
-    cols = positions(left, left + int(window.width), grid.width, overlap, chosen)
+    rows = padded_indexes(top, top + int(window.height), grid.height, overlap, chosen)
+    cols = padded_indexes(left, left + int(window.width), grid.width, overlap, chosen)
     inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
     first_row, first_col = int(inside_rows.min()), int(inside_cols.min())
     part = Window(

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from rio_mucho_cli.errors import InputError, UsageError
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.text import format_count
 
 T = TypeVar("T")
 
 
-def parse_bidx(value: str | int | Sequence[int], source: Source) -> tuple[int, ...]:
+def parse_bidx(value: str | int | Sequence[int], source: DatasetInfo) -> tuple[int, ...]:
     """Return the bands that are asked for, checked against an input.
 
     Parameters
     ----------
     value : str, int or sequence of int
         Text is ``1``, ``3,1`` or a range, ``1..3``, ``2..`` or ``..2``.
-    source : Source
+    source : DatasetInfo
 
     Raises
     ------

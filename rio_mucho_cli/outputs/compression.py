@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 
 _CODECS = {
     "deflate", "lzw", "zstd", "packbits", "lzma", "jpeg", "webp", "lerc", "lerc_deflate",
@@ -26,7 +26,7 @@ _CODECS = {
 _WITH_PREDICTOR = {"deflate", "lzw", "zstd"}
 
 
-def is_uncompressed(first: Source, options: Mapping[str, str]) -> bool:
+def is_uncompressed(first: DatasetInfo, options: Mapping[str, str]) -> bool:
     """Return whether a GeoTIFF that is no COG is not compressed."""
     if "compress" in options:
         return str(options["compress"]).lower() == "none"
@@ -38,7 +38,7 @@ def is_uncompressed(first: Source, options: Mapping[str, str]) -> bool:
 
 
 def choose_compression(
-    first: Source,
+    first: DatasetInfo,
     options: Mapping[str, str],
     dtype: str,
     count: int,
@@ -48,7 +48,7 @@ def choose_compression(
 
     Parameters
     ----------
-    first : Source
+    first : DatasetInfo
     options : Mapping
         Creation options as the user gave them, without a compression.
     dtype : str

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.compression import is_uncompressed
 from rio_mucho_cli.outputs.options import is_no, is_yes, pixels_of
 from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
@@ -38,13 +38,13 @@ class Layout:
 
 
 def choose_layout(
-    first: Source, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
+    first: DatasetInfo, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
 ) -> Layout:
     """Choose blocks for a GeoTIFF of which every window is a whole number.
 
     Parameters
     ----------
-    first : Source
+    first : DatasetInfo
     options : Mapping
         Creation options as the user gave them: they are followed.
     windows : sequence of (Window, ij), or None
@@ -102,13 +102,13 @@ def layout_of(profile: Mapping[str, Any]) -> Layout | None:
         return None
 
 
-def _strips(first: Source, rows: int | None) -> Layout:
+def _strips(first: DatasetInfo, rows: int | None) -> Layout:
     """Return strips of so many rows, else of as many as the first input's."""
     rows = rows or (first.block.height if first.is_striped else TILE_UNIT)
     return Layout(Size(first.grid.width, min(rows, first.grid.height)), tiled=False)
 
 
-def _preferred_tile(first: Source) -> Size:
+def _preferred_tile(first: DatasetInfo) -> Size:
     """Take the first input's tiles, if they are tiles, else 256, if the raster has as much."""
 
     def side(block: int, length: int) -> int:
@@ -150,7 +150,7 @@ def _tightest_side(common: int, length: int, preferred: int) -> int:
     )
 
 
-def _padding(first: Source, tile: Size) -> float:
+def _padding(first: DatasetInfo, tile: Size) -> float:
     """Return the pixels beyond the raster's edges, as a part of those within."""
     width, height = first.grid.width, first.grid.height
     return _filled(width, tile.width) * _filled(height, tile.height) / (width * height) - 1

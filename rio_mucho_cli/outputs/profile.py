@@ -18,7 +18,7 @@ from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
-from rio_mucho_cli.inputs.sources import Source
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.cog_options import geotiff_options
 from rio_mucho_cli.outputs.compression import choose_compression
 from rio_mucho_cli.outputs.layout import Layout
@@ -30,7 +30,7 @@ PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", 
 _OPTIONS = {"driver", "count", "dtype", "nodata"}
 
 
-def choose_driver(asked: str | None, path: str, first: Source) -> str:
+def choose_driver(asked: str | None, path: str, first: DatasetInfo) -> str:
     """Return the driver that was asked for, else that of the extension.
 
     A name without extension has the first input's driver.
@@ -66,7 +66,7 @@ class Recipe:
 
     Attributes
     ----------
-    first : Source or None
+    first : DatasetInfo or None
         Gives size, CRS, transform, and the compression of a GeoTIFF, by the
         rule of `compression`; None only if `given` is there.
     driver : str
@@ -87,7 +87,7 @@ class Recipe:
         The output's bands get what the metadata says of the first input's.
     """
 
-    first: Source | None
+    first: DatasetInfo | None
     driver: str = "GTiff"
     layout: Layout | None = None
     nodata: float | None = None
@@ -114,7 +114,7 @@ class Recipe:
                 f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
                 f"write: choose another dtype with {option('dtype')}"
             )
-        first = cast("Source", self.first)
+        first = cast("DatasetInfo", self.first)
         nodata = self.nodata_of(dtype)
         if nodata is not None and not nodata_fits(nodata, dtype):
             raise NodataError.of(nodata, dtype)
@@ -171,7 +171,7 @@ class Recipe:
             return self.given.get("nodata")
         if not self.keep_nodata:
             return self.nodata
-        first = cast("Source", self.first)
+        first = cast("DatasetInfo", self.first)
         if np.dtype(dtype) != first.dtype:
             return math.nan if np.dtype(dtype).kind == "f" else None
         nodata: float | None = first.profile["nodata"]

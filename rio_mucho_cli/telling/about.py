@@ -14,7 +14,7 @@ import rasterio
 from rio_mucho_cli.describing import describe_plan, function_name
 from rio_mucho_cli.describing_outputs import number
 from rio_mucho_cli.env import THREAD_VARIABLES, env_options
-from rio_mucho_cli.inputs.exact import exact_nodatavals
+from rio_mucho_cli.inputs.int64 import exact_nodatavals
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.paths import is_in_memory, is_virtual

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
-from rio_mucho_cli.inputs.sources import open_dataset
+from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
 from rio_mucho_cli.progress import Listener, ignore

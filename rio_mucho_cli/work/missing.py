@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.dtypes import nodata_fits
-from rio_mucho_cli.inputs.sources import Reading
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.misfits import Misfits, taken_for_nodata
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.work.order import Wanted
@@ -28,7 +28,7 @@ def count_nodata(
     array: np.ndarray[Any, Any],
     recipe: Recipe,
     absent: np.ndarray[Any, Any] | None,
-    reading: Reading,
+    reading: ReadSpec,
 ) -> Misfits:
     """Count results that equal nodata, or still have the first input's.
 
@@ -39,7 +39,7 @@ def count_nodata(
     recipe : Recipe
     absent : ndarray of bool, or None
         (rows, cols): where an input has no value, and the function got numbers.
-    reading : Reading
+    reading : ReadSpec
     """
     dtype, inherited = array.dtype.name, recipe.inherited
     if inherited is not None and not nodata_fits(inherited, dtype):

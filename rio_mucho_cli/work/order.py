@@ -9,7 +9,7 @@ from typing import Any
 import cloudpickle
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.sources import Reading
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
@@ -57,7 +57,7 @@ class Order:
 
     Attributes
     ----------
-    reading : Reading
+    reading : ReadSpec
     function : callable or FunctionRef
     global_args : object
         A dict, from the command line.
@@ -75,7 +75,7 @@ class Order:
         GDAL options to set, or None to keep those of the calling thread.
     """
 
-    reading: Reading
+    reading: ReadSpec
     function: UserFunction | FunctionRef
     global_args: Any
     width: int

@@ -25,7 +25,7 @@ import numpy as np
 from rio_mucho_cli import signals
 from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
-from rio_mucho_cli.inputs.sources import Sources
+from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.outputs import misfits, opacity
 from rio_mucho_cli.outputs.encoding import Encoded, Encoder
 from rio_mucho_cli.outputs.exact import is_patched
@@ -105,7 +105,7 @@ class Worker:
             function = function.load()
         self._call = make_callable(function, order.global_args, plain=order.plain)
         ignore_georeferencing_warnings()
-        self._sources = Sources(order.reading)
+        self._sources = InputDatasets(order.reading)
         self._encoder = Encoder()
         self._name = worker_name()
 

@@ -141,11 +141,13 @@ def test_runs_that_are_over_are_forgotten(job, tmp_path):
 
 
 def test_a_worker_closes_what_it_has_not_needed_for_long(make_raster):
-    from rio_mucho_cli.inputs.sources import Input, Reading
+    from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
     from rio_mucho_cli.work import worker
     from rio_mucho_cli.work.order import Order
 
-    order = Order(Reading([Input(str(make_raster()))]), lambda data, *args: data[0], {}, 90, 70)
+    order = Order(
+        ReadSpec([InputSpec(str(make_raster()))]), lambda data, *args: data[0], {}, 90, 70
+    )
     window = rasterio.windows.Window(0, 0, 4, 4)
     names = [f"run-{number}" for number in range(6)]
     for name in names:

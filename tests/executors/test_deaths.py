@@ -21,7 +21,7 @@ from rio_mucho_cli.executors import open_executor, processes
 from rio_mucho_cli.executors.channel import pack
 from rio_mucho_cli.executors.process import Launch
 from rio_mucho_cli.executors.processes import ProcessExecutor
-from rio_mucho_cli.inputs.sources import Input, Reading
+from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work, work_all
 
@@ -49,7 +49,7 @@ def order(make_raster):
             os._exit(6)
         return np.full((2, 3), os.getpid())
 
-    return Order(Reading([Input(str(make_raster()))]), function, {}, 90, 70)
+    return Order(ReadSpec([InputSpec(str(make_raster()))]), function, {}, 90, 70)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
 from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes
-from rio_mucho_cli.inputs.sources import Input, Reading
+from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.work.order import Order
 from rio_mucho_cli.work.worker import work
@@ -29,7 +29,7 @@ every = pytest.mark.parametrize("name", LOCAL)
 @pytest.fixture
 def order(make_raster):
     def make(function, **global_args):
-        return Order(Reading([Input(str(make_raster()))]), function, global_args, 90, 70)
+        return Order(ReadSpec([InputSpec(str(make_raster()))]), function, global_args, 90, 70)
 
     return make
 

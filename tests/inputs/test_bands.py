@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.sources import Input, Reading, Sources
+from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
 
 HEIGHT, WIDTH = 5, 6
 ORIGIN = Affine(30, 0, 4e5, 0, -30, 5e6)
@@ -58,9 +58,9 @@ def grid_at(col, row, width=WIDTH + 2, height=HEIGHT + 2):
 
 
 def read(path, window=None, **given):
-    inputs = [Input(path, **{name: given.pop(name) for name in ("indexes", "boundary")
+    inputs = [InputSpec(path, **{name: given.pop(name) for name in ("indexes", "boundary")
                              if name in given})]  # fmt: skip
-    sources = Sources(Reading(inputs, **given))
+    sources = InputDatasets(ReadSpec(inputs, **given))
     grid = given.get("grid") or grid_at(0, 0, WIDTH, HEIGHT)
     data = sources.read(window or Window(0, 0, grid.width, grid.height))
     sources.close()
@@ -168,7 +168,7 @@ def test_gcps_beside_bands_of_other_nodata(make_raster, make_vrt):
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
 def test_the_functions_datasets_have_the_bands_of_the_input(make_raster, dtype):
     path = str(make_raster(count=3, dtype=dtype, transform=ORIGIN))
-    sources = Sources(Reading([Input(path)], "manual_read", grid_at(-1.3, 0)))
+    sources = InputDatasets(ReadSpec([InputSpec(path)], "manual_read", grid_at(-1.3, 0)))
     (src,) = sources.read(None)
     assert (src.count, set(src.dtypes)) == (3, {dtype})
     sources.close()

@@ -10,7 +10,7 @@ from rasterio.enums import ColorInterp
 
 from rio_mucho_cli.errors import GridError
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.sources import Input, Reading, Sources
+from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
 from rio_mucho_cli.windows import Size, window_grid
 
 HEIGHT, WIDTH = 9, 12
@@ -138,7 +138,7 @@ def on_grid(path, offset, resampling="nearest", **given):
     reading = {"grid": grid, "masked": True, **given}
     found = []
     for step in (Size(5, 4), size):
-        sources = Sources(Reading([Input(str(path), resampling=resampling)], **reading))
+        sources = InputDatasets(ReadSpec([InputSpec(str(path), resampling=resampling)], **reading))
         parts = {}
         for window, _ in window_grid(*size, step):
             (array,) = sources.read(window)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.inputs.overlap import Boundary, positions
+from rio_mucho_cli.inputs.overlap import Boundary, padded_indexes
 
 
 @given(
@@ -19,7 +19,7 @@ def test_positions_are_those_of_one_whole_pad(length, overlap, kind, data):
     start = data.draw(st.integers(0, length - 1))
     stop = data.draw(st.integers(start + 1, length))
     padded = np.pad(np.arange(length), overlap, mode=kind)
-    found = positions(start, stop, length, overlap, Boundary(kind))
+    found = padded_indexes(start, stop, length, overlap, Boundary(kind))
     np.testing.assert_array_equal(found, padded[start : stop + 2 * overlap])
 
 
@@ -29,7 +29,7 @@ def test_what_is_filled_is_marked(length, overlap, data):
     stop = data.draw(st.integers(start + 1, length))
     padded = np.pad(np.arange(length), overlap, constant_values=-1)
     for boundary in (Boundary("nodata"), Boundary("constant", 5)):
-        found = positions(start, stop, length, overlap, boundary)
+        found = padded_indexes(start, stop, length, overlap, boundary)
         np.testing.assert_array_equal(found, padded[start : stop + 2 * overlap])
 
 

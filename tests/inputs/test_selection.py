@@ -2,12 +2,12 @@ import pytest
 from affine import Affine
 
 from rio_mucho_cli.errors import InputError, UsageError
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.selection import for_each, parse_bidx
-from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.windows import Size
 
-SOURCE = Source("a.tif", Grid(None, Affine.identity(), 9, 9), {"count": 4}, Size(9, 9))
+SOURCE = DatasetInfo("a.tif", Grid(None, Affine.identity(), 9, 9), {"count": 4}, Size(9, 9))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, InputError
-from rio_mucho_cli.inputs.sources import Input, Reading, Source, Sources, stack
+from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec, stack
 from rio_mucho_cli.windows import Size
 
 WINDOW = Window(3, 4, 5, 6)
@@ -16,20 +17,22 @@ def paths(make_raster):
 
 
 def test_simple_read_gives_an_array_for_each_input(paths, read):
-    data = Sources(Reading([Input(path) for path in paths], "simple_read")).read(WINDOW)
+    data = InputDatasets(ReadSpec([InputSpec(path) for path in paths], "simple_read")).read(WINDOW)
     for array, path in zip(data, paths, strict=True):
         np.testing.assert_array_equal(array, read(path)[:, 4:10, 3:8])
 
 
 def test_array_read_gives_the_bands_of_all(paths, read):
-    data = Sources(Reading([Input(path) for path in paths], "array_read")).read(((4, 10), (3, 8)))
+    data = InputDatasets(ReadSpec([InputSpec(path) for path in paths], "array_read")).read(
+        ((4, 10), (3, 8))
+    )
     assert data.shape == (3, 6, 5)
     assert data.dtype == np.float32
     np.testing.assert_array_equal(data[2], read(paths[1])[0, 4:10, 3:8])
 
 
 def test_manual_read_gives_open_datasets_until_they_are_closed(paths):
-    sources = Sources(Reading([Input(path) for path in paths], "manual_read"))
+    sources = InputDatasets(ReadSpec([InputSpec(path) for path in paths], "manual_read"))
     srcs = sources.read(WINDOW)
     assert [src.name for src in srcs] == paths
     assert not any(src.closed for src in srcs)
@@ -38,7 +41,7 @@ def test_manual_read_gives_open_datasets_until_they_are_closed(paths):
 
 
 def test_arrays_are_the_functions_own(paths):
-    sources = Sources(Reading([Input(path) for path in paths], "simple_read"))
+    sources = InputDatasets(ReadSpec([InputSpec(path) for path in paths], "simple_read"))
     first = sources.read(WINDOW)[0]
     first[:] = 0
     assert sources.read(WINDOW)[0].any()
@@ -49,14 +52,14 @@ def test_what_is_no_raster_is_an_input_error_and_rasterios(tmp_path, name):
     (tmp_path / "text.tif").write_text("no raster")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=name) as caught:
-        Source.of(str(tmp_path / name))
+        DatasetInfo.of(str(tmp_path / name))
     assert isinstance(caught.value, RasterioIOError)
 
 
 def test_a_truncated_raster_is_named_with_the_window(make_raster):
     path = make_raster(height=300, width=300, tiled=True, blockxsize=64, blockysize=64)
     path.write_bytes(path.read_bytes()[:60000])
-    sources = Sources(Reading([Input(path) for path in [str(path)]], "simple_read"))
+    sources = InputDatasets(ReadSpec([InputSpec(path) for path in [str(path)]], "simple_read"))
     assert sources.read(Window(0, 0, 64, 64))[0].any()
     with pytest.raises(InputError, match=r"in\.tif cannot be read at window rows 256:300"):
         sources.read(Window(256, 256, 44, 44))
@@ -64,9 +67,9 @@ def test_a_truncated_raster_is_named_with_the_window(make_raster):
 
 def test_source_knows_strips_from_tiles(make_raster):
     tiles = {"tiled": True, "blockxsize": 32, "blockysize": 16}
-    strips = Source.of(str(make_raster("s.tif", tiled=False, blockysize=3)))
-    tiled = Source.of(str(make_raster("t.tif", **tiles)))
-    one = Source.of(str(make_raster("o.tif", height=16, width=32, **tiles)))
+    strips = DatasetInfo.of(str(make_raster("s.tif", tiled=False, blockysize=3)))
+    tiled = DatasetInfo.of(str(make_raster("t.tif", **tiles)))
+    one = DatasetInfo.of(str(make_raster("o.tif", height=16, width=32, **tiles)))
     assert strips.is_striped
     assert strips.block == Size(90, 3)
     assert not tiled.is_striped
@@ -87,7 +90,7 @@ def test_stack_gives_a_new_array():
 
 def test_a_source_of_some_bands_has_what_those_have(make_raster, make_vrt):
     bands = make_raster("a.tif", dtype="uint8", nodata=0), make_raster("b.tif", dtype="int16")
-    both = Source.of(str(make_vrt("both.vrt", bands, [0, -5])))
+    both = DatasetInfo.of(str(make_vrt("both.vrt", bands, [0, -5])))
     assert (both.dtypes, both.nodatavals, both.alpha) == (("uint8", "int16"), (0, -5), 0)
     for indexes, count, dtype, nodata in (
         ((), 2, "int16", 0),
@@ -102,6 +105,6 @@ def test_a_source_of_some_bands_has_what_those_have(make_raster, make_vrt):
 
 def test_where_the_band_of_opacity_is(make_raster):
     path = make_raster(count=4, dtype="uint8", photometric="rgb", alpha="yes")
-    source = Source.of(str(path))
+    source = DatasetInfo.of(str(path))
     assert source.alpha == 4
     assert [source.of_bands(indexes).alpha for indexes in ((), (4, 1), (1, 2))] == [4, 1, 0]

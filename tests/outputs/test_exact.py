@@ -11,7 +11,7 @@ import rasterio.shutil
 from affine import Affine
 
 from rio_mucho_cli import InputError, Job, MuchoError, NodataError, Output, RioMucho, describe, run
-from rio_mucho_cli.inputs.exact import exact_nodatavals
+from rio_mucho_cli.inputs.int64 import exact_nodatavals
 from rio_mucho_cli.outputs.exact import for_rasterio, is_beyond_gdal, write_nodata
 from rio_mucho_cli.outputs.tiff import Directory
 from rio_mucho_cli.windows import Size

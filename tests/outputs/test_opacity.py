@@ -6,7 +6,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from rio_mucho_cli import Job, Output, ResultError, run
-from rio_mucho_cli.inputs.sources import Input, Reading, Sources
+from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
 from rio_mucho_cli.windows import Size
 
 WIDTH, HEIGHT = 101, 77
@@ -55,7 +55,7 @@ def darker(data, window, ij, global_args):
 
 def read_masked(path):
     """Read a raster as a function gets it."""
-    sources = Sources(Reading([Input(path)], masked=True))
+    sources = InputDatasets(ReadSpec([InputSpec(path)], masked=True))
     (data,) = sources.read(((0, HEIGHT), (0, WIDTH)))
     sources.close()
     return data

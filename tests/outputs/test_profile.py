@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rio_mucho_cli import run
 from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.sources import Source
 from rio_mucho_cli.outputs import layout as lay
 from rio_mucho_cli.outputs import profile as p
 from rio_mucho_cli.windows import Size, window_grid
@@ -21,8 +21,8 @@ from rio_mucho_cli.windows import Size, window_grid
 
 def source(width=1000, height=800, block=(256, 256), **profile):
     defaults = {"driver": "GTiff", "dtype": "uint16", "nodata": None, "interleave": "band"}
-    return Source("in.tif", Grid(None, Affine.identity(), width, height), {**defaults, **profile},
-                  Size(*block))  # fmt: skip
+    grid = Grid(None, Affine.identity(), width, height)
+    return DatasetInfo("in.tif", grid, {**defaults, **profile}, Size(*block))
 
 
 def made(first, dtype="uint8", count=1, options=None, layout=None, driver="GTiff"):

@@ -8,7 +8,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
-from rio_mucho_cli.inputs.sources import Input, Reading
+from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.work import worker
 from rio_mucho_cli.work.order import Order, Wanted
 
@@ -19,7 +19,7 @@ PLANNED = (Window(0, 0, 5, 4), (0, 0))
 def order(make_raster):
     def make(function, mode="simple_read", **given):
         return Order(**{
-            "reading": Reading([Input(str(make_raster()))], mode),
+            "reading": ReadSpec([InputSpec(str(make_raster()))], mode),
             "function": function,
             "global_args": {"k": 2},
             "width": 90,
@@ -94,7 +94,7 @@ class Unmade:
 @pytest.mark.parametrize(
     ("function", "given", "kind"),
     [
-        (times, {"reading": Reading([Input("missing.tif")])}, InputError),
+        (times, {"reading": ReadSpec([InputSpec("missing.tif")])}, InputError),
         (Unmade, {}, MuchoChildError),
     ],
 )

@@ -1,149 +1,29 @@
-"""The inputs: what is known of them, and how a window of them is read."""
+"""Read a window of all inputs: bands, masks, fill values, and one array or several."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import rasterio
-from rasterio.errors import RasterioError, RasterioIOError
 
-from rio_mucho_cli.dtypes import filled_dtype, numpy_dtype
-from rio_mucho_cli.env import quiet_if_raised
-from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line, text_of
-from rio_mucho_cli.gcps import fault_of_points, has_gcps_or_rpcs
-from rio_mucho_cli.inputs.absent import find_absent
-from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
-from rio_mucho_cli.inputs.exact import exact_nodatavals
+from rio_mucho_cli.dtypes import filled_dtype
+from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line
+from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.network import is_listed, opening
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
-from rio_mucho_cli.inputs.warping import has_mask
-from rio_mucho_cli.signals import check
-from rio_mucho_cli.system import check_open_files, lacks_open_files
-from rio_mucho_cli.text import did_you_mean_file
-from rio_mucho_cli.windows import Size, format_window, normalize
+from rio_mucho_cli.system import lacks_open_files
+from rio_mucho_cli.windows import format_window, normalize
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What a run needs to know of an input before it starts.
-
-    Attributes
-    ----------
-    path : str
-    grid : Grid
-    profile : dict
-        As rasterio gives it.
-    block : Size
-        Of the first band.
-    alpha : int
-        The band of opacity, from 1; 0 if there is none.
-    has_points : bool
-        Whether GCPs or RPCs say where its pixels are, and no transform.
-    dtypes : tuple of str
-        The dtype of each band.
-    nodatavals : tuple of float or None
-        The nodata value of each band.
-    hidden_by : str
-        What masks the dataset as a whole: "a mask", in the file or beside it,
-        "an alpha band", or "".
-    fault_of_points : str
-        What those GCPs or RPCs lack to place pixels in a CRS.
-    structure : Mapping
-        GDAL's tags about the file: COMPRESSION, PREDICTOR, INTERLEAVE.
-    """
-
-    path: str
-    grid: Grid
-    profile: dict[str, Any]
-    block: Size
-    alpha: int = 0
-    has_points: bool = False
-    dtypes: tuple[str, ...] = ()
-    nodatavals: tuple[float | None, ...] = ()
-    hidden_by: str = ""
-    fault_of_points: str = ""
-    structure: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the arrays that are read, which holds the values of all bands."""
-        names = self.dtypes or (str(self.profile["dtype"]),)
-        found: np.dtype[Any] = np.result_type(*map(numpy_dtype, names))
-        return found
-
-    @property
-    def is_striped(self) -> bool:
-        """Whether blocks are as wide as the raster, and there are several."""
-        return self.block.width >= self.grid.width and self.block.height < self.grid.height
-
-    @classmethod
-    def of(cls, path: str) -> Source:
-        """Open a dataset, look at it, close it.
-
-        Raises
-        ------
-        InputError
-            If it is missing or is no raster.
-        """
-        with open_dataset(path) as src:
-            if not src.count:
-                raise InputError(f"{path} has no bands: give one of its subdatasets instead")
-            rows, cols = src.block_shapes[0]
-            alpha, has_points = alpha_of(src), has_gcps_or_rpcs(src)
-            nodatavals = exact_nodatavals(src)
-            hidden_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
-            return cls(
-                path,
-                Grid.of(src),
-                {**src.profile, "nodata": nodatavals[0]},
-                Size(cols, rows),
-                alpha=alpha,
-                has_points=has_points,
-                fault_of_points=fault_of_points(src) if has_points else "",
-                dtypes=tuple(src.dtypes),
-                nodatavals=nodatavals,
-                hidden_by=hidden_by,
-                structure=src.tags(ns="IMAGE_STRUCTURE"),
-            )
-
-    def of_bands(self, indexes: Sequence[int]) -> Source:
-        """Return the input as if it had some of its bands only.
-
-        Parameters
-        ----------
-        indexes : sequence of int
-            Bands, from 1, in the order in which they are read; empty for all.
-
-        Returns
-        -------
-        Source
-            Its profile has their count, the dtype in which they are read
-            together, and the nodata value of the first of them.
-        """
-        indexes = tuple(indexes) or tuple(range(1, len(self.dtypes) + 1))
-        dtypes = tuple(self.dtypes[index - 1] for index in indexes)
-        nodatavals = tuple(self.nodatavals[index - 1] for index in indexes)
-        alpha = indexes.index(self.alpha) + 1 if self.alpha in indexes else 0
-        profile = {
-            **self.profile,
-            "count": len(indexes),
-            "dtype": common_dtype(dtypes),
-            "nodata": nodatavals[0],
-        }
-        return replace(self, profile=profile, alpha=alpha, dtypes=dtypes, nodatavals=nodatavals)
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
+class InputSpec:
     """An input, and what is read of it.
 
     Attributes
@@ -165,12 +45,12 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadSpec:
     """How windows are read.
 
     Attributes
     ----------
-    inputs : sequence of Input
+    inputs : sequence of InputSpec
     mode : str
     grid : Grid or None
         The output's; None if inputs are taken as they are.
@@ -187,7 +67,7 @@ class Reading:
         Find out where inputs have no value, and the function gets numbers.
     """
 
-    inputs: Sequence[Input]
+    inputs: Sequence[InputSpec]
     mode: Mode = "simple_read"
     grid: Grid | None = None
     overlap: int = 0
@@ -197,7 +77,7 @@ class Reading:
     notes_absent: bool = False
 
 
-class Sources:
+class InputDatasets:
     """The inputs, open for reading in one worker.
 
     GDAL's datasets must not be used by two threads at once nor cross a fork,
@@ -212,7 +92,7 @@ class Sources:
 
     absent: np.ndarray[Any, Any] | None = None
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ReadSpec) -> None:
         self._reading = reading
         self._datasets: list[Any] = []
         self._readers: list[Reader] = []
@@ -223,7 +103,7 @@ class Sources:
             self.close()
             raise
 
-    def _open(self, each: Input) -> None:
+    def _open(self, each: InputSpec) -> None:
         """Open an input, and its mask, before the next one."""
         src = open_dataset(each.path)
         self._datasets.append(src)
@@ -353,37 +233,36 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     return stacked
 
 
-def open_dataset(path: str) -> Any:
-    """Open an input, shared with nobody, or raise InputError."""
-    try:
-        check_open_files()
-        with quiet_if_raised():
-            src = _open(path)
-    except RasterioIOError as exc:
-        raise InputError(_why_not(path, one_line(exc))) from None
-    except (RasterioError, OSError, TypeError, ValueError) as exc:
-        raise InputError(f"{path} cannot be opened: {one_line(exc)}") from None
-    check()
-    return src
+def find_absent(
+    array: np.ndarray[Any, Any], nodata: Sequence[float | None], overlap: int
+) -> np.ndarray[Any, Any] | None:
+    """Return where a band of an array has no value.
 
+    Parameters
+    ----------
+    array : ndarray or MaskedArray
+        (count, rows + 2 * overlap, cols + 2 * overlap).
+    nodata : sequence of float or None
+        Of each band; NaN is no ordinary number, and is not looked for.
+    overlap : int
 
-def _why_not(path: str, said: str) -> str:
-    """Say more than GDAL does of a path that leads to no raster."""
-    said = said if path in said else f"{path}: {said}"
-    if os.path.isdir(path):  # noqa: PTH112 (a Path takes no name of a length like any)
-        return f"{said.rstrip('.')}: it is a folder, expected a raster"
-    if "No such file" in said:
-        return f"{said}{did_you_mean_file(path)}"
-    return said
-
-
-def _open(path: str) -> Any:
-    try:
-        with opening(path):
-            return rasterio.open(path, sharing=False)
-    except RasterioIOError as exc:
-        if not is_listed(path) or "not recognized" not in text_of(exc):
-            raise
-    # There are formats of several files, each of which means nothing by itself.
-    with opening(path, looks_beside=True):
-        return rasterio.open(path, sharing=False)
+    Returns
+    -------
+    ndarray of bool, or None
+        (rows, cols), without the overlap; None if there are no such pixels.
+    """
+    core = array[:, overlap : array.shape[1] - overlap, overlap : array.shape[2] - overlap]
+    data = np.ma.getdata(core).real  # as GDAL compares complex numbers
+    masks = [
+        band == band.dtype.type(value)
+        for band, value in zip(data, nodata, strict=True)
+        if value is not None and not math.isnan(value)
+    ]
+    if isinstance(core, np.ma.MaskedArray):
+        masks.append(np.ma.getmaskarray(core).any(axis=0))
+    if not masks:
+        return None
+    absent: np.ndarray[Any, Any] = masks[0]
+    for mask in masks[1:]:
+        absent |= mask
+    return absent if absent.any() else None
