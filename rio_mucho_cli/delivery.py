@@ -20,12 +20,12 @@ from rio_mucho_cli.errors import (
     UsageError,
     one_line,
 )
+from rio_mucho_cli.geotiff.metadata import Metadata
+from rio_mucho_cli.geotiff.overviews import check_overviews
 from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.folders import partial_folder
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.misfits import NONE, Misfits
 from rio_mucho_cli.outputs.opacity import hides_by_alpha
-from rio_mucho_cli.outputs.overviews import check_overviews
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
 from rio_mucho_cli.outputs.vrt import PartFile

@@ -10,8 +10,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.delivery import Delivery
 from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.ordered import Recover, Task, in_order
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.work.overviews import encode_overview, make_overviews
 
@@ -34,7 +34,7 @@ def make_rest(
         If one cannot be made.
     """
     for unmade in delivery.writer.unmade_overviews():
-        pyramid = cast("Pyramid", delivery.plan.pyramid)
+        pyramid = cast("OverviewPlan", delivery.plan.pyramid)
         if unmade.factors:
             build = Task(None, make_overviews, (key, unmade, pyramid))
             for _, error in in_order(executor, iter([build]), lambda: 1, recover):
@@ -59,9 +59,11 @@ def count_windows(deliveries: Sequence[Delivery]) -> int:
     return count
 
 
-def _tasks(key: str, unmade: Unmade, delivery: Delivery) -> Iterator[Task[tuple[int, Window]]]:
+def _tasks(
+    key: str, unmade: PendingOverviews, delivery: Delivery
+) -> Iterator[Task[tuple[int, Window]]]:
     """Yield a task for each part of the levels that a file has."""
-    pyramid = cast("Pyramid", delivery.plan.pyramid)
+    pyramid = cast("OverviewPlan", delivery.plan.pyramid)
     count, dtype, _ = cast("tuple[int, str, bool]", delivery.form)
     profile = delivery.plan.recipe.profile(count, dtype)
     for level, number in unmade.levels:
@@ -72,7 +74,7 @@ def _tasks(key: str, unmade: Unmade, delivery: Delivery) -> Iterator[Task[tuple[
             yield Task((level, window), encode_overview, arguments)
 
 
-def _windows(delivery: Delivery, pyramid: Pyramid, level: int) -> list[Window]:
+def _windows(delivery: Delivery, pyramid: OverviewPlan, level: int) -> list[Window]:
     side = max(1, _SIDE // pyramid.block) * pyramid.block
     size = pyramid.size(level, *delivery.plan.size)
     return [window for window, _ in window_grid(*size, Size(side, side))]

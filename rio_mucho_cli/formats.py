@@ -10,17 +10,25 @@ from typing import Any, cast
 import rasterio
 
 from rio_mucho_cli.errors import FormatError, OutputError, UsageError
+from rio_mucho_cli.geotiff.options import (
+    BLOCK,
+    LEAST_BLOCK,
+    check_cog_options,
+    geotiff_options,
+    has_overviews,
+    only_gdal_serves,
+    pixels_of,
+    resampling_of,
+)
+from rio_mucho_cli.geotiff.overview_plan import LOCAL_RESAMPLINGS, check_resampling, default_factors
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
-from rio_mucho_cli.outputs import cog_options
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.layout import TILE_UNIT
-from rio_mucho_cli.outputs.options import pixels_of
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
-from rio_mucho_cli.outputs.pyramid import LOCAL, check_resampling, default_factors
 from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.text import did_you_mean
 
@@ -73,17 +81,17 @@ class Format:
         """Creation options that say how blocks lie, as the GTiff driver names them."""
         if not self.cog:
             return self.options
-        return cog_options.geotiff_options(self.options, "none", 1, "uint8")
+        return geotiff_options(self.options, "none", 1, "uint8")
 
     @property
     def cog_block(self) -> int:
         """The side of a COG's tiles."""
-        return pixels_of(self.options, "blocksize") or cog_options.BLOCK
+        return pixels_of(self.options, "blocksize") or BLOCK
 
     @property
     def suits_gdal(self) -> bool:
         """Whether GDAL's driver makes such a COG."""
-        return self.cog_block >= cog_options.LEAST_BLOCK
+        return self.cog_block >= LEAST_BLOCK
 
     def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> Format:
         """Return a COG that GDAL's driver makes at the end.
@@ -199,31 +207,31 @@ def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> Format:
 def _cog(job: Job, output: Output, first: DatasetInfo) -> Format:
     """Choose who makes a COG."""
     options = dict(output.creation_options)
-    if job.overviews is not None and not cog_options.has_overviews(options):
+    if job.overviews is not None and not has_overviews(options):
         del options["overviews"]
     if job.overviews:
         powers = [2**level for level in range(1, len(job.overviews) + 1)]
         if list(job.overviews) != powers:
             raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
         options["overview_count"] = str(len(powers))
-    asked = cog_options.resampling_of(options)
+    asked = resampling_of(options)
     resampling = job.overview_resampling or asked or "nearest"
     found = Format("GTiff", options, cog=True, resampling=resampling)
-    option = cog_options.only_gdal_serves(options)
-    cog_options.check_values(options)
+    option = only_gdal_serves(options)
+    check_cog_options(options)
     block = found.cog_block
     if block % TILE_UNIT:
         raise UsageError(f"blocksize is {block}: expected a multiple of {TILE_UNIT} pixels")
     if option is not None:
         if not found.suits_gdal:
             raise UsageError(
-                f"blocksize is {block}: expected {cog_options.LEAST_BLOCK} or more with the option "
+                f"blocksize is {block}: expected {LEAST_BLOCK} or more with the option "
                 f"{option.upper()}, for which GDAL's driver makes the COG"
             )
         why = f"of the option {option.upper()}"
         return found.left_to_gdal(why, stats=job.stats, same_values=False)
     check_resampling(resampling)
-    if resampling not in LOCAL and found.suits_gdal:
+    if resampling not in LOCAL_RESAMPLINGS and found.suits_gdal:
         why = f"the resampling {resampling} looks beyond 2 x 2 pixels"
         return found.left_to_gdal(why, stats=job.stats)
     factors = default_factors(first.grid.width, first.grid.height, block)
@@ -231,7 +239,7 @@ def _cog(job: Job, output: Output, first: DatasetInfo) -> Format:
     if count is not None:
         # None is made of a single pixel.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
-    if not cog_options.has_overviews(options):
+    if not has_overviews(options):
         factors = ()
     return replace(found, factors=factors)
 

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
+from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.window_data import MODES, Mode
 from rio_mucho_cli.output import Output
-from rio_mucho_cli.outputs.pyramid import check_factors, check_resampling
 from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
 from rio_mucho_cli.text import ReprMixin, option
 from rio_mucho_cli.validation import (

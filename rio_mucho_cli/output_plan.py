@@ -10,14 +10,14 @@ from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import fills_with_nan, number_text
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.formats import Format
+from rio_mucho_cli.geotiff.metadata import Metadata
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, side_of_tiles
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import opacity
 from rio_mucho_cli.outputs.layout import Layout, choose_layout, layout_of
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.profile import Recipe
-from rio_mucho_cli.outputs.pyramid import Pyramid, plan_pyramid, side_of_tiles
 from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.text import option, redact
@@ -44,7 +44,7 @@ class OutputPlan:
         In pixels.
     blocks : Layout or None
         Its blocks, if workers encode them.
-    pyramid : Pyramid or None
+    pyramid : OverviewPlan or None
         Its overviews.
     metadata : Metadata or None
         What is carried over.
@@ -64,7 +64,7 @@ class OutputPlan:
     recipe: Recipe
     size: Size
     blocks: Layout | None
-    pyramid: Pyramid | None
+    pyramid: OverviewPlan | None
     metadata: Metadata | None
     wanted: Wanted
     is_part: bool = False
@@ -306,15 +306,15 @@ def _pyramid(
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
-) -> Pyramid:
+) -> OverviewPlan:
     """Say who makes which overview."""
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
     block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
-        return Pyramid(chosen.factors, chosen.resampling, block, is_local=False)
+        return OverviewPlan(chosen.factors, chosen.resampling, block, is_local=False)
     has_colormap = metadata is not None and any(band.colormap for band in metadata.bands)
     by_windows = not (has_colormap and chosen.resampling == "average")
-    pyramid = plan_pyramid(
+    pyramid = plan_overviews(
         chosen.factors, chosen.resampling, block, windows, *size, by_windows=by_windows
     )
     if not pyramid.is_local:
@@ -323,7 +323,7 @@ def _pyramid(
 
 
 def _wanted(
-    output: Output, job: Job, recipe: Recipe, blocks: Layout | None, pyramid: Pyramid | None
+    output: Output, job: Job, recipe: Recipe, blocks: Layout | None, pyramid: OverviewPlan | None
 ) -> Wanted:
     count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
     # Where nothing can mark masked pixels, NaN stays what it is.

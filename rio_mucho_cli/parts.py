@@ -10,11 +10,11 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import choose_part_format
+from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.layout import TILE_UNIT
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid, common_multiple
 

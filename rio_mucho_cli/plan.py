@@ -12,12 +12,12 @@ from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.executors import ExecutorName, check_installed
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
+from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.parts import Part, largest_part, plan_parts, size_of_parts, unit_of
 from rio_mucho_cli.reading import make_reading
 from rio_mucho_cli.resuming import with_earlier_windows

@@ -14,8 +14,8 @@ from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
 from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors import LOCAL, serial
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.plan import Plan, order_for
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid, normalize
@@ -164,6 +164,6 @@ def _stages(result: Result) -> dict[str, float]:
 
 def _encoded_bytes(piece: Piece) -> int | None:
     data: Any = piece.data
-    if not isinstance(data, Encoded):
+    if not isinstance(data, EncodedBlocks):
         return None
     return int(data.content.nbytes) + (0 if data.mask is None else int(data.mask.content.nbytes))

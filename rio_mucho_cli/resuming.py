@@ -15,10 +15,10 @@ from rasterio.errors import RasterioError
 
 from rio_mucho_cli.canonical import digest
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.durable import open_to_read
 from rio_mucho_cli.outputs.folders import journal_of, partial_folder, remove_partial
-from rio_mucho_cli.outputs.metadata import digest_of
 from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
 from rio_mucho_cli.outputs.records import read_header
 from rio_mucho_cli.outputs.vrt import parts_of

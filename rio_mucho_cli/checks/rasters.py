@@ -15,9 +15,9 @@ from rasterio.io import MemoryFile
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.geotiff.gdal_io import internal_masks
+from rio_mucho_cli.geotiff.int64 import is_beyond_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.outputs.exact import is_beyond_gdal
-from rio_mucho_cli.outputs.gdal import internal_masks
 
 Array: TypeAlias = np.ndarray[Any, Any]
 

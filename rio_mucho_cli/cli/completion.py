@@ -82,7 +82,7 @@ def drivers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 def creation_options(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Offer the names of GeoTIFF's creation options, ready for a value."""
-    from rio_mucho_cli.outputs.gdal import GTIFF_OPTIONS
+    from rio_mucho_cli.geotiff.options import GTIFF_OPTIONS
 
     start = incomplete.upper()
     return [CompletionItem(f"{name}=") for name in GTIFF_OPTIONS if name.startswith(start)]

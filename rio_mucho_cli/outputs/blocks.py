@@ -12,16 +12,21 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.encoding import Encoded
-from rio_mucho_cli.outputs.exact import is_patched, write_nodata
-from rio_mucho_cli.outputs.geotiff import GrowingTiff
-from rio_mucho_cli.outputs.kept import KeptLevel
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.appendable import AppendableGeoTiff
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
+from rio_mucho_cli.geotiff.int64 import is_patched, write_nodata
+from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
+from rio_mucho_cli.geotiff.overview_plan import (
+    OverviewPlan,
+    PendingOverviews,
+    from_source_level,
+    pending_overviews,
+    scaled,
+)
+from rio_mucho_cli.geotiff.overviews import SourceLevel, build_in_thread, compute_statistics
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.log import Log
-from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
-from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade, of_kept, scaled, unmade
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.system import write_at
 from rio_mucho_cli.windows import PlannedWindow
@@ -40,7 +45,7 @@ class BlockWriter:
         The creation options that the user gave.
     layout : Layout
         The output's blocks.
-    pyramid : Pyramid or None
+    pyramid : OverviewPlan or None
         Its overviews.
     statistics : bool
         Leave a place for the statistics of its bands.
@@ -53,7 +58,7 @@ class BlockWriter:
         target: Target,
         options: Mapping[str, str],
         layout: Layout,
-        pyramid: Pyramid | None = None,
+        pyramid: OverviewPlan | None = None,
         *,
         statistics: bool = False,
         finish: Finish | None = None,
@@ -65,10 +70,10 @@ class BlockWriter:
         self._block = layout.block
         self._pyramid = pyramid
         self._has_statistics = statistics
-        self._tiff: GrowingTiff | None = None
-        self._kept: KeptLevel | None = None
+        self._tiff: AppendableGeoTiff | None = None
+        self._kept: SourceLevel | None = None
         # Overviews that GDAL makes in the finished file.
-        self._left_to_gdal: Pyramid | None = None
+        self._left_to_gdal: OverviewPlan | None = None
         # None: not wanted; empty: GDAL finds them out.
         self._statistics: Sequence[Mapping[str, str]] | None = None
         self._log: Log | None = None
@@ -130,7 +135,7 @@ class BlockWriter:
         """Have GDAL write the header: a file in which every block is missing."""
         path, name = self._header_path(), self.target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
-        dst = gdal.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
+        dst = gdal_io.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         nodata, has_alpha = dst.nodata, ColorInterp.alpha in dst.colorinterp
         if is_patched(profile):
             nodata = profile["nodata"]
@@ -140,11 +145,11 @@ class BlockWriter:
         if masked:
             # It makes the mask. The one block that is written stays in the
             # header, and the table forgets it.
-            gdal.make_mask(dst)
-        gdal.close(dst, name)
+            gdal_io.make_mask(dst)
+        gdal_io.close(dst, name)
         write_nodata(path, profile)
         file = self._opened(path)
-        self._tiff = tiff = GrowingTiff(file, name, profile, self._block, nodata, metadata)
+        self._tiff = tiff = AppendableGeoTiff(file, name, profile, self._block, nodata, metadata)
         # Whether GDAL makes each overview of the one before, whatever the resampling.
         self._cascades = tiff.lie_together or has_alpha
         pyramid = self._pyramid
@@ -155,7 +160,7 @@ class BlockWriter:
             tiff.add_overviews(pyramid)
         if pyramid is not None and pyramid.kept:
             size = pyramid.size(pyramid.kept, *tiff.size)
-            self._kept = KeptLevel(self._path, profile, size, masked=masked)
+            self._kept = SourceLevel(self._path, profile, size, masked=masked)
         if self._log is not None:
             self._restore(self._log, tiff)
 
@@ -180,7 +185,7 @@ class BlockWriter:
         write_at(file, header, 0)
         return file
 
-    def _restore(self, log: Log, tiff: GrowingTiff) -> None:
+    def _restore(self, log: Log, tiff: AppendableGeoTiff) -> None:
         """Fill the tables with the blocks of an earlier run."""
         for record in log.records:
             end = record.begin
@@ -190,19 +195,19 @@ class BlockWriter:
             for level, of_level in enumerate(sizes):
                 place = self._window_of(tiff, level, window)
                 for tables, part in zip(tiff.levels[level], of_level, strict=True):
-                    blocks = Encoded(_NOTHING, np.array(part, np.int64), tables.decoding)
+                    blocks = EncodedBlocks(_NOTHING, np.array(part, np.int64), tables.decoding)
                     end = tables.place(place, blocks, end)
 
-    def _window_of(self, tiff: GrowingTiff, level: int, window: Window) -> Window:
+    def _window_of(self, tiff: AppendableGeoTiff, level: int, window: Window) -> Window:
         """Return the window of a level that a window of the raster covers."""
         if level == 0:
             return window
-        pyramid = cast("Pyramid", self._pyramid)
+        pyramid = cast("OverviewPlan", self._pyramid)
         return scaled(window, pyramid.factors[level - 1], tiff.levels[level][0].size)
 
-    def append(self, window: Any, data: Encoded) -> None:
+    def append(self, window: Any, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window, and of its overviews."""
-        tiff, pyramid = cast("GrowingTiff", self._tiff), self._pyramid
+        tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
         overviews = data.overviews if pyramid is not None else ()
         for level, part in enumerate([data, *overviews]):
             written = tiff.append(level, self._window_of(tiff, level, window), part)
@@ -213,16 +218,16 @@ class BlockWriter:
             factor = pyramid.factors[pyramid.kept - 1]
             self._kept.write(scaled(window, factor, self._kept.size), data.kept)
 
-    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+    def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window of a level that windows did not have."""
-        cast("GrowingTiff", self._tiff).append(level, window, data)
+        cast("AppendableGeoTiff", self._tiff).append(level, window, data)
 
-    def unmade_overviews(self) -> Sequence[Unmade]:
+    def unmade_overviews(self) -> Sequence[PendingOverviews]:
         """Say what overviews are to be made, by whom they can be made, and of what.
 
         The file is readable from now on, as far as its own pixels go.
         """
-        tiff, pyramid = cast("GrowingTiff", self._tiff), self._pyramid
+        tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
         if pyramid is None:
             return ()
         tiff.fill(0)
@@ -232,7 +237,7 @@ class BlockWriter:
         if self._kept is not None:
             self._kept.close()
             kept = str(self._kept.path)
-        return unmade(pyramid, *tiff.size, path, kept, cascades=self._cascades)
+        return pending_overviews(pyramid, *tiff.size, path, kept, cascades=self._cascades)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Take the statistics of all bands, as tags."""
@@ -240,7 +245,7 @@ class BlockWriter:
 
     def finish(self) -> None:
         """Fill in the tables, write the directories of overviews, and make the output."""
-        tiff = cast("GrowingTiff", self._tiff)
+        tiff = cast("AppendableGeoTiff", self._tiff)
         for level in range(len(tiff.levels)):
             tiff.fill(level)
         tiff.fill_in_tables()
@@ -252,7 +257,7 @@ class BlockWriter:
             self._log.close()
         self.target.remove_all_but(self._path)
         if self._left_to_gdal is not None:
-            build_aside(str(self._path), self._left_to_gdal)
+            build_in_thread(str(self._path), self._left_to_gdal)
         if self._statistics is not None and not self._statistics:
             compute_statistics(str(self._path))
         if self._make_output is not None:
@@ -271,7 +276,7 @@ class BlockWriter:
         self.target.discard()
 
 
-def _is_local(pyramid: Pyramid, tiff: GrowingTiff, *, masked: bool) -> bool:
+def _is_local(pyramid: OverviewPlan, tiff: AppendableGeoTiff, *, masked: bool) -> bool:
     """Whether workers make the overviews.
 
     GDAL makes none of a mask beside a file. Where bands lie apart, it asks
@@ -281,5 +286,5 @@ def _is_local(pyramid: Pyramid, tiff: GrowingTiff, *, masked: bool) -> bool:
     if not pyramid.is_local or not masked:
         return pyramid.is_local
     levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-    kept = of_kept(pyramid, *tiff.size, cascades=False)
+    kept = from_source_level(pyramid, *tiff.size, cascades=False)
     return kept == list(levels) and tiff.lie_together

@@ -13,15 +13,15 @@ import rasterio.shutil
 
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import NodataError, OutputError, UsageError, one_line
-from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.exact import is_patched, write_nodata
-from rio_mucho_cli.outputs.metadata import Metadata, write_band_tags
-from rio_mucho_cli.outputs.overviews import build_aside, compute_statistics
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.block_table import is_whole
+from rio_mucho_cli.geotiff.int64 import is_patched, write_nodata
+from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
+from rio_mucho_cli.geotiff.overviews import build_in_thread, compute_statistics
 from rio_mucho_cli.outputs.plain import WithoutBlocks
-from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.outputs.refusals import exists_error
 from rio_mucho_cli.outputs.target import Finish, Target
-from rio_mucho_cli.outputs.tiff import is_whole
 from rio_mucho_cli.windows import PlannedWindow
 
 log = logging.getLogger(__name__)
@@ -86,12 +86,12 @@ class _GdalWriter(_Plain):
         """Make the output."""
         self._masked = masked
         self._profile = profile
-        self._dst = gdal.create(self._path, self._name, profile, self._options, metadata)
+        self._dst = gdal_io.create(self._path, self._name, profile, self._options, metadata)
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
         self._is_empty = False
-        gdal.write(self._dst, self._name, window, data, masked=self._masked)
+        gdal_io.write(self._dst, self._name, window, data, masked=self._masked)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Write the statistics of all bands."""
@@ -103,8 +103,8 @@ class _GdalWriter(_Plain):
     def _close(self) -> None:
         """Close the output; one that nothing was written to gets its mask now."""
         if self._masked and self._is_empty:
-            gdal.make_mask(self._dst)
-        gdal.close(self._dst, self._name)
+            gdal_io.make_mask(self._dst)
+        gdal_io.close(self._dst, self._name)
 
     def _compute_statistics(self) -> None:
         log.warning("%s has no statistics: its compression changes values", self._name)
@@ -118,7 +118,7 @@ class FileWriter(_GdalWriter):
     target : Target
     options : Mapping
         The creation options that the user gave.
-    pyramid : Pyramid or None
+    pyramid : OverviewPlan or None
         Overviews that GDAL makes at the end.
     finish : callable or None
         Makes the output from the file, if that is an intermediate GeoTIFF.
@@ -128,7 +128,7 @@ class FileWriter(_GdalWriter):
         self,
         target: Target,
         options: Mapping[str, str],
-        pyramid: Pyramid | None = None,
+        pyramid: OverviewPlan | None = None,
         *,
         finish: Finish | None = None,
     ) -> None:
@@ -158,7 +158,7 @@ class FileWriter(_GdalWriter):
             for _, window in dst.block_windows():
                 shape = dst.count, window.height, window.width
                 nothing = np.full(shape, profile["nodata"], dst.dtypes[0])
-                gdal.write(dst, self._name, window, nothing)
+                gdal_io.write(dst, self._name, window, nothing)
 
     def finish(self) -> None:
         """Close the file, have GDAL make its overviews, and make the output."""
@@ -166,7 +166,7 @@ class FileWriter(_GdalWriter):
         self._check()
         write_nodata(self._file, self._profile)
         if self._pyramid is not None:
-            build_aside(self._path, self._pyramid)
+            build_in_thread(self._path, self._pyramid)
             self._check()
         if self._computes_statistics:
             compute_statistics(self._path)
@@ -257,7 +257,7 @@ class DatasetWriter(_Plain):
 
     def append(self, window: Any, data: Any) -> None:
         """Write one window."""
-        gdal.write(self._dst, str(self._dst.name), window, data)
+        gdal_io.write(self._dst, str(self._dst.name), window, data)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Write the statistics of all bands, if they are known."""
@@ -266,7 +266,7 @@ class DatasetWriter(_Plain):
 
     def finish(self) -> None:
         """Close the dataset."""
-        gdal.close(self._dst, str(self._dst.name))
+        gdal_io.close(self._dst, str(self._dst.name))
 
     def discard(self) -> None:
         """Close the dataset."""

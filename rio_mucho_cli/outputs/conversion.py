@@ -21,10 +21,10 @@ import rasterio.shutil
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import env_options, gdal_config, heard
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.cog import rearrange
-from rio_mucho_cli.outputs.exact import for_rasterio
-from rio_mucho_cli.outputs.overviews import run_aside
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.cog import write_cog
+from rio_mucho_cli.geotiff.int64 import for_rasterio
+from rio_mucho_cli.geotiff.overviews import run_in_thread
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.target import Target
 
@@ -43,7 +43,7 @@ def finish_cog(source: Path, target: Target, bigtiff: str | None = None) -> None
         If the COG cannot be written.
     """
     try:
-        rearrange(source, target.temporary, bigtiff)
+        write_cog(source, target.temporary, bigtiff)
     except OSError as exc:
         raise OutputError(f"{target.path} cannot be written: {exc.strerror}") from None
     source.unlink()
@@ -107,7 +107,7 @@ class Conversion:
             If GDAL cannot convert it.
         """
         output, env = target.temporary, env_options()
-        run_aside(partial(self._convert, source, output, target.path, asked, env))
+        run_in_thread(partial(self._convert, source, output, target.path, asked, env))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
             raise OutputError(f"{target.path} is empty: is the disk full?")
         for path in source.parent.glob(f"{source.name}*"):
@@ -130,4 +130,4 @@ class Conversion:
                 rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
             except Exception as exc:
                 raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
-        gdal.judge(said, name, self.driver, asked)
+        gdal_io.raise_for_options(said, name, self.driver, asked)

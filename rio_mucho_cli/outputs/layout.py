@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rio_mucho_cli.geotiff.options import is_no, is_yes, pixels_of
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.compression import is_uncompressed
-from rio_mucho_cli.outputs.options import is_no, is_yes, pixels_of
 from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
 
 DEFAULT_BLOCK = 256

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.differences import describe_changes, different_run
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
 from rio_mucho_cli.outputs.plain import WithoutBlocks
 from rio_mucho_cli.outputs.remote import RemoteTarget

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.errors import ResultError
-from rio_mucho_cli.outputs.metadata import COLOUR_CODECS
-from rio_mucho_cli.outputs.options import is_yes
+from rio_mucho_cli.geotiff.metadata import COLOUR_CODECS
+from rio_mucho_cli.geotiff.options import is_yes
 from rio_mucho_cli.outputs.profile import Recipe
 from rio_mucho_cli.text import option
 

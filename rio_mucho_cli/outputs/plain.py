@@ -7,8 +7,8 @@ from typing import Any
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.outputs.encoding import Encoded
-from rio_mucho_cli.outputs.pyramid import Unmade
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
+from rio_mucho_cli.geotiff.overview_plan import PendingOverviews
 
 
 class WithoutBlocks:
@@ -22,10 +22,10 @@ class WithoutBlocks:
         """Do nothing: there is no journal."""
         return True
 
-    def unmade_overviews(self) -> Sequence[Unmade]:
+    def unmade_overviews(self) -> Sequence[PendingOverviews]:
         """Return nothing."""
         return ()
 
-    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+    def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Refuse: nobody has been asked for it."""
         raise NotImplementedError

@@ -18,11 +18,10 @@ from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
+from rio_mucho_cli.geotiff.options import geotiff_options, is_yes
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.outputs.cog_options import geotiff_options
 from rio_mucho_cli.outputs.compression import choose_compression
 from rio_mucho_cli.outputs.layout import Layout
-from rio_mucho_cli.outputs.options import is_yes
 from rio_mucho_cli.text import did_you_mean, option
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}

@@ -27,10 +27,10 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.outputs import gdal
-from rio_mucho_cli.outputs.exact import is_patched
-from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.templates import small_file
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.appendable import small_file
+from rio_mucho_cli.geotiff.int64 import is_patched
+from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.windows import Size
 
 _RASTER = "VRTRasterBand"
@@ -109,7 +109,7 @@ def describe_whole(
             MemoryFile(ext=".vrt") as described,
         ):
             if masked:
-                gdal.make_mask(dst)
+                gdal_io.make_mask(dst)
             dst.close()
             with captured_messages():
                 rasterio.shutil.copy(memory.name, described.name, driver="VRT")

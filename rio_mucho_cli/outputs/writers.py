@@ -19,14 +19,14 @@ from typing import Any, Protocol
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError, one_line
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
+from rio_mucho_cli.geotiff.metadata import Metadata
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.outputs.blocks import BlockWriter
 from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
 from rio_mucho_cli.outputs.conversion import Conversion, finish_cog
-from rio_mucho_cli.outputs.encoding import Encoded
 from rio_mucho_cli.outputs.layout import Layout
-from rio_mucho_cli.outputs.metadata import Metadata
 from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
 from rio_mucho_cli.outputs.remote import RemoteTarget
 from rio_mucho_cli.outputs.target import Finish, Target, publish
 from rio_mucho_cli.paths import is_in_memory, is_virtual
@@ -73,10 +73,10 @@ class Writer(Protocol):
     def note(self, number: int, state: Mapping[str, Any]) -> bool:
         """Write down that all windows up to a number are written; False if it is too early."""
 
-    def unmade_overviews(self) -> Sequence[Unmade]:
+    def unmade_overviews(self) -> Sequence[PendingOverviews]:
         """Say what overviews workers have still to make, after the last window."""
 
-    def append_overview(self, level: int, window: Window, data: Encoded) -> None:
+    def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Write a window of one of them, encoded."""
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
@@ -101,7 +101,7 @@ def make_writer(
     options: Mapping[str, str],
     blocks: Layout | None = None,
     conversion: Conversion | None = None,
-    pyramid: Pyramid | None = None,
+    pyramid: OverviewPlan | None = None,
     cog: bool = False,
     statistics: bool = False,
     resume: bool = False,
@@ -120,7 +120,7 @@ def make_writer(
         The output's blocks, if results come encoded.
     conversion : Conversion or None
         To what the GeoTIFF is converted that is made first.
-    pyramid : Pyramid or None
+    pyramid : OverviewPlan or None
         Overviews of a GeoTIFF.
     cog : bool
         Put the GeoTIFF in the order of a COG.

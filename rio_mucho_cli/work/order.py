@@ -9,9 +9,9 @@ from typing import Any
 import cloudpickle
 
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import Recipe
-from rio_mucho_cli.outputs.pyramid import Pyramid
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 from rio_mucho_cli.work.pickling import pack
 
@@ -33,7 +33,7 @@ class Wanted:
         For the output's profile; None if the output is there already.
     encodes : bool
         Encode results; else the parent lets GDAL write them.
-    pyramid : Pyramid or None
+    pyramid : OverviewPlan or None
         Its overviews.
     statistics : bool
         Of its bands.
@@ -46,7 +46,7 @@ class Wanted:
     dtype: str | None = None
     recipe: Recipe | None = None
     encodes: bool = False
-    pyramid: Pyramid | None = None
+    pyramid: OverviewPlan | None = None
     statistics: bool = False
     masks_nan: bool = False
 

@@ -9,21 +9,22 @@ from typing import Any
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.outputs.encoding import Encoded, Encoder
-from rio_mucho_cli.outputs.overviews import build, overview_profile, read_level
-from rio_mucho_cli.outputs.pyramid import Pyramid, Unmade
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
+from rio_mucho_cli.geotiff.encode import Encoder
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
+from rio_mucho_cli.geotiff.overviews import build, overview_profile, read_level
 from rio_mucho_cli.work.worker import in_environment
 
 
-def make_overviews(key: str, unmade: Unmade, pyramid: Pyramid) -> MuchoError | None:
+def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) -> MuchoError | None:
     """Have GDAL make overviews in a file, or beside it.
 
     Parameters
     ----------
     key : str
         The name of the run.
-    unmade : Unmade
-    pyramid : Pyramid
+    unmade : PendingOverviews
+    pyramid : OverviewPlan
     """
     try:
         with in_environment(key):
@@ -47,7 +48,7 @@ def encode_overview(
     profile: Mapping[str, Any],
     block: int,
     masked: bool,
-) -> Encoded | MuchoError:
+) -> EncodedBlocks | MuchoError:
     """Encode a window of a level of a file.
 
     Parameters

@@ -25,10 +25,11 @@ import numpy as np
 from rio_mucho_cli import signals
 from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks
+from rio_mucho_cli.geotiff.encode import Encoder
+from rio_mucho_cli.geotiff.int64 import is_patched
 from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.outputs import misfits, opacity
-from rio_mucho_cli.outputs.encoding import Encoded, Encoder
-from rio_mucho_cli.outputs.exact import is_patched
 from rio_mucho_cli.outputs.misfits import Misfits
 from rio_mucho_cli.outputs.profile import Recipe, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
@@ -58,7 +59,7 @@ class Piece:
     form : tuple
         (count, dtype, whether it needs an internal mask) of what the function
         returned.
-    data : ndarray, Encoded or PartFile
+    data : ndarray, EncodedBlocks or PartFile
         (count, rows, cols), or its encoded blocks; of a part of a mosaic, the
         file in which it lies.
     statistics : tuple of BandStatistics
@@ -69,7 +70,7 @@ class Piece:
     """
 
     form: tuple[int, str, bool]
-    data: np.ndarray[Any, Any] | Encoded | PartFile
+    data: np.ndarray[Any, Any] | EncodedBlocks | PartFile
     statistics: tuple[BandStatistics, ...] = ()
     misfits: Misfits = misfits.NONE
 
@@ -183,7 +184,7 @@ class Worker:
             # rasterio would fill it with the double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
         masked = _needs_mask(array, profile, wanted.recipe)
-        data: np.ndarray[Any, Any] | Encoded
+        data: np.ndarray[Any, Any] | EncodedBlocks
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
         else:

@@ -16,9 +16,9 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.geotiff import block_table
+from rio_mucho_cli.geotiff.ifd import IFD
 from rio_mucho_cli.inputs.features import from_features
-from rio_mucho_cli.outputs import tiff
-from rio_mucho_cli.outputs.tiff import Directory
 from rio_mucho_cli.windows import Size, check_windows, parse_size
 
 
@@ -67,17 +67,17 @@ any_bytes = st.builds(lambda head, rest: head + rest, heads, st.binary(max_size=
 @example(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**64 - 1))
 @example(b"II*\0\0\0\0\0")
 def test_a_tiff_of_any_bytes_is_read_or_a_value_error(data):
-    is_whole = tiff.is_whole(data)
+    is_whole = block_table.is_whole(data)
     assert is_whole in (True, False)
     try:
-        directories = Directory.read_all(data)
+        directories = IFD.read_all(data)
     except ValueError:
         assert not is_whole
         return
     assert 1 <= len(directories) <= 64
     for directory in directories:
         with contextlib.suppress(ValueError):
-            content, sizes = tiff.split(data, directory)
+            content, sizes = block_table.split_blocks(data, directory)
             assert len(content) == sizes.sum() <= len(data)
         for field in directory.fields.values():
             with contextlib.suppress(ValueError):
@@ -87,14 +87,14 @@ def test_a_tiff_of_any_bytes_is_read_or_a_value_error(data):
 def test_no_claim_takes_memory():
     """A table that says it has 2^64 numbers, and blocks that share all of a large file."""
     data = bytearray(made(bigtiff="YES", **TILES))
-    directory = Directory.read(bytes(data))
+    directory = IFD.read(bytes(data))
     for field in directory.tables:
         data[field.at + 4 : field.at + 12] = struct.pack("<Q", 2**61)
     tracemalloc.start()
     try:
-        assert not tiff.is_whole(bytes(data))
+        assert not block_table.is_whole(bytes(data))
         with pytest.raises(ValueError, match="beyond"):
-            tiff.split(bytes(data), Directory.read(bytes(data)))
+            block_table.split_blocks(bytes(data), IFD.read(bytes(data)))
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -102,13 +102,13 @@ def test_no_claim_takes_memory():
 
 def test_blocks_that_share_bytes_are_not_copied():
     data = bytearray(made(**TILES))
-    directory = Directory.read(bytes(data))
+    directory = IFD.read(bytes(data))
     offsets, counts = directory.tables
     for field, value in ((offsets, 0), (counts, len(data))):
         values = np.full(field.count, value)
         data[field.offset : field.offset + field.size] = directory.packed(field, values)
     with pytest.raises(ValueError, match="over each other"):
-        tiff.split(bytes(data), Directory.read(bytes(data)))
+        block_table.split_blocks(bytes(data), IFD.read(bytes(data)))
 
 
 @settings(max_examples=settings.get_profile("faults").max_examples)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
+from rio_mucho_cli.geotiff.encode import encode
 from rio_mucho_cli.outputs.blocks import BlockWriter
-from rio_mucho_cli.outputs.encoding import encode
 from rio_mucho_cli.outputs.layout import Layout
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.windows import Size, window_grid

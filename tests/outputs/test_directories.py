@@ -10,8 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
-from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.geotiff.ifd import (
+    IFD,
+    Entry,
+    entries_of,
+    fits_classic,
+    serialize,
+    with_block_table,
+)
 from rio_mucho_cli.windows import Size
 
 ORDERS = st.sampled_from(["<", ">"])
@@ -50,8 +56,8 @@ def entries(draw, order):
 @given(st.data(), ORDERS, st.booleans(), st.integers(8, 200).map(lambda n: 2 * n))
 def test_a_chain_is_read_back_entry_by_entry(data, order, big, start):
     chain = [data.draw(entries(order)) for _ in range(data.draw(st.integers(1, 5)))]
-    content = head(order, big, start) + lay_out(chain, start, order, big=big)
-    found = Directory.read_all(content)
+    content = head(order, big, start) + serialize(chain, start, order, big=big)
+    found = IFD.read_all(content)
     assert [entries_of(content, each) for each in found] == [
         sorted(each, key=lambda entry: entry.tag) for each in chain
     ]
@@ -93,21 +99,21 @@ def test_tifffile_reads_images_that_were_resized(data, order, big):
         counts = np.full(across * down, 256)
         tiles += values.tobytes()
         chain.append(
-            resized(
+            with_block_table(
                 image(order, size, 6, private), order, Size(width, height), offsets, counts, big=big
             )
         )
         rows = values.reshape(down, across, 16, 16).swapaxes(1, 2).reshape(down * 16, across * 16)
         pixels.append(rows[:height, :width])
     at = start + len(tiles)
-    content = head(order, big, at)[:start] + tiles + lay_out(chain, at, order, big=big)
+    content = head(order, big, at)[:start] + tiles + serialize(chain, at, order, big=big)
     with tifffile.TiffFile(io.BytesIO(content)) as reader:
         assert (reader.byteorder, reader.is_bigtiff) == (order, big)
         assert len(reader.pages) == len(pixels)
         for page, expected in zip(reader.pages, pixels, strict=True):
             np.testing.assert_array_equal(page.asarray(), expected)
             assert {entry.tag for entry in private} <= {tag.code for tag in page.tags}
-    for directory in Directory.read_all(content):
+    for directory in IFD.read_all(content):
         offsets, counts = directory.tables
         assert offsets.type == (16 if big else 4)
         assert counts.type == 4
@@ -115,7 +121,9 @@ def test_tifffile_reads_images_that_were_resized(data, order, big):
 
 def test_strips_keep_their_tables():
     strips = [numbers("<", 273, 4, [8, 9]), numbers("<", 279, 4, [1, 1])]
-    found = resized(strips, "<", Size(10, 4), np.array([100, 200]), np.array([3, 5]), big=False)
+    found = with_block_table(
+        strips, "<", Size(10, 4), np.array([100, 200]), np.array([3, 5]), big=False
+    )
     by_tag = {entry.tag: np.frombuffer(entry.data, "<u4").tolist() for entry in found}
     assert by_tag == {256: [10], 257: [4], 273: [100, 200], 279: [3, 5]}
 
@@ -125,12 +133,12 @@ LIMIT = 2**32
 
 def test_a_classic_tiff_ends_at_4_gb():
     chain = [[numbers("<", 256, 3, [1]), numbers("<", 257, 4, [1, 2, 3])]] * 2
-    length = len(lay_out(chain, 8, "<", big=False))
-    assert len(lay_out(chain, LIMIT - length, "<", big=False)) == length
+    length = len(serialize(chain, 8, "<", big=False))
+    assert len(serialize(chain, LIMIT - length, "<", big=False)) == length
     for start in (LIMIT - length + 2, LIMIT, LIMIT * 2):
         with pytest.raises(OutputError, match=r"larger than 4294967295 bytes.*BIGTIFF.: .YES"):
-            lay_out(chain, start, "<", big=False)
-        assert lay_out(chain, start, "<", big=True)
+            serialize(chain, start, "<", big=False)
+        assert serialize(chain, start, "<", big=True)
 
 
 def test_files_that_fit_a_classic_tiff():

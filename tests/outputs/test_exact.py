@@ -11,9 +11,9 @@ import rasterio.shutil
 from affine import Affine
 
 from rio_mucho_cli import InputError, Job, MuchoError, NodataError, Output, RioMucho, describe, run
+from rio_mucho_cli.geotiff.ifd import IFD
+from rio_mucho_cli.geotiff.int64 import for_rasterio, is_beyond_gdal, write_nodata
 from rio_mucho_cli.inputs.int64 import exact_nodatavals
-from rio_mucho_cli.outputs.exact import for_rasterio, is_beyond_gdal, write_nodata
-from rio_mucho_cli.outputs.tiff import Directory
 from rio_mucho_cli.windows import Size
 
 VALUES = [
@@ -37,7 +37,7 @@ def written(path):
     if str(path).endswith(".vrt"):
         return re.findall("<NoDataValue>(.*)</NoDataValue>", Path(path).read_text())[0]
     data = Path(path).read_bytes()
-    field = Directory.read(data).fields[42113]
+    field = IFD.read(data).fields[42113]
     return data[field.offset : field.offset + field.count].decode().rstrip("\0")
 
 

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.outputs.pyramid import (
-    LOCAL,
-    Pyramid,
+from rio_mucho_cli.geotiff.overview_plan import (
+    LOCAL_RESAMPLINGS,
+    OverviewPlan,
     check_factors,
     check_resampling,
     default_factors,
-    of_kept,
-    plan_pyramid,
+    from_source_level,
+    pending_overviews,
+    plan_overviews,
     scaled,
     side_of_tiles,
-    unmade,
 )
 from rio_mucho_cli.windows import Size, aligned_to_blocks, window_grid
 
@@ -39,8 +39,8 @@ def pyramids(draw):
     sides = st.integers(1, 8).map(lambda times: times * block)
     windows = window_grid(width, height, Size(draw(sides), draw(sides)))
     factors = powers(draw(st.integers(1, 6)))
-    resampling = draw(st.sampled_from(LOCAL))
-    pyramid = plan_pyramid(factors, resampling, block, windows, width, height)
+    resampling = draw(st.sampled_from(LOCAL_RESAMPLINGS))
+    pyramid = plan_overviews(factors, resampling, block, windows, width, height)
     return pyramid, windows, width, height
 
 
@@ -81,7 +81,7 @@ def test_every_level_is_made_once(plan, cascades):
     pyramid, _, width, height = plan
     if not pyramid.is_local:
         return
-    found = unmade(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades)
+    found = pending_overviews(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades)
     made = [level for each in found for level, _ in each.levels]
     assert sorted(made) == list(range(pyramid.encoded + 1, len(pyramid.factors) + 1))
     for each in found:
@@ -101,7 +101,7 @@ def test_files_are_made_before_others_are_made_of_them(plan, cascades):
     if not pyramid.is_local:
         return
     made = {"out.tif", "kept.tif"}
-    for each in unmade(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades):
+    for each in pending_overviews(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades):
         assert each.path in made
         if each.beside:
             made.add(f"{each.path}.ovr")
@@ -110,7 +110,7 @@ def test_files_are_made_before_others_are_made_of_them(plan, cascades):
 @given(pyramids())
 def test_what_is_made_of_the_kept_level_does_not_drift_away_from_it(plan):
     pyramid, _, width, height = plan
-    for level in of_kept(pyramid, width, height, cascades=False):
+    for level in from_source_level(pyramid, width, height, cascades=False):
         assert level >= pyramid.kept
         if pyramid.resampling == "nearest":
             assert width % 2**level == height % 2**level == 0
@@ -139,7 +139,7 @@ def test_plans(given, encoded, kept):
         "factors": [2, 4, 8], "resampling": "average", "block": 64, "windows": WINDOWS,
         "width": 1024, "height": 1024, **given,
     }  # fmt: skip
-    pyramid = plan_pyramid(**plan)
+    pyramid = plan_overviews(**plan)
     assert (pyramid.encoded, pyramid.kept, pyramid.is_local) == (encoded, kept, True)
 
 
@@ -157,7 +157,7 @@ def test_plans(given, encoded, kept):
 )
 def test_gdal_makes_what_cannot_be_made_window_by_window(factors, resampling, width):
     windows = window_grid(width, 1024, Size(256, 256))
-    pyramid = plan_pyramid(factors, resampling, 64, windows, width, 1024)
+    pyramid = plan_overviews(factors, resampling, 64, windows, width, 1024)
     assert not pyramid.is_local
     assert pyramid.in_windows == 0
 
@@ -186,7 +186,7 @@ def test_scaled_windows_cover_what_the_window_covers(col, row, across, down, fac
 
 
 def test_sizes_of_levels_are_rounded_up():
-    pyramid = Pyramid((2, 4, 8))
+    pyramid = OverviewPlan((2, 4, 8))
     sizes = [pyramid.size(level, 101, 7) for level in range(4)]
     assert sizes == [(101, 7), (51, 4), (26, 2), (13, 1)]
 
@@ -213,5 +213,5 @@ def test_factors_that_are_none(factors):
 def test_resamplings_that_are_none():
     with pytest.raises(UsageError, match=r"is 'sum': expected one of nearest, .*mode"):
         check_resampling("sum")
-    for name in (*LOCAL, "cubic", "gauss", "rms"):
+    for name in (*LOCAL_RESAMPLINGS, "cubic", "gauss", "rms"):
         check_resampling(name)

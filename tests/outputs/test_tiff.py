@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import tiff
-from rio_mucho_cli.outputs.tiff import Directory, Field
+from rio_mucho_cli.geotiff import block_table, ifd
+from rio_mucho_cli.geotiff.ifd import IFD, Tag
 from rio_mucho_cli.windows import Size, window_grid
 
 SIDES = st.integers(1, 6).map(lambda n: 16 * n)
@@ -51,7 +51,7 @@ def test_blocks_are_where_tifffile_finds_them(profile):
             data[offset : offset + count]
             for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
         ]
-    content, sizes = tiff.split(data, Directory.read(data))
+    content, sizes = block_table.split_blocks(data, IFD.read(data))
     assert content.tobytes() == b"".join(expected)
     assert sizes.tolist() == [len(block) for block in expected]
 
@@ -59,7 +59,7 @@ def test_blocks_are_where_tifffile_finds_them(profile):
 @given(profiles())
 def test_tables_that_are_read_are_written_the_same(profile):
     data, _ = made(**profile)
-    directory = Directory.read(data)
+    directory = IFD.read(data)
     for field in directory.tables:
         values = directory.values(data, field).astype(np.int64)
         packed = directory.packed(field, values)
@@ -71,11 +71,11 @@ def test_decoding_tags_are_all_that_tifffile_sees_of_them(profile):
     data, _ = made(**profile)
     with tifffile.TiffFile(io.BytesIO(data)) as reader:
         numbers = {tag.code for tag in reader.pages[0].tags}
-    found = Directory.read(data).decoding(data)
+    found = IFD.read(data).decoding(data)
     left_out = {262, 338}  # of colour: they matter to JPEG and WebP only
     if profile["count"] == 1:
         left_out.add(284)  # a single band lies together and apart
-    assert len(found) == len(numbers & tiff._DECODING_TAGS.keys() - left_out)
+    assert len(found) == len(numbers & ifd._DECODING_TAGS.keys() - left_out)
     assert {"Compression", "SampleFormat"} <= found.keys()
     assert ("PlanarConfiguration" in found) == (profile["count"] > 1)
 
@@ -84,7 +84,7 @@ def test_decoding_tags_are_all_that_tifffile_sees_of_them(profile):
 def test_windows_share_out_all_blocks(width, height, across, down, planes, wide, high):
     block = Size(across, down)
     windows = window_grid(width, height, Size(across * wide // 16, down * high // 16))
-    indexes = [tiff.block_indexes(w, block, width, height, planes) for w, _ in windows]
+    indexes = [block_table.block_indexes(w, block, width, height, planes) for w, _ in windows]
     total = planes * -(-width // across) * -(-height // down)
     assert sorted(np.concatenate(indexes).tolist()) == list(range(total))
 
@@ -92,23 +92,23 @@ def test_windows_share_out_all_blocks(width, height, across, down, planes, wide,
 @given(profiles(), st.data())
 def test_a_file_that_is_cut_off_is_not_whole(profile, data):
     whole, _ = made(**profile)
-    assert tiff.is_whole(whole)
-    directory = Directory.read(whole)
+    assert block_table.is_whole(whole)
+    directory = IFD.read(whole)
     offsets, counts = (directory.values(whole, field) for field in directory.tables)
     last = int((offsets + counts).max())
-    assert not tiff.is_whole(whole[: data.draw(st.integers(0, last - 1))])
+    assert not block_table.is_whole(whole[: data.draw(st.integers(0, last - 1))])
 
 
 @pytest.mark.parametrize("data", [b"PNG no tiff at all", b"II\x00\x00aaaaaaaa", b""])
 def test_what_is_no_tiff(data):
     with pytest.raises(ValueError, match="no TIFF"):
-        Directory.read(data)
+        IFD.read(data)
 
 
 @pytest.mark.parametrize(("kind", "limit"), [(3, 2**16 - 1), (4, 2**32 - 1)])
 def test_a_table_that_is_too_narrow_is_an_error(kind, limit):
-    directory = Directory("<", {})
-    field = Field(kind, 1, 0)
+    directory = IFD("<", {})
+    field = Tag(kind, 1, 0)
     assert struct.unpack("<" + {3: "H", 4: "I"}[kind], directory.packed(field, np.array([limit])))
     with pytest.raises(OutputError, match=r"BIGTIFF.: .YES"):
         directory.packed(field, np.array([limit + 1]))

@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,19 @@ import numpy as np
 import rasterio
 from rasterio.enums import OverviewResampling
 from rasterio.io import MemoryFile
+from rasterio.windows import Window
 
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import captured_messages, env_options, gdal_config, heard
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.outputs.gdal import internal_masks, write_array
-from rio_mucho_cli.outputs.options import is_yes
-from rio_mucho_cli.outputs.pyramid import Pyramid
-from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.gdal_io import internal_masks, write_array
+from rio_mucho_cli.geotiff.ifd import IFD
+from rio_mucho_cli.geotiff.options import is_yes
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import option
+from rio_mucho_cli.windows import Size
 
 # What says how pixels are compressed, but not what they are.
 _ENCODING = {
@@ -119,14 +123,14 @@ def build(
             Path(f"{path}.ovr" if beside else path).open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            check_blocks(data, beside=beside)
+            check_block_size(data, beside=beside)
     except (OSError, ValueError) as exc:
         if isinstance(exc, OutputError):
             raise
         raise OutputError(f"overviews cannot be checked: {one_line(exc)}") from None
 
 
-def check_blocks(data: Any, *, beside: bool = False) -> None:
+def check_block_size(data: Any, *, beside: bool = False) -> None:
     """Raise OutputError if overviews that GDAL has made lack blocks.
 
     Where there is no memory for its buffers, GDAL (3.10, 3.12) makes
@@ -141,7 +145,7 @@ def check_blocks(data: Any, *, beside: bool = False) -> None:
     """
     if is_yes(_option("SPARSE_OK_OVERVIEW")):
         return
-    for directory in Directory.read_all(data)[0 if beside else 1 :]:
+    for directory in IFD.read_all(data)[0 if beside else 1 :]:
         if not directory.values(data, directory.tables[1]).all():
             raise OutputError(
                 "overviews cannot be made: GDAL has left blocks of them out, as it does where "
@@ -154,7 +158,7 @@ def _option(name: str) -> Any:
     return env_options().get(name, os.environ.get(name, "NO"))
 
 
-def build_aside(path: str, pyramid: Pyramid) -> None:
+def build_in_thread(path: str, pyramid: OverviewPlan) -> None:
     """Have GDAL make all overviews of a finished file, in the calling process."""
     env = env_options()
 
@@ -162,7 +166,7 @@ def build_aside(path: str, pyramid: Pyramid) -> None:
         with gdal_config(env):
             build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
 
-    run_aside(work)
+    run_in_thread(work)
 
 
 def compute_statistics(path: str) -> None:
@@ -173,10 +177,10 @@ def compute_statistics(path: str) -> None:
         with gdal_config(env), captured_messages(), rasterio.open(path, "r+") as dst:
             dst.update_stats()
 
-    run_aside(work)
+    run_in_thread(work)
 
 
-def run_aside(work: Callable[[], None]) -> None:
+def run_in_thread(work: Callable[[], None]) -> None:
     """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
     try:
@@ -246,5 +250,54 @@ def reduce(
     with internal_masks(masked), rasterio.open(name, "w", **whole) as dst:
         write_array(dst, array, masked=masked)
     build(name, factors, resampling, block=block)
-    check_blocks(memory.getbuffer())
+    check_block_size(memory.getbuffer())
     return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]
+
+
+_NAME = "kept.tif"
+_BLOCK = 256
+
+
+class SourceLevel:
+    """A level of an output, uncompressed, in a file of its own while a run is under way.
+
+    Parameters
+    ----------
+    output : Path
+        The file lies beside it.
+    profile : Mapping
+        Of the output.
+    size : Size
+        Of the level, in pixels.
+    masked : bool
+        Whether the output has an internal mask.
+    """
+
+    def __init__(
+        self, output: Path, profile: Mapping[str, Any], size: Size, *, masked: bool
+    ) -> None:
+        self.path = output.with_name(_NAME)
+        self.size = size
+        self._masked = masked
+        own = overview_profile(uncompressed_profile(profile), _BLOCK)
+        own.update(width=size.width, height=size.height, sparse_ok=True, bigtiff="IF_SAFER")
+        with gdal_io.internal_masks(masked), captured_messages():
+            self._dst: Any = rasterio.open(self.path, "w", **own)
+
+    def write(self, window: Window, data: Any) -> None:
+        """Write the pixels of a window: (count, rows, cols), masked if some are."""
+        name = str(self.path)
+        gdal_io.write(self._dst, name, window, np.ma.getdata(data), masked=False)
+        if self._masked:
+            with gdal_io.internal_masks(True):
+                valid = ~np.ma.getmaskarray(data)[0]
+                self._dst.write_mask(valid, window=window)
+
+    def close(self) -> None:
+        """Let others read it, or raise OutputError: what GDAL had not written yet may not fit."""
+        gdal_io.close(self._dst, str(self.path))
+
+    def discard(self) -> None:
+        """Close it, whatever comes of it."""
+        with suppress(Exception), captured_messages():
+            self._dst.close()

@@ -26,9 +26,15 @@ from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli.outputs.directories import Entry, entries_of, fits_classic, lay_out, resized
-from rio_mucho_cli.outputs.options import is_no, is_yes
-from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.geotiff.ifd import (
+    IFD,
+    Entry,
+    entries_of,
+    fits_classic,
+    serialize,
+    with_block_table,
+)
+from rio_mucho_cli.geotiff.options import is_no, is_yes
 from rio_mucho_cli.windows import Size
 
 # Leader and trailer of a block.
@@ -49,7 +55,7 @@ class _Image:
     places: np.ndarray[Any, Any]
 
     @classmethod
-    def of(cls, data: Any, directory: Directory) -> _Image:
+    def of(cls, data: Any, directory: IFD) -> _Image:
         offsets, counts = (
             directory.values(data, field).astype(np.int64) for field in directory.tables
         )
@@ -65,7 +71,7 @@ class _Image:
         return bool(kinds and kinds[0] & _IS_MASK)
 
 
-def rearrange(source: Path, target: Path, bigtiff: str | None = None) -> None:
+def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
     """Copy a GeoTIFF with overviews into the order of a COG.
 
     Parameters
@@ -85,7 +91,7 @@ def rearrange(source: Path, target: Path, bigtiff: str | None = None) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         target.open("xb", buffering=_BUFFER) as out,
     ):
-        directories = Directory.read_all(data)
+        directories = IFD.read_all(data)
         order = directories[0].order
         images = [_Image.of(data, directory) for directory in directories]
         # GDAL puts the masks of overviews behind all overviews.
@@ -152,8 +158,8 @@ def _header(levels: Sequence[Sequence[_Image]], order: str, *, big: bool) -> byt
     else:
         head = mark + struct.pack(f"{order}HI", 42, start)
     directories = [
-        resized(image.entries, order, image.size, image.places, image.counts, big=big)
+        with_block_table(image.entries, order, image.size, image.places, image.counts, big=big)
         for level in levels
         for image in level
     ]
-    return head + structure + lay_out(directories, start, order, big=big)
+    return head + structure + serialize(directories, start, order, big=big)

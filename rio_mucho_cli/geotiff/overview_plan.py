@@ -26,7 +26,7 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
 
-LOCAL = ("nearest", "average", "mode")
+LOCAL_RESAMPLINGS = ("nearest", "average", "mode")
 """Resamplings that look at 2 x 2 pixels, which lie in one window."""
 
 _SMALLEST = 256
@@ -34,7 +34,7 @@ _SIDES = {2**power for power in range(6, 13)}
 
 
 @dataclass(frozen=True, slots=True)
-class Pyramid:
+class OverviewPlan:
     """The overviews of an output.
 
     Attributes
@@ -73,7 +73,7 @@ class Pyramid:
         return Size(-(-width // factor), -(-height // factor))
 
 
-def plan_pyramid(
+def plan_overviews(
     factors: Sequence[int],
     resampling: str,
     block: int,
@@ -82,7 +82,7 @@ def plan_pyramid(
     height: int,
     *,
     by_windows: bool = True,
-) -> Pyramid:
+) -> OverviewPlan:
     """Say who makes which overview.
 
     Parameters
@@ -103,8 +103,8 @@ def plan_pyramid(
     # Where a level is as wide or as high as the one before, which has a single
     # column or row, it depends on how bands lie of what GDAL makes it.
     is_thin = min(width, height) <= 2 ** (len(powers) - 1)
-    if tuple(factors) != powers or resampling not in LOCAL or is_thin:
-        return Pyramid(tuple(factors), resampling, block, is_local=False)
+    if tuple(factors) != powers or resampling not in LOCAL_RESAMPLINGS or is_thin:
+        return OverviewPlan(tuple(factors), resampling, block, is_local=False)
 
     def halves(level: int) -> bool:
         side = 2**level
@@ -121,7 +121,7 @@ def plan_pyramid(
             encoded += 1
         if encoded < len(powers):
             kept = encoded + 1 if halves(encoded + 1) else encoded
-    return Pyramid(powers, resampling, block, encoded, kept)
+    return OverviewPlan(powers, resampling, block, encoded, kept)
 
 
 def side_of_tiles(block: Size | None) -> int:
@@ -188,7 +188,7 @@ def check_resampling(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Unmade:
+class PendingOverviews:
     """Overviews that are made after the last window, out of a file.
 
     Attributes
@@ -208,12 +208,14 @@ class Unmade:
     levels: tuple[tuple[int, int], ...]
 
 
-def of_kept(pyramid: Pyramid, width: int, height: int, *, cascades: bool) -> list[int]:
+def from_source_level(
+    pyramid: OverviewPlan, width: int, height: int, *, cascades: bool
+) -> list[int]:
     """Return which levels that windows do not have are made of the one that is kept.
 
     Parameters
     ----------
-    pyramid : Pyramid
+    pyramid : OverviewPlan
     width, height : int
         Of the raster.
     cascades : bool
@@ -229,14 +231,14 @@ def of_kept(pyramid: Pyramid, width: int, height: int, *, cascades: bool) -> lis
     return list(levels)
 
 
-def unmade(
-    pyramid: Pyramid, width: int, height: int, path: str, kept: str, *, cascades: bool
-) -> list[Unmade]:
+def pending_overviews(
+    pyramid: OverviewPlan, width: int, height: int, path: str, kept: str, *, cascades: bool
+) -> list[PendingOverviews]:
     """Say what overviews are made after the last window.
 
     Parameters
     ----------
-    pyramid : Pyramid
+    pyramid : OverviewPlan
     width, height : int
         Of the output.
     path : str
@@ -247,7 +249,7 @@ def unmade(
         As for `of_kept`.
     """
     found = []
-    levels = of_kept(pyramid, width, height, cascades=cascades)
+    levels = from_source_level(pyramid, width, height, cascades=cascades)
     if levels:
         found.append(_made_of(kept, levels, pyramid.kept))
     rest = [
@@ -259,17 +261,17 @@ def unmade(
         # Beside a file, GDAL makes each of the raster. Of what it has made
         # there, it makes the others as it should.
         first = tuple((level, level) for level in rest if level == 1)
-        found.append(Unmade(path, (2,), True, first))
+        found.append(PendingOverviews(path, (2,), True, first))
         if rest != [1]:
             found.append(_made_of(f"{path}.ovr", [level for level in rest if level > 1], 1))
     elif rest:
         # From the first one on, or the others would not be made of it.
         factors = tuple(2**level for level in range(1, len(pyramid.factors) + 1))
-        found.append(Unmade(path, factors, True, tuple((level, level) for level in rest)))
+        found.append(PendingOverviews(path, factors, True, tuple((level, level) for level in rest)))
     return found
 
 
-def _made_of(path: str, levels: Sequence[int], first: int) -> Unmade:
+def _made_of(path: str, levels: Sequence[int], first: int) -> PendingOverviews:
     """Describe levels that are made in a file whose own pixels are a level's."""
     factors = tuple(2 ** (level - first) for level in levels if level > first)
-    return Unmade(path, factors, False, tuple((level, level - first) for level in levels))
+    return PendingOverviews(path, factors, False, tuple((level, level - first) for level in levels))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.outputs.tiff import Directory
+from rio_mucho_cli.geotiff.ifd import IFD
 
 _GDAL_NODATA = 42113
 # 23 characters, where a 64-bit integer has 20 at most.
@@ -52,7 +52,7 @@ def write_nodata(path: Path, profile: Mapping[str, Any]) -> None:
     text = f"{int(profile['nodata'])}\0".encode("ascii")
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
         is_big = 43 in (data[2], data[3])
-        for directory in Directory.read_all(data):
+        for directory in IFD.read_all(data):
             field = directory.fields.get(_GDAL_NODATA)
             if field is not None:
                 data[field.offset : field.offset + len(text)] = text

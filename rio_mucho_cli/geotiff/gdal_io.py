@@ -14,8 +14,9 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.env import captured_messages, gdal_config, heard
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
-from rio_mucho_cli.outputs.exact import for_rasterio
-from rio_mucho_cli.outputs.metadata import Metadata
+from rio_mucho_cli.geotiff.int64 import for_rasterio
+from rio_mucho_cli.geotiff.metadata import Metadata
+from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, NO_OPTIONS
 from rio_mucho_cli.text import did_you_mean, option
 from rio_mucho_cli.windows import format_window
 
@@ -55,7 +56,7 @@ def create(
         except Exception as exc:
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
-        judge(said, name, str(profile.get("driver")), options)
+        raise_for_options(said, name, str(profile.get("driver")), options)
         _describe(dst, name, profile, metadata)
     except OutputError:
         dst.close()
@@ -80,24 +81,6 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
         _log.info("%s", message)
 
 
-# Those that are typed by hand, of GDAL's page on the driver GTiff.
-GTIFF_OPTIONS = (
-    *("TILED", "BLOCKXSIZE", "BLOCKYSIZE", "INTERLEAVE", "NBITS", "PHOTOMETRIC", "ALPHA"),
-    *("COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY"),
-    *("WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "DISCARD_LSB", "BIGTIFF", "SPARSE_OK"),
-    *("GEOTIFF_VERSION", "PROFILE", "ENDIANNESS", "NUM_THREADS", "TFW"),
-)
-
-
-# Likewise, of the driver COG.
-COG_OPTIONS = (
-    *("BLOCKSIZE", "COMPRESS", "LEVEL", "QUALITY", "PREDICTOR", "MAX_Z_ERROR", "NBITS"),
-    *("BIGTIFF", "SPARSE_OK", "INTERLEAVE", "STATISTICS", "ADD_ALPHA", "GEOTIFF_VERSION"),
-    *("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "OVERVIEW_COMPRESS"),
-    *("OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "RESAMPLING", "WARP_RESAMPLING", "NUM_THREADS"),
-    *("TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS"),
-    *("RES", "EXTENT"),
-)
 # What is asked for by a name of another driver's, or of GDAL's utilities.
 _WAYS = {
     ("", "COLORMAP"): "a colour table is copied from the first input, else rasterio's "
@@ -119,11 +102,11 @@ _WAYS = {
         for name in ("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "RESAMPLING")
     },
 }
-# What an output has beside them.
-NO_OPTIONS = ("dtype", "count", "nodata", "driver")
 
 
-def judge(said: Sequence[str], name: str, driver: str, options: Mapping[str, str]) -> None:
+def raise_for_options(
+    said: Sequence[str], name: str, driver: str, options: Mapping[str, str]
+) -> None:
     """Raise FormatError for what GDAL said of options that the user gave; log the rest."""
     for message in said:
         unknown = _unknown(message, options)

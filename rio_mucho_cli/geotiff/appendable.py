@@ -1,39 +1,78 @@
-"""A GeoTIFF that grows: a header of GDAL's, blocks behind it, and tables that lead to them.
-
-    ┌────────┬──────┬────────┬─────────┬─────────┬───┬───────────┐
-    │ header │ tags │ tables │ block 0 │ block 7 │ … │ overviews │
-    └────────┴──────┴────────┴─────────┴─────────┴───┴───────────┘
-     by GDAL, as a sparse        appended, in the     their tags, as
-     file of the full size       order of windows;    GDAL has them in
-                                 overviews' as well   a small file
-
-Where each block is goes into the tables at the end. Nothing is decoded,
-computed or compressed here, but blocks in which there is nothing.
-"""
+"""Small files that GDAL writes for their tags, which are like those of a large one."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from io import FileIO
 from typing import Any, cast
 
 import numpy as np
+from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.directories import Entry, entries_of, lay_out, resized
-from rio_mucho_cli.outputs.encoding import Encoded, encode
-from rio_mucho_cli.outputs.metadata import Metadata
-from rio_mucho_cli.outputs.options import is_yes
-from rio_mucho_cli.outputs.overviews import overview_profile
-from rio_mucho_cli.outputs.pyramid import Pyramid
-from rio_mucho_cli.outputs.tables import Tables
-from rio_mucho_cli.outputs.templates import metadata_text, overview_template
-from rio_mucho_cli.outputs.tiff import METADATA, Directory
+from rio_mucho_cli.geotiff import gdal_io
+from rio_mucho_cli.geotiff.block_table import BlockTable, EncodedBlocks
+from rio_mucho_cli.geotiff.encode import encode
+from rio_mucho_cli.geotiff.ifd import IFD, METADATA, Entry, entries_of, serialize, with_block_table
+from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
+from rio_mucho_cli.geotiff.options import is_yes
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
+from rio_mucho_cli.geotiff.overviews import build, overview_profile
 from rio_mucho_cli.system import write_at
 from rio_mucho_cli.windows import Size
+
+# Pixels of a side.
+_SMALL = 64
+
+
+def overview_template(
+    profile: Mapping[str, Any], metadata: Metadata | None, block: int, *, masked: bool
+) -> tuple[bytes, Size]:
+    """Return a small GeoTIFF with one overview.
+
+    Returns
+    -------
+    bytes
+        The file.
+    Size
+        Of its overview, in pixels.
+    """
+    with small_file(profile, metadata) as (memory, dst):
+        if masked:
+            with gdal_io.internal_masks(True):
+                dst.write_mask(np.ones((1, 1), bool), window=Window(0, 0, 1, 1))
+        dst.close()
+        build(memory.name, [2], "nearest", block=block)
+        return bytes(memory.getbuffer()), Size(_SMALL // 2, _SMALL // 2)
+
+
+def metadata_text(
+    profile: Mapping[str, Any], metadata: Metadata | None, tags: Sequence[Mapping[str, str]]
+) -> bytes:
+    """Return the text in which a GeoTIFF has its tags, with others for its bands."""
+    with small_file(profile, metadata) as (memory, dst):
+        write_band_tags(dst, tags)
+        dst.close()
+        data = memory.getbuffer()
+        field = IFD.read(data).fields[METADATA]
+        return bytes(data[field.offset : field.offset + field.size])
+
+
+@contextmanager
+def small_file(
+    profile: Mapping[str, Any], metadata: Metadata | None, name: str = ""
+) -> Iterator[tuple[MemoryFile, Any]]:
+    """Yield a small file in memory like one with a profile, and the dataset that is open for it."""
+    small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
+    with MemoryFile(ext=".tif") as memory:
+        with captured_messages():
+            dst = gdal_io.create(memory.name, name or memory.name, small, {}, metadata)
+        yield memory, dst
 
 
 def is_sparse(profile: Mapping[str, Any]) -> bool:
@@ -41,7 +80,7 @@ def is_sparse(profile: Mapping[str, Any]) -> bool:
     return any(key.upper() == "SPARSE_OK" and is_yes(value) for key, value in profile.items())
 
 
-class GrowingTiff:
+class AppendableGeoTiff:
     """A GeoTIFF whose header is written, and whose blocks are being appended.
 
     Parameters
@@ -63,7 +102,7 @@ class GrowingTiff:
     file : FileIO
     end : int
         Where the next block goes.
-    levels : list of list of Tables
+    levels : list of list of BlockTable
         The raster's, and those of its overviews: of the image, and of its
         mask if there is one.
     """
@@ -89,34 +128,34 @@ class GrowingTiff:
         self.size = Size(int(profile["width"]), int(profile["height"]))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
             self._is_big = header[2] == 43 or header[3] == 43
-            self._directories = Directory.read_all(header)
+            self._directories = IFD.read_all(header)
             self.lie_together = self._directories[0].bands_lie_together(header)
             self.levels = [
                 [
-                    Tables.of(directory, header, self.size, block, name)
+                    BlockTable.of(directory, header, self.size, block, name)
                     for directory in self._directories
                 ]
             ]
         self.end = file.seek(0, 2)
 
-    def add_overviews(self, pyramid: Pyramid) -> None:
+    def add_overviews(self, pyramid: OverviewPlan) -> None:
         """Learn from GDAL what the directories of overviews are like."""
         block, masked = Size(pyramid.block, pyramid.block), len(self._directories) > 1
         profile = self._profiles[0]
         data, size = overview_template(profile, self._metadata, pyramid.block, masked=masked)
-        directories = Directory.read_all(data)[len(self._directories) :]
+        directories = IFD.read_all(data)[len(self._directories) :]
         self._template = [entries_of(data, directory) for directory in directories]
         for level in range(1, len(pyramid.factors) + 1):
             of_level = pyramid.size(level, *self.size)
             self.levels.append(
                 [
-                    Tables.of(directory, data, of_level, block, self.name, size)
+                    BlockTable.of(directory, data, of_level, block, self.name, size)
                     for directory in directories
                 ]
             )
             self._profiles.append(overview_profile(profile, pyramid.block))
 
-    def append(self, level: int, window: Window, data: Encoded) -> list[Encoded]:
+    def append(self, level: int, window: Window, data: EncodedBlocks) -> list[EncodedBlocks]:
         """Append the encoded blocks of a window of a level; return them, and those of its mask."""
         parts = [data]
         tables = self.levels[level]
@@ -141,12 +180,14 @@ class GrowingTiff:
         last = self._directories[-1]
         start = self.end + self.end % 2
         chain = [
-            resized(entries, last.order, each.size, each.offsets, each.counts, big=self._is_big)
+            with_block_table(
+                entries, last.order, each.size, each.offsets, each.counts, big=self._is_big
+            )
             for tables in self.levels[1:]
             for entries, each in zip(self._template, tables, strict=True)
         ]
         if chain:
-            directories = lay_out(chain, start, last.order, big=self._is_big)
+            directories = serialize(chain, start, last.order, big=self._is_big)
             self._write(directories, start)
             self._write(last.pointer(start, big=self._is_big), last.next_at)
             self.end = start + len(directories)
@@ -184,7 +225,7 @@ class GrowingTiff:
                 self._write(part.content, self.end)
                 self.end = end
 
-    def _empty(self, level: int, rows: int) -> list[Encoded]:
+    def _empty(self, level: int, rows: int) -> list[EncodedBlocks]:
         """Encode one block of nothing but nodata, and one of the mask."""
         profile, tables = self._profiles[level], self.levels[level]
         columns = min(tables[0].block.width, tables[0].size.width)
@@ -198,12 +239,12 @@ class GrowingTiff:
             for part in parts
         ]
 
-    def _all_valid(self, level: int, window: Window) -> Encoded:
+    def _all_valid(self, level: int, window: Window) -> EncodedBlocks:
         """Encode the mask of a window in which nothing is masked."""
         profile = self._profiles[level]
         shape = (int(profile["count"]), int(window.height), int(window.width))
         array = np.ma.zeros(shape, profile["dtype"])
-        return cast("Encoded", encode(array, profile, masked=True).mask)
+        return cast("EncodedBlocks", encode(array, profile, masked=True).mask)
 
     def _write(self, data: Any, offset: int) -> None:
         """Write all of it, or raise OutputError."""

@@ -1,17 +1,56 @@
-"""Creation options of GDAL's COG driver, and what they are for a GeoTIFF.
-
-Notes
------
-GDAL's pages on the drivers COG and GTiff.
-"""
+"""Creation options of GDAL's drivers GTiff and COG."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from rio_mucho_cli.errors import UsageError
+
+
+def is_yes(value: Any) -> bool:
+    """Whether an option is switched on, in one of the ways that GDAL understands."""
+    return str(value).lower() in {"yes", "true", "on", "1"}
+
+
+def is_no(value: Any) -> bool:
+    """Whether an option is switched off, in one of the ways that GDAL understands."""
+    return str(value).lower() in {"no", "false", "off", "0"}
+
+
+def pixels_of(options: Mapping[str, str], name: str) -> int | None:
+    """Return the number that an option has, or None; raise UsageError if it is none."""
+    value = options.get(name)
+    if value is None:
+        return None
+    if not value.isdigit() or int(value) == 0:
+        raise UsageError(f"{name} is {value!r}: expected a whole number from 1")
+    return int(value)
+
+
+# Those that are typed by hand, of GDAL's page on the driver GTiff.
+GTIFF_OPTIONS = (
+    *("TILED", "BLOCKXSIZE", "BLOCKYSIZE", "INTERLEAVE", "NBITS", "PHOTOMETRIC", "ALPHA"),
+    *("COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY"),
+    *("WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "DISCARD_LSB", "BIGTIFF", "SPARSE_OK"),
+    *("GEOTIFF_VERSION", "PROFILE", "ENDIANNESS", "NUM_THREADS", "TFW"),
+)
+
+
+# Likewise, of the driver COG.
+COG_OPTIONS = (
+    *("BLOCKSIZE", "COMPRESS", "LEVEL", "QUALITY", "PREDICTOR", "MAX_Z_ERROR", "NBITS"),
+    *("BIGTIFF", "SPARSE_OK", "INTERLEAVE", "STATISTICS", "ADD_ALPHA", "GEOTIFF_VERSION"),
+    *("OVERVIEWS", "OVERVIEW_COUNT", "OVERVIEW_RESAMPLING", "OVERVIEW_COMPRESS"),
+    *("OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "RESAMPLING", "WARP_RESAMPLING", "NUM_THREADS"),
+    *("TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS"),
+    *("RES", "EXTENT"),
+)
+# What an output has beside them.
+NO_OPTIONS = ("dtype", "count", "nodata", "driver")
+
 
 BLOCK = 512
 """The side of tiles, if nobody says otherwise."""
@@ -36,7 +75,7 @@ _CHOICES = {
 }
 
 
-def check_values(options: Mapping[str, str]) -> None:
+def check_cog_options(options: Mapping[str, str]) -> None:
     """Raise UsageError for a value that GDAL's driver would only warn of."""
     for name, choices in _CHOICES.items():
         value = options.get(name, min(choices))

@@ -12,20 +12,16 @@ and offsets, magic number 43.
 
 from __future__ import annotations
 
-import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import Size
-
-Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 METADATA = 42112  # GDAL's tags, as XML
 STRIP_TABLES = (273, 279)  # StripOffsets, StripByteCounts
@@ -64,7 +60,7 @@ _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Tag:
     """One entry of a directory: where its values are, and what they are.
 
     Attributes
@@ -88,30 +84,30 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
+class IFD:
     """A directory of a TIFF: the image's, or that of its mask.
 
     Attributes
     ----------
     order : {"<", ">"}
         Byte order, as struct and numpy write it.
-    fields : Mapping of int to Field
+    fields : Mapping of int to Tag
         By the number of the tag.
     next_at : int
         Where in the file it is said where the next directory is.
     """
 
     order: str
-    fields: Mapping[int, Field]
+    fields: Mapping[int, Tag]
     next_at: int = 0
 
     @classmethod
-    def read(cls, data: Any) -> Directory:
+    def read(cls, data: Any) -> IFD:
         """Read the first directory of a TIFF; see `read_all`."""
         return cls.read_all(data)[0]
 
     @classmethod
-    def read_all(cls, data: Any) -> list[Directory]:
+    def read_all(cls, data: Any) -> list[IFD]:
         """Read the directories of a TIFF.
 
         Parameters
@@ -133,7 +129,7 @@ class Directory:
         return directories
 
     @classmethod
-    def _read_all(cls, data: Any) -> list[Directory]:
+    def _read_all(cls, data: Any) -> list[IFD]:
         order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
         if not order:
             raise ValueError("no TIFF: it starts with neither II nor MM")
@@ -147,7 +143,7 @@ class Directory:
         width, step = struct.calcsize(number), struct.calcsize(entries)
         entry_size = value + width
         (place,) = struct.unpack(f"{order}{number}", data[start : start + width])
-        directories: list[Directory] = []
+        directories: list[IFD] = []
         while place and len(directories) < _MOST_DIRECTORIES:
             (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
             if length > _MOST_ENTRIES:
@@ -160,7 +156,7 @@ class Directory:
                 offset = at + value
                 if _TYPE_SIZES.get(kind, 1) * count > width:
                     (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
-                fields[tag] = Field(kind, count, offset, at)
+                fields[tag] = Tag(kind, count, offset, at)
             directories.append(cls(order, fields, end))
             (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
         return directories
@@ -169,7 +165,7 @@ class Directory:
         """Whether the bands of a pixel are in one block (PlanarConfiguration)."""
         return 284 not in self.fields or int(self.values(data, self.fields[284])[0]) == 1
 
-    def moved(self, field: Field, count: int, offset: int, *, big: bool) -> bytes:
+    def moved(self, field: Tag, count: int, offset: int, *, big: bool) -> bytes:
         """Return the bytes of an entry whose values are elsewhere."""
         tag = next(tag for tag, each in self.fields.items() if each == field)
         number = "Q" if big else "I"
@@ -180,7 +176,7 @@ class Directory:
         return struct.pack(f"{self.order}{'Q' if big else 'I'}", offset)
 
     @property
-    def tables(self) -> tuple[Field, Field]:
+    def tables(self) -> tuple[Tag, Tag]:
         """The block tables: offsets, and numbers of bytes.
 
         Raises
@@ -193,7 +189,7 @@ class Directory:
             raise ValueError("no TIFF with an image: it has no block tables")
         return self.fields[offsets], self.fields[counts]
 
-    def values(self, data: Any, field: Field) -> np.ndarray[Any, Any]:
+    def values(self, data: Any, field: Tag) -> np.ndarray[Any, Any]:
         """Return the values of a field of unsigned integers.
 
         Raises
@@ -223,7 +219,7 @@ class Directory:
                 found.pop(name, None)
         return found
 
-    def packed(self, field: Field, values: np.ndarray[Any, Any]) -> bytes:
+    def packed(self, field: Tag, values: np.ndarray[Any, Any]) -> bytes:
         """Return the bytes of a block table, in the type that the header has for it.
 
         Raises
@@ -240,92 +236,133 @@ class Directory:
         return values.astype(kind).tobytes()
 
 
-def split(data: Any, directory: Directory) -> tuple[np.ndarray[Any, Any], Indexes]:
-    """Return the encoded blocks that a directory speaks of, in the order of its tables.
+LONG, LONG8 = 4, 16
+_WIDTH, _LENGTH = 256, 257
+_CLASSIC_LIMIT = 2**32
 
-    Returns
-    -------
-    content : ndarray of uint8
-        One block after the other.
-    sizes : ndarray of int64
-        Their numbers of bytes; 0 for a block that is not there.
 
-    Raises
-    ------
-    ValueError
-        If they are not in the data.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a directory, with its values.
+
+    Attributes
+    ----------
+    tag, type, count : int
+        As the file has them.
+    data : bytes
+        The values, in the file's byte order.
     """
-    tables = _tables_within(data, directory)
-    # Blocks that share bytes could come to any length.
-    if tables is None or sum(tables[1].tolist()) > len(data):
-        raise ValueError("blocks of a TIFF lie beyond its end, or over each other")
-    offsets, sizes = (table.astype(np.int64) for table in tables)
-    there = np.flatnonzero(sizes)
-    starts, ends = offsets[there], offsets[there] + sizes[there]
-    # Blocks that follow each other in the file are taken in one piece.
-    breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
-    content = np.frombuffer(data, np.uint8)
-    pieces = [
-        content[run_starts[0] : run_ends[-1]]
-        for run_starts, run_ends in zip(
-            np.split(starts, breaks), np.split(ends, breaks), strict=True
-        )
-        if len(run_starts)
+
+    tag: int
+    type: int
+    count: int
+    data: bytes
+
+
+def entries_of(data: Any, directory: IFD) -> list[Entry]:
+    """Return all entries of a directory, given the file that it is in."""
+    return [
+        Entry(tag, field.type, field.count, bytes(data[field.offset : field.offset + field.size]))
+        for tag, field in directory.fields.items()
     ]
-    return np.concatenate([*pieces, content[:0]]), sizes
 
 
-def is_whole(data: Any) -> bool:
-    """Whether the directory of a TIFF, and all blocks that it speaks of, are in the file."""
-    try:
-        return _tables_within(data, Directory.read(data)) is not None
-    except ValueError:
-        return False
-
-
-def _tables_within(
-    data: Any, directory: Directory
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Return the block tables, or None if a block is not in the data.
-
-    Raises
-    ------
-    ValueError
-        If there are no tables, or they are not.
-    """
-    offsets, counts = (
-        directory.values(data, field).astype(np.uint64) for field in directory.tables
-    )
-    if len(offsets) != len(counts):
-        raise ValueError("the block tables of a TIFF differ in length")
-    length = np.uint64(len(data))
-    within = (offsets <= length) & (counts <= length - np.minimum(offsets, length))
-    return (offsets, counts) if within.all() else None
-
-
-def block_indexes(window: Window, block: Size, width: int, height: int, planes: int) -> Indexes:
-    """Return the places of a window's blocks in the whole raster's tables.
+def with_block_table(
+    entries: Iterable[Entry],
+    order: str,
+    size: Size,
+    offsets: np.ndarray[Any, Any],
+    counts: np.ndarray[Any, Any],
+    *,
+    big: bool,
+) -> list[Entry]:
+    """Return the entries of an image of another size, with its block tables.
 
     Parameters
     ----------
-    window : Window
-        A whole number of blocks.
-    block : Size
-    width, height : int
-        Of the raster.
-    planes : int
-        1 if the bands of a pixel lie together, else the number of bands.
-
-    Returns
-    -------
-    ndarray
-        In the order in which a file of the window alone has its blocks: band
-        by band, row by row.
+    entries : iterable of Entry
+    order : {"<", ">"}
+    size : Size
+        In pixels.
+    offsets, counts : ndarray of int64
+        Where its blocks are, and how many bytes each has.
+    big : bool
+        For a BigTIFF.
     """
-    across, down = math.ceil(width / block.width), math.ceil(height / block.height)
-    left, top = window.col_off // block.width, window.row_off // block.height
-    right = math.ceil((window.col_off + window.width) / block.width)
-    bottom = math.ceil((window.row_off + window.height) / block.height)
-    plane, row, col = np.ogrid[0:planes, top:bottom, left:right]
-    indexes: Indexes = ((plane * down + row) * across + col).ravel()
-    return indexes
+
+    def longs(tag: int, values: Any, wide: bool) -> Entry:
+        kind = np.dtype(f"{order}u{8 if wide else 4}")
+        array = np.atleast_1d(np.asarray(values))
+        return Entry(tag, LONG8 if wide else LONG, len(array), array.astype(kind).tobytes())
+
+    found = {entry.tag: entry for entry in entries}
+    offset_tag, count_tag = TILE_TABLES if TILE_TABLES[0] in found else STRIP_TABLES
+    found[_WIDTH] = longs(_WIDTH, size.width, False)
+    found[_LENGTH] = longs(_LENGTH, size.height, False)
+    found[offset_tag] = longs(offset_tag, offsets, big)
+    found[count_tag] = longs(count_tag, counts, False)
+    return list(found.values())
+
+
+def serialize(
+    directories: Sequence[Sequence[Entry]], start: int, order: str, *, big: bool
+) -> bytes:
+    """Return the bytes of a chain of directories that begins at an offset.
+
+    Parameters
+    ----------
+    directories : sequence of sequence of Entry
+    start : int
+        Where in the file the first one is to be; an even number.
+    order : {"<", ">"}
+    big : bool
+        For a BigTIFF.
+
+    Raises
+    ------
+    OutputError
+        If they end beyond what the header of a classic TIFF can address.
+    """
+    number, value = ("Q", 8) if big else ("I", 4)
+    head = struct.Struct(f"{order}{'Q' if big else 'H'}")
+    entry_head = struct.Struct(f"{order}HH{number}")
+    pointer = struct.Struct(f"{order}{number}")
+    content = bytearray()
+    for place, entries in enumerate(directories):
+        ordered = sorted(entries, key=lambda entry: entry.tag)
+        table = bytearray(head.pack(len(ordered)))
+        values_at = start + len(content) + head.size + pointer.size
+        values_at += len(ordered) * (entry_head.size + value)
+        values = bytearray()
+        for entry in ordered:
+            table += entry_head.pack(entry.tag, entry.type, entry.count)
+            if len(entry.data) <= value:
+                table += entry.data.ljust(value, b"\0")
+            else:
+                table += _packed(pointer, values_at + len(values))
+                values += entry.data + bytes(len(entry.data) % 2)
+        is_last = place == len(directories) - 1
+        table += _packed(pointer, 0 if is_last else values_at + len(values))
+        content += table + values
+    if not big and start + len(content) > _CLASSIC_LIMIT:
+        raise _too_large()
+    return bytes(content)
+
+
+def fits_classic(end: int) -> bool:
+    """Whether a file of so many bytes can be a classic TIFF."""
+    return end < _CLASSIC_LIMIT
+
+
+def _packed(pointer: struct.Struct, offset: int) -> bytes:
+    try:
+        return pointer.pack(offset)
+    except struct.error:
+        raise _too_large() from None
+
+
+def _too_large() -> OutputError:
+    return OutputError(
+        f"the file is larger than {_CLASSIC_LIMIT - 1} bytes, which is all that its header can "
+        f"address: pass {option('creation_options', ('BIGTIFF', 'YES'))}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,53 +13,18 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
-from rio_mucho_cli.outputs.exact import is_patched
-from rio_mucho_cli.outputs.gdal import internal_masks, write_array
-from rio_mucho_cli.outputs.overviews import check_overviews, overview_profile, read_level, reduce
-from rio_mucho_cli.outputs.pyramid import Pyramid
-from rio_mucho_cli.outputs.tiff import Directory, split
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks, split_blocks
+from rio_mucho_cli.geotiff.gdal_io import internal_masks, write_array
+from rio_mucho_cli.geotiff.ifd import IFD
+from rio_mucho_cli.geotiff.int64 import is_patched
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
+from rio_mucho_cli.geotiff.overviews import check_overviews, overview_profile, read_level, reduce
 
 # What concerns the whole file, and not how a block is encoded.
 _WHOLE_FILE = {
     "CRS", "TRANSFORM", "GCPS", "RPCS", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB",
     "RPCTXT",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """The encoded blocks of one window.
-
-    Attributes
-    ----------
-    content : ndarray of uint8
-        One block after the other: band by band if bands are apart, and row by
-        row.
-    sizes : ndarray of int64
-        Their numbers of bytes. Empty ones take no place in the file
-        (SPARSE_OK).
-    decoding : dict
-        What a reader has to know to decode them.
-    mask : Encoded or None
-        The blocks of the internal mask.
-    overviews : tuple of Encoded
-        The blocks of those overviews that the window has whole blocks of.
-    kept : ndarray or None
-        (count, rows, cols): the pixels of the level of which it has not.
-    """
-
-    content: np.ndarray[Any, Any]
-    sizes: np.ndarray[Any, Any]
-    decoding: dict[str, bytes]
-    mask: Encoded | None = None
-    overviews: tuple[Encoded, ...] = ()
-    kept: Any = None
-
-    @property
-    def nbytes(self) -> int:
-        """How large all of it is together."""
-        parts = [self.content, self.mask, *self.overviews, self.kept]
-        return sum(part.nbytes for part in parts if part is not None)
 
 
 class Encoder:
@@ -79,8 +44,8 @@ class Encoder:
         profile: Mapping[str, Any],
         *,
         masked: bool = False,
-        pyramid: Pyramid | None = None,
-    ) -> Encoded:
+        pyramid: OverviewPlan | None = None,
+    ) -> EncodedBlocks:
         """Encode an array as a file with a profile would have it.
 
         Parameters
@@ -93,7 +58,7 @@ class Encoder:
             Results are cast, and masked ones filled, as ``dst.write`` does it.
         masked : bool
             Encode the mask as well, for a file with an internal mask.
-        pyramid : Pyramid or None
+        pyramid : OverviewPlan or None
             Make those overviews of it as well that lie in windows.
 
         Raises
@@ -145,7 +110,7 @@ class Encoder:
 
     def encode_overview(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
-    ) -> Encoded:
+    ) -> EncodedBlocks:
         """Encode a part of an overview, whose pixels are kept under the mask as well."""
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
@@ -160,7 +125,7 @@ class Encoder:
         masked: bool,
         *,
         filled: bool = True,
-    ) -> Encoded:
+    ) -> EncodedBlocks:
         size = {"width": array.shape[2], "height": array.shape[1]}
         if is_patched(part):
             # Blocks that are 0 are left out where there is no nodata, and it is not 0.
@@ -171,8 +136,8 @@ class Encoder:
                 write_array(dst, array, masked=masked, filled=filled)
             data = self._memory.getbuffer()
             parts = [
-                Encoded(*split(data, directory), directory.decoding(data))
-                for directory in Directory.read_all(data)
+                EncodedBlocks(*split_blocks(data, directory), directory.decoding(data))
+                for directory in IFD.read_all(data)
             ]
             return replace(parts[0], mask=parts[1]) if masked else parts[0]
 
@@ -183,7 +148,7 @@ class Encoder:
 
 def encode(
     array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
-) -> Encoded:
+) -> EncodedBlocks:
     """Encode one array; see `Encoder.encode`."""
     with closing(Encoder()) as encoder:
         return encoder.encode(array, profile, masked=masked)
