@@ -23,13 +23,13 @@ from rio_mucho_cli.errors import (
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overviews import check_overviews
 from rio_mucho_cli.output_plan import OutputPlan
-from rio_mucho_cli.outputs.folders import partial_folder
-from rio_mucho_cli.outputs.misfits import NONE, Misfits
-from rio_mucho_cli.outputs.opacity import hides_by_alpha
+from rio_mucho_cli.outputs.alpha import hides_by_alpha
+from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
+from rio_mucho_cli.outputs.value_loss import NONE, ValueLoss
 from rio_mucho_cli.outputs.vrt import PartFile
-from rio_mucho_cli.outputs.writers import Writer, make_writer
+from rio_mucho_cli.outputs.writer import Writer, open_writer
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
@@ -62,7 +62,7 @@ class Delivery:
         Which run it is, if it can be resumed.
     part_bytes : int
         Of the parts of a mosaic that have come.
-    misfits : Misfits
+    misfits : ValueLoss
         What it cannot hold as what it is, of all that have come.
     """
 
@@ -74,7 +74,7 @@ class Delivery:
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
     part_bytes: int = 0
-    misfits: Misfits = NONE
+    misfits: ValueLoss = NONE
 
     def open_log(
         self, run: Mapping[str, Any], windows: Sequence[PlannedWindow], *, overwrite: bool
@@ -241,9 +241,9 @@ class Delivery:
 
 
 def warn_of_misfits(
-    plan: OutputPlan, profile: Mapping[str, Any], misfits: Misfits, *, some: bool = False
+    plan: OutputPlan, profile: Mapping[str, Any], misfits: ValueLoss, *, some: bool = False
 ) -> None:
-    """Say what an output cannot hold as what it is; see `Misfits.messages`."""
+    """Say what an output cannot hold as what it is; see `ValueLoss.messages`."""
     for message in misfits.messages(
         str(profile["dtype"]),
         profile.get("nodata"),
@@ -303,7 +303,7 @@ def open_deliveries(
     deliveries: list[Delivery] = []
     try:
         for plan in plans:
-            writer = make_writer(
+            writer = open_writer(
                 plan.output.path,
                 overwrite=overwrite or plan.output.local_path in replaceable,
                 inputs=inputs,

@@ -24,8 +24,8 @@ from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, wit
 from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.by_gdal import cannot_resume
-from rio_mucho_cli.outputs.checking import check_output, check_parts, windows_done
+from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
+from rio_mucho_cli.outputs.resume import cannot_resume
 from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.probing import Probe, estimate_seconds, probe_window

@@ -42,7 +42,7 @@ from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, tasks_of
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
-from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, publish_all
+from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
 from rio_mucho_cli.plan import Plan, make_plan, order_for
 from rio_mucho_cli.progress import Listener, OverviewDone, PlanListener, ignore

@@ -26,7 +26,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
 from rio_mucho_cli.outputs import profile as profiles
-from rio_mucho_cli.outputs.conversion import INTERMEDIATE, Conversion
+from rio_mucho_cli.outputs.from_geotiff import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.layout import TILE_UNIT
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.paths import is_in_memory

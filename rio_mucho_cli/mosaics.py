@@ -9,8 +9,8 @@ from typing import TypeAlias, cast
 from rio_mucho_cli.delivery import Delivery
 from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.outputs.mosaic import MosaicWriter
-from rio_mucho_cli.outputs.parts_folder import RECORD, RunFolder, remove_any
-from rio_mucho_cli.outputs.remote_parts import RemoteFolder
+from rio_mucho_cli.outputs.mosaic_folder import RECORD, RunFolder, remove_any
+from rio_mucho_cli.outputs.remote_target import RemoteFolder
 from rio_mucho_cli.part_work import PartResult, Record, work_part
 from rio_mucho_cli.parts import Part
 

@@ -15,9 +15,9 @@ from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, si
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.output import Output
-from rio_mucho_cli.outputs import opacity
-from rio_mucho_cli.outputs.layout import Layout, choose_layout, layout_of
-from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.alpha import alpha_of
+from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout, layout_of
+from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.text import option, redact
@@ -38,11 +38,11 @@ class OutputPlan:
     ----------
     output : Output
     format : Format
-    recipe : Recipe
+    recipe : ProfileTemplate
         For its profile, or that of the GeoTIFF that it is made from.
     size : Size
         In pixels.
-    blocks : Layout or None
+    blocks : BlockLayout or None
         Its blocks, if workers encode them.
     pyramid : OverviewPlan or None
         Its overviews.
@@ -61,9 +61,9 @@ class OutputPlan:
 
     output: Output
     format: Format
-    recipe: Recipe
+    recipe: ProfileTemplate
     size: Size
-    blocks: Layout | None
+    blocks: BlockLayout | None
     pyramid: OverviewPlan | None
     metadata: Metadata | None
     wanted: Wanted
@@ -97,7 +97,7 @@ class OutputPlan:
         first = self.recipe.first
         if first is None:
             return
-        keeps_alpha = opacity.alpha_of(self.recipe, count) > 0
+        keeps_alpha = alpha_of(self.recipe, count) > 0
         if self.mask_of and not masked and not (keeps_alpha and first.hidden_by != "a mask"):
             log.warning(
                 "%s has %s, and the output does not: pass %s to keep masked what it hides",
@@ -218,12 +218,12 @@ def _recipe(
     first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
-) -> Recipe:
+) -> ProfileTemplate:
     layout = None
     if first is not None and chosen.is_geotiff and chosen.given is None:
         whole = aligned_to_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
         layout = choose_layout(first, chosen.layout_options, windows if whole else None)
-    return Recipe(
+    return ProfileTemplate(
         first=first,
         driver=chosen.driver,
         layout=layout,
@@ -236,7 +236,7 @@ def _recipe(
     )
 
 
-def _size(output: Output, recipe: Recipe) -> Size:
+def _size(output: Output, recipe: ProfileTemplate) -> Size:
     if recipe.given is not None:
         return Size(int(recipe.given["width"]), int(recipe.given["height"]))
     if recipe.first is not None:
@@ -244,7 +244,7 @@ def _size(output: Output, recipe: Recipe) -> Size:
     return Size(output.path.width, output.path.height)
 
 
-def _has_another_grid(recipe: Recipe) -> bool:
+def _has_another_grid(recipe: ProfileTemplate) -> bool:
     """Return whether a whole profile has other pixels than the first input."""
     given, first = recipe.given, recipe.first
     if given is None or first is None:
@@ -259,10 +259,10 @@ def _has_another_grid(recipe: Recipe) -> bool:
 def _encodable(
     output: Output,
     chosen: Format,
-    recipe: Recipe,
+    recipe: ProfileTemplate,
     windows: Sequence[PlannedWindow],
     size: Size,
-) -> tuple[Layout | None, str]:
+) -> tuple[BlockLayout | None, str]:
     """Return the output's blocks if workers can encode them, else None and why not."""
     profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
@@ -301,8 +301,8 @@ def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int)
 
 def _pyramid(
     chosen: Format,
-    recipe: Recipe,
-    blocks: Layout | None,
+    recipe: ProfileTemplate,
+    blocks: BlockLayout | None,
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
@@ -323,7 +323,11 @@ def _pyramid(
 
 
 def _wanted(
-    output: Output, job: Job, recipe: Recipe, blocks: Layout | None, pyramid: OverviewPlan | None
+    output: Output,
+    job: Job,
+    recipe: ProfileTemplate,
+    blocks: BlockLayout | None,
+    pyramid: OverviewPlan | None,
 ) -> Wanted:
     count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
     # Where nothing can mark masked pixels, NaN stays what it is.

@@ -27,12 +27,12 @@ from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.executors.serial import SerialExecutor
 from rio_mucho_cli.finishing import make_rest
 from rio_mucho_cli.geotiff.block_table import is_whole
-from rio_mucho_cli.outputs.durable import flush_file, flush_folder, open_to_read, write_private
-from rio_mucho_cli.outputs.parts_folder import RECORD
+from rio_mucho_cli.outputs.files import flush_file, flush_folder, open_to_read, write_private
+from rio_mucho_cli.outputs.mosaic_folder import RECORD
 from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.outputs.vrt import PartFile
-from rio_mucho_cli.outputs.writers import Writer, discarded_on_error, finish_all
+from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.system import peak_memory, worker_name

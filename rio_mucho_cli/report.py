@@ -7,7 +7,7 @@ from typing import Any
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.outputs.misfits import Misfits
+from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.text import format_count, html_table
 from rio_mucho_cli.timing import StageTimes
 
@@ -69,7 +69,7 @@ class Report:
         Of all windows that this run has written.
     nbytes : int
         Of all outputs, with the parts of mosaics; 0 where that is not known.
-    misfits : tuple of Misfits
+    misfits : tuple of ValueLoss
         What each output could not hold as what it is, of the windows that this
         run has written; empty before its end.
     failed : tuple of Failure
@@ -89,7 +89,7 @@ class Report:
     waited_seconds: float = 0.0
     pixels: int = 0
     nbytes: int = 0
-    misfits: tuple[Misfits, ...] = ()
+    misfits: tuple[ValueLoss, ...] = ()
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0

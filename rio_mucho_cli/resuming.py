@@ -17,10 +17,9 @@ from rio_mucho_cli.canonical import digest
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.durable import open_to_read
-from rio_mucho_cli.outputs.folders import journal_of, partial_folder, remove_partial
-from rio_mucho_cli.outputs.parts_folder import clean, unfinished_run
-from rio_mucho_cli.outputs.records import read_header
+from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder, remove_partial
+from rio_mucho_cli.outputs.journal import read_header
+from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned, unfinished_run
 from rio_mucho_cli.outputs.vrt import parts_of
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.text import option
@@ -71,7 +70,7 @@ def is_done(job: Job, run: Mapping[str, Any]) -> bool:
     for path in done:
         remove_partial(path)
         if job.is_mosaic:
-            clean(path)
+            remove_abandoned(path)
     log.info("nothing is left to do: the output is there, and of this very run")
     return True
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.ordered import Watch
-from rio_mucho_cli.outputs.misfits import Misfits
+from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
@@ -43,7 +43,7 @@ class Tally:
         Windows whose function raised.
     nbytes : int
         Of all outputs.
-    misfits : tuple of Misfits
+    misfits : tuple of ValueLoss
         Of each output.
     recovers : list of Retries
         They count how often something was done again because a worker process died.
@@ -60,7 +60,7 @@ class Tally:
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
-    misfits: tuple[Misfits, ...] = ()
+    misfits: tuple[ValueLoss, ...] = ()
     recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
     _ended: float | None = None

@@ -12,7 +12,7 @@ from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.layout import Layout, choose_layout
+from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout
 from rio_mucho_cli.parts import largest_part
 from rio_mucho_cli.paths import is_on_network
 from rio_mucho_cli.windows import PlannedWindow, Size
@@ -149,7 +149,7 @@ def _default_size(
     return fitted, tuple(reasons)
 
 
-def _common_block(layouts: Sequence[Layout]) -> Size:
+def _common_block(layouts: Sequence[BlockLayout]) -> Size:
     """Return a size that is a whole number of each output's blocks, or else of the first one's."""
     first = layouts[0].block
     # Windows that are whole rows fit tiles of every width.

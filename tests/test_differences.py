@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rio_mucho_cli.differences import describe_changes
+from rio_mucho_cli.outputs.run_diff import describe_changes
 
 NEW = {
     "versions": {"GDAL": "3.10.0"},

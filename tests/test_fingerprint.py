@@ -18,9 +18,9 @@ import rasterio.shutil
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job
-from rio_mucho_cli.differences import describe_changes
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.fingerprint import fingerprint
+from rio_mucho_cli.outputs.run_diff import describe_changes
 from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.work.functions import FunctionRef
 

@@ -27,7 +27,7 @@ from rio_mucho_cli import (
     executors,
     run,
 )
-from rio_mucho_cli.outputs.parts_folder import clean
+from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned
 from rio_mucho_cli.progress import PartDone, RunStarted, WindowDone
 from rio_mucho_cli.windows import Size, window_grid
 
@@ -492,7 +492,7 @@ def test_the_last_acts_of_a_killed_run_are_done_by_the_next(job, parts, tmp_path
     (old / "0_0.tif").write_text("old")
     (folder / "run.json").write_text(f'{{"run": {{}}, "replaces": ["{old.name}", "../.."]}}')
     (folder / "0_0.tif.json").write_text("{}")
-    clean(str(tmp_path / "out.vrt"))
+    remove_abandoned(str(tmp_path / "out.vrt"))
     assert not old.exists()
     assert len(parts()) == 6
 

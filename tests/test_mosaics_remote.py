@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputError, UsageError, run
-from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs import object_storage
 from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]
@@ -108,7 +108,7 @@ def test_something_else_that_is_replaced_keeps_what_it_is_made_of(job, bucket, t
 
 
 def test_an_upload_that_fails(job, bucket, monkeypatch):
-    complete, count = objects.Upload.complete, []
+    complete, count = object_storage.Upload.complete, []
 
     def some(upload):
         count.append(upload.path)
@@ -116,7 +116,7 @@ def test_an_upload_that_fails(job, bucket, monkeypatch):
             raise OutputError(f"{upload.path} cannot be written: no")
         complete(upload)
 
-    monkeypatch.setattr(objects.Upload, "complete", some)
+    monkeypatch.setattr(object_storage.Upload, "complete", some)
     with pytest.raises(OutputError, match=r"1_0\.tif cannot be written: no"):
         run(job())
     assert not bucket.keys()

@@ -16,7 +16,7 @@ import rasterio
 from rasterio.session import AWSSession
 
 from rio_mucho_cli import InputError, Job, MuchoChildError, Output, OutputError, UsageError, run
-from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs import object_storage
 from rio_mucho_cli.windows import Size
 
 WAYS = [("serial", 1), ("threads", 2), ("processes", 2)]
@@ -106,9 +106,11 @@ def test_outputs_of_every_kind_are_made_as_local_ones(
 
 def test_what_lies_beside_it_is_uploaded_first(job, bucket, monkeypatch):
     completed = []
-    complete = objects.Upload.complete
+    complete = object_storage.Upload.complete
     monkeypatch.setattr(
-        objects.Upload, "complete", lambda self: completed.append(self.path) or complete(self)
+        object_storage.Upload,
+        "complete",
+        lambda self: completed.append(self.path) or complete(self),
     )
     run(job(output=bucket.url("folder/out.img"), driver="ENVI"))
     assert set(bucket.keys()) > {"folder/out.img", "folder/out.hdr"}
@@ -150,7 +152,7 @@ class TestAnObjectThatExists:
     @pytest.mark.parametrize("step", ["send", "complete"])
     def test_stays_as_it_was_if_the_upload_fails(self, job, bucket, source, monkeypatch, step):
         bucket.put("out.tif", source)
-        monkeypatch.setattr(objects.Upload, step, self.fail)
+        monkeypatch.setattr(object_storage.Upload, step, self.fail)
         with pytest.raises(OutputError, match="no more"):
             run(job(overwrite=True))
         assert bucket.get("out.tif") == source.read_bytes()
@@ -169,14 +171,14 @@ class TestAnObjectThatExists:
 
 @pytest.mark.parametrize("step", ["send", "complete"])
 def test_of_several_outputs_all_appear_or_none(job, bucket, source, tmp_path, monkeypatch, step):
-    do = getattr(objects.Upload, step)
+    do = getattr(object_storage.Upload, step)
 
     def fail_for_the_last(upload, *args):
         if upload.path.endswith("two.tif"):
             raise OutputError("no more")
         return do(upload, *args)
 
-    monkeypatch.setattr(objects.Upload, step, fail_for_the_last)
+    monkeypatch.setattr(object_storage.Upload, step, fail_for_the_last)
     local = tmp_path / "local.tif"
     also = [
         Output(name="two", path=bucket.url("two.tif")),
@@ -398,7 +400,7 @@ def test_a_signal_ends_an_upload(job, bucket, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(objects.Upload, "send", interrupt)
+    monkeypatch.setattr(object_storage.Upload, "send", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(job())
     assert bucket.keys() == ["in.tif"]

@@ -19,7 +19,7 @@ import rasterio
 from rasterio.session import AzureSession
 
 from rio_mucho_cli import Job, MuchoChildError, OutputError, run
-from rio_mucho_cli.outputs import objects
+from rio_mucho_cli.outputs import object_storage
 from rio_mucho_cli.windows import Size
 
 pytestmark = pytest.mark.service
@@ -235,7 +235,7 @@ def test_an_upload_that_fails_changes_nothing(job, container, source, monkeypatc
         raise OutputError("no more")
 
     container.put("a b/out.tif", source)
-    monkeypatch.setattr(objects.Upload, step, refuse)
+    monkeypatch.setattr(object_storage.Upload, step, refuse)
     with pytest.raises(OutputError, match="no more"):
         run(job(overwrite=True))
     assert container.get("a b/out.tif") == source.read_bytes()
@@ -262,18 +262,18 @@ def test_a_key_that_is_wrong_is_known_at_once(job, azurite, monkeypatch):
 
 
 def test_a_check_disturbs_no_upload(container, tmp_path, monkeypatch):
-    monkeypatch.setattr(objects, "PART", 64 * 1024)
+    monkeypatch.setattr(object_storage, "PART", 64 * 1024)
     file = tmp_path / "file"
     file.write_bytes(os.urandom(3 * 64 * 1024 + 1))
-    upload = objects.Upload(container.url("file"))
+    upload = object_storage.Upload(container.url("file"))
     upload.send(file)
-    objects.check(container.url("file"))
+    object_storage.check(container.url("file"))
     assert container.blobs() == []
     upload.complete()
     assert container.get("file") == file.read_bytes()
-    objects.check(container.url("file"))
+    object_storage.check(container.url("file"))
     assert container.get("file") == file.read_bytes()
-    assert objects.exists(container.url("file"))
-    objects.remove(container.url("file"))
+    assert object_storage.exists(container.url("file"))
+    object_storage.remove(container.url("file"))
     assert container.blobs() == []
-    objects.remove(container.url("file"))  # and again: there is none
+    object_storage.remove(container.url("file"))  # and again: there is none

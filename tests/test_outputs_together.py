@@ -418,18 +418,18 @@ class TestAllOrNone:
         assert not leftovers()
 
     def test_ctrl_c_between_the_outputs(self, job, contents, leftovers, monkeypatch):
-        from rio_mucho_cli.outputs import blocks, writers
+        from rio_mucho_cli.outputs import block_writer, writer
 
         run(job())
         before = contents()
 
-        class Interrupting(blocks.BlockWriter):
+        class Interrupting(block_writer.BlockWriter):
             def finish(self):
                 super().finish()
                 if "second" in self.target.path:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(writers, "BlockWriter", Interrupting)
+        monkeypatch.setattr(writer, "BlockWriter", Interrupting)
         with pytest.raises(KeyboardInterrupt):
             run(job(overwrite=True))
         assert contents() == before

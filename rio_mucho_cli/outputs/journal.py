@@ -1,27 +1,176 @@
-"""Write down what has been appended to a file, to go on after any interruption.
-
-A record is written as soon as its data have been: if only the process ends,
-however it ends, nothing is lost. Both are flushed to the disk now and then. If
-the power fails, the disk may have one without the other, so data are compared
-with their checksums before they are trusted: flushing limits what is lost, and
-nothing that is right depends on it.
-"""
+"""Write down what has been appended to a file, to resume after any interruption."""
 
 from __future__ import annotations
 
 import json
 import os
+import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.durable import flush, flush_folder, open_locked
-from rio_mucho_cli.outputs.records import MAGIC, Mark, Record, read
+from rio_mucho_cli.outputs.files import flush, flush_folder, open_locked
 from rio_mucho_cli.system import write_at
+
+MAGIC = b"mucho\0\1\n"  # the 1 is the version of all that follows
+
+_PART = struct.Struct("<II")  # length and checksum of what follows
+_PLACE = struct.Struct("<QQQI")
+_MOST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One window that has been appended.
+
+    Attributes
+    ----------
+    window : int
+        Its number in the plan. A window that left nothing needs no record:
+        results come in order, so all before this one are done.
+    begin, end : int
+        Where its bytes are in the data file.
+    checksum : int
+        CRC-32 of them.
+    payload : bytes
+        What the writer has to know again, the sizes of blocks for instance.
+        No pickle: it may come from anywhere.
+    """
+
+    window: int
+    begin: int
+    end: int
+    checksum: int
+    payload: bytes = b""
+
+    @classmethod
+    def of(cls, window: int, begin: int, *parts: Any, payload: bytes = b"") -> JournalRecord:
+        """Describe bytes-like parts that lie in the file one after the other."""
+        end, checksum = begin, 0
+        for part in parts:
+            end += memoryview(part).nbytes
+            checksum = zlib.crc32(part, checksum)
+        return cls(window, begin, end, checksum, payload)
+
+    def packed(self) -> bytes:
+        """Return it as bytes."""
+        return _PLACE.pack(self.window, self.begin, self.end, self.checksum) + self.payload
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> JournalRecord:
+        """Read it again; struct.error if there are too few bytes."""
+        window, begin, end, checksum = _PLACE.unpack_from(body)
+        return cls(window, begin, end, checksum, body[_PLACE.size :])
+
+
+class Position(NamedTuple):
+    """A place between two parts, and the checksum of the part before."""
+
+    place: int = len(MAGIC)
+    checksum: int = zlib.crc32(MAGIC)
+
+    def part(self, body: bytes) -> tuple[bytes, Position]:
+        """Make a part that comes here; return it, and the mark behind it.
+
+        Raises
+        ------
+        OutputError
+            If it is larger than anybody would read.
+        """
+        if len(body) > _MOST:
+            raise OutputError(
+                f"a journal cannot take {len(body)} bytes at once, {_MOST} at most: "
+                "give smaller windows"
+            )
+        checksum = self._chained(body)
+        end = self.place + _PART.size + len(body)
+        return _PART.pack(len(body), checksum) + body, Position(end, checksum)
+
+    def read(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
+        """Read the part that is here, as `part` makes it; None if it is not whole."""
+        head = file.read(_PART.size)
+        end = self.place + _PART.size
+        if len(head) < _PART.size:
+            return None
+        length, checksum = _PART.unpack(head)
+        if length > min(_MOST, size - end):
+            return None
+        body = file.read(length)
+        if len(body) < length or checksum != self._chained(body):
+            return None
+        return body, Position(end + length, checksum)
+
+    def _chained(self, body: bytes) -> int:
+        # With the length, or zeros behind a part could be part of it.
+        return zlib.crc32(body, zlib.crc32(struct.pack("<I", len(body)), self.checksum))
+
+
+class Contents(NamedTuple):
+    """What can be believed of a journal.
+
+    Attributes
+    ----------
+    header : dict
+    records : list of JournalRecord
+    begin, end : Position
+        Of the records. What comes after the end is to be cut off.
+    """
+
+    header: dict[str, Any]
+    records: list[JournalRecord]
+    begin: Position
+    end: Position
+
+
+def read_header(file: FileIO) -> tuple[dict[str, Any], Position]:
+    """Read the header of a journal, and no more.
+
+    Raises
+    ------
+    ValueError
+        If there is none: it is damaged, or no journal.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    found = Position().read(file, size) if file.read(len(MAGIC)) == MAGIC else None
+    if found is None:
+        raise ValueError("it has no header")
+    body, begin = found
+    try:
+        header = json.loads(body)
+    except RecursionError:
+        raise ValueError("its header is nested without end") from None
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")
+    return header, begin
+
+
+def read_records(file: FileIO) -> Contents:
+    """Read a journal up to the first record that is not whole.
+
+    Raises
+    ------
+    ValueError
+        If there is no header: it is damaged, or no journal.
+    """
+    size = os.fstat(file.fileno()).st_size
+    header, begin = read_header(file)
+    records, end = [], begin
+    while found := end.read(file, size):
+        body, behind = found
+        try:
+            records.append(JournalRecord.unpacked(body))
+        except struct.error:
+            break
+        end = behind
+    return Contents(header, records, begin, end)
+
 
 SYNC_SECONDS = 10.0
 SYNC_BYTES = 512 * 1024 * 1024
@@ -45,7 +194,7 @@ class Journal:
         self._clock = clock
         self._flushed = clock()
         self._waiting = 0
-        self._begin = self._end = Mark()
+        self._begin = self._end = Position()
 
     @classmethod
     def create(
@@ -71,7 +220,7 @@ class Journal:
             If there is one, or it cannot be written.
         """
         new = path.with_name(f"{path.name}.new")
-        part, begin = Mark().part(json.dumps(header).encode("ascii"))
+        part, begin = Position().part(json.dumps(header).encode("ascii"))
         with _told(new), open_locked(new, os.O_CREAT) as file:
             if os.path.lexists(path):
                 raise JournalError(f"{path} exists: resume that run, or remove it to begin anew")
@@ -88,14 +237,14 @@ class Journal:
     @classmethod
     def open(
         cls, path: Path, *, clock: Callable[[], float] = time.monotonic
-    ) -> tuple[Journal, dict[str, Any], list[Record]]:
+    ) -> tuple[Journal, dict[str, Any], list[JournalRecord]]:
         """Open a journal, and cut off what is damaged or half written.
 
         Returns
         -------
         journal : Journal
         header : dict
-        records : list of Record
+        records : list of JournalRecord
             Their data are still to be verified.
 
         Raises
@@ -108,7 +257,7 @@ class Journal:
             journal = cls(path, open_locked(path), clock)
         with _told(path, journal._file):
             try:
-                header, records, journal._begin, journal._end = read(journal._file)
+                header, records, journal._begin, journal._end = read_records(journal._file)
             except ValueError as exc:
                 raise JournalError(
                     f"{path} is damaged or no journal ({exc}): remove it to begin anew"
@@ -116,7 +265,7 @@ class Journal:
             journal._file.truncate(journal._end.place)
         return journal, header, records
 
-    def append(self, record: Record) -> None:
+    def append(self, record: JournalRecord) -> None:
         """Write a record, when the data that it speaks of have been written.
 
         Raises
@@ -148,7 +297,7 @@ class Journal:
         # Counted from the end, or a slow disk would do nothing but flush.
         self._waiting, self._flushed = 0, self._clock()
 
-    def keep(self, records: Sequence[Record]) -> None:
+    def keep(self, records: Sequence[JournalRecord]) -> None:
         """Cut off all but the first records, which these are."""
         self._end = self._begin
         for record in records:

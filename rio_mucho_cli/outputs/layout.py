@@ -9,7 +9,7 @@ from typing import Any
 
 from rio_mucho_cli.geotiff.options import is_no, is_yes, pixels_of
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.outputs.compression import is_uncompressed
+from rio_mucho_cli.outputs.profile import is_uncompressed
 from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
 
 DEFAULT_BLOCK = 256
@@ -22,7 +22,7 @@ TILE_UNIT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BlockLayout:
     """How the output's blocks lie.
 
     Attributes
@@ -39,7 +39,7 @@ class Layout:
 
 def choose_layout(
     first: DatasetInfo, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
-) -> Layout:
+) -> BlockLayout:
     """Choose blocks for a GeoTIFF of which every window is a whole number.
 
     Parameters
@@ -80,14 +80,14 @@ def choose_layout(
         if _padding(first, fitting) > _MOST_PADDING and is_free:
             return _strips(first, asked_height or common.height)
     if min(fitting) > 0:
-        return Layout(fitting, tiled=True)
+        return BlockLayout(fitting, tiled=True)
     if common.width == 0 and not asked_width:
         # Windows as wide as the raster, with rows that no tile fits: strips.
-        return Layout(Size(width, common.height), tiled=False)
-    return Layout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
+        return BlockLayout(Size(width, common.height), tiled=False)
+    return BlockLayout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
 
 
-def layout_of(profile: Mapping[str, Any]) -> Layout | None:
+def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:
     """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
     options = {key.lower(): value for key, value in profile.items()}
     if str(options.get("driver", "GTiff")).upper() != "GTIFF":
@@ -96,16 +96,16 @@ def layout_of(profile: Mapping[str, Any]) -> Layout | None:
         width, height = int(options["width"]), int(options["height"])
         if is_yes(options.get("tiled")):
             block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
-            return Layout(block, tiled=True)
-        return Layout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
+            return BlockLayout(block, tiled=True)
+        return BlockLayout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _strips(first: DatasetInfo, rows: int | None) -> Layout:
+def _strips(first: DatasetInfo, rows: int | None) -> BlockLayout:
     """Return strips of so many rows, else of as many as the first input's."""
     rows = rows or (first.block.height if first.is_striped else TILE_UNIT)
-    return Layout(Size(first.grid.width, min(rows, first.grid.height)), tiled=False)
+    return BlockLayout(Size(first.grid.width, min(rows, first.grid.height)), tiled=False)
 
 
 def _preferred_tile(first: DatasetInfo) -> Size:

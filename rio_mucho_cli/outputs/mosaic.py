@@ -17,13 +17,12 @@ from xml.etree import ElementTree
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.differences import describe_changes, different_run
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.geotiff.metadata import Metadata
-from rio_mucho_cli.outputs.parts_folder import RunFolder, clean, take_unfinished
-from rio_mucho_cli.outputs.plain import WithoutBlocks
-from rio_mucho_cli.outputs.remote import RemoteTarget
-from rio_mucho_cli.outputs.remote_parts import RemoteFolder
+from rio_mucho_cli.outputs.gdal_writer import WithoutBlocks
+from rio_mucho_cli.outputs.mosaic_folder import RunFolder, open_unfinished, remove_abandoned
+from rio_mucho_cli.outputs.remote_target import RemoteFolder, RemoteTarget
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.vrt import (
     PartFile,
@@ -39,7 +38,7 @@ from rio_mucho_cli.windows import PlannedWindow
 log = logging.getLogger(__name__)
 
 
-class _OverParts:
+class _WithParts:
     """What both places of a VRT have: beside what they are, the folder of its parts."""
 
     parts: RunFolder | RemoteFolder | None = None
@@ -64,7 +63,7 @@ class _OverParts:
         super().discard()  # type: ignore[misc]
 
 
-class MosaicTarget(_OverParts, Target):
+class MosaicTarget(_WithParts, Target):
     """The place of a VRT on a file system, and the folder of its parts.
 
     Parameters
@@ -83,7 +82,7 @@ class MosaicTarget(_OverParts, Target):
         super().__init__(path, overwrite=overwrite, inputs=inputs)
         self.resumes_parts = resume
         try:
-            clean(path)
+            remove_abandoned(path)
             if not resume:
                 self.parts = RunFolder.create(path)
         except BaseException as exc:
@@ -95,7 +94,7 @@ class MosaicTarget(_OverParts, Target):
             raise
 
 
-class RemoteMosaicTarget(_OverParts, RemoteTarget):
+class RemoteMosaicTarget(_WithParts, RemoteTarget):
     """The place of a VRT in object storage, and that of its parts."""
 
     def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
@@ -153,7 +152,7 @@ class MosaicWriter(WithoutBlocks):
         """
         path = self.target.path
         try:
-            self.target.parts = earlier = take_unfinished(path)
+            self.target.parts = earlier = open_unfinished(path)
         except BlockingIOError:
             raise OutputError(
                 f"the parts of {path} are in use: another run writes the same output"

@@ -13,15 +13,16 @@ import rasterio
 
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.folders import (
+from rio_mucho_cli.outputs.files import (
+    check_file,
     folder_exists,
+    is_real_folder,
     journal_of,
     locks_of,
     new_folder,
+    os_errors_explained,
     partial_folder,
 )
-from rio_mucho_cli.outputs.locks import is_real_folder
-from rio_mucho_cli.outputs.refusals import check_file, refused
 from rio_mucho_cli.signals import check, deferred
 from rio_mucho_cli.text import option
 
@@ -73,7 +74,7 @@ class Target:
         self.resumes = resume
         self._overwrite = overwrite
         self._place = Path(os.path.realpath(path))
-        with refused(path, self._place):
+        with os_errors_explained(path, self._place):
             check_file(path, self._place, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)

@@ -9,8 +9,8 @@ import numpy as np
 
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.inputs.window_data import ReadSpec
-from rio_mucho_cli.outputs.misfits import Misfits, taken_for_nodata
-from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.profile import ProfileTemplate
+from rio_mucho_cli.outputs.value_loss import ValueLoss, taken_for_nodata
 from rio_mucho_cli.work.order import Wanted
 
 
@@ -26,17 +26,17 @@ def with_nan_masked(array: np.ndarray[Any, Any], wanted: Wanted) -> np.ndarray[A
 
 def count_nodata(
     array: np.ndarray[Any, Any],
-    recipe: Recipe,
+    recipe: ProfileTemplate,
     absent: np.ndarray[Any, Any] | None,
     reading: ReadSpec,
-) -> Misfits:
+) -> ValueLoss:
     """Count results that equal nodata, or still have the first input's.
 
     Parameters
     ----------
     array : ndarray or MaskedArray
         (count, rows, cols), in the output's dtype.
-    recipe : Recipe
+    recipe : ProfileTemplate
     absent : ndarray of bool, or None
         (rows, cols): where an input has no value, and the function got numbers.
     reading : ReadSpec

@@ -11,7 +11,7 @@ import cloudpickle
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.inputs.window_data import ReadSpec
-from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.work.functions import FunctionRef, UserFunction
 from rio_mucho_cli.work.pickling import pack
 
@@ -29,7 +29,7 @@ class Wanted:
         Bands that the function must return, if that is known beforehand.
     dtype : str or None
         What its results are cast to, if that is known beforehand.
-    recipe : Recipe or None
+    recipe : ProfileTemplate or None
         For the output's profile; None if the output is there already.
     encodes : bool
         Encode results; else the parent lets GDAL write them.
@@ -44,7 +44,7 @@ class Wanted:
     name: str | None = None
     count: int | None = None
     dtype: str | None = None
-    recipe: Recipe | None = None
+    recipe: ProfileTemplate | None = None
     encodes: bool = False
     pyramid: OverviewPlan | None = None
     statistics: bool = False

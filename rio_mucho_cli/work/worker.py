@@ -29,10 +29,16 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.int64 import is_patched
 from rio_mucho_cli.inputs.window_data import InputDatasets
-from rio_mucho_cli.outputs import misfits, opacity
-from rio_mucho_cli.outputs.misfits import Misfits
-from rio_mucho_cli.outputs.profile import Recipe, changes_values
+from rio_mucho_cli.outputs import value_loss
+from rio_mucho_cli.outputs.alpha import (
+    alpha_of,
+    check_is_one_mask,
+    hides_by_alpha,
+    made_transparent,
+)
+from rio_mucho_cli.outputs.profile import ProfileTemplate, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
+from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
@@ -65,14 +71,14 @@ class Piece:
     statistics : tuple of BandStatistics
         Of its bands, in the values that the file holds; empty if they are not
         wanted, or cannot be known before the whole is written.
-    misfits : Misfits
+    misfits : ValueLoss
         What the output cannot hold as what it is.
     """
 
     form: tuple[int, str, bool]
     data: np.ndarray[Any, Any] | EncodedBlocks | PartFile
     statistics: tuple[BandStatistics, ...] = ()
-    misfits: Misfits = misfits.NONE
+    misfits: ValueLoss = value_loss.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ class Worker:
             for (array, unfit), each in zip(checked, outputs, strict=True)
         )
         if order.plain and absent is not None and order.reading.fill is None:
-            unfit = pieces[0].misfits.merged(Misfits(read_windows=1))
+            unfit = pieces[0].misfits.merged(ValueLoss(read_windows=1))
             pieces = (replace(pieces[0], misfits=unfit), *pieces[1:])
         stages = StageTimes(read, called, watch.split())
         return Result(pieces, WindowTiming(self._name, watch.started, stages))
@@ -162,7 +168,7 @@ class Worker:
         self,
         array: np.ndarray[Any, Any],
         wanted: Wanted,
-        unfit: Misfits,
+        unfit: ValueLoss,
         absent: np.ndarray[Any, Any] | None,
     ) -> Piece:
         """Make of a result what its output needs."""
@@ -171,14 +177,14 @@ class Worker:
             return Piece((count, dtype, False), array.copy(), misfits=unfit)
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
-            unfit = unfit.merged(misfits.valid_nan(array))
+            unfit = unfit.merged(value_loss.valid_nan(array))
         reading = self._order.reading
         if wanted.recipe.given is None:
             unfit = unfit.merged(count_nodata(array, wanted.recipe, absent, reading))
-        by_alpha = opacity.hides_by_alpha(wanted.recipe, profile)
-        alpha = opacity.alpha_of(wanted.recipe, count)
+        by_alpha = hides_by_alpha(wanted.recipe, profile)
+        alpha = alpha_of(wanted.recipe, count)
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
-            array = opacity.made_transparent(array, alpha)
+            array = made_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
         if np.ma.isMaskedArray(array) and is_patched(profile):
             # rasterio would fill it with the double.
@@ -221,14 +227,14 @@ class Worker:
 
 def _checked(
     result: Any, wanted: Wanted, window: Any, overlap: int
-) -> tuple[np.ndarray[Any, Any], Misfits]:
+) -> tuple[np.ndarray[Any, Any], ValueLoss]:
     """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
     if wanted.masks_nan and array.dtype.kind in "fc":
         array = with_nan_masked(array, wanted)
     if wanted.dtype is None or array.dtype == wanted.dtype:
-        return array, misfits.NONE
-    unfit = misfits.beyond(array, wanted.dtype)
+        return array, value_loss.NONE
+    unfit = value_loss.lost_in_cast(array, wanted.dtype)
     is_given = wanted.recipe is None or wanted.recipe.given is not None
     if is_given and np.ma.isMaskedArray(array):
         return array, unfit  # rasterio fills it first, and casts it then
@@ -236,11 +242,11 @@ def _checked(
         return array.astype(wanted.dtype, copy=False), unfit
 
 
-def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: Recipe) -> bool:
+def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
     """Whether masked pixels go into an internal mask, because there is no nodata."""
     if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
         return False
-    opacity.check_is_one_mask(np.ma.getmaskarray(array))
+    check_is_one_mask(np.ma.getmaskarray(array))
     return True
 
 

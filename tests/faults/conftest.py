@@ -24,7 +24,7 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, settings
 
-from rio_mucho_cli.outputs.folders import journal_of, partial_folder
+from rio_mucho_cli.outputs.files import journal_of, partial_folder
 
 SCALE = float(os.environ.get("MUCHO_FAULTS", "1"))
 SEED = int(os.environ.get("MUCHO_SEED", "0"))

@@ -17,9 +17,8 @@ import pytest
 
 from rio_mucho_cli import Job, MuchoError, run
 from rio_mucho_cli.errors import MuchoChildError
-from rio_mucho_cli.outputs.folders import journal_of, partial_folder
-from rio_mucho_cli.outputs.locks import lock_folder
-from rio_mucho_cli.outputs.records import MAGIC, Mark
+from rio_mucho_cli.outputs.files import journal_of, lock_folder, partial_folder
+from rio_mucho_cli.outputs.journal import MAGIC, Position
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.work.functions import FunctionRef
 
@@ -118,7 +117,7 @@ def parts_of(content):
 
 def joined(parts):
     """Make a journal, with right checksums, of any bodies."""
-    content, mark = MAGIC, Mark()
+    content, mark = MAGIC, Position()
     for each in parts:
         part, mark = mark.part(each)
         content += part

@@ -353,9 +353,8 @@ def test_too_little(folder, mucho, request, which, way):
 
 def test_a_clock_that_jumps(folder, monkeypatch):
     """Of the time of day nothing depends; and the one that does never stops a run."""
-    from rio_mucho_cli.outputs.durable import open_locked
-    from rio_mucho_cli.outputs.journal import Journal
-    from rio_mucho_cli.outputs.records import Record
+    from rio_mucho_cli.outputs.files import open_locked
+    from rio_mucho_cli.outputs.journal import Journal, JournalRecord
 
     dice = random.Random(3)
     with contextlib.ExitStack() as stack:
@@ -363,7 +362,7 @@ def test_a_clock_that_jumps(folder, monkeypatch):
         made = Journal.create(
             folder / "journal", {}, clock=lambda: dice.choice([-1e300, 0.0, 1e9, -5.0, 1e300])
         )
-        expected = [Record.of(number, 0) for number in range(50)]
+        expected = [JournalRecord.of(number, 0) for number in range(50)]
         for record in expected:
             made.append(record)
             made.sync(data)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rio_mucho_cli.outputs import folders as module
+from rio_mucho_cli.outputs import files as module
 from rio_mucho_cli.outputs.target import Target
 
 CONDITION = "'mucho-' in told or os.path.basename(told) in {'out.tif', 'second.tif', 'out.png'}"

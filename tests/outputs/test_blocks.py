@@ -15,8 +15,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.geotiff.encode import encode
-from rio_mucho_cli.outputs.blocks import BlockWriter
-from rio_mucho_cli.outputs.layout import Layout
+from rio_mucho_cli.outputs.block_writer import BlockWriter
+from rio_mucho_cli.outputs.layout import BlockLayout
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.windows import Size, window_grid
 
@@ -43,7 +43,7 @@ def profile_of(array, block, **given):
 @contextmanager
 def opened(path, block):
     target = Target(str(path), overwrite=True, inputs=[])
-    writer = BlockWriter(target, {}, Layout(block, tiled=True))
+    writer = BlockWriter(target, {}, BlockLayout(block, tiled=True))
     try:
         yield writer
     except BaseException:

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from rio_mucho_cli.outputs.folders import journal_of, partial_folder
-from rio_mucho_cli.outputs.parts_folder import parts_folder
+from rio_mucho_cli.outputs.files import journal_of, partial_folder
+from rio_mucho_cli.outputs.mosaic_folder import parts_folder
 
 FILES = {"mod.py", "a.tif", "b.tif"}
 

@@ -18,10 +18,17 @@ from hypothesis import strategies as st
 
 from rio_mucho_cli import system
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import durable, journal, locks, records
-from rio_mucho_cli.outputs.journal import SYNC_BYTES, SYNC_SECONDS, Journal, JournalError
-from rio_mucho_cli.outputs.records import MAGIC, Mark, Record
-from rio_mucho_cli.outputs.verification import verified
+from rio_mucho_cli.outputs import files, journal
+from rio_mucho_cli.outputs.journal import (
+    MAGIC,
+    SYNC_BYTES,
+    SYNC_SECONDS,
+    Journal,
+    JournalError,
+    JournalRecord,
+    Position,
+)
+from rio_mucho_cli.outputs.resume import verified
 
 HEADER = {"function": "ndvi.py:ndvi", "inputs": ["ä.tif"]}
 BEGIN = 100
@@ -31,7 +38,7 @@ WHOLE = [b"first", b"", b"the third window"]
 def some_records(contents=WHOLE, begin=BEGIN):
     ends = itertools.accumulate(map(len, contents), initial=begin)
     return [
-        Record.of(number, end, content, payload=bytes([number]) * number)
+        JournalRecord.of(number, end, content, payload=bytes([number]) * number)
         for number, (end, content) in enumerate(zip(ends, contents, strict=False))
     ]
 
@@ -113,7 +120,7 @@ def test_truncated_anywhere(bytes_of_one):
 
 
 def make_header(header=HEADER):
-    return MAGIC + Mark().part(json.dumps(header).encode())[0]
+    return MAGIC + Position().part(json.dumps(header).encode())[0]
 
 
 @given(st.data())
@@ -138,7 +145,7 @@ def test_any_bytes(content, start):
 
 def parts(bodies):
     """Return bytes whose checksums are right, whatever is in them."""
-    content, mark = MAGIC, Mark()
+    content, mark = MAGIC, Position()
     for body in bodies:
         part, mark = mark.part(body)
         content += part
@@ -189,7 +196,7 @@ def test_parts_beyond_reason_are_not_read_even_from_a_file_of_that_size(tmp_path
 def test_parts_beyond_reason_are_not_written(tmp_path):
     made = Journal.create(tmp_path / "j", HEADER)
     with pytest.raises(OutputError, match="smaller windows"):
-        made.append(Record(0, 0, 0, 0, bytes(64 * 1024 * 1024)))
+        made.append(JournalRecord(0, 0, 0, 0, bytes(64 * 1024 * 1024)))
     made.close()
     assert reopened(tmp_path / "j") == (HEADER, [])
 
@@ -203,9 +210,9 @@ def test_what_follows_records_that_were_cut_off_is_never_believed(tmp_path):
     make_journal(tmp_path / "j")
     made, _, found = Journal.open(tmp_path / "j")
     made.keep(found[:1])
-    made.append(Record.of(7, 0, b"another"))
+    made.append(JournalRecord.of(7, 0, b"another"))
     made.close()
-    assert reopened(tmp_path / "j")[1] == [found[0], Record.of(7, 0, b"another")]
+    assert reopened(tmp_path / "j")[1] == [found[0], JournalRecord.of(7, 0, b"another")]
 
 
 @pytest.mark.parametrize("kept", range(len(WHOLE) + 1))
@@ -240,7 +247,7 @@ def test_the_lock_goes_with_a_process_that_is_killed(tmp_path):
         [sys.executable, "-c", program, str(tmp_path / "j")], cwd=root, check=False
     )
     assert ended.returncode == -9
-    assert reopened(tmp_path / "j") == ({}, [Record.of(0, 0, b"abc")])
+    assert reopened(tmp_path / "j") == ({}, [JournalRecord.of(0, 0, b"abc")])
 
 
 def test_one_that_exists_is_not_overwritten(tmp_path):
@@ -349,10 +356,10 @@ def test_much_data_are_flushed_at_once(tmp_path, data_file, flushed):
     made = Journal.create(tmp_path / "j", HEADER, clock=Clock())
     del flushed[:]
     half = SYNC_BYTES // 2
-    made.append(Record(0, 0, half, 0))
+    made.append(JournalRecord(0, 0, half, 0))
     made.sync(data_file)
     assert flushed == []
-    made.append(Record(1, half, 2 * half, 0))
+    made.append(JournalRecord(1, half, 2 * half, 0))
     made.sync(data_file)
     made.sync(data_file)
     assert len(flushed) == 2
@@ -365,7 +372,7 @@ def test_file_systems_that_cannot_flush(monkeypatch, number):
         raise OSError(number, "")
 
     monkeypatch.setattr(os, "fsync", fail)
-    durable.flush(0)
+    files.flush(0)
 
 
 def test_a_disk_that_does_not_take_it(tmp_path, data_file, monkeypatch):
@@ -384,7 +391,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOTSUP, "")
 
-    monkeypatch.setattr(locks.fcntl, "flock", fail)
+    monkeypatch.setattr(files.fcntl, "flock", fail)
     make_journal(tmp_path / "j")
     assert reopened(tmp_path / "j")[1] == some_records()
 
@@ -392,10 +399,10 @@ def test_file_systems_without_locks(tmp_path, monkeypatch):
 def test_a_record_of_several_parts_is_that_of_all_of_them():
     data = np.arange(300, dtype=np.uint8)
     empty = np.empty(0, np.uint8)
-    record = Record.of(3, 10, data, empty, data[:7], payload=b"x")
+    record = JournalRecord.of(3, 10, data, empty, data[:7], payload=b"x")
     content = data.tobytes() + data[:7].tobytes()
-    assert record == Record(3, 10, 10 + len(content), zlib.crc32(content), b"x")
-    assert Record.unpacked(record.packed()) == record
+    assert record == JournalRecord(3, 10, 10 + len(content), zlib.crc32(content), b"x")
+    assert JournalRecord.unpacked(record.packed()) == record
 
 
 def test_data_that_are_whole_are_verified(data_file):
@@ -404,7 +411,7 @@ def test_data_that_are_whole_are_verified(data_file):
 
 
 def test_data_are_read_in_pieces(data_file, monkeypatch):
-    monkeypatch.setattr("rio_mucho_cli.outputs.verification._PIECE", 2)
+    monkeypatch.setattr("rio_mucho_cli.outputs.resume._PIECE", 2)
     assert verified(some_records(), data_file, begin=BEGIN, windows=3) == 3
 
 
@@ -443,8 +450,8 @@ def test_data_that_are_damaged_are_not_trusted(data):
 )
 def test_records_that_make_no_sense_end_what_is_trusted(data_file, place, change):
     found = some_records()
-    values = {name: getattr(found[place], name) for name in Record.__slots__}
-    found[place] = Record(**{**values, **change})
+    values = {name: getattr(found[place], name) for name in JournalRecord.__slots__}
+    found[place] = JournalRecord(**{**values, **change})
     assert verified(found, data_file, begin=BEGIN, windows=3) == place
 
 
@@ -475,7 +482,7 @@ def run_on(folder, contents, most):
         end = found[done - 1].end if done else BEGIN
         file.truncate(end)
         for number in range(done, min(done + most, len(contents))):
-            record = Record.of(number, end, contents[number], payload=bytes(number))
+            record = JournalRecord.of(number, end, contents[number], payload=bytes(number))
             system.write_at(file, contents[number], end)
             made.append(record)
             end = record.end
@@ -507,5 +514,5 @@ def test_however_often_it_is_cut_off_the_end_is_the_same(contents, data):
 
 def test_numbers_of_windows_may_leave_gaps_but_lie_within_64_bits():
     with pytest.raises(struct.error):
-        Record(-1, 0, 0, 0).packed()
-    assert records.Record(2**64 - 1, 0, 0, 0).packed()
+        JournalRecord(-1, 0, 0, 0).packed()
+    assert journal.JournalRecord(2**64 - 1, 0, 0, 0).packed()

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rio_mucho_cli import Job, Output, describe, run
-from rio_mucho_cli.outputs.misfits import NONE, Misfits, beyond, taken_for_nodata, valid_nan
+from rio_mucho_cli.outputs.value_loss import (
+    NONE,
+    ValueLoss,
+    lost_in_cast,
+    taken_for_nodata,
+    valid_nan,
+)
 from rio_mucho_cli.windows import Size
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
@@ -44,7 +50,7 @@ def test_what_does_not_fit_is_counted_one_by_one(array, dtype, masked):
         for value in array[~mask].tolist()
         if not is_held(value, np.dtype(dtype)) and not np.can_cast(array.dtype, dtype, "safe")
     ]
-    found = beyond(np.ma.array(array, mask=mask) if masked else array, dtype)
+    found = lost_in_cast(np.ma.array(array, mask=mask) if masked else array, dtype)
     finite = [value for value in wrong if math.isfinite(value)]
     assert (found.outside, found.outside_windows) == (len(wrong), bool(wrong))
     assert found.lowest == min(map(float, finite), default=None)
@@ -57,13 +63,13 @@ def test_the_ends_of_a_range_fit(source, dtype):
     info = np.iinfo(dtype)
     ends = np.array([[[info.min, -0.5, 0.5, 1]]], "float64")
     above = np.array([[[float(info.max) + 1]]])
-    assert beyond(ends.astype(source), dtype) == NONE
-    assert beyond(above.astype(source), dtype).outside == 1
+    assert lost_in_cast(ends.astype(source), dtype) == NONE
+    assert lost_in_cast(above.astype(source), dtype).outside == 1
 
 
 def test_masked_nan_are_not_counted():
     array = np.array([[[np.nan, np.nan, 1, np.inf]]], "float32")
-    assert valid_nan(array) == Misfits(nan=2, nan_windows=1)
+    assert valid_nan(array) == ValueLoss(nan=2, nan_windows=1)
     assert valid_nan(np.ma.array(array, mask=[[[True, False, False, True]]])).nan == 1
     assert valid_nan(np.ma.masked_invalid(array)) == NONE
 
@@ -71,13 +77,13 @@ def test_masked_nan_are_not_counted():
 @pytest.mark.parametrize(
     ("found", "dtype", "wanted"),
     [
-        (Misfits(3, 2, -1.0, 300.0), "uint8", "int16"),
-        (Misfits(1, 1, 256.0, 256.0), "uint8", "uint16"),
-        (Misfits(1, 1, -100.0, -1.0), "uint8", "int16"),
-        (Misfits(1, 1, -1.0, 2.0), "uint16", "int32"),
-        (Misfits(1, 1, -1.0, 2.0**40), "int16", "float32"),
-        (Misfits(1, 1), "uint8", "float32"),
-        (Misfits(1, 1, 1e300, 1e300), "float32", "float64"),
+        (ValueLoss(3, 2, -1.0, 300.0), "uint8", "int16"),
+        (ValueLoss(1, 1, 256.0, 256.0), "uint8", "uint16"),
+        (ValueLoss(1, 1, -100.0, -1.0), "uint8", "int16"),
+        (ValueLoss(1, 1, -1.0, 2.0), "uint16", "int32"),
+        (ValueLoss(1, 1, -1.0, 2.0**40), "int16", "float32"),
+        (ValueLoss(1, 1), "uint8", "float32"),
+        (ValueLoss(1, 1, 1e300, 1e300), "float32", "float64"),
     ],
 )
 def test_a_dtype_that_is_wide_enough_is_named(found, dtype, wanted):
@@ -162,7 +168,7 @@ FLOATING = {"dtype": "float32"}
 def test_nan_is_said_where_it_counts_as_valid(job, caplog, source, given, counted):
     made = job(holes, source=source, **given)
     (found,) = run(made).misfits
-    assert found == (Misfits(nan=30, nan_windows=6) if counted else NONE)
+    assert found == (ValueLoss(nan=30, nan_windows=6) if counted else NONE)
     assert ("30 pixels in 6 windows are NaN" in caplog.text) == counted
 
 
@@ -286,7 +292,7 @@ def test_a_function_that_reads_for_itself_may_write_nodata(holed, job, caplog):
 def test_nodata_is_compared_in_the_dtype_of_the_result():
     array = np.array([[[0.1, 1, 2]]], "float32")
     found = taken_for_nodata(array, 0.1, is_chosen=True)
-    assert found == Misfits(nodata=1, nodata_windows=1)
+    assert found == ValueLoss(nodata=1, nodata_windows=1)
     array = np.array([[[2**53, 2**53 + 1]]], "int64")
     assert taken_for_nodata(array, 2**53 + 1).nodata == 1
     assert taken_for_nodata(array.astype("float32"), math.nan) == NONE

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rio_mucho_cli import OutputError
-from rio_mucho_cli.outputs import objects, vsi
+from rio_mucho_cli.outputs import object_storage, vsi
 
 
 @pytest.fixture
@@ -19,32 +19,32 @@ def file(tmp_path):
 @pytest.fixture
 def large(tmp_path, monkeypatch):
     """A file of three parts: the least that S3 takes is 5 MiB."""
-    monkeypatch.setattr(objects, "PART", 5 * 1024 * 1024)
+    monkeypatch.setattr(object_storage, "PART", 5 * 1024 * 1024)
     path = tmp_path / "large.bin"
     path.write_bytes(os.urandom(11 * 1024 * 1024))
     return path
 
 
 def test_any_file_becomes_an_object(bucket, file):
-    objects.upload(file, bucket.url("a/b.vrt"))
+    object_storage.upload(file, bucket.url("a/b.vrt"))
     assert bucket.get("a/b.vrt") == file.read_bytes()
     assert not bucket.pending()
 
 
 def test_a_large_one_is_sent_in_parts(bucket, large):
-    objects.upload(large, bucket.url("large.bin"))
+    object_storage.upload(large, bucket.url("large.bin"))
     head = bucket.client.head_object(Bucket=bucket.name, Key="large.bin")
     assert head["ETag"].strip('"').endswith("-3")
     assert bucket.get("large.bin") == large.read_bytes()
 
 
 def test_gdals_own_names_are_taken(bucket, file):
-    objects.upload(file, f"/vsis3/{bucket.name}/x y.xml")
+    object_storage.upload(file, f"/vsis3/{bucket.name}/x y.xml")
     assert bucket.keys() == ["x y.xml"]
 
 
 def test_nothing_shows_before_all_is_sent_and_complete(bucket, large):
-    upload = objects.Upload(bucket.url("out.bin"))
+    upload = object_storage.Upload(bucket.url("out.bin"))
     upload.send(large)
     assert not bucket.keys()
     upload.complete()
@@ -52,8 +52,8 @@ def test_nothing_shows_before_all_is_sent_and_complete(bucket, large):
 
 
 def test_what_is_aborted_leaves_nothing_and_the_old_as_it_was(bucket, large, file):
-    objects.upload(file, bucket.url("out.bin"))
-    upload = objects.Upload(bucket.url("out.bin"))
+    object_storage.upload(file, bucket.url("out.bin"))
+    upload = object_storage.Upload(bucket.url("out.bin"))
     upload.send(large)
     upload.abort()
     assert bucket.get("out.bin") == file.read_bytes()
@@ -66,9 +66,9 @@ def test_an_upload_that_fails_halfway_leaves_nothing(bucket, large, monkeypatch,
         assert bucket.pending() == ["out.bin"]
         raise error
 
-    monkeypatch.setattr(objects.Upload, "complete", fail)
+    monkeypatch.setattr(object_storage.Upload, "complete", fail)
     with pytest.raises(error):
-        objects.upload(large, bucket.url("out.bin"))
+        object_storage.upload(large, bucket.url("out.bin"))
     assert not bucket.keys()
     assert not bucket.pending()
 
@@ -84,18 +84,20 @@ def store(request, bucket, s3_server, monkeypatch):
 
 def test_what_is_there_is_found(bucket, file, store):
     url = f"{store}://{bucket.name}/folder/x.xml"
-    assert not objects.exists(url)
-    objects.upload(file, url)
+    assert not object_storage.exists(url)
+    object_storage.upload(file, url)
     assert bucket.get("folder/x.xml") == file.read_bytes()
-    assert objects.exists(url)
-    assert not objects.exists(f"{store}://{bucket.name}/folder")
-    objects.remove(url)
+    assert object_storage.exists(url)
+    assert not object_storage.exists(f"{store}://{bucket.name}/folder")
+    object_storage.remove(url)
     assert not bucket.keys()
-    assert not objects.exists(url)
-    objects.remove(url)  # and again: there is none
+    assert not object_storage.exists(url)
+    object_storage.remove(url)  # and again: there is none
 
 
-@pytest.mark.parametrize("act", [objects.exists, objects.remove, objects.check])
+@pytest.mark.parametrize(
+    "act", [object_storage.exists, object_storage.remove, object_storage.check]
+)
 def test_a_bucket_that_is_not_there_is_named(bucket, act):
     with pytest.raises(OutputError, match=r"s3://no-such-bucket/x\.tif cannot .*bucket does not"):
         act("s3://no-such-bucket/x.tif")
@@ -103,7 +105,7 @@ def test_a_bucket_that_is_not_there_is_named(bucket, act):
 
 def test_a_bucket_of_googles_that_is_not_there_takes_nothing(store, file):
     with pytest.raises(OutputError, match=r"no-such-bucket/x\.xml cannot be written"):
-        objects.upload(file, f"{store}://no-such-bucket/x.xml")
+        object_storage.upload(file, f"{store}://no-such-bucket/x.xml")
 
 
 def test_credentials_that_are_missing_are_named(bucket, file, monkeypatch):
@@ -112,13 +114,13 @@ def test_credentials_that_are_missing_are_named(bucket, file, monkeypatch):
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     with pytest.raises(OutputError, match=r"x\.tif cannot be written: .*AWS_SECRET_ACCESS_KEY"):
-        objects.upload(file, bucket.url("x.tif"))
+        object_storage.upload(file, bucket.url("x.tif"))
 
 
 def test_an_empty_file_is_no_output(bucket, tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(OutputError, match="would be empty"):
-        objects.upload(tmp_path / "empty", bucket.url("x"))
+        object_storage.upload(tmp_path / "empty", bucket.url("x"))
     assert not bucket.pending()
 
 
@@ -138,7 +140,7 @@ def test_an_empty_file_is_no_output(bucket, tmp_path):
     ],
 )
 def test_paths_of_objects_are_known(path, expected):
-    assert objects.is_object(path) == expected
+    assert object_storage.is_object(path) == expected
 
 
 def test_a_signal_while_a_part_is_sent_is_what_is_raised(tmp_path, monkeypatch):
@@ -153,4 +155,4 @@ def test_a_signal_while_a_part_is_sent_is_what_is_raised(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(vsi, "_gdal", lambda: gdal)
     with file.open("rb") as opened, pytest.raises(KeyboardInterrupt):
-        objects._send_parts("/vsis3/bucket/file", b"id", opened.fileno(), 3)
+        object_storage._send_parts("/vsis3/bucket/file", b"id", opened.fileno(), 3)

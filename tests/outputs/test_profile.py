@@ -28,7 +28,7 @@ def source(width=1000, height=800, block=(256, 256), **profile):
 def made(first, dtype="uint8", count=1, options=None, layout=None, driver="GTiff"):
     layout = layout or lay.choose_layout(first, options or {}, None)
     layout = layout if driver == "GTiff" else None
-    return p.Recipe(first, driver, layout, options=options or {}).profile(count, dtype)
+    return p.ProfileTemplate(first, driver, layout, options=options or {}).profile(count, dtype)
 
 
 LENGTHS = st.integers(1, 3000)
@@ -75,15 +75,15 @@ def test_blocks_are_valid_and_every_window_is_a_whole_number_of_them(
     ],
 )
 def test_default_tiles_are_the_first_inputs_where_that_makes_sense(first, block):
-    assert lay.choose_layout(first, {}, None) == lay.Layout(Size(*block), tiled=True)
+    assert lay.choose_layout(first, {}, None) == lay.BlockLayout(Size(*block), tiled=True)
 
 
 def test_options_settle_the_blocks():
     first = source()
     asked = lay.choose_layout(first, {"blockxsize": "512"}, None)
-    assert asked == lay.Layout(Size(512, 256), tiled=True)
+    assert asked == lay.BlockLayout(Size(512, 256), tiled=True)
     strips = lay.choose_layout(first, {"tiled": "no", "blockysize": "8"}, None)
-    assert strips == lay.Layout(Size(1000, 8), tiled=False)
+    assert strips == lay.BlockLayout(Size(1000, 8), tiled=False)
     assert "blockxsize" not in made(first, layout=strips)
     with pytest.raises(UsageError, match="blockxsize is 'many'"):
         lay.choose_layout(first, {"blockxsize": "many"}, None)
@@ -91,7 +91,7 @@ def test_options_settle_the_blocks():
 
 def test_full_rows_that_fit_no_tile_become_strips():
     layout = lay.choose_layout(source(), {}, window_grid(1000, 800, Size(1000, 50)))
-    assert layout == lay.Layout(Size(1000, 50), tiled=False)
+    assert layout == lay.BlockLayout(Size(1000, 50), tiled=False)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_geotiff_of_a_codec_that_rasterio_does_not_know_is_compressed():
     ],
 )
 def test_a_cog_is_compressed_by_the_same_rule(first, options, expected):
-    layout = lay.Layout(Size(512, 512), tiled=True)
-    profile = p.Recipe(first, layout=layout, options=options, cog=True).profile(1, "uint8")
+    layout = lay.BlockLayout(Size(512, 512), tiled=True)
+    profile = p.ProfileTemplate(first, layout=layout, options=options, cog=True).profile(1, "uint8")
     assert (profile["compress"], profile.get("predictor")) == expected
 
 
@@ -177,14 +177,14 @@ def test_uncompressed_blocks_are_hardly_padded(width, height, rows, asked):
 def test_uncompressed_tiles_stay_where_they_are_the_first_inputs_or_asked_for():
     assert lay.choose_layout(source(block=(512, 512)), {}, None).block == (512, 512)
     first = source(300, 100, (300, 1))
-    assert lay.choose_layout(first, {}, None) == lay.Layout(Size(300, 1), tiled=False)
+    assert lay.choose_layout(first, {}, None) == lay.BlockLayout(Size(300, 1), tiled=False)
     assert lay.choose_layout(first, {"tiled": "yes"}, None).block == (304, 112)
     assert lay.choose_layout(first, {"blockxsize": "256"}, None).block == (256, 112)
     assert lay.choose_layout(first, {"compress": "deflate"}, None).block == (256, 112)
     given = window_grid(300, 100, Size(300, 50))
-    assert lay.choose_layout(first, {}, given) == lay.Layout(Size(300, 50), tiled=False)
+    assert lay.choose_layout(first, {}, given) == lay.BlockLayout(Size(300, 50), tiled=False)
     given = window_grid(300, 100, Size(64, 64))
-    assert lay.choose_layout(first, {}, given) == lay.Layout(Size(64, 64), tiled=True)
+    assert lay.choose_layout(first, {}, given) == lay.BlockLayout(Size(64, 64), tiled=True)
 
 
 def test_ycbcr_goes_with_three_bands_of_jpeg():
@@ -230,11 +230,11 @@ def test_nodata_fits(nodata, dtype, fits):
 
 
 def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
-    assert p.Recipe(None, given={"driver": "GTiff"}).profile(1, "uint8") == {
+    assert p.ProfileTemplate(None, given={"driver": "GTiff"}).profile(1, "uint8") == {
         "driver": "GTiff", "bigtiff": "IF_SAFER",
     }  # fmt: skip
     for whole in ({"driver": "GTiff", "BIGTIFF": "YES"}, {"driver": "PNG"}):
-        assert p.Recipe(None, given=whole).profile(1, "uint8") == whole
+        assert p.ProfileTemplate(None, given=whole).profile(1, "uint8") == whole
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
 def test_compression_that_changes_values_is_named(compress, options, lossy):
     first = source(compress=compress, interleave="pixel")
     layout = lay.choose_layout(first, {}, None)
-    recipe = p.Recipe(first, layout=layout, options=options)
+    recipe = p.ProfileTemplate(first, layout=layout, options=options)
     assert recipe.inherits_loss(3, "uint8") == lossy
     assert recipe.inherits_loss(3, "float32") is None
 
@@ -263,16 +263,16 @@ def test_a_fourth_band_is_alpha_where_it_was(count, band, options, alpha):
 
 def test_nodata_is_kept_dropped_or_refused():
     first = source(dtype="float32", nodata=-9999.0)
-    assert p.Recipe(first).profile(1, "float32")["nodata"] == -9999
-    assert p.Recipe(first).drops_nodata("float32") is None
-    assert math.isnan(p.Recipe(first).profile(1, "float64")["nodata"])
-    assert p.Recipe(first).profile(1, "int32")["nodata"] is None
-    assert p.Recipe(first).drops_nodata("int32") is None
-    assert p.Recipe(first).profile(1, "uint8")["nodata"] is None
-    assert p.Recipe(first).drops_nodata("uint8") == -9999
-    assert p.Recipe(first, nodata=7, keep_nodata=False).profile(1, "uint8")["nodata"] == 7
+    assert p.ProfileTemplate(first).profile(1, "float32")["nodata"] == -9999
+    assert p.ProfileTemplate(first).drops_nodata("float32") is None
+    assert math.isnan(p.ProfileTemplate(first).profile(1, "float64")["nodata"])
+    assert p.ProfileTemplate(first).profile(1, "int32")["nodata"] is None
+    assert p.ProfileTemplate(first).drops_nodata("int32") is None
+    assert p.ProfileTemplate(first).profile(1, "uint8")["nodata"] is None
+    assert p.ProfileTemplate(first).drops_nodata("uint8") == -9999
+    assert p.ProfileTemplate(first, nodata=7, keep_nodata=False).profile(1, "uint8")["nodata"] == 7
     with pytest.raises(NodataError, match="nodata -1 does not fit uint8"):
-        p.Recipe(first, nodata=-1, keep_nodata=False).profile(1, "uint8")
+        p.ProfileTemplate(first, nodata=-1, keep_nodata=False).profile(1, "uint8")
 
 
 @pytest.mark.parametrize(
@@ -293,27 +293,27 @@ def test_nodata_is_kept_dropped_or_refused():
     ],
 )
 def test_nodata_is_inherited_by_the_same_dtype_alone(own, nodata, dtype, expected):
-    found = p.Recipe(source(dtype=own, nodata=nodata)).nodata_of(dtype)
+    found = p.ProfileTemplate(source(dtype=own, nodata=nodata)).nodata_of(dtype)
     assert found == expected or (math.isnan(found) and math.isnan(expected))
 
 
 def test_the_dtype_is_that_of_the_bands_that_are_read():
     first = replace(source(dtype="uint8", nodata=0), dtypes=("uint8", "int8"))
     assert first.dtype == "int16"
-    assert p.Recipe(first).nodata_of("uint8") is None
-    assert p.Recipe(first).nodata_of("int16") == 0
+    assert p.ProfileTemplate(first).nodata_of("uint8") is None
+    assert p.ProfileTemplate(first).nodata_of("int16") == 0
 
 
 @pytest.mark.parametrize(
     ("profile", "layout"),
     [
-        ({"tiled": True}, lay.Layout(Size(256, 256), tiled=True)),
+        ({"tiled": True}, lay.BlockLayout(Size(256, 256), tiled=True)),
         (
             {"TILED": "yes", "blockxsize": "64", "BLOCKYSIZE": 32},
-            lay.Layout(Size(64, 32), tiled=True),
+            lay.BlockLayout(Size(64, 32), tiled=True),
         ),
-        ({"tiled": False, "blockysize": 5}, lay.Layout(Size(100, 5), tiled=False)),
-        ({"blockysize": 500}, lay.Layout(Size(100, 80), tiled=False)),
+        ({"tiled": False, "blockysize": 5}, lay.BlockLayout(Size(100, 5), tiled=False)),
+        ({"blockysize": 500}, lay.BlockLayout(Size(100, 80), tiled=False)),
         ({}, None),
         ({"tiled": True, "blockxsize": "many"}, None),
         ({"tiled": True, "driver": "PNG"}, None),

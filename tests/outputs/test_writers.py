@@ -11,7 +11,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.writers import discarded_on_error, finish_all, make_writer, publish_all
+from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, open_writer, publish_all
 
 PROFILE = {"driver": "GTiff", "width": 8, "height": 8, "count": 1, "dtype": "uint8"}
 WHOLE = Window(0, 0, 8, 8)
@@ -24,7 +24,7 @@ def names(folder):
 
 @contextmanager
 def opened(output, overwrite=False, inputs=(), options=None):
-    writer = make_writer(output, overwrite=overwrite, inputs=inputs, options=options or {})
+    writer = open_writer(output, overwrite=overwrite, inputs=inputs, options=options or {})
     with discarded_on_error([writer]):
         yield writer
 

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 from rio_mucho_cli import run
-from rio_mucho_cli.outputs.misfits import Misfits
+from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.page import page
 from rio_mucho_cli.telling.recorder import Recorder
@@ -50,8 +50,8 @@ def test_a_page_needs_nothing_beside_itself(said):
 
 def test_values_that_did_not_fit_are_among_the_figures(said):
     said["result"]["misfits"] = [
-        Misfits(outside=1200, nodata=7).as_json(),
-        Misfits(outside=34, nan=5, passed=3).as_json(),
+        ValueLoss(outside=1200, nodata=7).as_json(),
+        ValueLoss(outside=34, nan=5, passed=3).as_json(),
     ]
     text = parsed(page(said)).text
     assert f"{format_number(1234)}pixels that did not fit in the dtype" in text

@@ -10,11 +10,11 @@ import numpy as np
 from rio_mucho_cli.errors import ResultError
 from rio_mucho_cli.geotiff.metadata import COLOUR_CODECS
 from rio_mucho_cli.geotiff.options import is_yes
-from rio_mucho_cli.outputs.profile import Recipe
+from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.text import option
 
 
-def alpha_of(recipe: Recipe, count: int) -> int:
+def alpha_of(recipe: ProfileTemplate, count: int) -> int:
     """Return which band of an output is opacity as in the first input, from 1; 0 if none is."""
     first = recipe.first
     if recipe.given is not None or first is None or not first.alpha:
@@ -22,7 +22,7 @@ def alpha_of(recipe: Recipe, count: int) -> int:
     return first.alpha if 1 < count == first.profile["count"] else 0
 
 
-def hides_by_alpha(recipe: Recipe, profile: Mapping[str, Any]) -> bool:
+def hides_by_alpha(recipe: ProfileTemplate, profile: Mapping[str, Any]) -> bool:
     """Whether GDAL masks pixels of an output by a band of opacity.
 
     It does where there are 2 or 4 bands of uint8 or uint16, the last one is

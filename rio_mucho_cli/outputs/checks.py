@@ -11,16 +11,22 @@ from typing import Any
 
 import rasterio.shutil
 
-from rio_mucho_cli.differences import describe_changes, different_run
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import objects
-from rio_mucho_cli.outputs.durable import open_to_read
-from rio_mucho_cli.outputs.folders import folder_exists, journal_of, partial_folder
-from rio_mucho_cli.outputs.locks import lock_folder
-from rio_mucho_cli.outputs.parts_folder import parts_folder, unfinished_run
-from rio_mucho_cli.outputs.records import read
-from rio_mucho_cli.outputs.refusals import check_file, exists_error, refused
-from rio_mucho_cli.outputs.remote import check_object
+from rio_mucho_cli.outputs import object_storage
+from rio_mucho_cli.outputs.files import (
+    check_file,
+    exists_error,
+    folder_exists,
+    journal_of,
+    lock_folder,
+    open_to_read,
+    os_errors_explained,
+    partial_folder,
+)
+from rio_mucho_cli.outputs.journal import read_records
+from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
+from rio_mucho_cli.outputs.remote_target import check_object
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 
 
@@ -52,10 +58,10 @@ def check_output(
     if is_virtual(path):
         check_object(path, overwrite, inputs)
         with suppress(OutputError):
-            return objects.exists(path)
+            return object_storage.exists(path)
         return False
     place = Path(os.path.realpath(path))
-    with refused(path, place):
+    with os_errors_explained(path, place):
         check_file(path, place, overwrite, inputs)
         folders = [place.parent]
         if is_mosaic and folder_exists(parts_folder(path), "parts"):
@@ -99,7 +105,7 @@ def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:
         return 0
     try:
         with open_to_read(journal) as file:
-            header, records, _, _ = read(file)
+            header, records, _, _ = read_records(file)
     except (ValueError, OSError) as exc:
         if overwrite:
             return 0

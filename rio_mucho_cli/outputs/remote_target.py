@@ -1,19 +1,102 @@
-"""The object that an output becomes: made in the temporary folder, uploaded at the end."""
+"""The parts of a mosaic in object storage: workers upload them to places under one name.
+
+There is nothing to lock and nothing to list there: a run knows what it has
+begun, and what the mosaic is made of that it replaces. What a run leaves that
+was killed stays.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
+import uuid
 from collections.abc import Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
+import rasterio
+import rasterio.shutil
+from rasterio.io import MemoryFile
+
+from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs import objects
-from rio_mucho_cli.outputs.folders import new_folder
-from rio_mucho_cli.outputs.refusals import exists_error
+from rio_mucho_cli.outputs import object_storage
+from rio_mucho_cli.outputs.files import exists_error, new_folder
 from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished
 from rio_mucho_cli.text import option
+
+
+class RemoteFolder:
+    """Where the parts of one run lie.
+
+    Parameters
+    ----------
+    mosaic : str
+        The path of the VRT.
+
+    Attributes
+    ----------
+    name : str
+        From the mosaic.
+    """
+
+    def __init__(self, mosaic: str) -> None:
+        self._beside, slash, name = mosaic.rpartition("/")
+        self._beside += slash
+        self._parts = f"{name}.parts"
+        self.name = f"{self._parts}/{uuid.uuid4().hex[:10]}"
+        self._begun: set[str] = set()
+        self._old: list[str] = []
+
+    def place(self, part: str) -> str:
+        """Return the path of a part that is about to be made."""
+        path = f"{self._beside}{self.name}/{part}"
+        self._begun.add(path)
+        return path
+
+    def note_old(self, mosaic: str) -> None:
+        """Remember, before the new mosaic takes its place, what the old one is made of."""
+        for name in _sources(mosaic):
+            found = re.search(
+                rf"(?:^|/){re.escape(self._parts)}/([0-9a-f]{{10}}/\d+_\d+\.tif)$", name
+            )
+            if found:
+                self._old.append(f"{self._beside}{self._parts}/{found[1]}")
+
+    def finish(self) -> None:
+        """Remove what the old mosaic was made of."""
+        _remove_objects(self._old)
+
+    def remove(self) -> None:
+        """Remove all parts that have been begun."""
+        _remove_objects(self._begun)
+
+    def leave(self) -> None:
+        """Remove them: there is no going on with them."""
+        self.remove()
+
+
+def _remove_objects(paths: set[str] | list[str]) -> None:
+    for path in paths:
+        with suppress(OutputError):
+            object_storage.remove(path)
+
+
+def _sources(mosaic: str) -> set[str]:
+    """Return what a VRT is made of; of anything else, nothing."""
+    found: set[str] = set()
+    with suppress(Exception), captured_messages():
+        if not object_storage.exists(mosaic):
+            return found
+        with rasterio.open(mosaic, sharing=False) as src, MemoryFile(ext=".vrt") as copied:
+            if src.driver == "VRT":
+                rasterio.shutil.copy(src, copied.name, driver="VRT")
+                root = ElementTree.fromstring(bytes(copied.getbuffer()))
+                found = {each.text for each in root.iter("SourceFilename") if each.text}
+    return found
+
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +126,11 @@ class RemoteTarget(Target):
         self.path = path
         self.resumes = False
         self._overwrite = overwrite
-        self._uploads: list[objects.Upload] = []
+        self._uploads: list[object_storage.Upload] = []
         # A path on no file system: it names the files that come to lie there.
         self._place = Path(path)
         _check_address(path)
-        objects.check(path)  # whether it can be written comes first
+        object_storage.check(path)  # whether it can be written comes first
         check_object(path, overwrite, inputs)
         parent = Path(tempfile.gettempdir())
         try:
@@ -79,7 +162,7 @@ class RemoteTarget(Target):
         self.check_others(files)
         for file in files:
             log.info("uploading %s, %d bytes", self._url(file.name), file.stat().st_size)
-            upload = objects.Upload(self._url(file.name))
+            upload = object_storage.Upload(self._url(file.name))
             self._uploads.append(upload)
             upload.send(file)
 
@@ -111,7 +194,7 @@ class RemoteTarget(Target):
         super().remove()
 
     def _is_taken(self, name: str) -> bool:
-        return objects.exists(self._url(name))
+        return object_storage.exists(self._url(name))
 
     def _url(self, name: str) -> str:
         return self.path.removesuffix(self._place.name) + name
@@ -119,7 +202,7 @@ class RemoteTarget(Target):
 
 def _check_address(path: str) -> None:
     """Raise OutputError if a path is not that of an object."""
-    if not objects.is_object(path):
+    if not object_storage.is_object(path):
         raise OutputError(
             f"nothing can be written to {path}: expected a local file, or an object in "
             "s3://BUCKET/, gs://BUCKET/, az://CONTAINER/ or oss://BUCKET/"
@@ -132,7 +215,7 @@ def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
     if overwrite:
         return
     try:
-        found = objects.exists(path)
+        found = object_storage.exists(path)
     except OutputError as exc:
         raise OutputError(
             f"{exc}; pass {option('overwrite')} to write it without looking"
@@ -148,7 +231,7 @@ def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
 
 def _is_missing(path: str) -> bool:
     try:
-        return not objects.exists(path)
+        return not object_storage.exists(path)
     except OutputError:
         return False  # nobody knows
 
@@ -156,4 +239,4 @@ def _is_missing(path: str) -> bool:
 def _remove(path: str) -> None:
     """Remove an object if that can be done."""
     with suppress(OutputError):
-        objects.remove(path)
+        object_storage.remove(path)

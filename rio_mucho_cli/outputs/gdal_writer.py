@@ -1,4 +1,4 @@
-"""Outputs that GDAL writes, in the calling process: files, virtual ones too, and open datasets."""
+"""What writers have in common that append no encoded blocks."""
 
 from __future__ import annotations
 
@@ -10,32 +10,46 @@ from typing import Any
 
 import numpy as np
 import rasterio.shutil
+from rasterio.windows import Window
 
 from rio_mucho_cli.env import captured_messages
-from rio_mucho_cli.errors import NodataError, OutputError, UsageError, one_line
+from rio_mucho_cli.errors import NodataError, OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
-from rio_mucho_cli.geotiff.block_table import is_whole
+from rio_mucho_cli.geotiff.block_table import EncodedBlocks, is_whole
 from rio_mucho_cli.geotiff.int64 import is_patched, write_nodata
 from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
-from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
+from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.geotiff.overviews import build_in_thread, compute_statistics
-from rio_mucho_cli.outputs.plain import WithoutBlocks
-from rio_mucho_cli.outputs.refusals import exists_error
+from rio_mucho_cli.outputs.files import exists_error
+from rio_mucho_cli.outputs.resume import cannot_resume
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.windows import PlannedWindow
+
+
+class WithoutBlocks:
+    """No overviews of workers, and no journal of blocks."""
+
+    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+        """Refuse: there is no journal."""
+        raise NotImplementedError
+
+    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+        """Do nothing: there is no journal."""
+        return True
+
+    def unmade_overviews(self) -> Sequence[PendingOverviews]:
+        """Return nothing."""
+        return ()
+
+    def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
+        """Refuse: nobody has been asked for it."""
+        raise NotImplementedError
+
 
 log = logging.getLogger(__name__)
 
 
-def cannot_resume() -> UsageError:
-    """Say that what GDAL writes cannot be resumed."""
-    return UsageError(
-        "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
-        "that are whole blocks of it"
-    )
-
-
-class _Plain(WithoutBlocks):
+class _WithoutResume(WithoutBlocks):
     """What writers have in common that get arrays."""
 
     @property
@@ -54,7 +68,7 @@ class _Plain(WithoutBlocks):
         raise cannot_resume()
 
 
-class _GdalWriter(_Plain):
+class _GdalWriter(_WithoutResume):
     """What writers have in common that leave all to GDAL.
 
     Parameters
@@ -236,7 +250,7 @@ class MemoryWriter(_GdalWriter):
                 rasterio.shutil.delete(self._path)
 
 
-class DatasetWriter(_Plain):
+class DatasetWriter(_WithoutResume):
     """Writes to a dataset that the caller has opened, and closes it.
 
     What is in it after a failure is the caller's affair: its place and its

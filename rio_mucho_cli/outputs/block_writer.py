@@ -25,8 +25,8 @@ from rio_mucho_cli.geotiff.overview_plan import (
     scaled,
 )
 from rio_mucho_cli.geotiff.overviews import SourceLevel, build_in_thread, compute_statistics
-from rio_mucho_cli.outputs.layout import Layout
-from rio_mucho_cli.outputs.log import Log
+from rio_mucho_cli.outputs.layout import BlockLayout
+from rio_mucho_cli.outputs.resume import ResumeLog
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.system import write_at
 from rio_mucho_cli.windows import PlannedWindow
@@ -43,7 +43,7 @@ class BlockWriter:
     target : Target
     options : Mapping
         The creation options that the user gave.
-    layout : Layout
+    layout : BlockLayout
         The output's blocks.
     pyramid : OverviewPlan or None
         Its overviews.
@@ -57,7 +57,7 @@ class BlockWriter:
         self,
         target: Target,
         options: Mapping[str, str],
-        layout: Layout,
+        layout: BlockLayout,
         pyramid: OverviewPlan | None = None,
         *,
         statistics: bool = False,
@@ -76,7 +76,7 @@ class BlockWriter:
         self._left_to_gdal: OverviewPlan | None = None
         # None: not wanted; empty: GDAL finds them out.
         self._statistics: Sequence[Mapping[str, str]] | None = None
-        self._log: Log | None = None
+        self._log: ResumeLog | None = None
         # What has been appended since the last note: blocks, and the sizes of all.
         self._fresh: list[Any] = []
         self._sizes: list[list[list[int]]] = []
@@ -90,14 +90,14 @@ class BlockWriter:
     ) -> int:
         """Open the journal; return how many windows an earlier run has done."""
         self._windows = windows
-        self._log = Log.take_up(
+        self._log = ResumeLog.take_up(
             self.target, self._path, fingerprint, len(windows), overwrite=overwrite
         )
         return self._log.done
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
         """Take up so many windows of the earlier run, at the beginning; return its states."""
-        log = cast("Log", self._log)
+        log = cast("ResumeLog", self._log)
         log.restrict(windows)
         return log.states()
 
@@ -185,7 +185,7 @@ class BlockWriter:
         write_at(file, header, 0)
         return file
 
-    def _restore(self, log: Log, tiff: AppendableGeoTiff) -> None:
+    def _restore(self, log: ResumeLog, tiff: AppendableGeoTiff) -> None:
         """Fill the tables with the blocks of an earlier run."""
         for record in log.records:
             end = record.begin

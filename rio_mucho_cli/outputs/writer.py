@@ -22,12 +22,12 @@ from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
-from rio_mucho_cli.outputs.blocks import BlockWriter
-from rio_mucho_cli.outputs.by_gdal import DatasetWriter, FileWriter, MemoryWriter
-from rio_mucho_cli.outputs.conversion import Conversion, finish_cog
-from rio_mucho_cli.outputs.layout import Layout
+from rio_mucho_cli.outputs.block_writer import BlockWriter
+from rio_mucho_cli.outputs.from_geotiff import Conversion, finish_cog
+from rio_mucho_cli.outputs.gdal_writer import DatasetWriter, FileWriter, MemoryWriter
+from rio_mucho_cli.outputs.layout import BlockLayout
 from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
-from rio_mucho_cli.outputs.remote import RemoteTarget
+from rio_mucho_cli.outputs.remote_target import RemoteTarget
 from rio_mucho_cli.outputs.target import Finish, Target, publish
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.signals import check
@@ -93,13 +93,13 @@ class Writer(Protocol):
         """The Target that is to be published when it is finished, or None."""
 
 
-def make_writer(
+def open_writer(
     output: Any,
     *,
     overwrite: bool,
     inputs: Sequence[str],
     options: Mapping[str, str],
-    blocks: Layout | None = None,
+    blocks: BlockLayout | None = None,
     conversion: Conversion | None = None,
     pyramid: OverviewPlan | None = None,
     cog: bool = False,
@@ -116,7 +116,7 @@ def make_writer(
     inputs : sequence of str
     options : Mapping
         The creation options that the user gave.
-    blocks : Layout or None
+    blocks : BlockLayout or None
         The output's blocks, if results come encoded.
     conversion : Conversion or None
         To what the GeoTIFF is converted that is made first.

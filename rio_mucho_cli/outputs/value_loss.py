@@ -22,7 +22,7 @@ _INTEGERS = ("uint16", "int16", "uint32", "int32")
 
 
 @dataclass(frozen=True, slots=True)
-class Misfits:
+class ValueLoss:
     """How many pixels of some windows mean something else than they did.
 
     Attributes
@@ -72,11 +72,11 @@ class Misfits:
     def __bool__(self) -> bool:
         return self != NONE
 
-    def merged(self, other: Misfits) -> Misfits:
+    def merged(self, other: ValueLoss) -> ValueLoss:
         """Return those of both."""
         lows = [each.lowest for each in (self, other) if each.lowest is not None]
         highs = [each.highest for each in (self, other) if each.highest is not None]
-        return Misfits(
+        return ValueLoss(
             self.outside + other.outside,
             self.outside_windows + other.outside_windows,
             min(lows, default=None),
@@ -182,10 +182,10 @@ class Misfits:
         }
 
 
-NONE = Misfits()
+NONE = ValueLoss()
 
 
-def beyond(array: np.ndarray[Any, Any], dtype: str) -> Misfits:
+def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
     """Count what a cast of a window turns into other values.
 
     What only loses its fraction, or digits, is what was asked for.
@@ -209,8 +209,8 @@ def beyond(array: np.ndarray[Any, Any], dtype: str) -> Misfits:
     wrong = values[~fits]
     finite = wrong[np.isfinite(wrong)]
     if not finite.size:
-        return Misfits(outside, 1)
-    return Misfits(outside, 1, float(finite.min()), float(finite.max()))
+        return ValueLoss(outside, 1)
+    return ValueLoss(outside, 1, float(finite.min()), float(finite.max()))
 
 
 def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -235,7 +235,7 @@ def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[
     return fits
 
 
-def valid_nan(array: np.ndarray[Any, Any]) -> Misfits:
+def valid_nan(array: np.ndarray[Any, Any]) -> ValueLoss:
     """Count pixels of a window that are NaN and not masked.
 
     Parameters
@@ -247,7 +247,7 @@ def valid_nan(array: np.ndarray[Any, Any]) -> Misfits:
     if isinstance(array, np.ma.MaskedArray):
         found &= ~np.ma.getmaskarray(array)
     number = int(np.count_nonzero(found))
-    return Misfits(nan=number, nan_windows=1) if number else NONE
+    return ValueLoss(nan=number, nan_windows=1) if number else NONE
 
 
 def taken_for_nodata(
@@ -257,7 +257,7 @@ def taken_for_nodata(
     inherited: float | None = None,
     absent: np.ndarray[Any, Any] | None = None,
     is_chosen: bool = False,
-) -> Misfits:
+) -> ValueLoss:
     """Count pixels of a window that equal nodata and are not masked.
 
     Parameters
@@ -282,11 +282,11 @@ def taken_for_nodata(
             equal &= ~absent
         number = int(np.count_nonzero(equal))
         if number:
-            found = Misfits(nodata=number, nodata_windows=1, is_loss=is_loss)
+            found = ValueLoss(nodata=number, nodata_windows=1, is_loss=is_loss)
     if inherited is not None and inherited != nodata and absent is not None and absent.any():
         number = int(np.count_nonzero(_equal(array, inherited) & absent))
         if number:
-            found = found.merged(Misfits(passed=number, passed_windows=1))
+            found = found.merged(ValueLoss(passed=number, passed_windows=1))
     return found
 
 

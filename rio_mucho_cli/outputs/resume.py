@@ -1,10 +1,11 @@
-"""What a writer has appended, in its journal, and taken up again from there."""
+"""Whether data are what a journal says of them."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,25 +13,77 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.differences import describe_changes, different_run
-from rio_mucho_cli.errors import OutputError
-from rio_mucho_cli.outputs.durable import open_locked
-from rio_mucho_cli.outputs.journal import Journal, JournalError
-from rio_mucho_cli.outputs.records import Record
+from rio_mucho_cli.errors import OutputError, UsageError
+from rio_mucho_cli.outputs.files import open_locked
+from rio_mucho_cli.outputs.journal import Journal, JournalError, JournalRecord
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
 from rio_mucho_cli.outputs.target import Target
-from rio_mucho_cli.outputs.verification import verified
+
+_PIECE = 1024 * 1024
+
+
+def verified(
+    records: Sequence[JournalRecord], data_file: FileIO, *, begin: int, windows: int
+) -> int:
+    """Return how many of the first records say what is in the data file.
+
+    Parameters
+    ----------
+    records : sequence of JournalRecord
+    data_file : file
+        It is read in pieces, and left wherever that ends.
+    begin : int
+        Where the first window's bytes must be.
+    windows : int
+        How many the plan has.
+    """
+    size = os.fstat(data_file.fileno()).st_size
+    buffer = memoryview(bytearray(_PIECE))
+    last, place = -1, begin
+    for number, record in enumerate(records):
+        is_next = last < record.window < windows and record.begin == place
+        if not is_next or not place <= record.end <= size:
+            return number
+        if _checksum(data_file, record, buffer) != record.checksum:
+            return number
+        last, place = record.window, record.end
+    return len(records)
+
+
+def _checksum(file: FileIO, record: JournalRecord, buffer: memoryview) -> int | None:
+    """Return the checksum of a record's data; None if they cannot be read."""
+    checksum, rest = 0, record.end - record.begin
+    with suppress(OSError):
+        file.seek(record.begin)
+        while rest:
+            count = file.readinto(buffer[:rest])
+            if not count:
+                return None
+            checksum = zlib.crc32(buffer[:count], checksum)
+            rest -= count
+        return checksum
+    return None
+
+
+def cannot_resume() -> UsageError:
+    """Say that what GDAL writes cannot be resumed."""
+    return UsageError(
+        "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
+        "that are whole blocks of it"
+    )
+
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Log:
+class ResumeLog:
     """The journal of one output, and what stands in it.
 
     Attributes
     ----------
     journal : Journal
-    records : list of Record
+    records : list of JournalRecord
         Of an earlier run: their data have been compared with their checksums.
     file : file or None
         The earlier run's output, as far as it had come.
@@ -39,7 +92,7 @@ class Log:
     """
 
     journal: Journal
-    records: list[Record] = field(default_factory=list)
+    records: list[JournalRecord] = field(default_factory=list)
     file: FileIO | None = None
     noted: bool = False
 
@@ -52,7 +105,7 @@ class Log:
         windows: int,
         *,
         overwrite: bool,
-    ) -> Log:
+    ) -> ResumeLog:
         """Open the journal of an output, or begin one.
 
         Parameters
@@ -97,7 +150,7 @@ class Log:
         fingerprint: Mapping[str, Any],
         windows: int,
         overwrite: bool,
-    ) -> Log | None:
+    ) -> ResumeLog | None:
         try:
             journal, old, records = Journal.open(target.journal)
         except JournalError as exc:
@@ -155,7 +208,7 @@ class Log:
             raise ValueError("a record has no state")
         return [state for state in states if isinstance(state, dict)]
 
-    def sizes(self, record: Record) -> list[list[Sequence[int]]]:
+    def sizes(self, record: JournalRecord) -> list[list[Sequence[int]]]:
         """Return the sizes of a record's blocks: for each level, for the image and its mask.
 
         Raises
@@ -185,7 +238,9 @@ class Log:
     ) -> None:
         """Write down that a window has been appended."""
         payload = json.dumps({"sizes": sizes, "state": state}, separators=(",", ":"))
-        self.journal.append(Record.of(number, begin, *parts, payload=payload.encode("ascii")))
+        self.journal.append(
+            JournalRecord.of(number, begin, *parts, payload=payload.encode("ascii"))
+        )
         self.journal.sync(file)
         self.noted = True
 
@@ -206,7 +261,7 @@ class Log:
             self.file.close()
 
 
-def _payload(record: Record) -> dict[str, Any]:
+def _payload(record: JournalRecord) -> dict[str, Any]:
     try:
         found = json.loads(record.payload)
     except RecursionError:

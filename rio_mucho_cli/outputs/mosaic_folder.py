@@ -29,9 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.outputs.durable import open_to_read, write_private
-from rio_mucho_cli.outputs.folders import beside, folder_exists
-from rio_mucho_cli.outputs.locks import is_real_folder, lock_folder
+from rio_mucho_cli.outputs.files import (
+    beside,
+    folder_exists,
+    is_real_folder,
+    lock_folder,
+    open_to_read,
+    write_private,
+)
 from rio_mucho_cli.outputs.vrt import folders_used
 
 RECORD = ".json"
@@ -155,7 +160,7 @@ class RunFolder:
             self.lock = None
 
 
-def take_unfinished(mosaic: str) -> RunFolder | None:
+def open_unfinished(mosaic: str) -> RunFolder | None:
     """Take what a run has left that can be resumed, if there is any.
 
     Raises
@@ -182,21 +187,21 @@ def _unfinished(mosaic: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             yield folder, run
 
 
-def clean(mosaic: str) -> None:
+def remove_abandoned(mosaic: str) -> None:
     """Remove what runs have left that were killed and cannot be resumed."""
     used = folders_used(Path(mosaic))
     for folder in _folders(mosaic):
         with suppress(OSError):
             lock = lock_folder(folder, must=True)
             try:
-                _clean(folder, lock, used)
+                _remove_abandoned(folder, lock, used)
             finally:
                 os.close(lock)
     with suppress(OSError):
         parts_folder(mosaic).rmdir()
 
 
-def _clean(folder: Path, lock: int, used: set[str]) -> None:
+def _remove_abandoned(folder: Path, lock: int, used: set[str]) -> None:
     has_marker = (folder / _MARKER).is_file()
     run, replaces = _read_marker(folder)
     if has_marker and folder.name in used:
