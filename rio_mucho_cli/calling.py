@@ -15,7 +15,6 @@ import numpy as np
 
 from rio_mucho_cli import engine
 from rio_mucho_cli.errors import MuchoError, UsageError
-from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, OnError, Windows
@@ -27,7 +26,8 @@ from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.validation import path_text, windows_error
 from rio_mucho_cli.windows import PlannedWindow, parse_size
-from rio_mucho_cli.work.functions import FunctionRef, UserFunction
+from rio_mucho_cli.workers.executor import ExecutorName
+from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 Inputs: TypeAlias = AnyPath | Sequence[AnyPath]

@@ -18,7 +18,7 @@ from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.parts import Part
 from rio_mucho_cli.text import MB
 from rio_mucho_cli.windows import PlannedWindow, format_window
-from rio_mucho_cli.work.worker import is_fatal, work_all
+from rio_mucho_cli.workers.window import is_fatal, run_windows
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Retries:
         WorkerDiedError
             If its worker is lost again and again.
         """
-        if task.function is not work_all:
+        if task.function is not run_windows:
             return self._again(task, lost, others)
         key, batch = task.arguments
         known = WorkerLostError.of(lost)
@@ -81,7 +81,7 @@ class Retries:
         outcomes: list[Any] = []
         for number, planned in enumerate(batch):
             # Alone in its batch it can be named, if it dies again.
-            single = Task([planned], work_all, (key, [planned]))
+            single = Task([planned], run_windows, (key, [planned]))
             outcomes += self._again(single, lost if number == guilty else None, others)
             if is_fatal(outcomes[-1], tolerant=self._tolerant):
                 break

@@ -34,7 +34,7 @@ from rio_mucho_cli.report import Failure
 from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
-from rio_mucho_cli.work.worker import Piece, Result, is_fatal
+from rio_mucho_cli.workers.window import OutputResult, WindowResult, is_fatal
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Delivery:
         }
         return self.writer.note(number, state)
 
-    def append(self, window: Window, piece: Piece) -> None:
+    def append(self, window: Window, piece: OutputResult) -> None:
         """Write one result; the first one settles what the output is.
 
         Raises
@@ -326,8 +326,8 @@ def open_deliveries(
 
 def write_windows(
     deliveries: Sequence[Delivery],
-    results: Iterable[tuple[PlannedWindow, Result | MuchoError, StageTime]],
-    on_result: Callable[[PlannedWindow, Result | MuchoChildError, StageTimes], None],
+    results: Iterable[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]],
+    on_result: Callable[[PlannedWindow, WindowResult | MuchoChildError, StageTimes], None],
     *,
     tolerant: bool,
     done: int = 0,
@@ -356,7 +356,7 @@ def write_windows(
     """
     for planned, outcome, transfer in results:
         arrival = StageTimes(transfer=transfer)
-        if isinstance(outcome, Result):
+        if isinstance(outcome, WindowResult):
             window, ij = planned
             place = window if shifted is None else shifted(window)
             stopwatch = Stopwatch()
@@ -371,5 +371,5 @@ def write_windows(
                 outcome.done = done
             raise outcome
         done += 1
-        on_result(planned, cast("Result | MuchoChildError", outcome), arrival)
+        on_result(planned, cast("WindowResult | MuchoChildError", outcome), arrival)
         del outcome  # nothing keeps a result that has been written

@@ -6,12 +6,12 @@ from typing import Any
 
 from rio_mucho_cli.describing_inputs import describe_input
 from rio_mucho_cli.describing_outputs import Form, describe_output, size_of
-from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.plan import Plan
 from rio_mucho_cli.tasks import largest
 from rio_mucho_cli.window_plan import say_why
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers.executor import executor_name
+from rio_mucho_cli.workers.functions import FunctionRef
 
 
 def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> 
             "overlap": job.overlap,
         },
         "parts": len(plan.parts) or None,
-        "executor": name_of(plan.executor),
+        "executor": executor_name(plan.executor),
         "jobs": plan.jobs,
         "in_flight": plan.in_flight,
         "memory": {

@@ -21,7 +21,6 @@ from rasterio.env import env_ctx_if_needed
 from rio_mucho_cli import screen
 from rio_mucho_cli.describing import describe_plan
 from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
-from rio_mucho_cli.executors import check_executor
 from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
@@ -33,6 +32,7 @@ from rio_mucho_cli.resuming import check_can_resume, done_outputs
 from rio_mucho_cli.system import with_advice
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
+from rio_mucho_cli.workers.executor import check_executor
 
 VERSION = 1
 """Of what `Preview.as_dict` returns: it grows when something is renamed or removed."""

@@ -36,7 +36,6 @@ from rio_mucho_cli.env import (
     without_layout_options,
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
-from rio_mucho_cli.executors import LOCAL, name_of, open_executor, room_in
 from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.job import Job
@@ -53,8 +52,9 @@ from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
-from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.worker import Result, work_all
+from rio_mucho_cli.workers.executor import LOCAL, executor_name, max_in_flight, open_executor
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.window import WindowResult, run_windows
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,9 @@ class _Run:
     def run(self) -> Report:
         plan = self.plan
         windows = format_count(len(plan.windows), "window")
-        log.info("%s, %s (%s)", windows, format_count(plan.jobs, "job"), name_of(plan.executor))
+        log.info(
+            "%s, %s (%s)", windows, format_count(plan.jobs, "job"), executor_name(plan.executor)
+        )
         run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
             if run is not None and is_done(self.job, run):
@@ -232,7 +234,7 @@ class _Run:
         """Write all parts of a mosaic that no earlier run has completed, and record all of them."""
         folders, told = folders_of(deliveries), set[str]()
         rest = [part for part in plan.parts if part.ij not in self.kept]
-        tasks, room = tasks_of(key, rest, folders), room_in(executor, plan.in_flight)
+        tasks, room = tasks_of(key, rest, folders), max_in_flight(executor, plan.in_flight)
         made = in_order(executor, tasks, room, recover, self.tally.watch)
         for part in plan.parts:
             outcome = self.kept[part.ij] if part.ij in self.kept else next(made)[1]
@@ -259,7 +261,7 @@ class _Run:
         self,
         deliveries: Sequence[Delivery],
         planned: PlannedWindow,
-        outcome: Result | MuchoChildError,
+        outcome: WindowResult | MuchoChildError,
         arrival: StageTimes,
     ) -> None:
         """Record a window that is written, or whose function raised."""
@@ -273,7 +275,7 @@ class _Run:
             noted = [delivery.note(self.tally.done, self.unnoted) for delivery in deliveries]
             self.unnoted = [] if all(noted) else self.unnoted
             arrival += StageTimes(write=stopwatch.split())
-        timing = outcome.timing if isinstance(outcome, Result) else None
+        timing = outcome.timing if isinstance(outcome, WindowResult) else None
         self.tally.note(planned, timing, arrival)
 
     def _make_overviews(
@@ -304,23 +306,23 @@ def _work_on_windows(
     windows: Sequence[PlannedWindow],
     recover: Recover,
     watch: Watch,
-) -> Iterator[tuple[PlannedWindow, Result | MuchoError, StageTime]]:
+) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Hand out windows; yield what came of them in order, and how long it was on its way.
 
     All of a batch arrive with its last one.
     """
-    room = room_in(executor, plan.in_flight)
+    room = max_in_flight(executor, plan.in_flight)
     batches = Batches(len(windows), room())
 
     def tasks() -> Iterator[Task[list[PlannedWindow]]]:
         rest = iter(windows)
         while batch := list(islice(rest, batches.next_size())):
-            yield Task(batch, work_all, (key, batch))
+            yield Task(batch, run_windows, (key, batch))
 
     for batch, outcomes in in_order(executor, tasks(), room, recover, watch):
         for planned in batch[: len(outcomes)]:
             outcome, transfer = outcomes.pop(0), StageTime()
-            if isinstance(outcome, Result) and outcome.timing is not None:
+            if isinstance(outcome, WindowResult) and outcome.timing is not None:
                 if outcome.pieces:
                     batches.measure(outcome.timing.stages.seconds, outcome.nbytes)
                 if not outcomes:

@@ -12,6 +12,7 @@ import pickle
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.text import option
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
+
+exception_pickler: Callable[[BaseException | None], bytes] = pickle.dumps
+"""What pickles the user's exceptions; `workers.pickling` sets one that knows their classes."""
 
 # Characters of an exception's text, on one line and in a traceback, and of a whole traceback.
 _LONGEST, _LONGEST_ENTRY, _LONGEST_TRACEBACK = 500, 2000, 20_000
@@ -128,12 +132,10 @@ class MuchoChildError(MuchoError):
         self.done = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from rio_mucho_cli.work.pickling import pack_error
-
         state = {name: value for name, value in vars(self).items() if name != "exception"}
         packed = b""
         with suppress(Exception):
-            packed = pack_error(self.exception)
+            packed = exception_pickler(self.exception)
         text = f"{type(self.exception).__name__}: {text_of(self.exception)}"
         return _unpacked, (type(self), str(self.args[0]), packed, text), state
 

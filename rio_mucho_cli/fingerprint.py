@@ -31,10 +31,9 @@ from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, local_fil
 from rio_mucho_cli.system import versions_of
 from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
-from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.modules import can_be_imported
-from rio_mucho_cli.work.reloading import changed_modules
-from rio_mucho_cli.work.source import digest_of
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.reloading import changed_modules
+from rio_mucho_cli.workers.source import can_be_imported, source_digest
 
 # Fields of a Job that say where, how fast and how often, but not what.
 _OF_NO_MATTER = {
@@ -141,7 +140,7 @@ def _function(function: Any) -> dict[str, Any]:
     module, colon, attributes = function.name.rpartition(":")
     if module.endswith(".py") or os.sep in module:
         module = str(Path(function.folder, module).resolve())
-    return {"name": f"{module}{colon}{attributes}", "code": {"sha256": digest_of(function)}}
+    return {"name": f"{module}{colon}{attributes}", "code": {"sha256": source_digest(function)}}
 
 
 def _reference_to(function: Any) -> FunctionRef:

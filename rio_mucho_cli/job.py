@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.executors import EXECUTORS, ExecutorName, name_of
 from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
 from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
 from rio_mucho_cli.inputs.overlap import Boundary
@@ -27,7 +26,8 @@ from rio_mucho_cli.validation import (
     check_windows_value,
 )
 from rio_mucho_cli.windows import PlannedWindow, Size
-from rio_mucho_cli.work.functions import FunctionRef, UserFunction
+from rio_mucho_cli.workers.executor import EXECUTORS, ExecutorName, executor_name
+from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
 # Whatever else they must be.
@@ -211,7 +211,7 @@ class Job(ReprMixin):
         if self.scheduler is not None and self.executor != "dask":
             raise UsageError(
                 f"the scheduler {self.scheduler} is dask's, and the executor is "
-                f"{name_of(self.executor)}: use the executor dask"
+                f"{executor_name(self.executor)}: use the executor dask"
             )
         if self.jobs < 1:
             raise UsageError(

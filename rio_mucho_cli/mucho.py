@@ -24,12 +24,12 @@ from rio_mucho_cli.calling import (
 from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
-from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import MODES, Mode
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.text import html_table, is_default, short_repr
-from rio_mucho_cli.work.functions import UserFunction
+from rio_mucho_cli.workers.executor import ExecutorName
+from rio_mucho_cli.workers.functions import UserFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.tasks import dtype_name
 from rio_mucho_cli.text import option, redact
 from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
-from rio_mucho_cli.work.order import Wanted
+from rio_mucho_cli.workers.context import OutputSpec
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class OutputPlan:
         Its overviews.
     metadata : Metadata or None
         What is carried over.
-    wanted : Wanted
+    wanted : OutputSpec
         What workers have to know of it.
     is_part : bool
         It is one part of a mosaic.
@@ -66,7 +66,7 @@ class OutputPlan:
     blocks: BlockLayout | None
     pyramid: OverviewPlan | None
     metadata: Metadata | None
-    wanted: Wanted
+    wanted: OutputSpec
     is_part: bool = False
     by_gdal: str = ""
     mask_of: str = ""
@@ -328,7 +328,7 @@ def _wanted(
     recipe: ProfileTemplate,
     blocks: BlockLayout | None,
     pyramid: OverviewPlan | None,
-) -> Wanted:
+) -> OutputSpec:
     count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
     # Where nothing can mark masked pixels, NaN stays what it is.
     if recipe.given is not None:
@@ -337,7 +337,7 @@ def _wanted(
     elif output.local_path is None:
         count, dtype = output.path.count, output.path.dtypes[0]
         masks_nan = masks_nan and output.path.nodata is not None
-    return Wanted(
+    return OutputSpec(
         name=output.name,
         count=None if count is None else int(count),
         dtype=dtype_name(dtype),

@@ -24,7 +24,6 @@ from rasterio.windows import Window
 from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
-from rio_mucho_cli.executors.serial import SerialExecutor
 from rio_mucho_cli.finishing import make_rest
 from rio_mucho_cli.geotiff.block_table import is_whole
 from rio_mucho_cli.outputs.files import flush_file, flush_folder, open_to_read, write_private
@@ -38,14 +37,15 @@ from rio_mucho_cli.report import Failure
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
-from rio_mucho_cli.work.worker import (
-    Piece,
-    Result,
+from rio_mucho_cli.workers.local import SerialExecutor
+from rio_mucho_cli.workers.window import (
+    OutputResult,
+    WindowResult,
     in_environment,
     is_stopped,
     note_progress,
+    run_window,
     stop,
-    work,
 )
 
 _MOST = 64 * 1024 * 1024
@@ -61,7 +61,7 @@ class Record:
 
     Attributes
     ----------
-    piece : Piece or None
+    piece : OutputResult or None
         Its file; None if no window of the part has a result.
     first : (window, ij), or None
         The window that settled its form.
@@ -69,7 +69,7 @@ class Record:
         Windows in it that failed.
     """
 
-    piece: Piece | None
+    piece: OutputResult | None
     first: PlannedWindow | None
     failed: Sequence[Failure] = ()
 
@@ -111,7 +111,7 @@ class Record:
             overviews = tuple(map(int, about["overviews"]))
             file = PartFile(part.name, Size(width, height), overviews, int(about["bytes"]))
             if _is_complete(part, file.nbytes):
-                return cls(Piece(form, file, statistics), first, failed)
+                return cls(OutputResult(form, file, statistics), first, failed)
         return None
 
 
@@ -130,7 +130,7 @@ class PartResult:
 
     Attributes
     ----------
-    pieces : tuple of Piece
+    pieces : tuple of OutputResult
         One for each output, with its file; none if no window has a result.
     first : (window, ij), or None
         The window that settled the form of the pieces.
@@ -146,7 +146,7 @@ class PartResult:
         Time after the last window.
     """
 
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[OutputResult, ...] = ()
     first: PlannedWindow | None = None
     failed: list[Failure] = field(default_factory=list)
     traceback: str = ""
@@ -161,7 +161,7 @@ class PartResult:
         return cls(pieces, records[0].first, list(records[0].failed))
 
     def add(
-        self, planned: PlannedWindow, outcome: Result | MuchoChildError, write: StageTimes
+        self, planned: PlannedWindow, outcome: WindowResult | MuchoChildError, write: StageTimes
     ) -> None:
         """Add the outcome of a window."""
         if isinstance(outcome, MuchoChildError):
@@ -236,13 +236,13 @@ def _write_part(key: str, part: Part) -> PartResult:
 
 def _results(
     key: str, part: Part
-) -> Iterator[tuple[PlannedWindow, Result | MuchoError, StageTime]]:
+) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Run one window after the other; yield their results, which take no time to arrive."""
     wanted = [plan.wanted for plan in part.outputs]
     for number, planned in enumerate(part.windows):
         _check(key)
         note_progress(number)
-        yield planned, work(key, planned, wanted), StageTime()
+        yield planned, run_window(key, planned, wanted), StageTime()
     note_progress(len(part.windows))
 
 
@@ -277,8 +277,8 @@ def _put_into_place(key: str, part: Part, targets: Sequence[Target], result: Par
             flush_folder(Path(plan.output.path).parent)
 
 
-def _piece(delivery: Delivery) -> Piece:
+def _piece(delivery: Delivery) -> OutputResult:
     """Return the file of an output that is finished and not in place yet."""
     assert delivery.form is not None
     file = PartFile.of(delivery.writer.target.temporary)
-    return Piece(delivery.form, file, delivery.statistics, delivery.misfits)
+    return OutputResult(delivery.form, file, delivery.statistics, delivery.misfits)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.executors import ExecutorName, check_installed
 from rio_mucho_cli.formats import Format, choose_format, choose_part_format
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
@@ -25,7 +24,8 @@ from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
 from rio_mucho_cli.text import is_for_command_line, option
 from rio_mucho_cli.window_plan import Reason, plan_windows, say_why
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid
-from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.executor import ExecutorName, check_installed
 
 log = logging.getLogger(__name__)
 
@@ -209,9 +209,9 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
         return Metadata.of(src, first.indexes or src.indexes, same_grid=same_grid)
 
 
-def order_for(job: Job, plan: Plan) -> Order:
+def order_for(job: Job, plan: Plan) -> RunContext:
     """Say what workers have to know; of the outputs, as much as is known by now."""
-    return Order(
+    return RunContext(
         reading=plan.reading,
         function=job.function,
         global_args=job.global_args,

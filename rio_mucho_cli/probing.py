@@ -13,14 +13,15 @@ from rasterio.errors import WindowError
 from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
 from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
-from rio_mucho_cli.executors import LOCAL, serial
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.plan import Plan, order_for
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid, normalize
-from rio_mucho_cli.work.order import Wanted
-from rio_mucho_cli.work.worker import Piece, Result, work
+from rio_mucho_cli.workers import local
+from rio_mucho_cli.workers.context import OutputSpec
+from rio_mucho_cli.workers.executor import LOCAL
+from rio_mucho_cli.workers.window import OutputResult, WindowResult, run_window
 
 # Imports, and opening inputs, are part of a first window: if that was quick, a second one tells.
 _QUICK = 1.0
@@ -74,7 +75,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
             plans = part.outputs
     wanted = [each.wanted for each in plans]
     outcome = _work(job, plan, planned, wanted)
-    if isinstance(outcome, Result) and _seconds(outcome) < _QUICK:
+    if isinstance(outcome, WindowResult) and _seconds(outcome) < _QUICK:
         outcome = _work(job, plan, planned, wanted)
     size = plan.outputs[0].size
     whole = normalize(planned[0], size.width, size.height)
@@ -119,12 +120,12 @@ def _middle(plan: Plan) -> PlannedWindow:
 
 
 def _work(
-    job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[Wanted]
-) -> Result | MuchoError:
+    job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[OutputSpec]
+) -> WindowResult | MuchoError:
     """Work on a window with a worker of its own: another one would have its blocks in the cache."""
     key = uuid.uuid4().hex
-    with limited_block_cache(plan.cache), serial.workers(1, key, order_for(job, plan)):
-        return work(key, planned, wanted)
+    with limited_block_cache(plan.cache), local.serial_workers(1, key, order_for(job, plan)):
+        return run_window(key, planned, wanted)
 
 
 def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] | None:
@@ -152,17 +153,17 @@ def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] 
     return {"starting": starting, "windows": windows, "whole": starting + windows}
 
 
-def _seconds(result: Result) -> float:
+def _seconds(result: WindowResult) -> float:
     return sum(_stages(result).values())
 
 
-def _stages(result: Result) -> dict[str, float]:
+def _stages(result: WindowResult) -> dict[str, float]:
     assert result.timing is not None
     spent = result.timing.stages
     return {name: getattr(spent, name).seconds for name in ("read", "function", "encode")}
 
 
-def _encoded_bytes(piece: Piece) -> int | None:
+def _encoded_bytes(piece: OutputResult) -> int | None:
     data: Any = piece.data
     if not isinstance(data, EncodedBlocks):
         return None

@@ -13,9 +13,11 @@ catch it. While it is being handled, code is cleaning up, and is left alone.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -270,3 +272,24 @@ def _forget_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def exit_with_parent(parent: int, folder: str | None = None) -> None:
+    """End this process when its parent has ended, in whatever way.
+
+    Parameters
+    ----------
+    parent : int
+        The parent's process. If it has ended already, this one ends at once.
+    folder : str or None
+        Is removed then.
+    """
+    threading.Thread(target=_watch, args=(parent, folder), daemon=True).start()
+
+
+def _watch(parent: int, folder: str | None) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)

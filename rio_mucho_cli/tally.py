@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rio_mucho_cli.deaths import Retries
-from rio_mucho_cli.executors import name_of
 from rio_mucho_cli.ordered import Watch
 from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.plan import Plan
@@ -16,6 +15,7 @@ from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.timing import StageTimes, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, format_window
+from rio_mucho_cli.workers.executor import executor_name
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Tally:
         """Say what the run has done by now."""
         return Report(
             windows=self.done,
-            executor=name_of(self.plan.executor),
+            executor=executor_name(self.plan.executor),
             jobs=self.plan.jobs,
             seconds=(self._ended or time.perf_counter()) - self.started,
             stages=self.stages,

@@ -16,7 +16,6 @@ from rasterio.errors import WindowError
 from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import InputError, UsageError
-from rio_mucho_cli.executors import ExecutorName
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
@@ -25,6 +24,7 @@ from rio_mucho_cli.output import Output
 from rio_mucho_cli.system import usable_memory
 from rio_mucho_cli.text import MB, format_count
 from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.workers.executor import ExecutorName
 
 log = logging.getLogger(__name__)
 

@@ -199,5 +199,7 @@ def test_all_is_imported_but_what_only_our_own_processes_need(windows):
         [sys.executable, "-c", IMPORT_ALL], env=windows, capture_output=True, text=True, check=True
     )
     found = set(json.loads(result.stdout))
-    assert {"rio_mucho_cli.cli", "rio_mucho_cli.executors.spawned"} <= found
-    assert not {f"rio_mucho_cli.executors.{name}" for name in ("process", "processes")} & found
+    assert {"rio_mucho_cli.cli", "rio_mucho_cli.workers.any_executor"} <= found
+    assert (
+        not {f"rio_mucho_cli.workers.executor.{name}" for name in ("process", "processes")} & found
+    )

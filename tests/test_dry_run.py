@@ -390,8 +390,8 @@ def fail_late(data, window, ij, global_args):
 
 
 def test_no_cluster_is_started(job_on, tif, untouched, monkeypatch):
-    dask = pytest.importorskip("rio_mucho_cli.executors.dask")
-    monkeypatch.setattr(dask, "workers", None)
+    dask = pytest.importorskip("rio_mucho_cli.workers.dask_executor")
+    monkeypatch.setattr(dask, "dask_workers", None)
     job = job_on([tif], windows=Size(16, 16), executor="dask", jobs=2)
     assert untouched(describe, job).notes == ("dask: no cluster was started",)
     job = job_on([tif], executor="dask", scheduler="tcp://127.0.0.1:1", jobs=2)

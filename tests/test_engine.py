@@ -23,11 +23,11 @@ from rio_mucho_cli import (
     UsageError,
     WorkerDiedError,
     engine,
-    executors,
     run,
 )
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
+from rio_mucho_cli.workers import executor
 
 
 def copy(data, window, ij, global_args):
@@ -76,7 +76,7 @@ def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeyp
             most.append((len(in_flight), len(batch)))
             return future
 
-    open_executor = executors.open_executor
+    open_executor = executor.open_executor
 
     @contextlib.contextmanager
     def counting(*given):

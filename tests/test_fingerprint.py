@@ -22,7 +22,7 @@ from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.outputs.run_diff import describe_changes
 from rio_mucho_cli.windows import Size, window_grid
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers.functions import FunctionRef
 
 WINDOWS = window_grid(90, 70, Size(64, 64))
 

@@ -24,12 +24,12 @@ from rio_mucho_cli import (
     WindowsError,
     WorkerDiedError,
     engine,
-    executors,
     run,
 )
 from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned
 from rio_mucho_cli.progress import PartDone, RunStarted, WindowDone
 from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.workers import executor as executors
 
 WIDTH, HEIGHT = 300, 210
 WAYS = [("serial", 1), ("threads", 3), ("processes", 2)]

@@ -18,8 +18,8 @@ from rio_mucho_cli.calling import Function, find_function, make_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.windows import PlannedWindow, Size
-from rio_mucho_cli.work.functions import FunctionRef, UserFunction, make_callable
-from rio_mucho_cli.work.pickling import pack
+from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
+from rio_mucho_cli.workers.pickling import dumps
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Move: TypeAlias = Callable[[Any], Any]
@@ -65,8 +65,8 @@ class Trial:
         rest = dict(options)
         global_args = rest.pop("global_args", {})
         found = find_function(function)
-        pack(found, "the function")
-        pack(global_args, "global_args")
+        dumps(found, "the function")
+        dumps(global_args, "global_args")
         return cls(inputs, rest, _packed(found, global_args))
 
     def changed(self, **options: Any) -> Trial:
@@ -162,6 +162,6 @@ def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
     """Pickle a function by value, so that a copy has the globals that it uses anew."""
     loaded = function.load() if isinstance(function, FunctionRef) else function
     try:
-        return pack((loaded, global_args), "the function", by_value=True)
+        return dumps((loaded, global_args), "the function", by_value=True)
     except UsageError:
-        return pack((function, global_args), "the function")
+        return dumps((function, global_args), "the function")

@@ -20,7 +20,7 @@ from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.file import check as check_report
 from rio_mucho_cli.telling.file import recorded
 from rio_mucho_cli.telling.pace import on_stderr
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers.functions import FunctionRef
 
 # Exit status, beside click's own: windows were left out.
 _LEFT_OUT = 3

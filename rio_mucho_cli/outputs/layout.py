@@ -1,4 +1,4 @@
-"""How the blocks of a GeoTIFF lie. Arithmetic and rules only."""
+"""How the blocks of a GeoTIFF lie, and how they are compressed. Arithmetic and rules only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rio_mucho_cli.geotiff.options import is_no, is_yes, pixels_of
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.outputs.profile import is_uncompressed
 from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
 
 DEFAULT_BLOCK = 256
@@ -158,3 +159,84 @@ def _padding(first: DatasetInfo, tile: Size) -> float:
 
 def _filled(length: int, side: int) -> int:
     return math.ceil(length / side) * side
+
+
+_CODECS = {
+    "deflate", "lzw", "zstd", "packbits", "lzma", "jpeg", "webp", "lerc", "lerc_deflate",
+    "lerc_zstd",
+}  # fmt: skip
+_WITH_PREDICTOR = {"deflate", "lzw", "zstd"}
+
+
+def is_uncompressed(first: DatasetInfo, options: Mapping[str, str]) -> bool:
+    """Return whether a GeoTIFF that is no COG is not compressed."""
+    if "compress" in options:
+        return str(options["compress"]).lower() == "none"
+    return (
+        first.profile["driver"] in {"GTiff", "COG"}
+        and not first.profile.get("compress")
+        and "COMPRESSION" not in first.structure
+    )
+
+
+def choose_compression(
+    first: DatasetInfo,
+    options: Mapping[str, str],
+    dtype: str,
+    count: int,
+    interleave: str,
+) -> dict[str, str]:
+    """Return the creation options for the compression of a GeoTIFF.
+
+    Parameters
+    ----------
+    first : DatasetInfo
+    options : Mapping
+        Creation options as the user gave them, without a compression.
+    dtype : str
+    count : int
+        Bands.
+    interleave : str
+        ``band`` or ``pixel``.
+    """
+    deflate = _with_predictor("deflate", dtype, options)
+    if is_uncompressed(first, {}):
+        return {}
+    codec = str(first.profile.get("compress", "")).lower()
+    if first.profile["driver"] not in {"GTiff", "COG"} or codec not in _CODECS:
+        return deflate
+    if codec in {"jpeg", "webp"} and dtype != "uint8":
+        return deflate
+    if codec == "webp" and (count not in {3, 4} or interleave != "pixel"):
+        return deflate
+    if codec.startswith("lerc") and np.dtype(dtype).kind == "c":
+        return deflate
+    if first.structure.get("PREDICTOR", "1") != "1":
+        return _with_predictor(codec, dtype, options)
+    compression = {"compress": codec}
+    is_ycbcr = codec == "jpeg" and first.profile.get("photometric") == "ycbcr"
+    if is_ycbcr and count == 3 and interleave == "pixel":
+        compression["photometric"] = "ycbcr"
+    return compression
+
+
+def predictor_of(dtype: str) -> str | None:
+    """Return the number of the predictor that fits a dtype, or None for complex numbers.
+
+    Notes
+    -----
+    GDAL's page on the driver GTiff: 2 is for samples of 8, 16, 32 and 64 bits,
+    3 for float32 and float64.
+    """
+    kind = np.dtype(dtype)
+    if kind.kind == "c":
+        return None
+    return "3" if kind.kind == "f" and kind.itemsize > 2 else "2"
+
+
+def _with_predictor(codec: str, dtype: str, options: Mapping[str, str]) -> dict[str, str]:
+    predictor = predictor_of(dtype)
+    # Samples of other numbers of bits have none.
+    if predictor is None or codec not in _WITH_PREDICTOR or "nbits" in options:
+        return {"compress": codec}
+    return {"compress": codec, "predictor": predictor}

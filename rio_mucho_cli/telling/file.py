@@ -23,8 +23,8 @@ from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder
 from rio_mucho_cli.telling.streams import is_stdout, is_stream, print_text, write_stream
 from rio_mucho_cli.text import option
-from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.source import Code
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.source import Code
 
 log = logging.getLogger(__name__)
 

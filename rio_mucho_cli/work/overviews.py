@@ -13,7 +13,7 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.geotiff.overviews import build, overview_profile, read_level
-from rio_mucho_cli.work.worker import in_environment
+from rio_mucho_cli.workers.window import in_environment
 
 
 def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) -> MuchoError | None:

@@ -11,8 +11,8 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, RioMucho, WorkerDiedError, run
-from rio_mucho_cli.executors import carrying
 from rio_mucho_cli.windows import Size
+from rio_mucho_cli.workers import any_executor
 
 
 @pytest.fixture
@@ -137,23 +137,23 @@ def test_runs_that_are_over_are_forgotten(job, tmp_path):
         for number in range(5):
             made = job(lambda data, *args: data[0], executor, overwrite=number > 0)
             run(made)
-    assert len(carrying._runs) <= 1
+    assert len(any_executor._runs) <= 1
 
 
 def test_a_worker_closes_what_it_has_not_needed_for_long(make_raster):
     from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
-    from rio_mucho_cli.work import worker
-    from rio_mucho_cli.work.order import Order
+    from rio_mucho_cli.workers import window
+    from rio_mucho_cli.workers.context import RunContext
 
-    order = Order(
+    order = RunContext(
         ReadSpec([InputSpec(str(make_raster()))]), lambda data, *args: data[0], {}, 90, 70
     )
-    window = rasterio.windows.Window(0, 0, 4, 4)
+    planned = rasterio.windows.Window(0, 0, 4, 4)
     names = [f"run-{number}" for number in range(6)]
     for name in names:
-        carrying.carried(name, order.packed(), worker.work, name, (window, (0, 0)))
-    held = [name for name in names if name in worker._orders]
-    assert held == names[-carrying._IDLE :]
+        any_executor.carried(name, order.packed(), window.run_window, name, (planned, (0, 0)))
+    held = [name for name in names if name in window._contexts]
+    assert held == names[-any_executor._IDLE :]
     for name in names:
-        carrying.forget(name)
-    assert not set(names) & set(worker._orders)
+        any_executor.forget(name)
+    assert not set(names) & set(window._contexts)

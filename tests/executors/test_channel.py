@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rio_mucho_cli.executors import channel
-from rio_mucho_cli.executors.channel import Channel, Packed, pack
+from rio_mucho_cli.workers import channel
+from rio_mucho_cli.workers.channel import Channel, Message, pack_message
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ends():
 
 def sent(ends, value):
     """Send a value from the first end, and return what the second one gets."""
-    sender = threading.Thread(target=ends[0].send, args=[pack(value)])
+    sender = threading.Thread(target=ends[0].send, args=[pack_message(value)])
     sender.start()
     packed = ends[1].receive()
     sender.join()
@@ -66,7 +66,7 @@ def test_shared_memory_is_used_again(ends):
         array = sent(ends, np.full(50_000 + number, number))
         assert array[-1] == number
         del array
-        ends[1].send(pack("more"))  # it says what is not looked at any more
+        ends[1].send(pack_message("more"))  # it says what is not looked at any more
         ends[0].receive()
     segments = ends[0]._segments
     assert len(segments.free) + len(segments.lent) == 1
@@ -76,7 +76,7 @@ def test_a_segment_that_is_too_small_is_replaced(ends):
     for size in (20_000, 200_000, 30_000, 900_000):
         assert sent(ends, np.ones(size)).sum() == size
         gc.collect()
-        ends[1].send(pack(None))
+        ends[1].send(pack_message(None))
         ends[0].receive()
     assert len(ends[0]._segments.free) == 1
     assert len(ends[1]._theirs) == 1
@@ -95,7 +95,7 @@ def test_the_end_of_the_other_end(ends):
     with pytest.raises(EOFError):
         ends[1].receive()
     with pytest.raises(OSError):
-        ends[1].send(Packed(b"x" * 100))
+        ends[1].send(Message(b"x" * 100))
 
 
 def test_hanging_up_wakes_who_waits(ends):
@@ -107,7 +107,7 @@ def test_hanging_up_wakes_who_waits(ends):
 NO_ROOM = """
 import resource, socket, threading
 import numpy as np
-from rio_mucho_cli.executors.channel import Channel, pack
+from rio_mucho_cli.workers.channel import Channel, pack_message
 
 a, b = map(Channel, socket.socketpair())
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -146,7 +146,7 @@ def test_no_files_are_left_of_what_did_not_arrive():
     theirs.close()
     end = Channel(ours)
     with pytest.raises(OSError):
-        end.send(pack(np.ones(20_000)))
+        end.send(pack_message(np.ones(20_000)))
     end.close()
     del end
     gc.collect()

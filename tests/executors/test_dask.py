@@ -25,12 +25,12 @@ from rio_mucho_cli import (
     run,
 )
 from rio_mucho_cli.errors import WorkerLostError
-from rio_mucho_cli.executors import introductions
-from rio_mucho_cli.executors.connection import sendable
-from rio_mucho_cli.executors.dask import DaskExecutor
 from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers import dask_cluster
+from rio_mucho_cli.workers.dask_cluster import sendable
+from rio_mucho_cli.workers.dask_executor import DaskExecutor
+from rio_mucho_cli.workers.functions import FunctionRef
 
 RIO = str(Path(sys.executable).with_name("rio"))
 
@@ -363,14 +363,14 @@ def test_secrets_do_not_cross_a_network_in_the_open(caplog):
 
 
 def test_versions_that_differ_are_named(caplog):
-    ours, _ = introductions.introduce(None)
+    ours, _ = dask_cluster.describe_worker(None)
     answers = {
         "tcp://10.0.0.1:1": ({**ours, "rasterio": "0.36"}, None),
         "tcp://10.0.0.2:1": ({**ours, "rasterio": "0.36"}, None),
         "tcp://10.0.0.3:1": (ours, None),
     }
     with caplog.at_level(logging.WARNING):
-        introductions.check_workers(client_of("", answers), plus)
+        dask_cluster.check_workers(client_of("", answers), plus)
     (record,) = caplog.records
     assert record.getMessage() == (
         f"tcp://10.0.0.1:1 and 1 more workers: rasterio 0.36 and not {ours['rasterio']}: "
@@ -381,7 +381,7 @@ def test_versions_that_differ_are_named(caplog):
 def test_workers_without_this_package():
     answers = {"tcp://10.0.0.1:1": ModuleNotFoundError("No module named 'rio_mucho_cli'")}
     with pytest.raises(MuchoError, match=r"the worker tcp://10\.0\.0\.1:1 cannot .* install"):
-        introductions.check_workers(client_of("", answers), plus)
+        dask_cluster.check_workers(client_of("", answers), plus)
 
 
 def test_inputs_in_this_process_are_of_no_use(job):

@@ -17,13 +17,14 @@ import pytest
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WorkerProcessDiedError, WorkerStartError
-from rio_mucho_cli.executors import open_executor, processes
-from rio_mucho_cli.executors.channel import pack
-from rio_mucho_cli.executors.process import Launch
-from rio_mucho_cli.executors.processes import ProcessExecutor
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
-from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import work, work_all
+from rio_mucho_cli.workers import process_pool
+from rio_mucho_cli.workers.channel import pack_message
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.executor import open_executor
+from rio_mucho_cli.workers.process import Launcher
+from rio_mucho_cli.workers.process_pool import ProcessExecutor
+from rio_mucho_cli.workers.window import run_window, run_windows
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
 
@@ -34,7 +35,7 @@ def executor_of():
     made = []
 
     def make(jobs, setup=bool):
-        made.append(ProcessExecutor(jobs, pack((setup, (), {})), {}))
+        made.append(ProcessExecutor(jobs, pack_message((setup, (), {})), {}))
         return made[-1]
 
     yield make
@@ -49,7 +50,7 @@ def order(make_raster):
             os._exit(6)
         return np.full((2, 3), os.getpid())
 
-    return Order(ReadSpec([InputSpec(str(make_raster()))]), function, {}, 90, 70)
+    return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, {}, 90, 70)
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def starts(monkeypatch):
         started.append(start(launch))
         return started[-1]
 
-    start = Launch.start
-    monkeypatch.setattr(Launch, "start", counted)
+    start = Launcher.start
+    monkeypatch.setattr(Launcher, "start", counted)
     return started
 
 
@@ -129,7 +130,7 @@ def test_only_the_call_that_was_being_made_fails(executor_of):
     ids=["killed", "asked to end", "ended", "something else"],
 )
 def test_every_way_to_die(executor_of, monkeypatch, death, exitcode):
-    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    monkeypatch.setattr(process_pool, "_PATIENCE", 0.1)
     executor = executor_of(1)
     before = pid_of(executor)
     assert died(executor.submit(death)).exitcode == exitcode
@@ -138,19 +139,19 @@ def test_every_way_to_die(executor_of, monkeypatch, death, exitcode):
 
 def test_a_new_process_knows_the_order(order):
     with open_executor("processes", 1, "run", order) as executor:
-        first = executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max()
-        assert died(executor.submit(work, "run", (PLANNED[0], (6, 6)))).exitcode == 6
-        second = executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max()
+        first = executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max()
+        assert died(executor.submit(run_window, "run", (PLANNED[0], (6, 6)))).exitcode == 6
+        second = executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max()
         assert second != first
 
 
 def test_progress_is_that_of_the_call(order):
     batch = [(PLANNED[0], (number, number)) for number in range(8)]
     with open_executor("processes", 1, "run", order) as executor:
-        executor.submit(work_all, "run", batch[:6]).result(timeout=30)
+        executor.submit(run_windows, "run", batch[:6]).result(timeout=30)
         assert died(executor.submit(os._exit, 1)).progress == 0
-        assert died(executor.submit(work_all, "run", batch)).progress == 6
-        assert died(executor.submit(work_all, "run", batch[4:])).progress == 2
+        assert died(executor.submit(run_windows, "run", batch)).progress == 6
+        assert died(executor.submit(run_windows, "run", batch[4:])).progress == 2
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def end_between_calls():
     """Return a call with which a worker answers, and ends when it waits for the next one."""
 
     def call():
-        from rio_mucho_cli.executors.channel import Channel
+        from rio_mucho_cli.workers.channel import Channel
 
         Channel.receive = lambda channel: os._exit(9)
         return os.getpid()
@@ -209,13 +210,13 @@ def test_a_process_that_is_not_ready_at_first_may_be_so_later(
     executor_of, fails_to_be_ready, monkeypatch, end_between_calls
 ):
     def once(launch):
-        monkeypatch.setattr(Launch, "start", start)
+        monkeypatch.setattr(Launcher, "start", start)
         return start(replace(launch, command=fails_to_be_ready[0]))
 
-    start = Launch.start
+    start = Launcher.start
     executor = executor_of(1)
     before = executor.submit(end_between_calls).result(timeout=30)
-    monkeypatch.setattr(Launch, "start", once)
+    monkeypatch.setattr(Launcher, "start", once)
     assert pid_of(executor) != before
     assert fails_to_be_ready[1]() == 1
 
@@ -264,10 +265,10 @@ def test_a_process_that_is_being_started_when_all_is_called_off_ends(
         return starting.result()
 
     before = set(children())
-    starting, called_off, start = Future(), Future(), Launch.start
+    starting, called_off, start = Future(), Future(), Launcher.start
     executor = executor_of(1)
     pid_of(executor)
-    monkeypatch.setattr(Launch, "start", slow)
+    monkeypatch.setattr(Launcher, "start", slow)
     died(executor.submit(os._exit, 5))
     process = starting.result(timeout=30)
     executor.shutdown(wait=False, cancel_futures=True)
@@ -283,10 +284,10 @@ def test_an_interrupt_while_workers_are_started_leaves_none(monkeypatch, childre
             raise KeyboardInterrupt
         return start(launch)
 
-    before, start = set(children()), Launch.start
-    monkeypatch.setattr(Launch, "start", interrupted)
+    before, start = set(children()), Launcher.start
+    monkeypatch.setattr(Launcher, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        ProcessExecutor(3, pack((bool, (), {})), {})
+        ProcessExecutor(3, pack_message((bool, (), {})), {})
     assert set(children()) <= before
 
 

@@ -16,11 +16,12 @@ import rasterio.env
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
-from rio_mucho_cli.executors import LOCAL, channel, open_executor, processes
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.system import usable_cpus
-from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import work
+from rio_mucho_cli.workers import channel, process_pool
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.executor import LOCAL, open_executor
+from rio_mucho_cli.workers.window import run_window
 
 PLANNED = (Window(0, 0, 3, 2), (0, 0))
 every = pytest.mark.parametrize("name", LOCAL)
@@ -29,7 +30,7 @@ every = pytest.mark.parametrize("name", LOCAL)
 @pytest.fixture
 def order(make_raster):
     def make(function, **global_args):
-        return Order(ReadSpec([InputSpec(str(make_raster()))]), function, global_args, 90, 70)
+        return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, global_args, 90, 70)
 
     return make
 
@@ -46,7 +47,8 @@ def test_windows_are_worked_on(name, order):
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
         sums = {
-            executor.submit(work, "run", PLANNED).result().pieces[0].data.max() for _ in range(5)
+            executor.submit(run_window, "run", PLANNED).result().pieces[0].data.max()
+            for _ in range(5)
         }
     with rasterio.open(made.reading.inputs[0].path) as src:
         assert sums == {src.read(window=PLANNED[0]).sum() + 5}
@@ -58,17 +60,17 @@ def test_gdal_options_of_the_callers_env_are_there(name, order):
         return value(int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=5), open_executor(name, 2, "run", order(option)) as executor:
-        assert executor.submit(work, "run", PLANNED).result().pieces[0].data.max() == 5
+        assert executor.submit(run_window, "run", PLANNED).result().pieces[0].data.max() == 5
 
 
 @every
 def test_nothing_is_left_after_an_error(name, order, children):
     with open_executor(name, 2, "first", order(lambda *args: value(1))) as executor:
-        executor.submit(work, "first", PLANNED).result()
+        executor.submit(run_window, "first", PLANNED).result()
     before, threads = set(children()), set(threading.enumerate())
 
     def fail_within(executor):
-        executor.submit(work, "run", PLANNED)
+        executor.submit(run_window, "run", PLANNED)
         raise RuntimeError("in the parent")
 
     with (
@@ -86,10 +88,10 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
     inner = order(lambda *args: value(2))
     outer = order(lambda *args: value(1))
     with open_executor(name, 2, "outer", outer) as first:
-        assert first.submit(work, "outer", PLANNED).result().pieces[0].data.max() == 1
+        assert first.submit(run_window, "outer", PLANNED).result().pieces[0].data.max() == 1
         with open_executor("serial", 1, "inner", inner) as second:
-            assert second.submit(work, "inner", PLANNED).result().pieces[0].data.max() == 2
-        assert first.submit(work, "outer", PLANNED).result().pieces[0].data.max() == 1
+            assert second.submit(run_window, "inner", PLANNED).result().pieces[0].data.max() == 2
+        assert first.submit(run_window, "outer", PLANNED).result().pieces[0].data.max() == 1
 
 
 def test_processes_are_new_interpreters_with_their_own_limits(order):
@@ -98,7 +100,7 @@ def test_processes_are_new_interpreters_with_their_own_limits(order):
         return np.resize([int(limit) for limit in limits], (2, 3))
 
     with open_executor("processes", 1, "run", order(look)) as executor:
-        found = executor.submit(work, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
+        found = executor.submit(run_window, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
     assert found == [1, 16_000_000, os.getpid()]
 
 
@@ -148,7 +150,9 @@ def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order, sha
             pytest.raises(WorkerProcessDiedError) as caught,
             open_executor("processes", 2, "run", order(large)) as executor,
         ):
-            futures = [executor.submit(work, "run", (PLANNED[0], (number, 0))) for _ in range(99)]
+            futures = [
+                executor.submit(run_window, "run", (PLANNED[0], (number, 0))) for _ in range(99)
+            ]
             for future in futures:
                 future.result(timeout=30)
         deaths += caught.value.exitcode == -signal.SIGKILL
@@ -159,13 +163,13 @@ def test_a_result_that_the_parent_cannot_take_ends_the_run(order, monkeypatch):
     def out_of_memory(*args):
         raise MemoryError("no room for a result")
 
-    monkeypatch.setattr(processes, "_settle", out_of_memory)
+    monkeypatch.setattr(process_pool, "_settle", out_of_memory)
     made = order(lambda *args: value(1))
     with (
         pytest.raises(BrokenExecutor, match="no room for a result"),
         open_executor("processes", 2, "run", made) as executor,
     ):
-        futures = [executor.submit(work, "run", PLANNED) for _ in range(5)]
+        futures = [executor.submit(run_window, "run", PLANNED) for _ in range(5)]
         for future in futures:
             future.result(timeout=30)
 
@@ -178,7 +182,7 @@ def test_workers_that_cannot_start_say_so(order, monkeypatch, tmp_path):
         pytest.raises(WorkerProcessDiedError) as caught,
         open_executor("processes", 2, "run", order(lambda *args: value(1))) as executor,
     ):
-        executor.submit(work, "run", PLANNED).result(timeout=30)
+        executor.submit(run_window, "run", PLANNED).result(timeout=30)
     assert (caught.value.exitcode, caught.value.started) == (4, False)
     monkeypatch.setattr(sys, "executable", None)
     with (
@@ -192,7 +196,9 @@ def test_a_path_and_arguments_that_are_odd(order, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, threading.Lock()])
     monkeypatch.delattr(sys, "argv")
     with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        assert (
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        )
 
 
 def test_what_a_function_forks_does_not_hide_its_workers_death(order):
@@ -205,7 +211,7 @@ def test_what_a_function_forks_does_not_hide_its_workers_death(order):
         executor.submit(os.setpgid, 0, 0).result(timeout=30)
         group = executor.submit(os.getpgid, 0).result(timeout=30)
         try:
-            executor.submit(work, "run", PLANNED).result(timeout=30)
+            executor.submit(run_window, "run", PLANNED).result(timeout=30)
         finally:
             os.killpg(group, signal.SIGKILL)
 
@@ -221,9 +227,11 @@ def test_a_thread_that_a_function_left_running_does_not_keep_the_run(order, monk
         threading.Thread(target=threading.Event().wait).start()
         return value(1)
 
-    monkeypatch.setattr(processes, "_PATIENCE", 0.1)
+    monkeypatch.setattr(process_pool, "_PATIENCE", 0.1)
     with open_executor("processes", 1, "run", order(leave)) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        assert (
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        )
 
 
 def test_more_workers_than_the_system_allows(order, monkeypatch, children):
@@ -271,14 +279,18 @@ def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
             executor.submit(divmod, 1, 0).result(timeout=30)
         with pytest.raises(TypeError, match="pickle"):
             executor.submit(threading.Lock).result(timeout=30)
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        assert (
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+        )
 
 
 def test_a_module_named_like_a_library_does_not_disturb_workers(order, tmp_path, monkeypatch):
     (tmp_path / "numpy.py").write_text("raise ImportError('the wrong numpy')")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with open_executor("processes", 1, "run", order(lambda *args: value(3))) as executor:
-        assert executor.submit(work, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 3
+        assert (
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 3
+        )
 
 
 @pytest.mark.parametrize(

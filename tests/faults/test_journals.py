@@ -20,7 +20,7 @@ from rio_mucho_cli.errors import MuchoChildError
 from rio_mucho_cli.outputs.files import journal_of, lock_folder, partial_folder
 from rio_mucho_cli.outputs.journal import MAGIC, Position
 from rio_mucho_cli.windows import Size
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers.functions import FunctionRef
 
 WINDOWS = 12
 

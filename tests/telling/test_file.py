@@ -12,7 +12,7 @@ from rio_mucho_cli import describe, run
 from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.telling.file import check, recorded, write
 from rio_mucho_cli.telling.recorder import Recorder
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers.functions import FunctionRef
 
 
 def test_without_a_path_nothing_is_recorded(tif, job_on):

@@ -5,8 +5,8 @@ import pytest
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError
-from rio_mucho_cli.work import functions as f
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers import functions as f
+from rio_mucho_cli.workers.functions import FunctionRef
 
 MODULE = """
 import collections
@@ -232,7 +232,7 @@ class AwkwardError(Exception):
 
 
 def test_exceptions_that_cannot_travel_are_replaced_when_they_do():
-    error = f.child_error("the function", AwkwardError(1, 2))
+    error = f.wrap_user_error("the function", AwkwardError(1, 2))
     assert isinstance(error.exception, AwkwardError)
     copy = pickle.loads(pickle.dumps(error))
     assert isinstance(copy.exception, RuntimeError)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rio_mucho_cli
-from rio_mucho_cli.work import modules as m
+from rio_mucho_cli.workers import source as m
 
 
 @pytest.mark.parametrize("module", [json, email.message, np, sys, cloudpickle, rio_mucho_cli])

@@ -10,7 +10,7 @@ import pytest
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.windows import format_window
-from rio_mucho_cli.work.pickling import pack
+from rio_mucho_cli.workers.pickling import dumps
 
 
 def loaded_elsewhere(data):
@@ -50,7 +50,7 @@ def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path, wrappe
             "closure": lambda x, run=script.run: run(x),
             "module": lambda x: script.run(x),
         }[wrapped]
-        data = pack(function, "the function")
+        data = dumps(function, "the function")
         assert "script_of_it" not in cloudpickle.list_registry_pickle_by_value()
     finally:
         del sys.modules["script_of_it"]
@@ -58,13 +58,13 @@ def test_a_module_that_only_this_process_knows_travels_by_value(tmp_path, wrappe
 
 
 def test_an_importable_function_travels_by_name():
-    assert pack(functools.reduce, "the function") == cloudpickle.dumps(functools.reduce)
-    assert len(pack(format_window, "the function")) < 200
+    assert dumps(functools.reduce, "the function") == cloudpickle.dumps(functools.reduce)
+    assert len(dumps(format_window, "the function")) < 200
 
 
 def test_closures_and_lambdas_travel_by_value():
     step = 4
-    assert loaded_elsewhere(pack(lambda x: x + step, "the function")) == [b"5", b"False"]
+    assert loaded_elsewhere(dumps(lambda x: x + step, "the function")) == [b"5", b"False"]
 
 
 def test_code_that_travels_by_value_knows_its_file():
@@ -74,12 +74,12 @@ def test_code_that_travels_by_value_knows_its_file():
 
         return {frame.f_code.co_filename for frame in (sys._getframe(), inner())}
 
-    assert loaded_elsewhere(pack(outer, "the function")) == [b"{%a}" % __file__, b"False"]
+    assert loaded_elsewhere(dumps(outer, "the function")) == [b"{%a}" % __file__, b"False"]
 
 
 def test_what_cannot_travel_is_wrong_usage():
     with pytest.raises(UsageError, match="global_args cannot be sent to worker processes"):
-        pack({"file": sys.stdout}, "global_args")
+        dumps({"file": sys.stdout}, "global_args")
 
 
 OWN = """
@@ -150,13 +150,13 @@ def own(tmp_path, monkeypatch):
 )
 def test_own_modules_travel_as_they_are_here(own, name, expected):
     own.limit = 7
-    data = pack(getattr(own, name), "the function", by_value=True)
+    data = dumps(getattr(own, name), "the function", by_value=True)
     assert loaded_elsewhere(data) == [b"%d" % expected, b"False"]
 
 
 def test_what_no_code_names_is_looked_up_where_it_is(own):
     own.limit = 7
-    printed = loaded_elsewhere(pack(own.by_getattr, "the function", by_value=True))
+    printed = loaded_elsewhere(dumps(own.by_getattr, "the function", by_value=True))
     assert printed == b"own_helper was imported own was imported 12 False".split()
 
 
@@ -164,23 +164,23 @@ def test_what_no_code_names_is_looked_up_where_it_is(own):
 def test_own_modules_that_cannot_be_pickled_travel_by_name(own, name):
     own.limit = 7
     function = getattr(own, name)
-    printed = loaded_elsewhere(pack(function, "the function", by_value=True))
+    printed = loaded_elsewhere(dumps(function, "the function", by_value=True))
     assert b"own was imported" in b" ".join(printed)
     assert printed[-2:] == [b"12" if name == "locked" else b"1", b"False"]
     if name != "any_global":
         with pytest.raises(UsageError, match="the function cannot be sent"):
-            pack(function, "the function", by_value=True, or_name=False)
+            dumps(function, "the function", by_value=True, or_name=False)
 
 
 def test_a_module_by_name_takes_along_what_it_imports(own):
     """Or a class would be there twice, by value and by name."""
     what = own.locked, own.Point(), own.Odd
-    assert pack(what, "the function", by_value=True) == pack(what, "the function")
+    assert dumps(what, "the function", by_value=True) == dumps(what, "the function")
 
 
 def test_classes_here_are_not_written_to_by_their_copies(own):
     twice, point = own.Scaler.twice, own.Point(5)
-    data = pack((own.Scaler, point), "the function", by_value=True)
+    data = dumps((own.Scaler, point), "the function", by_value=True)
     copy, copied = cloudpickle.loads(data)
     assert (copy, copied) == (own.Scaler, point)
     assert own.Scaler.twice is twice
@@ -189,7 +189,7 @@ def test_classes_here_are_not_written_to_by_their_copies(own):
 def test_what_a_module_registers_itself_stays_registered(own):
     cloudpickle.register_pickle_by_value(own)
     try:
-        pack(own.plain, "the function", by_value=True)
+        dumps(own.plain, "the function", by_value=True)
         assert "own" in cloudpickle.list_registry_pickle_by_value()
     finally:
         cloudpickle.unregister_pickle_by_value(own)
@@ -198,13 +198,13 @@ def test_what_a_module_registers_itself_stays_registered(own):
 def test_an_exception_comes_back_as_one_of_its_own_class(own):
     code = """if True:
         import sys, pickle, cloudpickle
-        from rio_mucho_cli.work.functions import child_error
+        from rio_mucho_cli.workers.functions import wrap_user_error
         odd = cloudpickle.loads(sys.stdin.buffer.read())
         assert "own" not in sys.modules and "own_helper" not in sys.modules
         sys.stdout.buffer.write(pickle.dumps(child_error("it", odd(3))))
     """
     for make in (own.Odd, LocalError):
-        data = pack(make, "the function", by_value=True)
+        data = dumps(make, "the function", by_value=True)
         done = subprocess.run(
             [sys.executable, "-c", code], input=data, capture_output=True, check=True
         )

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from rio_mucho_cli.errors import FunctionNotFoundError, UsageError
-from rio_mucho_cli.work import reloading
-from rio_mucho_cli.work.functions import FunctionRef
+from rio_mucho_cli.workers import reloading
+from rio_mucho_cli.workers.functions import FunctionRef
 
 
 @pytest.fixture(params=["calls.py:run", "calls:run", "package.calls:run"])

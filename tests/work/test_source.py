@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.source import digest_of
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.source import source_digest
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def folder(tmp_path):
 def changed_by(folder, name):
     """Return the files that a function's digest depends on."""
     reference = FunctionRef(name, str(folder))
-    before = digest_of(reference)
+    before = source_digest(reference)
     found = set()
     for file in folder.rglob("*.py"):
         content = file.read_bytes()
         file.write_bytes(content + b"# changed\n")
-        if digest_of(reference) != before:
+        if source_digest(reference) != before:
             found.add(str(file.relative_to(folder)))
         file.write_bytes(content)
-    assert digest_of(reference) == before
+    assert source_digest(reference) == before
     return found
 
 
@@ -72,9 +72,9 @@ def test_all_files_that_a_function_comes_from_and_no_others(folder, name, expect
 
 def test_where_the_files_lie_is_of_no_matter(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "folder"
-    before = digest_of(FunctionRef("ndvi:run", str(folder)))
+    before = source_digest(FunctionRef("ndvi:run", str(folder)))
     folder.rename(elsewhere)
-    assert digest_of(FunctionRef("ndvi:run", str(elsewhere))) == before
+    assert source_digest(FunctionRef("ndvi:run", str(elsewhere))) == before
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_where_the_files_lie_is_of_no_matter(folder, tmp_path_factory):
     ["missing:run", "missing.py:run", "ndvi.part:run", "pkg.missing:run", "space:run", "run"],
 )
 def test_what_is_not_there_is_for_others_to_tell(folder, name):
-    assert digest_of(FunctionRef(name, str(folder))) is None
+    assert source_digest(FunctionRef(name, str(folder))) is None
 
 
 def test_installed_modules(folder):
-    assert digest_of(FunctionRef("json.decoder:JSONDecoder", str(folder)))
-    assert digest_of(FunctionRef("sys:exit", str(folder))) is None
+    assert source_digest(FunctionRef("json.decoder:JSONDecoder", str(folder)))
+    assert source_digest(FunctionRef("sys:exit", str(folder))) is None
     file = getattr(math, "__file__", None)
-    assert (digest_of(FunctionRef("math:hypot", str(folder))) is None) == (file is None)
+    assert (source_digest(FunctionRef("math:hypot", str(folder))) is None) == (file is None)

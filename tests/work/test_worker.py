@@ -9,8 +9,8 @@ from rasterio.windows import Window
 from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
-from rio_mucho_cli.work import worker
-from rio_mucho_cli.work.order import Order, Wanted
+from rio_mucho_cli.workers import window
+from rio_mucho_cli.workers.context import OutputSpec, RunContext
 
 PLANNED = (Window(0, 0, 5, 4), (0, 0))
 
@@ -18,7 +18,7 @@ PLANNED = (Window(0, 0, 5, 4), (0, 0))
 @pytest.fixture
 def order(make_raster):
     def make(function, mode="simple_read", **given):
-        return Order(**{
+        return RunContext(**{
             "reading": ReadSpec([InputSpec(str(make_raster()))], mode),
             "function": function,
             "global_args": {"k": 2},
@@ -35,11 +35,11 @@ def work():
     """Return a function that works on one window of an order."""
 
     def once(order, planned=PLANNED):
-        worker.begin("a run", order)
+        window.open_run("a run", order)
         try:
-            return worker.work("a run", planned)
+            return window.run_window("a run", planned)
         finally:
-            worker.dismiss("a run")
+            window.close_run("a run")
 
     return once
 
@@ -61,11 +61,13 @@ def test_read_call_check(order, work, read):
 def test_packed_orders_are_unpacked_in_the_worker(order, work):
     made = order(lambda data, window, ij, global_args: data[0][:1])
     assert work(made.packed()).pieces[0].data.shape == (1, 4, 5)
-    assert Order.unpacked(made.packed()).global_args == {"k": 2}
+    assert RunContext.unpacked(made.packed()).global_args == {"k": 2}
 
 
 def test_dtype_is_cast_in_the_worker(order, work):
-    assert work(order(times, wanted=(Wanted(dtype="float32"),))).pieces[0].data.dtype == np.float32
+    assert (
+        work(order(times, wanted=(OutputSpec(dtype="float32"),))).pieces[0].data.dtype == np.float32
+    )
 
 
 def stop(*args):
@@ -77,7 +79,7 @@ def stop(*args):
     [
         (stop, {}, MuchoChildError),
         (lambda *args: None, {}, ResultError),
-        (times, {"wanted": (Wanted(count=2),)}, ResultError),
+        (times, {"wanted": (OutputSpec(count=2),)}, ResultError),
     ],
 )
 def test_errors_are_returned_and_know_their_window(order, work, function, given, kind):
@@ -125,10 +127,10 @@ def test_datasets_are_closed_at_the_end(order):
         seen.extend(srcs)
         return srcs[0].read(window=window)
 
-    worker.begin("a run", order(keep, "manual_read"))
-    worker.work("a run", PLANNED)
+    window.open_run("a run", order(keep, "manual_read"))
+    window.run_window("a run", PLANNED)
     assert not seen[0].closed
-    worker.dismiss("a run")
+    window.close_run("a run")
     assert seen[0].closed
 
 
@@ -137,17 +139,17 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
         return np.full((1, 4, 5), int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=17):
-        worker.begin("a run", order(option, env=env.env_options()))
+        window.open_run("a run", order(option, env=env.env_options()))
     results, has_env = [], []
 
     def target():
-        results.append(worker.work("a run", PLANNED))
+        results.append(window.run_window("a run", PLANNED))
         has_env.append(rasterio.env.hasenv())
 
     thread = threading.Thread(target=target)
     thread.start()
     thread.join()
-    worker.dismiss("a run")
+    window.close_run("a run")
     assert results[0].pieces[0].data.max() == 17
     assert has_env == [False]
 
@@ -167,12 +169,12 @@ def test_what_is_written_later_is_not_the_functions_own(order, work):
 
 
 def test_runs_that_ended_are_forgotten(order):
-    worker.begin("a run", order(times))
-    worker.stop("a run")
-    assert worker.is_stopped("a run")
-    worker.dismiss("a run")
-    assert not worker.is_stopped("a run")
+    window.open_run("a run", order(times))
+    window.stop("a run")
+    assert window.is_stopped("a run")
+    window.close_run("a run")
+    assert not window.is_stopped("a run")
     for number in range(1000):
-        worker.stop(f"run {number}")
-    assert worker.is_stopped("run 999")
-    assert not worker.is_stopped("run 0")
+        window.stop(f"run {number}")
+    assert window.is_stopped("run 999")
+    assert not window.is_stopped("run 0")

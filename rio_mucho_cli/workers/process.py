@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rio_mucho_cli.errors import WorkerStartError
-from rio_mucho_cli.executors.channel import Channel, Packed, unnamed_file
+from rio_mucho_cli.workers.channel import Channel, Message, unnamed_file
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -35,7 +35,7 @@ NOT_BEGUN = -1
 """The progress of a call that the process has not taken up."""
 
 
-def note(file: int, progress: int) -> None:
+def note_progress(file: int, progress: int) -> None:
     """Write down how far a call has come: the parent before it, the worker from then on."""
     os.pwrite(file, progress.to_bytes(8, "little", signed=True), 0)
 
@@ -70,7 +70,7 @@ class Process:
         """Minus a signal's number, or the exit status; None until its end is waited for."""
         return self._popen.returncode
 
-    def introduce(self, setup: Packed) -> None:
+    def introduce(self, setup: Message) -> None:
         """Tell it what it has to know before all calls, and wait until it does.
 
         Raises
@@ -85,7 +85,7 @@ class Process:
         if not succeeded:
             raise WorkerStartError(value)
 
-    def call(self, packed: Packed) -> Packed:
+    def call(self, packed: Message) -> Message:
         """Have it make a call, and wait for what comes of it.
 
         Raises
@@ -95,7 +95,7 @@ class Process:
         MemoryError
             If there is no room for what comes of it.
         """
-        note(self._progress, NOT_BEGUN)
+        note_progress(self._progress, NOT_BEGUN)
         self._channel.send(packed)
         return self._channel.receive()
 
@@ -107,7 +107,7 @@ class Process:
         OSError
             If it has ended before.
         """
-        self._channel.send(Packed(b""))
+        self._channel.send(Message(b""))
 
     def noted(self) -> int:
         """Return how far it came with its last call, which may be NOT_BEGUN."""
@@ -157,7 +157,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Launcher:
     """How the processes of a run are started, all alike, whenever that is.
 
     Attributes
@@ -175,7 +175,7 @@ class Launch:
     caller: bytes
 
     @classmethod
-    def prepare(cls, variables: Mapping[str, str]) -> Launch:
+    def prepare(cls, variables: Mapping[str, str]) -> Launcher:
         """Take what this process has now, and some more environment variables."""
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         argv = getattr(sys, "argv", [""])

@@ -51,7 +51,7 @@ Buffer: TypeAlias = "memoryview | bytearray"
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class Message:
     """A pickled object, with its large buffers beside the pickle."""
 
     data: bytes
@@ -62,7 +62,7 @@ class Packed:
         return pickle.loads(self.data, buffers=self.buffers)
 
 
-def pack(value: Any) -> Packed:
+def pack_message(value: Any) -> Message:
     """Pickle an object, functions without an importable name by value."""
     buffers: list[memoryview] = []
 
@@ -76,7 +76,7 @@ def pack(value: Any) -> Packed:
         return True
 
     data = cloudpickle.dumps(value, protocol=5, buffer_callback=beside)
-    return Packed(data, buffers)
+    return Message(data, buffers)
 
 
 class Channel:
@@ -88,7 +88,7 @@ class Channel:
         self._theirs: dict[int, int] = {}  # the other end's segments: their files
         self._unused: deque[int] = deque()  # those of them that can be given back
 
-    def send(self, packed: Packed) -> None:
+    def send(self, packed: Message) -> None:
         """Send an object.
 
         Raises
@@ -123,7 +123,7 @@ class Channel:
         """Send bytes, after their number in 8 bytes, to where nothing is imported yet."""
         self._socket.sendall(len(data).to_bytes(8, "little") + data)
 
-    def receive(self) -> Packed:
+    def receive(self) -> Message:
         """Wait for an object.
 
         Raises
@@ -149,8 +149,8 @@ class Channel:
         self._segments.put_back(given_back)
         data = bytes(self._receive(length))
         if number < 0:
-            return Packed(data, [self._receive(size) for size in sizes])
-        return Packed(data, self._look_at(number, sizes))
+            return Message(data, [self._receive(size) for size in sizes])
+        return Message(data, self._look_at(number, sizes))
 
     def hang_up(self) -> None:
         """End the connection for whoever waits on it, even if other processes hold its end."""

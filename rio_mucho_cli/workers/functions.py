@@ -6,23 +6,20 @@ import importlib
 import importlib.util
 import inspect
 import os
+import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-import numpy as np
-from rasterio.windows import Window
-
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, line_of
 from rio_mucho_cli.signals import INTERRUPTS
-from rio_mucho_cli.text import closest, did_you_mean, functions_in, option
-from rio_mucho_cli.work.hints import hint_of_bands, nearest_module, public_names
-from rio_mucho_cli.work.reloading import current_code, import_current
-from rio_mucho_cli.work.source import Code
+from rio_mucho_cli.text import closest, did_you_mean, format_count, functions_in, option
+from rio_mucho_cli.workers.reloading import current_code, import_current
+from rio_mucho_cli.workers.source import Code
 
 UserFunction: TypeAlias = Callable[..., Any]
 
@@ -119,7 +116,7 @@ class FunctionRef:
                 raise _broken(name, exc) from None
             raise FunctionNotFoundError(
                 f"there is no module named {exc.name!r}, neither installed nor in the current "
-                f"folder{nearest_module(exc.name, self.folder)}"
+                f"folder{similar_module(exc.name, self.folder)}"
             ) from None
         except INTERRUPTS:
             raise
@@ -203,7 +200,7 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
         raise
     except BaseException as exc:
         _check_keywords(function, global_args)
-        raise child_error(f"{function.__name__} cannot be made: it", exc) from None
+        raise wrap_user_error(f"{function.__name__} cannot be made: it", exc) from None
     if not callable(made):
         raise ResultError(
             f"{function.__name__} has no __call__: a class needs one, with {arguments}"
@@ -228,132 +225,11 @@ def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> N
             )
 
 
-def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
-    """Tell apart the arrays of a dict.
-
-    Parameters
-    ----------
-    returned : object
-        A dict of arrays by name, or the array of the only output.
-    names : sequence of str or None
-        Of the outputs; None for the one that gets what no other has.
-
-    Raises
-    ------
-    ResultError
-        If there is not one array for each.
-    """
-    others = [name for name in names if name is not None]
-    if not isinstance(returned, dict):
-        if others:
-            raise ResultError(
-                f"the function returned {_kind(returned)}, expected a dict with arrays for "
-                f"{', '.join(others)} and for the first output"
-            )
-        return [returned]
-    rest = [name for name in returned if name not in others]
-    missing = [name for name in others if name not in returned]
-    if missing:
-        hint = did_you_mean(missing[0], [str(name) for name in rest])
-        raise ResultError(
-            f"the function returned a dict without {missing[0]!r}, for which there is an "
-            f"output{hint}"
-        )
-    if not rest:
-        raise ResultError(
-            "every array of the dict that the function returned has an output of its own: "
-            "the first output gets one that no other has, and there is none"
-        )
-    if len(rest) > 1:
-        raise ResultError(
-            "the first output gets the one array of the dict that no other has, found "
-            f"{', '.join(map(repr, rest))}: say with {option('also')} where the others go"
-        )
-    return [returned[rest[0] if name is None else name] for name in names]
-
-
-def child_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
+def wrap_user_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
     """Wrap what the user's function raised so that it can leave a worker."""
     kind = type(exception).__name__
     text = line_of(exception)
     return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}{hint}", exception)
-
-
-def check_result(
-    result: Any, window: Window, count: int | None, overlap: int = 0, name: str | None = None
-) -> np.ndarray[Any, Any]:
-    """Check what the function returned, and return it as (count, rows, cols).
-
-    Parameters
-    ----------
-    result : object
-        (count, rows, cols), or (rows, cols) for one band: an array, or what
-        converts itself to one, as a DataArray does. Masked arrays stay
-        masked; booleans become uint8.
-    window : Window
-        One that does not lie on whole pixels is allowed to be rounded
-        either way, as rasterio rounds it.
-    count : int or None
-        The number of bands that is expected, if it is known.
-    overlap : int
-        The result may have so many more pixels on each side, which are cut
-        off.
-    name : str or None
-        In a dict of results.
-
-    Raises
-    ------
-    ResultError
-        If it is no array, or has another shape.
-    """
-    what = "the function returned" if name is None else f"for {name!r} the function returned"
-    result = _as_array(result, what)
-    array: np.ndarray[Any, Any] = result[np.newaxis] if result.ndim == 2 else result
-    wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
-    if overlap and array.shape[1:] == (window.height + 2 * overlap, window.width + 2 * overlap):
-        array = array[:, overlap:-overlap, overlap:-overlap]
-    if (
-        array.ndim != 3
-        or not array.shape[0]
-        or abs(array.shape[1] - window.height) >= 1
-        or abs(array.shape[2] - window.width) >= 1
-        or (count is not None and array.shape[0] != count)
-    ):
-        raise ResultError(
-            f"{what} an array of shape {result.shape}, expected {wanted}"
-            + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
-            + hint_of_bands(result.shape, window, overlap)
-        )
-    if array.dtype == bool:
-        return array.astype(np.uint8)
-    if array.dtype.kind not in "iufc":
-        raise ResultError(f"{what} an array of dtype {array.dtype}, expected numbers")
-    return array
-
-
-def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
-    """Return a result as a plain or a masked array; sequences and numbers are none."""
-    if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
-        raise ResultError(
-            f"{what} {_kind(result)}, expected a numpy array of shape "
-            "(count, rows, cols) or (rows, cols)"
-        )
-    try:
-        array: np.ndarray[Any, Any] = np.asanyarray(result)
-    except INTERRUPTS:
-        raise
-    except BaseException as exc:
-        text = line_of(exc)
-        raise ResultError(
-            f"{what} {_kind(result)} that cannot be converted to a numpy array "
-            f"({type(exc).__name__}{f': {text}' if text else ''})"
-        ) from None
-    if not np.ma.isMaskedArray(array):
-        return np.asarray(array)
-    if type(array) is np.ma.MaskedArray:
-        return array
-    masked: np.ma.MaskedArray[Any, Any] = np.ma.asarray(array)
-    return masked
 
 
 def _import_from(folder: str) -> None:
@@ -378,5 +254,86 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
 
 
-def _kind(value: Any) -> str:
+def describe_type(value: Any) -> str:
+    """Return the name of the type of a value, as messages have it."""
     return "None" if value is None else f"a {type(value).__name__}"
+
+
+# What Python raises because of the arguments has no frame of the user's.
+_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+# Of all that is installed, names of so few letters are too many.
+_SHORT = 3
+
+
+def hint_of_arguments(
+    function: Callable[..., Any], raised: BaseException, given: int, *, plain: bool
+) -> str:
+    """Return what to do about a function that cannot take its arguments, or nothing.
+
+    Parameters
+    ----------
+    function : callable
+        What `make_callable` returned.
+    raised : exception
+        By the call.
+    given : int
+        How many arrays there are.
+    plain : bool
+    """
+    frames = traceback.walk_tb(raised.__traceback__)
+    is_inside = any(not frame.f_code.co_filename.startswith(_OURS) for frame, _ in frames)
+    if not isinstance(raised, TypeError) or is_inside:
+        return ""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ""
+    takes_four = _takes(signature, 4)
+    if not plain and not takes_four:
+        return (
+            f"; it is called with (data, window, ij, global_args): pass {option('plain')} to call "
+            "it with the arrays alone"
+        )
+    if plain and takes_four and not _takes(signature, given):
+        arrays = format_count(given, "array")
+        return (
+            f"; with {option('plain')} it is called with {arrays} alone: leave that out to call it "
+            "with (data, window, ij, global_args)"
+        )
+    return ""
+
+
+def _takes(signature: inspect.Signature, number: int) -> bool:
+    """Whether so many arguments, without names, are enough and not too many."""
+    try:
+        signature.bind(*[None] * number)
+    except TypeError:
+        return False
+    return True
+
+
+def similar_module(name: str, folder: str) -> str:
+    """Return which module may have been meant by one that does not exist, or nothing.
+
+    One of the user's own folder comes first. Of all that is installed, short
+    names are too many, and names with an underscore are nobody else's.
+    """
+    package, _, last = name.rpartition(".")
+    if package:
+        path = getattr(sys.modules.get(package), "__path__", [])
+        meant = closest(last, _modules(path))
+    else:
+        meant = closest(last, _modules([folder]))
+        if meant is None and len(last) > _SHORT:
+            meant = closest(last, _modules(None))
+    return "" if meant is None else f": did you mean {f'{package}.{meant}'.lstrip('.')!r}?"
+
+
+def _modules(path: Any) -> list[str]:
+    """Return the names of the public modules in some folders; of all there are for None."""
+    return [each.name for each in pkgutil.iter_modules(path) if not each.name.startswith("_")]
+
+
+def public_names(owner: Any) -> list[str]:
+    """Return the names of an object's attributes, without those that are its own affair."""
+    return [name for name in dir(owner) if not name.startswith("_")]

@@ -16,10 +16,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.work.source import Code, is_of_installed
+from rio_mucho_cli.workers.source import Code, is_of_installed
 
 if TYPE_CHECKING:
-    from rio_mucho_cli.work.functions import FunctionRef
+    from rio_mucho_cli.workers.functions import FunctionRef
 
 _lock = threading.RLock()
 # What the files of modules were like when these were imported here.

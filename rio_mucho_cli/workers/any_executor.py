@@ -1,19 +1,16 @@
-"""Executors of the user's own: each call takes along what its worker has to know.
-
-    CarryingExecutor.submit(fn, ...) ─▶ executor.submit(carried, key, order, fn, ...)
-
-Nobody can tell such workers beforehand what a run is about, nor afterwards
-that it is over. A worker unpacks an order when it first meets it, and forgets
-it when it has met others since.
-"""
+"""Executors of the user's own, and the standard library's pool where there are no others."""
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import Any
 
 from rio_mucho_cli.env import (
@@ -25,8 +22,8 @@ from rio_mucho_cli.env import (
     without_layout_options,
 )
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import begin, dismiss
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.window import close_run, open_run
 
 # GDAL's block cache in a worker process, whose threads nobody knows the number of.
 _CACHE = 4 * CACHE_BYTES
@@ -34,7 +31,7 @@ _CACHE = 4 * CACHE_BYTES
 _IDLE = 2
 
 
-class CarryingExecutor(Executor):
+class ContextExecutor(Executor):
     """An executor for a run, within one that knows nothing of it.
 
     Parameters
@@ -43,11 +40,11 @@ class CarryingExecutor(Executor):
         Stays open.
     key : str
         The name of the run.
-    order : Order or bytes
+    order : RunContext or bytes
         Packed, if its workers are other processes.
     """
 
-    def __init__(self, executor: Executor, key: str, order: Order | bytes) -> None:
+    def __init__(self, executor: Executor, key: str, order: RunContext | bytes) -> None:
         self._executor = executor
         self._key = key
         self._order = order
@@ -67,7 +64,7 @@ class CarryingExecutor(Executor):
 
 
 def carried(
-    key: str, order: Order | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
+    key: str, order: RunContext | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
     """Make a call in a worker that may never have heard of its run."""
     with _taken_up(key, order):
@@ -87,17 +84,17 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def _taken_up(key: str, order: Order | bytes) -> Iterator[None]:
+def _taken_up(key: str, order: RunContext | bytes) -> Iterator[None]:
     with _lock:
         known = _runs.get(key)
         if known is None:
             known = _runs[key] = _Known()
-            known.stack.callback(dismiss, key)
+            known.stack.callback(close_run, key)
             known.stack.enter_context(single_threaded_libraries())
             known.stack.enter_context(limited_block_cache(_CACHE))
             known.stack.enter_context(without_georeferencing_warnings())
             known.stack.enter_context(without_layout_options())
-            begin(key, order)
+            open_run(key, order)
         known.calls += 1
     try:
         yield
@@ -118,7 +115,7 @@ def forget(key: str) -> None:
 
 
 @contextmanager
-def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
+def context_workers(executor: Executor, key: str, order: RunContext) -> Iterator[Executor]:
     """Use an executor for a run; afterwards, cancel what it has not begun.
 
     Raises
@@ -135,7 +132,7 @@ def workers(executor: Executor, key: str, order: Order) -> Iterator[Executor]:
         )
     order = replace(order, env=env_options())
     is_here = type(executor) is ThreadPoolExecutor
-    carrying = CarryingExecutor(executor, key, order if is_here else order.packed())
+    carrying = ContextExecutor(executor, key, order if is_here else order.packed())
     try:
         yield carrying
     finally:
@@ -153,3 +150,67 @@ def _would_fork(executor: Executor) -> bool:
     context = getattr(executor, "_mp_context", None)
     forks = context is not None and context.get_start_method() == "fork"
     return forks and not getattr(executor, "_processes", None)
+
+
+# What Windows waits for at once (concurrent.futures says so, too).
+_MOST = 61
+
+_hiding = threading.Lock()
+
+
+class _Process(SpawnProcess):
+    """A process that does not import the caller's ``__main__``.
+
+    It would run a script that has no guard, which would start processes, too.
+    Functions in such a script travel by value.
+    """
+
+    def start(self) -> None:
+        with _hiding:
+            own = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()
+            finally:
+                sys.modules["__main__"] = own
+
+
+class _Context(SpawnContext):
+    """How such processes are made, and those that it has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[_Process] = []
+
+    def Process(self, *args: object, **kwargs: object) -> _Process:  # type: ignore[override]  # noqa: N802
+        """Make a process."""
+        self.made.append(_Process(*args, **kwargs))  # type: ignore[arg-type]
+        return self.made[-1]
+
+
+@contextmanager
+def standard_pool(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+    """Start processes as they are needed; after an error, kill them.
+
+    Raises
+    ------
+    UsageError
+        If the function or its global args cannot be sent to them.
+    """
+    context = _Context()
+    pool = ProcessPoolExecutor(min(jobs, _MOST), context, initializer=_ignore_interrupts)
+    try:
+        with context_workers(pool, key, order) as executor:
+            yield executor
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in context.made:
+            if process.pid is not None:
+                process.kill()
+        raise
+
+
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the one that has started them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

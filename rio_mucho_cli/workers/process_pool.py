@@ -33,10 +33,10 @@ from typing import Any, TypeAlias
 
 from rio_mucho_cli.env import env_options, process_variables
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError, WorkerStartError
-from rio_mucho_cli.executors.channel import Packed, pack
-from rio_mucho_cli.executors.process import NOT_BEGUN, Launch, Process
-from rio_mucho_cli.executors.serving import start_worker
-from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.workers.channel import Message, pack_message
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.process import NOT_BEGUN, Launcher, Process
+from rio_mucho_cli.workers.process_main import start_worker
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 # with atexit runs then, and may take for ever.
 _PATIENCE = 5
 
-_Call: TypeAlias = "tuple[Future[Any], Packed]"
+_Call: TypeAlias = "tuple[Future[Any], Message]"
 
 
 class ProcessExecutor(Executor):
@@ -54,7 +54,7 @@ class ProcessExecutor(Executor):
     ----------
     jobs : int
         How many.
-    setup : Packed
+    setup : Message
         A call that each makes before anything else.
     variables : Mapping
         Environment variables that they have, besides this process's.
@@ -65,9 +65,9 @@ class ProcessExecutor(Executor):
         If the system does not allow so many.
     """
 
-    def __init__(self, jobs: int, setup: Packed, variables: Mapping[str, str]) -> None:
+    def __init__(self, jobs: int, setup: Message, variables: Mapping[str, str]) -> None:
         self._setup = setup
-        self._launch = Launch.prepare(variables)
+        self._launch = Launcher.prepare(variables)
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._broken: BrokenExecutor | None = None
         # What follows is changed by several threads.
@@ -102,7 +102,7 @@ class ProcessExecutor(Executor):
         and with that or another BrokenExecutor if no worker can be had.
         """
         future: Future[Any] = Future()
-        call = future, pack((fn, args, kwargs))
+        call = future, pack_message((fn, args, kwargs))
         with self._lock:
             if self._closed:
                 raise RuntimeError("a call was submitted after the executor was shut down")
@@ -252,7 +252,7 @@ def _death(process: Process, started: bool) -> WorkerProcessDiedError:
     )
 
 
-def _settle(future: Future[Any], answer: Packed) -> None:
+def _settle(future: Future[Any], answer: Message) -> None:
     try:
         succeeded, value = answer.load()
     except Exception as exc:
@@ -264,7 +264,7 @@ def _settle(future: Future[Any], answer: Packed) -> None:
 
 
 @contextmanager
-def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
+def process_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
     """Start processes that know an order; after an error, kill them.
 
     Raises
@@ -274,7 +274,7 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     """
     env = env_options()
     packed = replace(order, env=env).packed()
-    setup = pack((start_worker, (key, packed, os.getpid()), {}))
+    setup = pack_message((start_worker, (key, packed, os.getpid()), {}))
     executor = ProcessExecutor(jobs, setup, process_variables(env))
     try:
         yield executor

@@ -1,22 +1,47 @@
-"""Threads of the calling process: for functions that let go of the GIL."""
+"""Run windows in the calling process: one after another, or in threads."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from rio_mucho_cli.env import env_options, single_threaded_libraries
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.signals import INTERRUPTS
-from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import begin, dismiss
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.window import close_run, open_run
+
+
+class SerialExecutor(Executor):
+    """An executor that does the work within `submit`."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call a function, and return a future that is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as exc:
+            future.set_exception(exc)
+        return future
 
 
 @contextmanager
-def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
+def serial_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+    """Work in the calling thread; `jobs` makes no difference."""
+    open_run(key, order)
+    try:
+        with single_threaded_libraries():
+            yield SerialExecutor()
+    finally:
+        close_run(key)
+
+
+@contextmanager
+def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
     """Start threads; each opens its own datasets, in the caller's GDAL environment.
 
     A thread cannot be killed. On an error the windows that are being worked
@@ -28,7 +53,7 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
     MuchoError
         If the system does not allow so many.
     """
-    begin(key, replace(order, env=env_options()))
+    open_run(key, replace(order, env=env_options()))
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="mucho")
     try:
         _start(executor, jobs)
@@ -39,10 +64,10 @@ def workers(jobs: int, key: str, order: Order) -> Iterator[Executor]:
         raise
     except BaseException:
         executor.shutdown(cancel_futures=True)
-        dismiss(key)
+        close_run(key)
         raise
     executor.shutdown()
-    dismiss(key)
+    close_run(key)
 
 
 def _start(executor: ThreadPoolExecutor, jobs: int) -> None:

@@ -6,12 +6,12 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.work.order import Order
+from rio_mucho_cli.workers.context import RunContext
 
 ExecutorName: TypeAlias = Literal["processes", "threads", "serial", "dask"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
@@ -24,7 +24,7 @@ def open_executor(
     chosen: ExecutorName | Executor,
     jobs: int,
     key: str,
-    order: Order,
+    order: RunContext,
     scheduler: str | None = None,
 ) -> Iterator[Executor]:
     """Start workers for a run, and end them, whatever happens.
@@ -37,7 +37,7 @@ def open_executor(
         How many windows are worked on at once, at most.
     key : str
         The name of the run.
-    order : Order
+    order : RunContext
     scheduler : str or None
         dask's, if that is running.
 
@@ -52,28 +52,40 @@ def open_executor(
         If dask is not installed.
     """
     if isinstance(chosen, Executor):
-        from rio_mucho_cli.executors import carrying
+        from rio_mucho_cli.workers import any_executor
 
-        with carrying.workers(chosen, key, order) as executor:
+        with any_executor.context_workers(chosen, key, order) as executor:
             yield executor
         return
     if chosen == "dask":
-        with _dask().workers(jobs, key, order, scheduler) as executor:
+        with _dask().dask_workers(jobs, key, order, scheduler) as executor:
             yield executor
         return
-    if chosen == "serial":
-        from rio_mucho_cli.executors import serial as module
-    elif chosen == "threads":
-        from rio_mucho_cli.executors import threads as module  # type: ignore[no-redef]
-    elif hasattr(socket, "send_fds") and hasattr(os, "wait4"):
-        from rio_mucho_cli.executors import processes as module  # type: ignore[no-redef]
-    else:  # Windows
-        from rio_mucho_cli.executors import spawned as module  # type: ignore[no-redef]
-    with module.workers(jobs, key, order) as executor:
+    with _local_workers(chosen)(jobs, key, order) as executor:
         yield executor
 
 
-def check_executor(chosen: ExecutorName | Executor, order: Order) -> None:
+def _local_workers(
+    chosen: ExecutorName,
+) -> Callable[[int, str, RunContext], AbstractContextManager[Executor]]:
+    if chosen == "serial":
+        from rio_mucho_cli.workers.local import serial_workers
+
+        return serial_workers
+    if chosen == "threads":
+        from rio_mucho_cli.workers.local import thread_workers
+
+        return thread_workers
+    if hasattr(socket, "send_fds") and hasattr(os, "wait4"):
+        from rio_mucho_cli.workers.process_pool import process_workers
+
+        return process_workers
+    from rio_mucho_cli.workers.any_executor import standard_pool
+
+    return standard_pool  # Windows
+
+
+def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:
     """Raise UsageError if workers could not be started for a run; none is.
 
     Raises
@@ -96,20 +108,20 @@ def check_installed(chosen: ExecutorName | Executor) -> None:
 def _dask() -> ModuleType:
     """Import what works with dask, or say what it needs."""
     try:
-        from rio_mucho_cli.executors import dask
+        from rio_mucho_cli.workers import dask_executor
     except ImportError as exc:
         raise UsageError(
             f"the executor dask needs dask.distributed ({exc}): pip install 'rio-mucho-cli[dask]'"
         ) from None
-    return dask
+    return dask_executor
 
 
-def name_of(chosen: ExecutorName | Executor) -> str:
+def executor_name(chosen: ExecutorName | Executor) -> str:
     """Return what a report calls an executor."""
     return type(chosen).__name__ if isinstance(chosen, Executor) else chosen
 
 
-def room_in(executor: Executor, in_flight: int) -> Callable[[], int]:
+def max_in_flight(executor: Executor, in_flight: int) -> Callable[[], int]:
     """Return what says how many tasks are to be handed out at once.
 
     Parameters

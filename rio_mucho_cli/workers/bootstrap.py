@@ -27,7 +27,7 @@ def main() -> None:
         return  # the parent is gone
     own = list(sys.path)
     sys.path.extend(entry for entry in path if entry not in own)
-    from rio_mucho_cli.executors.serving import serve
+    from rio_mucho_cli.workers.process_main import serve
 
     sys.path[:] = path
     sys.argv[:] = argv

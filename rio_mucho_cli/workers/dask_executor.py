@@ -32,15 +32,20 @@ from distributed.scheduler import KilledWorker
 
 from rio_mucho_cli.env import env_options, process_variables
 from rio_mucho_cli.errors import InputError, MuchoError, UsageError, WorkerLostError, one_line
-from rio_mucho_cli.executors.carrying import carried, forget
-from rio_mucho_cli.executors.connection import address_of, connected, quiet, sendable
-from rio_mucho_cli.executors.introductions import check_workers
-from rio_mucho_cli.executors.local_cluster import local_cluster
 from rio_mucho_cli.paths import absolute
 from rio_mucho_cli.text import secrets_in_variables
-from rio_mucho_cli.work.functions import FunctionRef
-from rio_mucho_cli.work.order import Order
-from rio_mucho_cli.work.worker import stop
+from rio_mucho_cli.workers.any_executor import carried, forget
+from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.dask_cluster import (
+    address_of,
+    check_workers,
+    connected,
+    local_cluster,
+    quiet,
+    sendable,
+)
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.window import stop
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +234,9 @@ def _translated(exc: BaseException) -> BaseException:
 
 
 @contextmanager
-def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterator[Executor]:
+def dask_workers(
+    jobs: int, key: str, order: RunContext, scheduler: str | None
+) -> Iterator[Executor]:
     """Use a cluster, or start one on this machine.
 
     Parameters
@@ -238,7 +245,7 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
         How many workers are started, if no scheduler is given.
     key : str
         The name of the run.
-    order : Order
+    order : RunContext
     scheduler : str or None
         Its address, or a file that it has written.
 
@@ -272,7 +279,7 @@ def workers(jobs: int, key: str, order: Order, scheduler: str | None) -> Iterato
             raise
 
 
-def _for_others(order: Order) -> bytes:
+def _for_others(order: RunContext) -> bytes:
     """Pickle an order for processes with another current folder, or another disk."""
     function = order.function
     if isinstance(function, FunctionRef) and function.is_file:

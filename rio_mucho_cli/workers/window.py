@@ -44,20 +44,18 @@ from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
 from rio_mucho_cli.timing import StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, normalize
-from rio_mucho_cli.work.functions import (
+from rio_mucho_cli.workers.context import OutputSpec, RunContext
+from rio_mucho_cli.workers.functions import (
     FunctionRef,
-    check_result,
-    child_error,
+    hint_of_arguments,
     make_callable,
-    named_results,
+    wrap_user_error,
 )
-from rio_mucho_cli.work.hints import hint_of_arguments
-from rio_mucho_cli.work.missing import count_nodata, with_nan_masked
-from rio_mucho_cli.work.order import Order, Wanted
+from rio_mucho_cli.workers.results import check_result, count_nodata, named_results, with_nan_masked
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class OutputResult:
     """What came of one window for one output.
 
     Attributes
@@ -82,18 +80,18 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class WindowResult:
     """What came of one window.
 
     Attributes
     ----------
-    pieces : tuple of Piece
+    pieces : tuple of OutputResult
         One for each output; none if the window was skipped.
     timing : WindowTiming or None
         Of reading, the function and encoding; None if the function raised.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[OutputResult, ...]
     timing: WindowTiming | None = None
 
     @property
@@ -105,7 +103,7 @@ class Result:
 class Worker:
     """Open datasets and a function, in one thread."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: RunContext) -> None:
         self._order = order
         function = order.function
         if isinstance(function, FunctionRef):
@@ -116,13 +114,13 @@ class Worker:
         self._encoder = Encoder()
         self._name = worker_name()
 
-    def run(self, window: Any, ij: Any, wanted: Sequence[Wanted] | None = None) -> Result:
+    def run(self, window: Any, ij: Any, wanted: Sequence[OutputSpec] | None = None) -> WindowResult:
         """Read a window, call the function, check what it returned, encode it.
 
         Parameters
         ----------
         window, ij
-        wanted : sequence of Wanted, or None
+        wanted : sequence of OutputSpec, or None
             What is wanted for each output, if it is not what the order says.
         """
         order = self._order
@@ -133,7 +131,7 @@ class Worker:
         absent = self._sources.absent
         read = watch.split()
         if read_data is None:
-            return Result((), WindowTiming(self._name, watch.started, StageTimes(read)))
+            return WindowResult((), WindowTiming(self._name, watch.started, StageTimes(read)))
         try:
             returned = self._call(read_data, window, ij, order.global_args)
         except signals.INTERRUPTS:
@@ -142,7 +140,7 @@ class Worker:
             signals.check(instead=True)
             given = len(read_data) if isinstance(read_data, list) else 1
             hint = hint_of_arguments(self._call, exc, given, plain=order.plain)
-            raise child_error("the function", exc, hint) from None
+            raise wrap_user_error("the function", exc, hint) from None
         finally:
             ignore_georeferencing_warnings()
         signals.check()
@@ -162,19 +160,19 @@ class Worker:
             unfit = pieces[0].misfits.merged(ValueLoss(read_windows=1))
             pieces = (replace(pieces[0], misfits=unfit), *pieces[1:])
         stages = StageTimes(read, called, watch.split())
-        return Result(pieces, WindowTiming(self._name, watch.started, stages))
+        return WindowResult(pieces, WindowTiming(self._name, watch.started, stages))
 
     def _piece(
         self,
         array: np.ndarray[Any, Any],
-        wanted: Wanted,
+        wanted: OutputSpec,
         unfit: ValueLoss,
         absent: np.ndarray[Any, Any] | None,
-    ) -> Piece:
+    ) -> OutputResult:
         """Make of a result what its output needs."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
-            return Piece((count, dtype, False), array.copy(), misfits=unfit)
+            return OutputResult((count, dtype, False), array.copy(), misfits=unfit)
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
             unfit = unfit.merged(value_loss.valid_nan(array))
@@ -199,7 +197,7 @@ class Worker:
         statistics: tuple[BandStatistics, ...] = ()
         if wanted.statistics:
             statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)
-        return Piece((count, dtype, masked), data, statistics, unfit)
+        return OutputResult((count, dtype, masked), data, statistics, unfit)
 
     def _statistics(
         self,
@@ -226,7 +224,7 @@ class Worker:
 
 
 def _checked(
-    result: Any, wanted: Wanted, window: Any, overlap: int
+    result: Any, wanted: OutputSpec, window: Any, overlap: int
 ) -> tuple[np.ndarray[Any, Any], ValueLoss]:
     """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
@@ -252,25 +250,25 @@ def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate)
 
 # Threads of one process have their workers beside each other, and a function
 # may start a run of its own: workers are told apart by run and by thread.
-_orders: dict[str, Order | bytes] = {}
+_contexts: dict[str, RunContext | bytes] = {}
 _workers: dict[tuple[str, int], Worker] = {}
 
 # In the calling process nobody asks.
 _note_progress: Callable[[int], Any] = bool
 
 
-def begin(key: str, order: Order | bytes) -> None:
+def open_run(key: str, order: RunContext | bytes) -> None:
     """Take the order of a run into this process.
 
     It is unpacked by the first `work`, where an error can be returned.
     """
-    _orders[key] = order
+    _contexts[key] = order
 
 
 @contextmanager
-def in_environment(key: str) -> Iterator[Order]:
+def in_environment(key: str) -> Iterator[RunContext]:
     """Take over GDAL's options of a run; yield its order."""
-    order = _order(key)
+    order = _context_of(key)
     ignore_georeferencing_warnings()
     with (
         nullcontext() if order.env is None else gdal_config(order.env),
@@ -279,9 +277,9 @@ def in_environment(key: str) -> Iterator[Order]:
         yield order
 
 
-def work(
-    key: str, planned: PlannedWindow, wanted: Sequence[Wanted] | None = None
-) -> Result | MuchoError:
+def run_window(
+    key: str, planned: PlannedWindow, wanted: Sequence[OutputSpec] | None = None
+) -> WindowResult | MuchoError:
     """Work on one window; return the result, or what went wrong.
 
     Parameters
@@ -289,7 +287,7 @@ def work(
     key : str
         The name of the run.
     planned : (window, ij)
-    wanted : sequence of Wanted, or None
+    wanted : sequence of OutputSpec, or None
         As for `Worker.run`.
     """
     window, ij = planned
@@ -309,31 +307,31 @@ def work(
         return exc
 
 
-def work_all(key: str, batch: Sequence[PlannedWindow]) -> list[Result | MuchoError]:
+def run_windows(key: str, batch: Sequence[PlannedWindow]) -> list[WindowResult | MuchoError]:
     """Work on windows one after the other, up to the first error that ends the run.
 
     Small windows travel together, because sending a task takes as long as
     working on one of them.
     """
-    outcomes: list[Result | MuchoError] = []
+    outcomes: list[WindowResult | MuchoError] = []
     for done, planned in enumerate(batch):
         _note_progress(done)
-        outcomes.append(work(key, planned))
+        outcomes.append(run_window(key, planned))
         if is_fatal(outcomes[-1], tolerant=_is_tolerant(key)):
             break
     last = outcomes[-1]
-    if isinstance(last, Result) and last.timing is not None:
+    if isinstance(last, WindowResult) and last.timing is not None:
         # One look for all of them: it takes as long as working on a small window.
         outcomes[-1] = replace(last, timing=replace(last.timing, peak=peak_memory()))
     return outcomes
 
 
-def is_fatal(outcome: Result | MuchoError, *, tolerant: bool) -> bool:
+def is_fatal(outcome: WindowResult | MuchoError, *, tolerant: bool) -> bool:
     """Whether what came of a window ends the run.
 
     Parameters
     ----------
-    outcome : Result or MuchoError
+    outcome : WindowResult or MuchoError
     tolerant : bool
         Windows whose function raises are nodata.
     """
@@ -344,8 +342,8 @@ def is_fatal(outcome: Result | MuchoError, *, tolerant: bool) -> bool:
 
 
 def _is_tolerant(key: str) -> bool:
-    order = _orders.get(key)
-    return isinstance(order, Order) and order.tolerant
+    order = _contexts.get(key)
+    return isinstance(order, RunContext) and order.tolerant
 
 
 def note_progress(done: int) -> None:
@@ -374,9 +372,9 @@ def is_stopped(key: str) -> bool:
     return key in _stopped
 
 
-def dismiss(key: str) -> None:
+def close_run(key: str) -> None:
     """Close what the workers of a run, in this process, have open, and forget the run."""
-    _orders.pop(key, None)
+    _contexts.pop(key, None)
     with suppress(ValueError):
         _stopped.remove(key)
     for place in [place for place in _workers if place[0] == key]:
@@ -387,14 +385,14 @@ def dismiss(key: str) -> None:
 def _dismiss_all() -> None:
     """Close datasets before Python ends: rasterio complains of those that are open then."""
     for key, _ in list(_workers):
-        dismiss(key)
+        close_run(key)
 
 
-def _order(key: str) -> Order:
-    order = _orders[key]
+def _context_of(key: str) -> RunContext:
+    order = _contexts[key]
     if isinstance(order, bytes):
         try:
-            order = _orders[key] = Order.unpacked(order)
+            order = _contexts[key] = RunContext.unpacked(order)
         except Exception as exc:
             raise UsageError(
                 "the function or its global args cannot be loaded in a worker process "

@@ -12,12 +12,12 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
-from rio_mucho_cli.work.functions import FunctionRef, UserFunction
-from rio_mucho_cli.work.pickling import pack
+from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
+from rio_mucho_cli.workers.pickling import dumps
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OutputSpec:
     """What is wanted for one output.
 
     Attributes
@@ -52,7 +52,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunContext:
     """What every worker of a run has to know.
 
     Attributes
@@ -63,7 +63,7 @@ class Order:
         A dict, from the command line.
     width, height : int
         Of the outputs, in pixels.
-    wanted : tuple of Wanted
+    wanted : tuple of OutputSpec
         One for each output.
     plain : bool
         Call the function with arrays and the global args by their names.
@@ -80,7 +80,7 @@ class Order:
     global_args: Any
     width: int
     height: int
-    wanted: tuple[Wanted, ...] = (Wanted(),)
+    wanted: tuple[OutputSpec, ...] = (OutputSpec(),)
     plain: bool = False
     tolerant: bool = False
     for_command_line: bool = False
@@ -105,21 +105,21 @@ class Order:
         given = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
         try:
             # In one piece: what both of them use is one object there as well.
-            user = pack((self.function, self.global_args), "the function", **given)
+            user = dumps((self.function, self.global_args), "the function", **given)
         except UsageError:
-            pack(self.function, "the function", **given)
-            pack(self.global_args, "global_args", **given)
+            dumps(self.function, "the function", **given)
+            dumps(self.global_args, "global_args", **given)
             raise
         bare = replace(self, function=_nothing, global_args=None)
         data: bytes = cloudpickle.dumps((bare, user))
         return data
 
     @classmethod
-    def unpacked(cls, data: bytes) -> Order:
+    def unpacked(cls, data: bytes) -> RunContext:
         """Undo `packed`."""
         bare, user = cloudpickle.loads(data)
         function, global_args = cloudpickle.loads(user)
-        order: Order = replace(bare, function=function, global_args=global_args)
+        order: RunContext = replace(bare, function=function, global_args=global_args)
         return order
 
 

@@ -23,8 +23,9 @@ from weakref import WeakSet
 
 import cloudpickle
 
+from rio_mucho_cli import errors
 from rio_mucho_cli.errors import UsageError, one_line
-from rio_mucho_cli.work.modules import (
+from rio_mucho_cli.workers.source import (
     CACHE,
     can_be_imported,
     is_own,
@@ -39,7 +40,7 @@ from rio_mucho_cli.work.modules import (
 _lock = threading.RLock()
 
 
-def pack(value: Any, what: str, *, by_value: bool = False, or_name: bool = True) -> bytes:
+def dumps(value: Any, what: str, *, by_value: bool = False, or_name: bool = True) -> bytes:
     """Pickle a value for other processes.
 
     Parameters
@@ -333,3 +334,6 @@ def _class_named(module: str, name: str, copy: bytes) -> Any:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found if isinstance(found, type) else pickle.loads(copy)
+
+
+errors.exception_pickler = pack_error

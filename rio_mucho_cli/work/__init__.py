@@ -1,1 +1,0 @@
-"""What happens to one window, in a worker."""

@@ -1,0 +1,1 @@
+"""Where windows are computed: executors, and what happens to a window in a worker."""

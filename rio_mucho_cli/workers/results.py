@@ -1,0 +1,190 @@
+"""What a function returned: an array for each output, checked, with missing pixels masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.dtypes import nodata_fits
+from rio_mucho_cli.errors import ResultError, line_of
+from rio_mucho_cli.inputs.window_data import ReadSpec
+from rio_mucho_cli.outputs.profile import ProfileTemplate
+from rio_mucho_cli.outputs.value_loss import ValueLoss, taken_for_nodata
+from rio_mucho_cli.signals import INTERRUPTS
+from rio_mucho_cli.text import did_you_mean, option
+from rio_mucho_cli.workers.context import OutputSpec
+from rio_mucho_cli.workers.functions import describe_type
+
+
+def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
+    """Tell apart the arrays of a dict.
+
+    Parameters
+    ----------
+    returned : object
+        A dict of arrays by name, or the array of the only output.
+    names : sequence of str or None
+        Of the outputs; None for the one that gets what no other has.
+
+    Raises
+    ------
+    ResultError
+        If there is not one array for each.
+    """
+    others = [name for name in names if name is not None]
+    if not isinstance(returned, dict):
+        if others:
+            raise ResultError(
+                f"the function returned {describe_type(returned)}, expected a dict with arrays for "
+                f"{', '.join(others)} and for the first output"
+            )
+        return [returned]
+    rest = [name for name in returned if name not in others]
+    missing = [name for name in others if name not in returned]
+    if missing:
+        hint = did_you_mean(missing[0], [str(name) for name in rest])
+        raise ResultError(
+            f"the function returned a dict without {missing[0]!r}, for which there is an "
+            f"output{hint}"
+        )
+    if not rest:
+        raise ResultError(
+            "every array of the dict that the function returned has an output of its own: "
+            "the first output gets one that no other has, and there is none"
+        )
+    if len(rest) > 1:
+        raise ResultError(
+            "the first output gets the one array of the dict that no other has, found "
+            f"{', '.join(map(repr, rest))}: say with {option('also')} where the others go"
+        )
+    return [returned[rest[0] if name is None else name] for name in names]
+
+
+def check_result(
+    result: Any, window: Window, count: int | None, overlap: int = 0, name: str | None = None
+) -> np.ndarray[Any, Any]:
+    """Check what the function returned, and return it as (count, rows, cols).
+
+    Parameters
+    ----------
+    result : object
+        (count, rows, cols), or (rows, cols) for one band: an array, or what
+        converts itself to one, as a DataArray does. Masked arrays stay
+        masked; booleans become uint8.
+    window : Window
+        One that does not lie on whole pixels is allowed to be rounded
+        either way, as rasterio rounds it.
+    count : int or None
+        The number of bands that is expected, if it is known.
+    overlap : int
+        The result may have so many more pixels on each side, which are cut
+        off.
+    name : str or None
+        In a dict of results.
+
+    Raises
+    ------
+    ResultError
+        If it is no array, or has another shape.
+    """
+    what = "the function returned" if name is None else f"for {name!r} the function returned"
+    result = _as_array(result, what)
+    array: np.ndarray[Any, Any] = result[np.newaxis] if result.ndim == 2 else result
+    wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
+    if overlap and array.shape[1:] == (window.height + 2 * overlap, window.width + 2 * overlap):
+        array = array[:, overlap:-overlap, overlap:-overlap]
+    if (
+        array.ndim != 3
+        or not array.shape[0]
+        or abs(array.shape[1] - window.height) >= 1
+        or abs(array.shape[2] - window.width) >= 1
+        or (count is not None and array.shape[0] != count)
+    ):
+        raise ResultError(
+            f"{what} an array of shape {result.shape}, expected {wanted}"
+            + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
+            + hint_of_bands(result.shape, window, overlap)
+        )
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind not in "iufc":
+        raise ResultError(f"{what} an array of dtype {array.dtype}, expected numbers")
+    return array
+
+
+def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
+    """Return a result as a plain or a masked array; sequences and numbers are none."""
+    if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
+        raise ResultError(
+            f"{what} {describe_type(result)}, expected a numpy array of shape "
+            "(count, rows, cols) or (rows, cols)"
+        )
+    try:
+        array: np.ndarray[Any, Any] = np.asanyarray(result)
+    except INTERRUPTS:
+        raise
+    except BaseException as exc:
+        text = line_of(exc)
+        raise ResultError(
+            f"{what} {describe_type(result)} that cannot be converted to a numpy array "
+            f"({type(exc).__name__}{f': {text}' if text else ''})"
+        ) from None
+    if not np.ma.isMaskedArray(array):
+        return np.asarray(array)
+    if type(array) is np.ma.MaskedArray:
+        return array
+    masked: np.ma.MaskedArray[Any, Any] = np.ma.asarray(array)
+    return masked
+
+
+def hint_of_bands(shape: tuple[int, ...], window: Window, overlap: int) -> str:
+    """Return what to do about a result whose bands come last, as pictures have them."""
+    sizes = [(window.height + 2 * more, window.width + 2 * more) for more in (0, overlap)]
+    if len(shape) != 3 or shape[:2] not in sizes:
+        return ""
+    return ": bands come first, return np.moveaxis(result, -1, 0)"
+
+
+def with_nan_masked(array: np.ndarray[Any, Any], wanted: OutputSpec) -> np.ndarray[Any, Any]:
+    """Return a result in which NaN is masked, unless it is the output's nodata anyway."""
+    recipe = wanted.recipe
+    nodata = None if recipe is None else recipe.nodata_of(wanted.dtype or array.dtype.name)
+    if nodata is not None and math.isnan(nodata):
+        return array
+    masked: np.ndarray[Any, Any] = np.ma.array(array, mask=np.isnan(np.ma.getdata(array)))
+    return masked
+
+
+def count_nodata(
+    array: np.ndarray[Any, Any],
+    recipe: ProfileTemplate,
+    absent: np.ndarray[Any, Any] | None,
+    reading: ReadSpec,
+) -> ValueLoss:
+    """Count results that equal nodata, or still have the first input's.
+
+    Parameters
+    ----------
+    array : ndarray or MaskedArray
+        (count, rows, cols), in the output's dtype.
+    recipe : ProfileTemplate
+    absent : ndarray of bool, or None
+        (rows, cols): where an input has no value, and the function got numbers.
+    reading : ReadSpec
+    """
+    dtype, inherited = array.dtype.name, recipe.inherited
+    if inherited is not None and not nodata_fits(inherited, dtype):
+        inherited = None
+    # No result of a calculation is -9999.0 by chance.
+    is_chosen = reading.notes_absent and not recipe.keep_nodata and array.dtype.kind in "fc"
+    return taken_for_nodata(
+        array,
+        recipe.nodata_of(dtype),
+        inherited=inherited,
+        absent=absent,
+        is_chosen=is_chosen or reading.mode == "manual_read",
+    )
