@@ -28,9 +28,8 @@ if TYPE_CHECKING:
         WindowsError,
         WorkerDiedError,
     )
-    from rio_mucho_cli.job import Job
+    from rio_mucho_cli.job import Job, Output
     from rio_mucho_cli.mucho import RioMucho, tb_capture
-    from rio_mucho_cli.output import Output
     from rio_mucho_cli.report import Report
     from rio_mucho_cli.single_process_pool import MockTub
 

@@ -17,8 +17,7 @@ from rio_mucho_cli import engine
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
-from rio_mucho_cli.job import Bidx, Job, OnError, Windows
-from rio_mucho_cli.output import Output
+from rio_mucho_cli.job import Bidx, Job, OnError, Output, Windows
 from rio_mucho_cli.progress import Event, Listener, ignore
 from rio_mucho_cli.report import Report
 from rio_mucho_cli.system import usable_cpus

@@ -25,8 +25,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.canonical import digest, to_json
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.datasets import open_dataset
-from rio_mucho_cli.job import Job
-from rio_mucho_cli.output import Output
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, local_file
 from rio_mucho_cli.system import versions_of
 from rio_mucho_cli.text import option

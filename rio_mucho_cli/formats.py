@@ -23,8 +23,7 @@ from rio_mucho_cli.geotiff.options import (
 from rio_mucho_cli.geotiff.overview_plan import LOCAL_RESAMPLINGS, check_resampling, default_factors
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.job import Job
-from rio_mucho_cli.output import Output
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs import profile as profiles
 from rio_mucho_cli.outputs.from_geotiff import INTERMEDIATE, Conversion
 from rio_mucho_cli.outputs.layout import TILE_UNIT

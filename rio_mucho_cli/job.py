@@ -1,45 +1,148 @@
-"""What a run is asked to do."""
+"""What a run is asked to do, and what each of its outputs should be."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
-from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
-from rio_mucho_cli.inputs.grid import EXTENTS, Bounds, Extent
-from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.window_data import MODES, Mode
-from rio_mucho_cli.output import Output
-from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
-from rio_mucho_cli.text import ReprMixin, option
+import numpy as np
+from rasterio.dtypes import check_dtype
+
+from rio_mucho_cli.dtypes import DTYPES, nodata_fits
+from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.inputs.grid import Bounds, Extent
+from rio_mucho_cli.inputs.window_data import Mode
+from rio_mucho_cli.text import ReprMixin, did_you_mean, redact
 from rio_mucho_cli.validation import (
-    FLAG,
     NUMBER,
     TEXT,
     WHOLE,
+    OnError,
     check_all_are,
+    check_job,
     check_kinds,
-    check_windows_value,
 )
 from rio_mucho_cli.windows import PlannedWindow, Size
-from rio_mucho_cli.workers.executor import EXECUTORS, ExecutorName, executor_name
+from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
-Bidx: TypeAlias = "int | str | Sequence[int]"
-# Whatever else they must be.
-_KINDS = {
-    **dict.fromkeys(("jobs", "retries", "mem_limit", "part_size", "overlap"), WHOLE),
-    "fill": NUMBER,
-    **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
-    **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
-    **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
-}
 
-OnError: TypeAlias = Literal["fail", "nodata"]
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Output(ReprMixin):
+    """Where results go, and what they become.
+
+    Attributes
+    ----------
+    path : str, Path or open dataset
+        A dataset is open for writing, and is closed at the end.
+    name : str or None
+        Of its array in the dict that the function returns; None for the one
+        that no other output has.
+    driver : str or None
+        None: by the extension of the path, else the first input's.
+    dtype : str or None
+        What results are cast to; None: the dtype of the first result.
+    count : int or None
+        Bands of every result; None: those of the first result.
+    nodata : float or None
+        None: if `keep_nodata` is true, the first input's where the dtype is
+        the first input's, else NaN for floating point; else none.
+    keep_nodata : bool
+        Whether it follows from the first input; false where `nodata` is given.
+    creation_options : Mapping
+        Of the driver, in any case; kept as text, with names in lower case.
+    profile : Mapping or None
+        A whole profile; it stands for the six above.
+
+    Raises
+    ------
+    UsageError
+        If it contradicts itself.
+    NodataError
+        If nodata does not fit the dtype.
+    """
+
+    path: Any
+    name: str | None = None
+    driver: str | None = None
+    dtype: str | None = None
+    count: int | None = None
+    nodata: float | None = None
+    keep_nodata: bool = True
+    creation_options: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.path, str) and self.path.startswith("file://"):
+            object.__setattr__(self, "path", self.path.removeprefix("file://"))
+        check_kinds(self, {"driver": TEXT, "count": WHOLE, "nodata": NUMBER})
+        if not isinstance(self.creation_options, Mapping):
+            raise UsageError(
+                f"creation_options are {self.creation_options!r}: expected a dict, such as "
+                '{"compress": "lzw"}'
+            )
+        options = {
+            str(key).lower(): _option_text(value) for key, value in self.creation_options.items()
+        }
+        object.__setattr__(self, "creation_options", options)
+        if self.nodata is not None:
+            object.__setattr__(self, "keep_nodata", False)
+        if self.count is not None and self.count < 1:
+            raise UsageError(f"count is {self.count}: expected at least 1 band")
+        if self.dtype is not None and not _is_dtype(self.dtype):
+            raise UsageError(
+                f"dtype is {self.dtype!r}: expected one such as uint8 or float32"
+                f"{did_you_mean(str(self.dtype), DTYPES)}"
+            )
+        if (
+            self.dtype is not None
+            and not self.keep_nodata
+            and self.nodata is not None
+            and not nodata_fits(self.nodata, self.dtype)
+        ):
+            raise NodataError.of(self.nodata, self.dtype)
+
+    @property
+    def local_path(self) -> str | None:
+        """The path as text, or None for an open dataset."""
+        return str(self.path) if isinstance(self.path, str | Path) else None
+
+    @property
+    def shown_path(self) -> str:
+        """What others may read that it is called: its path, or the dataset's, without secrets."""
+        return redact(self.local_path or str(getattr(self.path, "name", self.path)))
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether it is a VRT over parts: of a path that ends so, whatever the driver."""
+        path = self.local_path
+        return path is not None and path.lower().endswith(".vrt")
+
+
+def _option_text(value: Any) -> str:
+    """Return the value of a creation option as text for GDAL."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _is_dtype(dtype: Any) -> bool:
+    """Whether numpy and GDAL both have it."""
+    try:
+        return bool(check_dtype(np.dtype(dtype).name))
+    except TypeError:
+        return False
+
+
+Bidx: TypeAlias = "int | str | Sequence[int]"
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 
@@ -194,126 +297,10 @@ class Job(ReprMixin):
     part_size: int | None = None
 
     def __post_init__(self) -> None:
-        check_kinds(self, _KINDS)
-        check_windows_value(self.windows)
         check_all_are(self.also, Output, "also")
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)
-        if not self.inputs and (self.profile is None or self.windows is None):
-            raise UsageError("there is no input: give at least one, before the output")
-        if self.mode not in MODES:
-            raise UsageError(f"mode is {self.mode!r}: expected one of {', '.join(MODES)}")
-        self._check_reading()
-        if not isinstance(self.executor, Executor) and self.executor not in EXECUTORS:
-            raise UsageError(
-                f"executor is {self.executor!r}: expected one of {', '.join(EXECUTORS)}"
-            )
-        if self.scheduler is not None and self.executor != "dask":
-            raise UsageError(
-                f"the scheduler {self.scheduler} is dask's, and the executor is "
-                f"{executor_name(self.executor)}: use the executor dask"
-            )
-        if self.jobs < 1:
-            raise UsageError(
-                f"jobs is {self.jobs}: expected at least 1, or on the command line -1 for all CPUs"
-            )
-        if self.retries < 0:
-            raise UsageError(f"retries is {self.retries}: expected 0 or more")
-        if self.on_error not in get_args(OnError):
-            raise UsageError(f"on_error is {self.on_error!r}: expected fail or nodata")
-        if self.mem_limit is not None and self.mem_limit < 1:
-            raise UsageError(f"the memory limit is {self.mem_limit}: expected a number of MB")
-        if not isinstance(self.function, FunctionRef) and not callable(self.function):
-            raise UsageError(f"{self.function!r} cannot be called: expected a function")
-        if self.plain and not isinstance(self.global_args, Mapping):
-            raise UsageError(
-                "a plain function gets the global args by their names, and they are "
-                f"{self.global_args!r}: give a dict"
-            )
-        self._check_outputs()
-
-    def _check_outputs(self) -> None:
-        """Raise UsageError for outputs that contradict each other."""
-        names = [output.name for output in self.outputs[1:]]
-        for name in names:
-            if not name:
-                raise UsageError("an output beside the first one has no name: give it one")
-            if names.count(name) > 1:
-                raise UsageError(f"there are two outputs for {name!r}: give each another name")
-        paths = [output.local_path for output in self.outputs]
-        places = [None if path is None else _place(path) for path in paths]
-        for path, place in zip(paths, places, strict=True):
-            if place is not None and places.count(place) > 1:
-                raise UsageError(f"{path} is the path of two outputs: give each its own")
-        self._check_mosaics()
-        if not self.inputs and any(output.profile is None for output in self.also):
-            raise UsageError("there is no input, and an output without a profile: give it one")
-        if self.overviews is not None:
-            check_factors(self.overviews)
-        if self.overview_resampling is not None:
-            check_resampling(self.overview_resampling)
-
-    def _check_mosaics(self) -> None:
-        """Raise UsageError for mosaics that cannot be made, and parts of what is none."""
-        kinds = {output.is_mosaic: output for output in self.outputs}
-        if self.part_size is not None and self.part_size < 1:
-            raise UsageError(f"the part size is {self.part_size}: expected 1 pixel or more")
-        if True not in kinds:
-            if self.part_size is not None:
-                raise UsageError(
-                    f"there is a part size, and {self.output} has no parts: "
-                    "give an output that ends in .vrt"
-                )
-            return
-        if False in kinds:
-            raise UsageError(
-                f"{kinds[True].path} is made of parts, and {kinds[False].path} is one file: "
-                "give all outputs names that end in .vrt, or none"
-            )
-        for output in self.outputs:
-            if output.profile is not None:
-                raise UsageError(
-                    f"{output.path} is to be a VRT over parts, and a whole profile is one file's: "
-                    "use `rio mucho` or a Job without a profile, or another name"
-                )
-            if is_in_memory(str(output.path)):
-                raise UsageError(
-                    f"{output.path} is in the memory of this process, and parts are written by "
-                    "others: give a file or an object"
-                )
-
-    def _check_reading(self) -> None:
-        """Raise UsageError for what contradicts itself in how inputs are read."""
-        if self.like is not None and self.extent is not None:
-            raise UsageError("like and extent both say what the output's grid is: give one of them")
-        if self.extent is not None and self.extent not in EXTENTS:
-            raise UsageError(f"extent is {self.extent!r}: expected one of {', '.join(EXTENTS)}")
-        if self.bounds is not None and not _are_numbers(self.bounds, 4):
-            raise UsageError(f"bounds are {self.bounds!r}: expected left, bottom, right and top")
-        if self.overlap < 0:
-            raise UsageError(f"overlap is {self.overlap!r}: expected 0 or more pixels")
-        if self.boundary is not None:
-            Boundary.parse(str(self.boundary))
-        if self.masked and self.fill is not None:
-            raise UsageError(
-                "masked asks for masked arrays, and fill for plain ones: give one of them"
-            )
-        if self.mode != "manual_read":
-            return
-        if self.plain:
-            raise UsageError("plain functions get arrays, and manual_read gives datasets")
-        for name, given in (
-            ("overlap", self.overlap),
-            ("bidx", self.bidx is not None),
-            ("masked", self.masked),
-            ("fill", self.fill is not None),
-            ("skip_masked", self.skip_masked),
-        ):
-            if given:
-                raise UsageError(
-                    f"{option(name)} cannot be used in manual_read, where the function reads for "
-                    "itself"
-                )
+        check_job(self)
 
     @property
     def is_mosaic(self) -> bool:
@@ -339,15 +326,3 @@ class Job(ReprMixin):
             profile=self.profile,
         )
         return (first, *self.also)
-
-
-def _place(path: str) -> str:
-    """Return what a path leads to, if it is the file system's, else GDAL's name of it."""
-    return vsi_path(path) if is_virtual(path) else os.path.realpath(path)
-
-
-def _are_numbers(values: Any, count: int) -> bool:
-    try:
-        return len(values) == count and all(isinstance(float(value), float) for value in values)
-    except (TypeError, ValueError):
-        return False

@@ -13,8 +13,7 @@ from rio_mucho_cli.formats import Format
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, side_of_tiles
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.job import Job
-from rio_mucho_cli.output import Output
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.alpha import alpha_of
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout, layout_of
 from rio_mucho_cli.outputs.profile import ProfileTemplate

@@ -18,9 +18,8 @@ from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import ReadSpec
-from rio_mucho_cli.job import Job
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.memory import Budget
-from rio_mucho_cli.output import Output
 from rio_mucho_cli.system import usable_memory
 from rio_mucho_cli.text import MB, format_count
 from rio_mucho_cli.windows import PlannedWindow, Size

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.text import truncate
+from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
+from rio_mucho_cli.inputs.grid import EXTENTS
+from rio_mucho_cli.inputs.overlap import Boundary
+from rio_mucho_cli.inputs.window_data import MODES
+from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
+from rio_mucho_cli.text import option, truncate
 from rio_mucho_cli.windows import Size
+from rio_mucho_cli.workers.executor import EXECUTORS, executor_name
+from rio_mucho_cli.workers.functions import FunctionRef
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.job import Job
+
+OnError: TypeAlias = Literal["fail", "nodata"]
 
 WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False"
 _KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
+_JOB_KINDS = {
+    **dict.fromkeys(("jobs", "retries", "mem_limit", "part_size", "overlap"), WHOLE),
+    "fill": NUMBER,
+    **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
+    **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
+    **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
+}
 
 
 def check_kinds(owner: object, names: Mapping[str, str]) -> None:
@@ -70,3 +90,134 @@ def path_text(value: Any, name: str) -> str:
         return str(os.fspath(value))
     except TypeError:
         raise UsageError(f"{name} is {value!r}: expected a path") from None
+
+
+def check_job(job: Job) -> None:
+    """Raise UsageError if a job contradicts itself."""
+    check_kinds(job, _JOB_KINDS)
+    check_windows_value(job.windows)
+    if not job.inputs and (job.profile is None or job.windows is None):
+        raise UsageError("there is no input: give at least one, before the output")
+    if job.mode not in MODES:
+        raise UsageError(f"mode is {job.mode!r}: expected one of {', '.join(MODES)}")
+    _check_reading(job)
+    if not isinstance(job.executor, Executor) and job.executor not in EXECUTORS:
+        raise UsageError(f"executor is {job.executor!r}: expected one of {', '.join(EXECUTORS)}")
+    if job.scheduler is not None and job.executor != "dask":
+        raise UsageError(
+            f"the scheduler {job.scheduler} is dask's, and the executor is "
+            f"{executor_name(job.executor)}: use the executor dask"
+        )
+    if job.jobs < 1:
+        raise UsageError(
+            f"jobs is {job.jobs}: expected at least 1, or on the command line -1 for all CPUs"
+        )
+    if job.retries < 0:
+        raise UsageError(f"retries is {job.retries}: expected 0 or more")
+    if job.on_error not in get_args(OnError):
+        raise UsageError(f"on_error is {job.on_error!r}: expected fail or nodata")
+    if job.mem_limit is not None and job.mem_limit < 1:
+        raise UsageError(f"the memory limit is {job.mem_limit}: expected a number of MB")
+    if not isinstance(job.function, FunctionRef) and not callable(job.function):
+        raise UsageError(f"{job.function!r} cannot be called: expected a function")
+    if job.plain and not isinstance(job.global_args, Mapping):
+        raise UsageError(
+            "a plain function gets the global args by their names, and they are "
+            f"{job.global_args!r}: give a dict"
+        )
+    _check_outputs(job)
+
+
+def _check_outputs(job: Job) -> None:
+    """Raise UsageError for outputs that contradict each other."""
+    names = [output.name for output in job.outputs[1:]]
+    for name in names:
+        if not name:
+            raise UsageError("an output beside the first one has no name: give it one")
+        if names.count(name) > 1:
+            raise UsageError(f"there are two outputs for {name!r}: give each another name")
+    paths = [output.local_path for output in job.outputs]
+    places = [None if path is None else _place(path) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if place is not None and places.count(place) > 1:
+            raise UsageError(f"{path} is the path of two outputs: give each its own")
+    _check_mosaics(job)
+    if not job.inputs and any(output.profile is None for output in job.also):
+        raise UsageError("there is no input, and an output without a profile: give it one")
+    if job.overviews is not None:
+        check_factors(job.overviews)
+    if job.overview_resampling is not None:
+        check_resampling(job.overview_resampling)
+
+
+def _check_mosaics(job: Job) -> None:
+    """Raise UsageError for mosaics that cannot be made, and parts of what is none."""
+    kinds = {output.is_mosaic: output for output in job.outputs}
+    if job.part_size is not None and job.part_size < 1:
+        raise UsageError(f"the part size is {job.part_size}: expected 1 pixel or more")
+    if True not in kinds:
+        if job.part_size is not None:
+            raise UsageError(
+                f"there is a part size, and {job.output} has no parts: "
+                "give an output that ends in .vrt"
+            )
+        return
+    if False in kinds:
+        raise UsageError(
+            f"{kinds[True].path} is made of parts, and {kinds[False].path} is one file: "
+            "give all outputs names that end in .vrt, or none"
+        )
+    for output in job.outputs:
+        if output.profile is not None:
+            raise UsageError(
+                f"{output.path} is to be a VRT over parts, and a whole profile is one file's: "
+                "use `rio mucho` or a Job without a profile, or another name"
+            )
+        if is_in_memory(str(output.path)):
+            raise UsageError(
+                f"{output.path} is in the memory of this process, and parts are written by "
+                "others: give a file or an object"
+            )
+
+
+def _check_reading(job: Job) -> None:
+    """Raise UsageError for what contradicts itself in how inputs are read."""
+    if job.like is not None and job.extent is not None:
+        raise UsageError("like and extent both say what the output's grid is: give one of them")
+    if job.extent is not None and job.extent not in EXTENTS:
+        raise UsageError(f"extent is {job.extent!r}: expected one of {', '.join(EXTENTS)}")
+    if job.bounds is not None and not _are_numbers(job.bounds, 4):
+        raise UsageError(f"bounds are {job.bounds!r}: expected left, bottom, right and top")
+    if job.overlap < 0:
+        raise UsageError(f"overlap is {job.overlap!r}: expected 0 or more pixels")
+    if job.boundary is not None:
+        Boundary.parse(str(job.boundary))
+    if job.masked and job.fill is not None:
+        raise UsageError("masked asks for masked arrays, and fill for plain ones: give one of them")
+    if job.mode != "manual_read":
+        return
+    if job.plain:
+        raise UsageError("plain functions get arrays, and manual_read gives datasets")
+    for name, given in (
+        ("overlap", job.overlap),
+        ("bidx", job.bidx is not None),
+        ("masked", job.masked),
+        ("fill", job.fill is not None),
+        ("skip_masked", job.skip_masked),
+    ):
+        if given:
+            raise UsageError(
+                f"{option(name)} cannot be used in manual_read, where the function reads for itself"
+            )
+
+
+def _place(path: str) -> str:
+    """Return what a path leads to, if it is the file system's, else GDAL's name of it."""
+    return vsi_path(path) if is_virtual(path) else os.path.realpath(path)
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    try:
+        return len(values) == count and all(isinstance(float(value), float) for value in values)
+    except (TypeError, ValueError):
+        return False

@@ -13,8 +13,7 @@ from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
 from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
 from rio_mucho_cli.errors import MuchoError, UsageError
-from rio_mucho_cli.job import Job
-from rio_mucho_cli.output import Output
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.progress import ignore
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.file import check as check_report
