@@ -7,8 +7,7 @@ as many as are worked on in a tenth of a second.
 
 from __future__ import annotations
 
-BATCH_BYTES = 4 * 1024 * 1024
-"""What the results of a batch may take together, if that is more than one window."""
+from rio_mucho_cli.planning.memory import BATCH_BYTES
 
 _SECONDS = 0.1
 _MOST = 256

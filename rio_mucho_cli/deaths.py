@@ -15,7 +15,7 @@ from rio_mucho_cli.errors import (
     WorkerStartError,
 )
 from rio_mucho_cli.ordered import Task
-from rio_mucho_cli.parts import Part
+from rio_mucho_cli.planning.mosaic import MosaicPart
 from rio_mucho_cli.text import MB
 from rio_mucho_cli.windows import PlannedWindow, format_window
 from rio_mucho_cli.workers.window import is_fatal, run_windows
@@ -131,7 +131,7 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
         if times > 1:
             often = f", {times} times{', at last with no other beside it' if alone else ''}"
     planned = _window_of(about, lost.progress)
-    if isinstance(about, Part) and planned is None:
+    if isinstance(about, MosaicPart) and planned is None:
         what = format_window(about.window).replace("window", "the part of", 1)
         doing = "worked on" if lost.progress is None else "completed"
         return WorkerDiedError(f"a worker process {how} while it {doing} {what}{often}: {why}")
@@ -149,7 +149,7 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
 def _window_of(about: Any, progress: int | None) -> PlannedWindow | None:
     """Return the window that was being worked on, if it was one."""
     match about:
-        case Part():
+        case MosaicPart():
             if progress is None or progress >= len(about.windows):
                 return None
             return about.windows[progress]

@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.canonical import digest
 from rio_mucho_cli.errors import (
     MuchoChildError,
     MuchoError,
@@ -22,7 +21,6 @@ from rio_mucho_cli.errors import (
 )
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overviews import check_overviews
-from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.alpha import hides_by_alpha
 from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.profile import changes_values
@@ -30,6 +28,8 @@ from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, sta
 from rio_mucho_cli.outputs.value_loss import NONE, ValueLoss
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, open_writer
+from rio_mucho_cli.planning.hashing import digest
+from rio_mucho_cli.planning.outputs import OutputPlan
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch

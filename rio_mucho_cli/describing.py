@@ -7,9 +7,9 @@ from typing import Any
 from rio_mucho_cli.describing_inputs import describe_input
 from rio_mucho_cli.describing_outputs import Form, describe_output, size_of
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.plan import Plan
-from rio_mucho_cli.tasks import largest
-from rio_mucho_cli.window_plan import say_why
+from rio_mucho_cli.planning.memory import largest
+from rio_mucho_cli.planning.plan import Plan
+from rio_mucho_cli.planning.windows import say_why
 from rio_mucho_cli.workers.executor import executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
 

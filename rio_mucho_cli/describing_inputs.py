@@ -11,8 +11,8 @@ from rio_mucho_cli.describing_outputs import grid_of, number, size_of
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import InputSpec
 from rio_mucho_cli.paths import is_on_network
-from rio_mucho_cli.plan import Plan
-from rio_mucho_cli.reading import coverage_of
+from rio_mucho_cli.planning.plan import Plan
+from rio_mucho_cli.planning.reading import coverage_of
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import PlannedWindow, Size, normalize
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
-from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.planning.outputs import OutputPlan
+from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.text import redact, redact_options
 from rio_mucho_cli.windows import Size
 

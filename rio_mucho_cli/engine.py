@@ -36,17 +36,23 @@ from rio_mucho_cli.env import (
     without_layout_options,
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
-from rio_mucho_cli.fingerprint import check_inputs, fingerprint
 from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.mosaics import folders_of, kept_parts, tasks_of
 from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, publish_all
 from rio_mucho_cli.part_work import PartResult, stopped_on_error
-from rio_mucho_cli.plan import Plan, make_plan, order_for
+from rio_mucho_cli.planning.fingerprint import (
+    check_can_resume,
+    check_inputs,
+    done_outputs,
+    fingerprint,
+    is_done,
+    warn_of_leftovers,
+)
+from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
 from rio_mucho_cli.progress import Listener, OverviewDone, PlanListener, ignore
 from rio_mucho_cli.report import Failure, Report
-from rio_mucho_cli.resuming import check_can_resume, done_outputs, is_done, warn_of_leftovers
 from rio_mucho_cli.system import allow_open_files, usable_cpus, with_advice
 from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.text import format_count
@@ -156,7 +162,7 @@ class _Run:
             if run is not None:
                 self._take_up(deliveries, run, plan)
             executor = stack.enter_context(
-                open_executor(plan.executor, plan.jobs, key, order_for(job, plan), job.scheduler)
+                open_executor(plan.executor, plan.jobs, key, run_context(job, plan), job.scheduler)
             )
             rest = self._rest(plan)
             self.tally.start(rest, count_windows(deliveries))
@@ -288,7 +294,7 @@ class _Run:
         with ExitStack() as stack:
             if plan.executor not in LOCAL:
                 key = uuid.uuid4().hex
-                order = order_for(self.job, plan)
+                order = run_context(self.job, plan)
                 near = open_executor("processes", usable_cpus(), key, order)
                 executor = stack.enter_context(near)
             recover = Retries(executor, self.job.retries, tolerant=False)

@@ -12,7 +12,7 @@ from rio_mucho_cli.outputs.mosaic import MosaicWriter
 from rio_mucho_cli.outputs.mosaic_folder import RECORD, RunFolder, remove_any
 from rio_mucho_cli.outputs.remote_target import RemoteFolder
 from rio_mucho_cli.part_work import PartResult, Record, work_part
-from rio_mucho_cli.parts import Part
+from rio_mucho_cli.planning.mosaic import MosaicPart
 
 Folder: TypeAlias = RunFolder | RemoteFolder
 
@@ -23,7 +23,7 @@ def folders_of(deliveries: Sequence[Delivery]) -> list[Folder]:
 
 
 def kept_parts(
-    parts: Sequence[Part], folders: Sequence[Folder]
+    parts: Sequence[MosaicPart], folders: Sequence[Folder]
 ) -> dict[tuple[int, int], PartResult]:
     """Return what came of those parts that an earlier run has completed, by their ij.
 
@@ -43,14 +43,16 @@ def kept_parts(
     return kept
 
 
-def tasks_of(key: str, parts: Sequence[Part], folders: Sequence[Folder]) -> Iterator[Task[Part]]:
+def tasks_of(
+    key: str, parts: Sequence[MosaicPart], folders: Sequence[Folder]
+) -> Iterator[Task[MosaicPart]]:
     """Yield a task for each part, with the paths of its files.
 
     Parameters
     ----------
     key : str
         The name of the run.
-    parts : sequence of Part
+    parts : sequence of MosaicPart
     folders : sequence of Folder
         For each output, the folder of its parts.
     """

@@ -32,7 +32,7 @@ from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, finish_all
-from rio_mucho_cli.parts import Part
+from rio_mucho_cli.planning.mosaic import MosaicPart
 from rio_mucho_cli.report import Failure
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
@@ -185,14 +185,14 @@ def stopped_on_error(key: str) -> Iterator[None]:
         raise
 
 
-def work_part(key: str, part: Part) -> PartResult | MuchoError:
+def work_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
     """Write one part and put it into place; return its result, or the error.
 
     Parameters
     ----------
     key : str
         The name of the run.
-    part : Part
+    part : MosaicPart
         With the paths of its files.
     """
     try:
@@ -204,7 +204,7 @@ def work_part(key: str, part: Part) -> PartResult | MuchoError:
         return exc
 
 
-def _write_part(key: str, part: Part) -> PartResult:
+def _write_part(key: str, part: MosaicPart) -> PartResult:
     result = PartResult()
     deliveries = open_deliveries(part.outputs, overwrite=True, leaves_out=part.leaves_out)
     writers = [delivery.writer for delivery in deliveries]
@@ -235,7 +235,7 @@ def _write_part(key: str, part: Part) -> PartResult:
 
 
 def _results(
-    key: str, part: Part
+    key: str, part: MosaicPart
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Run one window after the other; yield their results, which take no time to arrive."""
     wanted = [plan.wanted for plan in part.outputs]
@@ -251,7 +251,7 @@ def _check(key: str) -> None:
         raise MuchoError("the run has ended")
 
 
-def _leave_out(part: Part, writers: Sequence[Writer], failed: Sequence[Failure]) -> None:
+def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Failure]) -> None:
     """Make no file: a VRT without a part reads as a file without windows does."""
     for writer in writers:
         writer.discard()
@@ -263,7 +263,9 @@ def _leave_out(part: Part, writers: Sequence[Writer], failed: Sequence[Failure])
             new.replace(path.with_name(path.name + RECORD))
 
 
-def _put_into_place(key: str, part: Part, targets: Sequence[Target], result: PartResult) -> None:
+def _put_into_place(
+    key: str, part: MosaicPart, targets: Sequence[Target], result: PartResult
+) -> None:
     """Put files that are finished into place, with their records."""
     if part.records:
         for target, piece in zip(targets, result.pieces, strict=True):

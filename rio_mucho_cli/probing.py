@@ -15,7 +15,7 @@ from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.plan import Plan, order_for
+from rio_mucho_cli.planning.plan import Plan, run_context
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid, normalize
 from rio_mucho_cli.workers import local
@@ -124,7 +124,7 @@ def _work(
 ) -> WindowResult | MuchoError:
     """Work on a window with a worker of its own: another one would have its blocks in the cache."""
     key = uuid.uuid4().hex
-    with limited_block_cache(plan.cache), local.serial_workers(1, key, order_for(job, plan)):
+    with limited_block_cache(plan.cache), local.serial_workers(1, key, run_context(job, plan)):
         return run_window(key, planned, wanted)
 
 

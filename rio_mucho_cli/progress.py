@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from rio_mucho_cli.timing import StageTimes, WindowTiming
 
 if TYPE_CHECKING:
-    from rio_mucho_cli.plan import Plan
+    from rio_mucho_cli.planning.plan import Plan
     from rio_mucho_cli.report import Report
 
 

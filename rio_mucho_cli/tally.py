@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rio_mucho_cli.deaths import Retries
 from rio_mucho_cli.ordered import Watch
 from rio_mucho_cli.outputs.value_loss import ValueLoss
-from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.timing import StageTimes, WindowTiming

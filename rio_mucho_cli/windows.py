@@ -173,14 +173,6 @@ def _length(indexes: range, side: int, length: int) -> int:
     return min(indexes.stop * side, length) - indexes.start * side
 
 
-TARGET_PIXELS = 1024 * 1024
-"""Pixels of a window when nobody says otherwise.
-
-Large enough that handing a window to a worker costs nothing beside computing
-it, small enough that a few bands of it stay in a worker's memory.
-"""
-
-
 _MOST = 2**24
 _MOST_DIGITS = 18
 
@@ -196,45 +188,6 @@ def parse_size(text: str) -> Size | None:
     if min(size) < 1:
         raise WindowsError(f"windows of {text} have no pixels: give at least 1x1")
     return size
-
-
-def default_size(
-    width: int,
-    height: int,
-    block: Size,
-    *,
-    whole_rows: bool = False,
-    most: int | None = None,
-    low: bool = False,
-) -> Size:
-    """Choose a window of about a million pixels that is a whole number of blocks.
-
-    Parameters
-    ----------
-    width, height : int
-        Of the raster.
-    block : Size
-        Of the output.
-    whole_rows : bool
-        Make windows as wide as the raster: where the blocks of the input or
-        the output are strips, a narrower window would decode or encode every
-        strip several times.
-    most : int
-        How many pixels there is memory for. One block is the least there is,
-        and whole rows are not taken if there is no room for a row of blocks.
-    low : bool
-        Make windows as wide and as low as they can be: blocks that are side
-        by side lie one after the other in a file, and are one request to a
-        server.
-    """
-    pixels = TARGET_PIXELS if most is None else min(TARGET_PIXELS, most)
-    if whole_rows and (most is None or width * block.height <= most or block.width >= width):
-        return Size(width, max(1, pixels // width // block.height) * block.height)
-    across = min(math.isqrt(pixels), pixels // block.height) // block.width
-    if low:
-        across = min(pixels // block.height // block.width, math.ceil(width / block.width))
-    columns = max(1, across) * block.width
-    return Size(columns, max(1, pixels // columns // block.height) * block.height)
 
 
 def window_grid(width: int, height: int, size: Size) -> WindowGrid:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rio_mucho_cli.batches import BATCH_BYTES, Batches
+from rio_mucho_cli.batches import Batches
+from rio_mucho_cli.planning.memory import BATCH_BYTES
 
 
 def test_one_window_at_a_time_until_one_is_measured():

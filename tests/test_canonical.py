@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from rio_mucho_cli.canonical import to_json
 from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.planning.hashing import to_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

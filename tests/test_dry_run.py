@@ -23,8 +23,8 @@ from rio_mucho_cli import (
     describe,
     run,
 )
-from rio_mucho_cli.plan import make_plan
-from rio_mucho_cli.window_plan import REASONS
+from rio_mucho_cli.planning.plan import make_plan
+from rio_mucho_cli.planning.windows import REASONS
 from rio_mucho_cli.windows import Size, window_grid
 
 

@@ -19,8 +19,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import Job
 from rio_mucho_cli.errors import InputError, UsageError
-from rio_mucho_cli.fingerprint import fingerprint
 from rio_mucho_cli.outputs.run_diff import describe_changes
+from rio_mucho_cli.planning.fingerprint import fingerprint
 from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.workers.functions import FunctionRef
 

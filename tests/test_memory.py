@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rio_mucho_cli import memory
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.memory import Budget
+from rio_mucho_cli.planning import memory
+from rio_mucho_cli.planning.memory import MemoryBudget
 from rio_mucho_cli.system import usable_memory
 from rio_mucho_cli.text import MB, format_bytes
 
 
 def budget(mem_limit, jobs=4, *, in_processes=True, read=4, result=4):
-    return Budget.of(mem_limit, jobs, in_processes=in_processes, read=read, result=result)
+    return MemoryBudget.of(mem_limit, jobs, in_processes=in_processes, read=read, result=result)
 
 
 def test_nobody_has_to_think_of_memory():

@@ -16,9 +16,9 @@ from rio_mucho_cli.describing_outputs import number
 from rio_mucho_cli.env import THREAD_VARIABLES, env_options
 from rio_mucho_cli.inputs.int64 import exact_nodatavals
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.output_plan import OutputPlan
 from rio_mucho_cli.paths import is_in_memory, is_virtual
-from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.planning.outputs import OutputPlan
+from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.system import usable_cpus, usable_memory, versions_of
 from rio_mucho_cli.text import redact, secret_names
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 from rio_mucho_cli.errors import one_line
-from rio_mucho_cli.plan import Plan
+from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.progress import (
     Event,
     Listener,

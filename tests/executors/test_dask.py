@@ -93,15 +93,16 @@ def test_what_the_function_raises(job, leftovers):
 def test_an_input_that_workers_do_not_find(job, tmp_path, monkeypatch, make_raster):
     made = job(plus, global_args={"k": 1})
     # They open a file that has gone since this process has looked at it.
-    from rio_mucho_cli import engine, plan
+    from rio_mucho_cli import engine
+    from rio_mucho_cli.planning import plan
 
-    real = plan.order_for
+    real = plan.run_context
 
     def order_for(*args):
         Path(made.inputs[0]).unlink()
         return real(*args)
 
-    monkeypatch.setattr(engine, "order_for", order_for)
+    monkeypatch.setattr(engine, "run_context", order_for)
     with pytest.raises(InputError, match=r"in\.tif.*\(on the worker tcp://127\.0\.0\.1:\d+\)"):
         run(made)
 

@@ -4,7 +4,7 @@ from affine import Affine
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.selection import for_each, parse_bidx
+from rio_mucho_cli.planning.reading import parse_bidx, per_input
 from rio_mucho_cli.windows import Size
 
 SOURCE = DatasetInfo("a.tif", Grid(None, Affine.identity(), 9, 9), {"count": 4}, Size(9, 9))
@@ -41,9 +41,9 @@ def test_bands_that_are_not_there(value):
 
 
 def test_values_for_all_or_for_some_inputs():
-    assert for_each(None, "d", 2, "x") == ["d", "d"]
-    assert for_each("a", "d", 2, "x") == ["a", "a"]
-    assert for_each({2: "b"}, "d", 3, "x") == ["d", "b", "d"]
-    assert for_each({0: "a", 3: "c"}, "d", 3, "x") == ["a", "a", "c"]
+    assert per_input(None, "d", 2, "x") == ["d", "d"]
+    assert per_input("a", "d", 2, "x") == ["a", "a"]
+    assert per_input({2: "b"}, "d", 3, "x") == ["d", "b", "d"]
+    assert per_input({0: "a", 3: "c"}, "d", 3, "x") == ["a", "a", "c"]
     with pytest.raises(UsageError, match="x is given for input 3: there are 2 inputs"):
-        for_each({3: "c"}, "d", 2, "x")
+        per_input({3: "c"}, "d", 2, "x")

@@ -10,19 +10,25 @@ from dataclasses import dataclass, replace
 
 from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.formats import Format, choose_format, choose_part_format
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.output_plan import OutputPlan, plan_output, plan_whole
-from rio_mucho_cli.parts import Part, largest_part, plan_parts, size_of_parts, unit_of
-from rio_mucho_cli.reading import make_reading
-from rio_mucho_cli.resuming import with_earlier_windows
-from rio_mucho_cli.tasks import estimate, fitted, largest, make_budget
+from rio_mucho_cli.planning.fingerprint import with_earlier_windows
+from rio_mucho_cli.planning.formats import OutputFormat, choose_format, choose_part_format
+from rio_mucho_cli.planning.memory import estimate, fit_jobs, largest, make_budget
+from rio_mucho_cli.planning.mosaic import (
+    MosaicPart,
+    largest_part,
+    plan_parts,
+    size_of_parts,
+    window_unit,
+)
+from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole
+from rio_mucho_cli.planning.reading import make_reading
+from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
-from rio_mucho_cli.window_plan import Reason, plan_windows, say_why
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import ExecutorName, check_installed
@@ -49,7 +55,7 @@ class Plan:
         How many tasks are handed out at once.
     cache : int
         What GDAL's block cache may take in the calling process, in bytes.
-    parts : sequence of Part
+    parts : sequence of MosaicPart
         Of mosaics: a task is one of them then, and not some windows.
     sources : sequence of DatasetInfo
         The inputs, on their own grids.
@@ -67,7 +73,7 @@ class Plan:
     jobs: int
     in_flight: int
     cache: int
-    parts: Sequence[Part] = ()
+    parts: Sequence[MosaicPart] = ()
     sources: Sequence[DatasetInfo] = ()
     reasons: tuple[Reason, ...] = ("given",)
     memory: int = 0
@@ -104,9 +110,9 @@ def make_plan(job: Job) -> Plan:
     planned = plan_windows(job, first, formats, budget.window_pixels(), resumed=job is not as_given)
     windows = planned.windows
     metadata = _metadata(job, reading, sources)
-    parts: Sequence[Part] = ()
+    parts: Sequence[MosaicPart] = ()
     if job.is_mosaic and first is not None:
-        unit = unit_of(job, first, windows)
+        unit = window_unit(job, first, windows)
         parts = plan_parts(job, first, windows, size_of_parts(job, first, unit), metadata)
         outputs = [
             plan_whole(output, each, job, first, metadata)
@@ -119,7 +125,7 @@ def make_plan(job: Job) -> Plan:
         ]
     size = largest(windows, *outputs[0].size)
     log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
-    jobs, in_flight = fitted(job, budget, size)
+    jobs, in_flight = fit_jobs(job, budget, size)
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
         log.warning(
@@ -170,7 +176,7 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
     return 70 * max(0, blocks - _FEW) + 300 * max(0, listed - _FEW)
 
 
-def _choose_formats(job: Job, first: DatasetInfo | None, grid: Grid | None) -> list[Format]:
+def _choose_formats(job: Job, first: DatasetInfo | None, grid: Grid | None) -> list[OutputFormat]:
     if job.is_mosaic and first is not None:
         part = largest_part(job, first)
         return [choose_part_format(job, output, part) for output in job.outputs]
@@ -209,7 +215,7 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
         return Metadata.of(src, first.indexes or src.indexes, same_grid=same_grid)
 
 
-def order_for(job: Job, plan: Plan) -> RunContext:
+def run_context(job: Job, plan: Plan) -> RunContext:
     """Say what workers have to know; of the outputs, as much as is known by now."""
     return RunContext(
         reading=plan.reading,

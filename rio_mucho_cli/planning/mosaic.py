@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from rasterio.windows import Window
 
 from rio_mucho_cli import windows as windowing
-from rio_mucho_cli.formats import choose_part_format
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.output_plan import OutputPlan, plan_output
 from rio_mucho_cli.outputs.layout import TILE_UNIT
+from rio_mucho_cli.planning.formats import choose_part_format
+from rio_mucho_cli.planning.outputs import OutputPlan, plan_output
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid, common_multiple
 
@@ -25,7 +25,7 @@ PART_SIZE = 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MosaicPart:
     """One part of a mosaic; of several, if the function returns several arrays.
 
     Attributes
@@ -59,7 +59,7 @@ class Part:
         """Of its files."""
         return f"{self.ij[0]}_{self.ij[1]}.tif"
 
-    def placed(self, places: Sequence[str]) -> Part:
+    def placed(self, places: Sequence[str]) -> MosaicPart:
         """Return it with the paths of its files."""
         outputs = tuple(
             replace(plan, output=replace(plan.output, path=place))
@@ -106,7 +106,7 @@ def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
     return Size(*sides)
 
 
-def unit_of(job: Job, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
+def window_unit(job: Job, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
     """Return the size of windows, or what all of them are a multiple of."""
     match job.windows:
         case "blocks":
@@ -122,7 +122,7 @@ def plan_parts(
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
-) -> list[Part]:
+) -> list[MosaicPart]:
     """Say which parts there are, and what each is like.
 
     Parameters
@@ -151,7 +151,9 @@ def plan_parts(
     for ij, window, inside in windowing.group_by_part(windows, width, height, size):
         (top, bottom), (left, right) = window.toranges()
         on_part = replace(first, grid=first.grid.cut((left, right), (top, bottom)))
-        part = Part(ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata")
+        part = MosaicPart(
+            ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata"
+        )
         moved = _moved(part, width, height)
         plans = [
             plan_output(
@@ -170,7 +172,7 @@ def plan_parts(
     return parts
 
 
-def _moved(part: Part, width: int, height: int) -> Sequence[PlannedWindow]:
+def _moved(part: MosaicPart, width: int, height: int) -> Sequence[PlannedWindow]:
     """Return a part's windows as windows of the part."""
     if isinstance(part.windows, WindowGrid):
         return part.windows.rebased()

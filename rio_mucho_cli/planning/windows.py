@@ -9,13 +9,60 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
 from rio_mucho_cli import windows as windowing
-from rio_mucho_cli.formats import Format
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout
-from rio_mucho_cli.parts import largest_part
 from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.planning.formats import OutputFormat
+from rio_mucho_cli.planning.mosaic import largest_part
 from rio_mucho_cli.windows import PlannedWindow, Size
+
+TARGET_PIXELS = 1024 * 1024
+"""Pixels of a window when nobody says otherwise.
+
+Large enough that handing a window to a worker costs nothing beside computing
+it, small enough that a few bands of it stay in a worker's memory.
+"""
+
+
+def default_size(
+    width: int,
+    height: int,
+    block: Size,
+    *,
+    whole_rows: bool = False,
+    most: int | None = None,
+    low: bool = False,
+) -> Size:
+    """Choose a window of about a million pixels that is a whole number of blocks.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the raster.
+    block : Size
+        Of the output.
+    whole_rows : bool
+        Make windows as wide as the raster: where the blocks of the input or
+        the output are strips, a narrower window would decode or encode every
+        strip several times.
+    most : int
+        How many pixels there is memory for. One block is the least there is,
+        and whole rows are not taken if there is no room for a row of blocks.
+    low : bool
+        Make windows as wide and as low as they can be: blocks that are side
+        by side lie one after the other in a file, and are one request to a
+        server.
+    """
+    pixels = TARGET_PIXELS if most is None else min(TARGET_PIXELS, most)
+    if whole_rows and (most is None or width * block.height <= most or block.width >= width):
+        return Size(width, max(1, pixels // width // block.height) * block.height)
+    across = min(math.isqrt(pixels), pixels // block.height) // block.width
+    if low:
+        across = min(pixels // block.height // block.width, math.ceil(width / block.width))
+    columns = max(1, across) * block.width
+    return Size(columns, max(1, pixels // columns // block.height) * block.height)
+
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +111,7 @@ class WindowPlan:
 def plan_windows(
     job: Job,
     first: DatasetInfo | None,
-    formats: Sequence[Format],
+    formats: Sequence[OutputFormat],
     most_pixels: int,
     *,
     resumed: bool = False,
@@ -76,7 +123,7 @@ def plan_windows(
     job : Job
     first : DatasetInfo or None
         The first input, on the output's grid.
-    formats : sequence of Format
+    formats : sequence of OutputFormat
     most_pixels : int
         How many of a window there is memory for.
     resumed : bool
@@ -94,7 +141,7 @@ def plan_windows(
     reason: Reason
     match job.windows:
         case None:
-            size, reasons = _default_size(job, first, formats, most_pixels)
+            size, reasons = _size_for(job, first, formats, most_pixels)
             return WindowPlan(windowing.window_grid(width, height, size), reasons)
         case "blocks":
             given, reason = windowing.window_grid(width, height, first.block), "blocks"
@@ -107,8 +154,8 @@ def plan_windows(
     return WindowPlan(given, ("resumed" if resumed else reason,))
 
 
-def _default_size(
-    job: Job, first: DatasetInfo, formats: Sequence[Format], most_pixels: int
+def _size_for(
+    job: Job, first: DatasetInfo, formats: Sequence[OutputFormat], most_pixels: int
 ) -> tuple[Size, tuple[Reason, ...]]:
     """Choose windows that suit the outputs' blocks, and strips where there are some."""
     within = largest_part(job, first) if job.is_mosaic else first
@@ -124,7 +171,7 @@ def _default_size(
     grid = within.grid
 
     def chosen(most: int | None, *, whole_rows: bool = whole_rows, low: bool = low) -> Size:
-        return windowing.default_size(
+        return default_size(
             grid.width, grid.height, block, whole_rows=whole_rows, most=most, low=low
         )
 

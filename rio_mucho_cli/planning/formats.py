@@ -41,7 +41,7 @@ _WITHOUT_PIXELS = {"VRT", "MEM", "MEMORY"}
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class OutputFormat:
     """How an output comes to be.
 
     Attributes
@@ -92,7 +92,7 @@ class Format:
         """Whether GDAL's driver makes such a COG."""
         return self.cog_block >= LEAST_BLOCK
 
-    def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> Format:
+    def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> OutputFormat:
         """Return a COG that GDAL's driver makes at the end.
 
         Raises
@@ -109,10 +109,12 @@ class Format:
         log.info("GDAL's driver COG finishes the output, because %s", why)
         options = {**self.options, "overview_resampling": self.resampling.replace("_", "")}
         conversion = Conversion("COG", options)
-        return Format("GTiff", INTERMEDIATE, None, conversion)
+        return OutputFormat("GTiff", INTERMEDIATE, None, conversion)
 
 
-def choose_format(job: Job, output: Output, first: DatasetInfo | None, grid: Grid | None) -> Format:
+def choose_format(
+    job: Job, output: Output, first: DatasetInfo | None, grid: Grid | None
+) -> OutputFormat:
     """Choose the driver of an output, and how it comes to be.
 
     Parameters
@@ -150,7 +152,9 @@ def choose_format(job: Job, output: Output, first: DatasetInfo | None, grid: Gri
         given = _on_grid(output.profile, grid)
         factors = _factors(job, first, given)
         resampling = job.overview_resampling or "nearest"
-        return Format(driver, output.creation_options, given, None, False, factors, resampling)
+        return OutputFormat(
+            driver, output.creation_options, given, None, False, factors, resampling
+        )
     if driver.upper() == "COG" and output.profile is None:
         return _cog(job, output, cast("DatasetInfo", first))
     for name, asked, tool in (
@@ -165,15 +169,15 @@ def choose_format(job: Job, output: Output, first: DatasetInfo | None, grid: Gri
     log.info("a GeoTIFF first, which GDAL converts to %s at the end", driver)
     if output.profile is None:
         conversion = Conversion(driver, output.creation_options)
-        return Format("GTiff", INTERMEDIATE, None, conversion)
+        return OutputFormat("GTiff", INTERMEDIATE, None, conversion)
     conversion = Conversion.of_profile(output.profile)
     given = _on_grid(output.profile, grid)
     kept = {name: given[name] for name in PROFILE_KEYS & given.keys()} if given else {}
     tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
-    return Format("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
+    return OutputFormat("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
 
 
-def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> Format:
+def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFormat:
     """Choose how a part of a mosaic comes to be.
 
     Parameters
@@ -200,10 +204,10 @@ def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> Format:
         )
     factors = _factors(job, part, None)
     resampling = job.overview_resampling or "nearest"
-    return Format("GTiff", output.creation_options, factors=factors, resampling=resampling)
+    return OutputFormat("GTiff", output.creation_options, factors=factors, resampling=resampling)
 
 
-def _cog(job: Job, output: Output, first: DatasetInfo) -> Format:
+def _cog(job: Job, output: Output, first: DatasetInfo) -> OutputFormat:
     """Choose who makes a COG."""
     options = dict(output.creation_options)
     if job.overviews is not None and not has_overviews(options):
@@ -215,7 +219,7 @@ def _cog(job: Job, output: Output, first: DatasetInfo) -> Format:
         options["overview_count"] = str(len(powers))
     asked = resampling_of(options)
     resampling = job.overview_resampling or asked or "nearest"
-    found = Format("GTiff", options, cog=True, resampling=resampling)
+    found = OutputFormat("GTiff", options, cog=True, resampling=resampling)
     option = only_gdal_serves(options)
     check_cog_options(options)
     block = found.cog_block

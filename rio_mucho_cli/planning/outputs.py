@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import fills_with_nan, number_text
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.formats import Format
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, side_of_tiles
 from rio_mucho_cli.inputs.datasets import DatasetInfo
@@ -18,7 +17,8 @@ from rio_mucho_cli.outputs.alpha import alpha_of
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout, layout_of
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.paths import is_in_memory
-from rio_mucho_cli.tasks import dtype_name
+from rio_mucho_cli.planning.formats import OutputFormat
+from rio_mucho_cli.planning.memory import dtype_name
 from rio_mucho_cli.text import option, redact
 from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
 from rio_mucho_cli.workers.context import OutputSpec
@@ -36,7 +36,7 @@ class OutputPlan:
     Attributes
     ----------
     output : Output
-    format : Format
+    format : OutputFormat
     recipe : ProfileTemplate
         For its profile, or that of the GeoTIFF that it is made from.
     size : Size
@@ -59,7 +59,7 @@ class OutputPlan:
     """
 
     output: Output
-    format: Format
+    format: OutputFormat
     recipe: ProfileTemplate
     size: Size
     blocks: BlockLayout | None
@@ -142,7 +142,7 @@ class OutputPlan:
 
 def plan_output(
     output: Output,
-    chosen: Format,
+    chosen: OutputFormat,
     job: Job,
     first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
@@ -184,7 +184,7 @@ def plan_output(
 
 
 def plan_whole(
-    output: Output, chosen: Format, job: Job, first: DatasetInfo, metadata: Metadata | None
+    output: Output, chosen: OutputFormat, job: Job, first: DatasetInfo, metadata: Metadata | None
 ) -> OutputPlan:
     """Say what is known of a mosaic as a whole: its parts have plans of their own."""
     recipe = _recipe(output, chosen, first, (), metadata)
@@ -213,7 +213,7 @@ def _are_same(nodata: float | None, other: float | None) -> bool:
 
 def _recipe(
     output: Output,
-    chosen: Format,
+    chosen: OutputFormat,
     first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
@@ -257,7 +257,7 @@ def _has_another_grid(recipe: ProfileTemplate) -> bool:
 
 def _encodable(
     output: Output,
-    chosen: Format,
+    chosen: OutputFormat,
     recipe: ProfileTemplate,
     windows: Sequence[PlannedWindow],
     size: Size,
@@ -299,7 +299,7 @@ def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int)
 
 
 def _pyramid(
-    chosen: Format,
+    chosen: OutputFormat,
     recipe: ProfileTemplate,
     blocks: BlockLayout | None,
     windows: Sequence[PlannedWindow],
