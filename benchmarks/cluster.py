@@ -24,7 +24,7 @@ import numpy as np
 import rasterio
 
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.progress import Event, RunStarted, WindowDone
+from rio_mucho_cli.engine.events import Event, RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
 
 MB = 1e6

@@ -13,13 +13,14 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
-from rio_mucho_cli import engine
+# nothing to import
+from rio_mucho_cli.engine.events import Event, Listener, ignore
+from rio_mucho_cli.engine.report import Report
+from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, Output, Windows
-from rio_mucho_cli.progress import Event, Listener, ignore
-from rio_mucho_cli.report import Report
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.text import did_you_mean
@@ -183,7 +184,7 @@ def run(
     try:
         job, listen = _job_and_listener(inputs, output, function, listen, progress, given)
         with listening(listen) as events:
-            return engine.run(job, events)
+            return run_job(job, events)
     except MuchoError as exc:
         # It says all; in a notebook the frames of this package would fill pages.
         raise exc.with_traceback(None) from None

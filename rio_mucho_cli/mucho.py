@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, Unpack
 from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
-from rio_mucho_cli import engine, utils
+from rio_mucho_cli import utils
 from rio_mucho_cli.calling import (
     ClassOptions,
     Progress,
@@ -22,11 +22,12 @@ from rio_mucho_cli.calling import (
     make_job,
 )
 from rio_mucho_cli.dtypes import parse_number
+from rio_mucho_cli.engine.report import Report
+from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import MODES, Mode
-from rio_mucho_cli.report import Report
 from rio_mucho_cli.text import html_table, is_default, short_repr
 from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import UserFunction
@@ -223,7 +224,7 @@ class RioMucho:
         )
         try:
             with listening(progress) as listen:
-                return engine.run(job, listen)
+                return run_job(job, listen)
         except MuchoError as exc:
             if exc.window is None or not isinstance(exc, InputError | GridError):
                 # It says all; in a notebook the frames of this package would fill pages.

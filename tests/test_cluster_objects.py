@@ -6,7 +6,7 @@ import rasterio
 from rio_cogeo.cogeo import cog_validate
 
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.progress import WindowDone
+from rio_mucho_cli.engine.events import WindowDone
 from rio_mucho_cli.windows import Size
 
 TILES = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}

@@ -22,10 +22,10 @@ from rio_mucho_cli import (
     ResultError,
     UsageError,
     WorkerDiedError,
-    engine,
     run,
 )
-from rio_mucho_cli.progress import RunStarted, WindowDone
+from rio_mucho_cli.engine import run as engine
+from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.workers import executor
 
@@ -394,11 +394,11 @@ def fails(*args, **given):
     raise OSError("no such luck")
 
 
-@pytest.mark.parametrize("name", ["warn_of_leftovers", "Delivery.warn"])
+@pytest.mark.parametrize("name", ["warn_of_leftovers", "OutputStream.warn"])
 def test_nothing_turns_an_output_that_is_there_into_a_failure(
     job, monkeypatch, caplog, read, tmp_path, name
 ):
-    owner, _, attribute = f"rio_mucho_cli.engine.{name}".rpartition(".")
+    owner, _, attribute = f"rio_mucho_cli.engine.run.{name}".rpartition(".")
     monkeypatch.setattr(f"{owner}.{attribute}", fails)
     assert run(job(jobs=1)).windows == 12
     assert caplog.messages == ["the output was written, and then: no such luck"]

@@ -10,8 +10,8 @@ import rasterio
 import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
+from rio_mucho_cli.engine.events import WindowDone
 from rio_mucho_cli.inputs.datasets import is_listed
-from rio_mucho_cli.progress import WindowDone
 from rio_mucho_cli.windows import Size
 
 SERVER = Path(__file__).with_name("range_server.py")

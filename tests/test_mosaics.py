@@ -23,11 +23,11 @@ from rio_mucho_cli import (
     UsageError,
     WindowsError,
     WorkerDiedError,
-    engine,
     run,
 )
+from rio_mucho_cli.engine import run as engine
+from rio_mucho_cli.engine.events import PartDone, RunStarted, WindowDone
 from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned
-from rio_mucho_cli.progress import PartDone, RunStarted, WindowDone
 from rio_mucho_cli.windows import Size, window_grid
 from rio_mucho_cli.workers import executor as executors
 

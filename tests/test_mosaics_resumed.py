@@ -13,8 +13,8 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputError, UsageError, run
+from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.outputs.files import lock_folder
-from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
 
 WIDTH, HEIGHT = 300, 210

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rio_mucho_cli import Job, Output, Report, RioMucho
-from rio_mucho_cli.report import Failure
+from rio_mucho_cli.engine.report import Failure
 from rio_mucho_cli.timing import StageTime, StageTimes
 
 

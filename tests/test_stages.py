@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.progress import WindowDone
+from rio_mucho_cli.engine.events import WindowDone
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import Size
 

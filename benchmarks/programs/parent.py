@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.task import Task
 from rio_mucho_cli import Job, run
-from rio_mucho_cli.progress import RunStarted
+from rio_mucho_cli.engine.events import RunStarted
 from rio_mucho_cli.windows import Size
 
 

@@ -13,8 +13,9 @@ import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
-from rio_mucho_cli import engine
+# nothing to import
 from rio_mucho_cli.calling import Function, find_function, make_job
+from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.windows import PlannedWindow, Size
@@ -108,7 +109,7 @@ class Trial:
                 executor="serial",
                 jobs=1,
             )
-            engine.run(job)
+            run_job(job)
             with rasterio.open(memory.name) as src:
                 has_mask = [MaskFlags.per_dataset] in src.mask_flag_enums
                 array: Array = src.read(masked=has_mask)

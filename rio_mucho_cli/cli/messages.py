@@ -8,10 +8,10 @@ from contextlib import suppress
 import click
 
 from rio_mucho_cli.dry_run import Preview
+from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
-from rio_mucho_cli.report import Report
 from rio_mucho_cli.system import system_error
 from rio_mucho_cli.telling.file import write
 from rio_mucho_cli.telling.pace import summary

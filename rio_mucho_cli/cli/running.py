@@ -6,15 +6,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli import engine
+# nothing to import
 from rio_mucho_cli.cli import texts
 from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.dry_run import describe, without_bytecode
+from rio_mucho_cli.engine.events import ignore
+from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.job import Job, Output
-from rio_mucho_cli.progress import ignore
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.telling.file import check as check_report
 from rio_mucho_cli.telling.file import recorded
@@ -60,7 +61,7 @@ def run(
                 nullcontext(ignore) if quiet else on_stderr() as listen,
                 recorded(job, report, listen, others=others) as listen,
             ):
-                done = engine.run(job, listen)
+                done = run_job(job, listen)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, resume=given["resume"], is_last=is_last) from None
     if not dry_run:

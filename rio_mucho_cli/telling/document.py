@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.planning.plan import Plan
-from rio_mucho_cli.report import Report
 from rio_mucho_cli.system import peak_memory
 from rio_mucho_cli.telling.about import about_job, about_plan, machine, versions
 from rio_mucho_cli.telling.advice import advise

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from rio_mucho_cli.engine.events import Listener, ignore
 from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
-from rio_mucho_cli.progress import Listener, ignore
 from rio_mucho_cli.signals import deferred
 from rio_mucho_cli.telling.document import document
 from rio_mucho_cli.telling.recorder import Recorder

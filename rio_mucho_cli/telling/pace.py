@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rio_mucho_cli.progress import (
+from rio_mucho_cli.engine.events import (
     Event,
     Listener,
     OverviewDone,
@@ -22,7 +22,7 @@ from rio_mucho_cli.progress import (
     WindowDone,
     ignore,
 )
-from rio_mucho_cli.report import Report
+from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.text import format_bytes, format_count, format_rate, format_seconds
 
 # Until so many seconds have passed, nothing is said of the time that is left.

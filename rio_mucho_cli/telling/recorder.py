@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from rio_mucho_cli.errors import one_line
-from rio_mucho_cli.planning.plan import Plan
-from rio_mucho_cli.progress import (
+from rio_mucho_cli.engine.events import (
     Event,
     Listener,
     OverviewDone,
@@ -21,7 +19,9 @@ from rio_mucho_cli.progress import (
     WindowDone,
     ignore,
 )
-from rio_mucho_cli.report import Report
+from rio_mucho_cli.engine.report import Report
+from rio_mucho_cli.errors import one_line
+from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.system import worker_name
 from rio_mucho_cli.telling.cells import Cell, Cells
 from rio_mucho_cli.telling.timeline import Stretch, Timeline

@@ -24,8 +24,8 @@ from rio_mucho_cli import (
     WorkerDiedError,
     run,
 )
+from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.errors import WorkerLostError
-from rio_mucho_cli.progress import RunStarted, WindowDone
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.workers import dask_cluster
 from rio_mucho_cli.workers.dask_cluster import sendable
@@ -93,7 +93,7 @@ def test_what_the_function_raises(job, leftovers):
 def test_an_input_that_workers_do_not_find(job, tmp_path, monkeypatch, make_raster):
     made = job(plus, global_args={"k": 1})
     # They open a file that has gone since this process has looked at it.
-    from rio_mucho_cli import engine
+    from rio_mucho_cli.engine import run as engine
     from rio_mucho_cli.planning import plan
 
     real = plan.run_context

@@ -419,7 +419,7 @@ def hook(event, args):
             os.kill(os.getpid(), signal.SIGKILL)
 
 from rasterio.rio.main import main_group
-import rio_mucho_cli.engine
+import rio_mucho_cli.engine.run
 sys.addaudithook(hook)
 atexit.register(lambda: print(whole - left))
 main_group()

@@ -3,8 +3,8 @@
 import pytest
 from rasterio.windows import Window
 
-from rio_mucho_cli.progress import OverviewDone, RunStarted, WindowDone
-from rio_mucho_cli.report import Report
+from rio_mucho_cli.engine.events import OverviewDone, RunStarted, WindowDone
+from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.telling.pace import Fit, Line, Lines, Pace, summary
 from rio_mucho_cli.timing import StageTime, StageTimes, WindowTiming
 

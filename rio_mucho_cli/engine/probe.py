@@ -10,7 +10,7 @@ from typing import Any
 
 from rasterio.errors import WindowError
 
-from rio_mucho_cli.delivery import settled_profile, warn_of_misfits
+from rio_mucho_cli.engine.output_stream import final_profile, warn_of_value_loss
 from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
@@ -87,11 +87,11 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     if isinstance(outcome, MuchoError):
         raise outcome
     profiles = tuple(
-        settled_profile(each, *piece.form)
+        final_profile(each, *piece.form)
         for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
     )
     for each, profile, piece in zip(plan.outputs, profiles, outcome.pieces, strict=False):
-        warn_of_misfits(each, profile, piece.misfits)
+        warn_of_value_loss(each, profile, piece.misfits)
     return Probe(
         planned,
         shape,

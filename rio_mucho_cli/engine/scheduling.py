@@ -1,4 +1,4 @@
-"""Hand tasks out, some at once, and take their results in order."""
+"""Hand tasks out, a bounded number at once, and take their results in order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,54 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from rio_mucho_cli.planning.memory import BATCH_BYTES
 from rio_mucho_cli.signals import check
 from rio_mucho_cli.timing import StageTime, WindowTiming
+
+_SECONDS = 0.1
+_MOST = 256
+# How much of the average the newest window makes up.
+_WEIGHT = 0.2
+
+
+class BatchSizer:
+    """Chooses the size of each batch by what windows before it took.
+
+    Parameters
+    ----------
+    windows : int
+        How many there are.
+    in_flight : int
+        How many batches are handed out at once.
+    """
+
+    def __init__(self, windows: int, in_flight: int) -> None:
+        self._rest = windows
+        self._in_flight = in_flight
+        self._seconds: float | None = None
+        self._bytes = 0.0
+
+    def measure(self, seconds: float, size: int) -> None:
+        """Take note of what a window took, and of the bytes of its result."""
+        if self._seconds is None:
+            self._seconds, self._bytes = seconds, size
+        self._seconds += _WEIGHT * (seconds - self._seconds)
+        self._bytes += _WEIGHT * (size - self._bytes)
+
+    def next_size(self) -> int:
+        """Return how many windows the next batch has.
+
+        The last batches are small: all workers should end at the same time.
+        """
+        size = 1
+        if self._seconds is not None:
+            by_time = _SECONDS / max(self._seconds, 1e-6)
+            by_bytes = BATCH_BYTES / max(self._bytes, 1)
+            by_rest = self._rest / (2 * self._in_flight)
+            size = max(1, int(min(by_time, by_bytes, by_rest, _MOST)))
+        self._rest -= size
+        return size
+
 
 P = TypeVar("P")
 
@@ -51,7 +97,7 @@ class Recover(Protocol):
 
 
 @dataclass
-class _Handed(Generic[P]):
+class _Submitted(Generic[P]):
     """A task that has been handed out; `arrived` is when its result was there."""
 
     task: Task[P]
@@ -59,7 +105,7 @@ class _Handed(Generic[P]):
     arrived: float = 0.0
 
     @classmethod
-    def out(cls, task: Task[P], executor: Executor) -> _Handed[P]:
+    def out(cls, task: Task[P], executor: Executor) -> _Submitted[P]:
         handed = cls(task, task.submit(executor))
         handed.future.add_done_callback(handed._stamp)
         return handed
@@ -69,7 +115,7 @@ class _Handed(Generic[P]):
 
 
 @dataclass
-class Watch:
+class TaskClock:
     """What can be seen from where tasks are handed out.
 
     Attributes
@@ -85,7 +131,7 @@ class Watch:
     waited: float = 0.0
     arrived: float = 0.0
     fetched: float = 0.0
-    _handed: deque[_Handed[Any]] = field(default_factory=deque)
+    _handed: deque[_Submitted[Any]] = field(default_factory=deque)
 
     def count_busy(self) -> int:
         """Return how many tasks are handed out whose results are not there."""
@@ -100,7 +146,7 @@ class Watch:
         """
         return StageTime(max(0.0, self.arrived - timing.ended) + self.fetched)
 
-    def take(self, handed: _Handed[Any]) -> Any:
+    def take(self, handed: _Submitted[Any]) -> Any:
         """Wait for a task's result."""
         asked = time.time()
         try:
@@ -117,7 +163,7 @@ def in_order(
     tasks: Iterator[Task[P]],
     in_flight: Callable[[], int],
     recover: Recover | None = None,
-    watch: Watch | None = None,
+    watch: TaskClock | None = None,
 ) -> Iterator[tuple[P, Any]]:
     """Yield what each task is about and its result, in the order of the tasks.
 
@@ -131,14 +177,14 @@ def in_order(
     recover : callable, optional
         Gets the task whose worker was lost, how it was, and the futures of
         all others that are handed out.
-    watch : Watch, optional
+    watch : TaskClock, optional
         Sees it.
     """
-    watch = Watch() if watch is None else watch
+    watch = TaskClock() if watch is None else watch
     waiting = watch._handed = deque()
     while True:
         while len(waiting) < in_flight() and (task := next(tasks, None)) is not None:
-            waiting.append(_Handed.out(task, executor))
+            waiting.append(_Submitted.out(task, executor))
         if not waiting:
             return
         handed = waiting.popleft()

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from rasterio.windows import Window
 
+from rio_mucho_cli.engine.report import Failure
 from rio_mucho_cli.errors import (
     MuchoChildError,
     MuchoError,
@@ -30,7 +31,6 @@ from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, open_writer
 from rio_mucho_cli.planning.hashing import digest
 from rio_mucho_cli.planning.outputs import OutputPlan
-from rio_mucho_cli.report import Failure
 from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
@@ -43,7 +43,7 @@ _MOST_BANDS = 65535
 
 
 @dataclass
-class Delivery:
+class OutputStream:
     """One output of a run, while it comes to be.
 
     Attributes
@@ -187,7 +187,7 @@ class Delivery:
             There are windows of an earlier run, which nobody has counted.
         """
         if self.form is not None:
-            warn_of_misfits(self.plan, self.profile, self.misfits, some=some)
+            warn_of_value_loss(self.plan, self.profile, self.misfits, some=some)
 
     def describe(self) -> None:
         """Give the writer the statistics of all bands, as far as they are known."""
@@ -227,7 +227,7 @@ class Delivery:
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
         """Make the output, and say what a user might not expect of it."""
-        self.profile = profile = settled_profile(self.plan, count, dtype, masked)
+        self.profile = profile = final_profile(self.plan, count, dtype, masked)
         # What is skipped must not look like pixels, and 0 is transparent.
         marks = profile.get("nodata") is not None or hides_by_alpha(self.plan.recipe, profile)
         self.has_mask = masked or (self.leaves_out and not marks)
@@ -240,7 +240,7 @@ class Delivery:
             self.plan.format.conversion.check(profile, self.writer.target, asked)
 
 
-def warn_of_misfits(
+def warn_of_value_loss(
     plan: OutputPlan, profile: Mapping[str, Any], misfits: ValueLoss, *, some: bool = False
 ) -> None:
     """Say what an output cannot hold as what it is; see `ValueLoss.messages`."""
@@ -253,7 +253,7 @@ def warn_of_misfits(
         log.warning("%s: %s", plan.output.shown_path, message)
 
 
-def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dict[str, Any]:
+def final_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dict[str, Any]:
     """Return an output's profile once its form is known; say what a user might not expect.
 
     Raises
@@ -273,7 +273,7 @@ def settled_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> d
     return profile
 
 
-def open_deliveries(
+def open_streams(
     plans: Sequence[OutputPlan],
     *,
     overwrite: bool,
@@ -281,7 +281,7 @@ def open_deliveries(
     inputs: Sequence[str] = (),
     resume: bool = False,
     leaves_out: bool = False,
-) -> list[Delivery]:
+) -> list[OutputStream]:
     """Open all outputs, or none; see `make_writer`.
 
     Parameters
@@ -300,7 +300,7 @@ def open_deliveries(
     OutputError
         If an output exists and may not be replaced, or cannot be made.
     """
-    deliveries: list[Delivery] = []
+    deliveries: list[OutputStream] = []
     try:
         for plan in plans:
             writer = open_writer(
@@ -316,7 +316,7 @@ def open_deliveries(
                 resume=resume,
                 mosaic=plan.format.resampling if plan.output.is_mosaic else None,
             )
-            deliveries.append(Delivery(plan, writer, leaves_out))
+            deliveries.append(OutputStream(plan, writer, leaves_out))
     except BaseException:
         for delivery in deliveries:
             delivery.writer.discard()
@@ -325,7 +325,7 @@ def open_deliveries(
 
 
 def write_windows(
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[OutputStream],
     results: Iterable[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]],
     on_result: Callable[[PlannedWindow, WindowResult | MuchoChildError, StageTimes], None],
     *,
@@ -337,7 +337,7 @@ def write_windows(
 
     Parameters
     ----------
-    deliveries : sequence of Delivery
+    deliveries : sequence of OutputStream
     results : iterable of (planned window, outcome, transfer)
         With the time that each outcome took to arrive.
     on_result : callable

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rio_mucho_cli.deaths import Retries
-from rio_mucho_cli.ordered import Watch
+from rio_mucho_cli.engine.events import Listener, PartDone, RunStarted, WindowDone
+from rio_mucho_cli.engine.report import Failure, Report
+from rio_mucho_cli.engine.retries import Retries
+from rio_mucho_cli.engine.scheduling import TaskClock
 from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.planning.plan import Plan
-from rio_mucho_cli.progress import Listener, PartDone, RunStarted, WindowDone
-from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.timing import StageTimes, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, format_window
 from rio_mucho_cli.workers.executor import executor_name
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Tally:
+class RunState:
     """Counts windows, pixels and seconds of one run.
 
     Attributes
     ----------
     plan : Plan
     listen : Listener
-    watch : Watch
+    watch : TaskClock
         Of the tasks that are handed out.
     started : float
         When the run began, by `time.perf_counter`.
@@ -52,7 +52,7 @@ class Tally:
     plan: Plan
     listen: Listener
     started: float
-    watch: Watch = field(default_factory=Watch)
+    watch: TaskClock = field(default_factory=TaskClock)
     done: int = 0
     resumed: int = 0
     pixels: int = 0

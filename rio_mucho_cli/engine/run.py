@@ -25,9 +25,20 @@ from typing import Any
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import signals
-from rio_mucho_cli.batches import Batches
-from rio_mucho_cli.deaths import Retries
-from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
+from rio_mucho_cli.engine.events import Listener, OverviewDone, PlanListener, ignore
+from rio_mucho_cli.engine.mosaics import (
+    PartResult,
+    finished_parts,
+    folders_of,
+    stopped_on_error,
+    tasks_of,
+)
+from rio_mucho_cli.engine.output_stream import OutputStream, open_streams, write_windows
+from rio_mucho_cli.engine.overviews import count_windows, make_remaining_overviews
+from rio_mucho_cli.engine.report import Failure, Report
+from rio_mucho_cli.engine.retries import Retries
+from rio_mucho_cli.engine.run_state import RunState
+from rio_mucho_cli.engine.scheduling import BatchSizer, Recover, Task, TaskClock, in_order
 from rio_mucho_cli.env import (
     http_retries,
     layout_options,
@@ -36,12 +47,8 @@ from rio_mucho_cli.env import (
     without_layout_options,
 )
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
-from rio_mucho_cli.finishing import count_windows, make_rest
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.mosaics import folders_of, kept_parts, tasks_of
-from rio_mucho_cli.ordered import Recover, Task, Watch, in_order
 from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, publish_all
-from rio_mucho_cli.part_work import PartResult, stopped_on_error
 from rio_mucho_cli.planning.fingerprint import (
     check_can_resume,
     check_inputs,
@@ -51,10 +58,7 @@ from rio_mucho_cli.planning.fingerprint import (
     warn_of_leftovers,
 )
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
-from rio_mucho_cli.progress import Listener, OverviewDone, PlanListener, ignore
-from rio_mucho_cli.report import Failure, Report
 from rio_mucho_cli.system import allow_open_files, usable_cpus, with_advice
-from rio_mucho_cli.tally import Tally
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
@@ -68,7 +72,7 @@ log = logging.getLogger(__name__)
 _FILES_OF_EACH = 8
 
 
-def run(job: Job, listen: Listener = ignore) -> Report:
+def run_job(job: Job, listen: Listener = ignore) -> Report:
     """Run a job.
 
     Parameters
@@ -115,7 +119,7 @@ class _Run:
                 "options say: %s set in vain",
                 " and ".join(ignored) + (" are" if len(ignored) > 1 else " is"),
             )
-        self.tally = Tally(self.plan, listen, started)
+        self.tally = RunState(self.plan, listen, started)
         if isinstance(listen, PlanListener):
             listen.on_plan(self.plan, self.tally.report)
         self.committed = False
@@ -149,7 +153,7 @@ class _Run:
         key = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
         allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
-        deliveries = open_deliveries(
+        deliveries = open_streams(
             plan.outputs,
             overwrite=job.overwrite,
             replaceable=ours,
@@ -173,7 +177,7 @@ class _Run:
                 with stopped_on_error(key):
                     self._work_on_parts(executor, key, plan, deliveries, recover)
             else:
-                made = _work_on_windows(executor, key, plan, rest[0], recover, self.tally.watch)
+                made = _run_windows(executor, key, plan, rest[0], recover, self.tally.watch)
                 on_result = partial(self._record, deliveries)
                 write_windows(deliveries, made, on_result, tolerant=tolerant, done=self.tally.done)
             self.tally.end_of_windows()
@@ -208,14 +212,16 @@ class _Run:
             return [plan.windows[self.tally.done :]]
         return [part.windows for part in plan.parts if part.ij not in self.kept]
 
-    def _take_up(self, deliveries: Sequence[Delivery], run: Mapping[str, Any], plan: Plan) -> None:
+    def _take_up(
+        self, deliveries: Sequence[OutputStream], run: Mapping[str, Any], plan: Plan
+    ) -> None:
         """Find out what an earlier run has done, and go on from there."""
         overwrite = self.job.overwrite
         done = min(
             delivery.open_log(run, plan.windows, overwrite=overwrite) for delivery in deliveries
         )
         if plan.parts:
-            self.kept = kept_parts(plan.parts, folders_of(deliveries))
+            self.kept = finished_parts(plan.parts, folders_of(deliveries))
             done = sum(len(part.windows) for part in plan.parts if part.ij in self.kept)
             self.tally.resume(done)
             log.info("%d of %d parts are done", len(self.kept), len(plan.parts))
@@ -234,7 +240,7 @@ class _Run:
         executor: Executor,
         key: str,
         plan: Plan,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[OutputStream],
         recover: Recover,
     ) -> None:
         """Write all parts of a mosaic that no earlier run has completed, and record all of them."""
@@ -265,7 +271,7 @@ class _Run:
 
     def _record(
         self,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[OutputStream],
         planned: PlannedWindow,
         outcome: WindowResult | MuchoChildError,
         arrival: StageTimes,
@@ -285,7 +291,7 @@ class _Run:
         self.tally.note(planned, timing, arrival)
 
     def _make_overviews(
-        self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[Delivery]
+        self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[OutputStream]
     ) -> None:
         """Make the overviews that windows did not have, where the files are: on this machine."""
         if not any(delivery.plan.pyramid for delivery in deliveries):
@@ -300,25 +306,27 @@ class _Run:
             recover = Retries(executor, self.job.retries, tolerant=False)
             self.tally.recovers.append(recover)
             for delivery in deliveries:
-                for level, window in make_rest(executor, key, plan.in_flight, delivery, recover):
+                for level, window in make_remaining_overviews(
+                    executor, key, plan.in_flight, delivery, recover
+                ):
                     self.tally.listen(OverviewDone(level, window))
         self.tally.stages += StageTimes(encode=stopwatch.split())
 
 
-def _work_on_windows(
+def _run_windows(
     executor: Executor,
     key: str,
     plan: Plan,
     windows: Sequence[PlannedWindow],
     recover: Recover,
-    watch: Watch,
+    watch: TaskClock,
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Hand out windows; yield what came of them in order, and how long it was on its way.
 
     All of a batch arrive with its last one.
     """
     room = max_in_flight(executor, plan.in_flight)
-    batches = Batches(len(windows), room())
+    batches = BatchSizer(len(windows), room())
 
     def tasks() -> Iterator[Task[list[PlannedWindow]]]:
         rest = iter(windows)

@@ -1,11 +1,4 @@
-"""One part of a mosaic from start to end, in a worker: its windows, its file, its place.
-
-    work_part(key, part) ──▶ window 0 ─▶ window 1 ─▶ … ─▶ overviews, statistics ─▶ rename
-                                                               PartResult, or the MuchoError
-
-Only what is known of the part leaves the worker. With --resume it is also kept
-beside the part, in a record for a later run.
-"""
+"""Mosaics: each part is a task, run from start to end in a worker, and put into place there."""
 
 from __future__ import annotations
 
@@ -16,24 +9,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.delivery import Delivery, open_deliveries, write_windows
+from rio_mucho_cli.engine.output_stream import OutputStream, open_streams, write_windows
+from rio_mucho_cli.engine.overviews import make_remaining_overviews
+from rio_mucho_cli.engine.report import Failure
+from rio_mucho_cli.engine.scheduling import Task
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
-from rio_mucho_cli.finishing import make_rest
 from rio_mucho_cli.geotiff.block_table import is_whole
 from rio_mucho_cli.outputs.files import flush_file, flush_folder, open_to_read, write_private
-from rio_mucho_cli.outputs.mosaic_folder import RECORD
+from rio_mucho_cli.outputs.mosaic import MosaicWriter
+from rio_mucho_cli.outputs.mosaic_folder import RECORD, RunFolder, remove_any
+from rio_mucho_cli.outputs.remote_target import RemoteFolder
 from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.planning.mosaic import MosaicPart
-from rio_mucho_cli.report import Failure
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
@@ -56,7 +52,7 @@ _NONSENSE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class PartRecord:
     """What is known of one file of a part that is complete.
 
     Attributes
@@ -91,7 +87,7 @@ class Record:
         write_private(path, json.dumps(about))
 
     @classmethod
-    def read(cls, part: Path) -> Record | None:
+    def read(cls, part: Path) -> PartRecord | None:
         """Return the record of a part's file, or None if the part is not complete.
 
         Both the record and the file are checked: a killed run may have left anything.
@@ -155,7 +151,7 @@ class PartResult:
     ending: WindowTiming = WindowTiming()
 
     @classmethod
-    def of_records(cls, records: Sequence[Record]) -> PartResult:
+    def of_records(cls, records: Sequence[PartRecord]) -> PartResult:
         """Return the result of a part that an earlier run has completed."""
         pieces = tuple(record.piece for record in records if record.piece is not None)
         return cls(pieces, records[0].first, list(records[0].failed))
@@ -185,7 +181,7 @@ def stopped_on_error(key: str) -> Iterator[None]:
         raise
 
 
-def work_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
+def run_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
     """Write one part and put it into place; return its result, or the error.
 
     Parameters
@@ -206,7 +202,7 @@ def work_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
 
 def _write_part(key: str, part: MosaicPart) -> PartResult:
     result = PartResult()
-    deliveries = open_deliveries(part.outputs, overwrite=True, leaves_out=part.leaves_out)
+    deliveries = open_streams(part.outputs, overwrite=True, leaves_out=part.leaves_out)
     writers = [delivery.writer for delivery in deliveries]
     with discarded_on_error(writers):
         write_windows(
@@ -222,7 +218,7 @@ def _write_part(key: str, part: MosaicPart) -> PartResult:
             stages = StageTimes(write=stopwatch.split())
         else:
             for delivery in deliveries:
-                for _ in make_rest(SerialExecutor(), key, 1, delivery):
+                for _ in make_remaining_overviews(SerialExecutor(), key, 1, delivery):
                     pass
                 delivery.describe()
             stages = StageTimes(encode=stopwatch.split())
@@ -259,7 +255,7 @@ def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Fai
         for plan in part.outputs:
             path = Path(plan.output.path)
             new = path.with_name(f".mucho-{path.name}{RECORD}")
-            Record(None, None, failed).write(new)
+            PartRecord(None, None, failed).write(new)
             new.replace(path.with_name(path.name + RECORD))
 
 
@@ -271,7 +267,7 @@ def _put_into_place(
         for target, piece in zip(targets, result.pieces, strict=True):
             file = target.temporary
             flush_file(file)
-            Record(piece, result.first, result.failed).write(file.with_name(file.name + RECORD))
+            PartRecord(piece, result.first, result.failed).write(file.with_name(file.name + RECORD))
     _check(key)
     publish(targets)
     if part.records:
@@ -279,8 +275,56 @@ def _put_into_place(
             flush_folder(Path(plan.output.path).parent)
 
 
-def _piece(delivery: Delivery) -> OutputResult:
+def _piece(delivery: OutputStream) -> OutputResult:
     """Return the file of an output that is finished and not in place yet."""
     assert delivery.form is not None
     file = PartFile.of(delivery.writer.target.temporary)
     return OutputResult(delivery.form, file, delivery.statistics, delivery.misfits)
+
+
+Folder: TypeAlias = RunFolder | RemoteFolder
+
+
+def folders_of(deliveries: Sequence[OutputStream]) -> list[Folder]:
+    """Return the folders in which this run's parts lie: one for each output."""
+    return [cast("MosaicWriter", delivery.writer).folder for delivery in deliveries]
+
+
+def finished_parts(
+    parts: Sequence[MosaicPart], folders: Sequence[Folder]
+) -> dict[tuple[int, int], PartResult]:
+    """Return what came of those parts that an earlier run has completed, by their ij.
+
+    What there is of others is removed: a link in its place would be followed.
+    """
+    kept = {}
+    for part in parts:
+        places = [Path(folder.place(part.name)) for folder in folders]
+        records = [PartRecord.read(place) for place in places]
+        known = [record for record in records if record is not None]
+        if len(known) == len(folders) and len({record.first for record in known}) == 1:
+            kept[part.ij] = PartResult.of_records(known)
+        else:
+            for place in places:
+                remove_any(place)
+                remove_any(place.with_name(place.name + RECORD))
+    return kept
+
+
+def tasks_of(
+    key: str, parts: Sequence[MosaicPart], folders: Sequence[Folder]
+) -> Iterator[Task[MosaicPart]]:
+    """Yield a task for each part, with the paths of its files.
+
+    Parameters
+    ----------
+    key : str
+        The name of the run.
+    parts : sequence of MosaicPart
+    folders : sequence of Folder
+        For each output, the folder of its parts.
+    """
+    for part in parts:
+        yield Task(
+            part, run_part, (key, part.placed([folder.place(part.name) for folder in folders]))
+        )

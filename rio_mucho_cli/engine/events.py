@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 from rio_mucho_cli.timing import StageTimes, WindowTiming
 
 if TYPE_CHECKING:
+    from rio_mucho_cli.engine.report import Report
     from rio_mucho_cli.planning.plan import Plan
-    from rio_mucho_cli.report import Report
 
 
 def _none_busy() -> int:

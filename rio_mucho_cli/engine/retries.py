@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
+from rio_mucho_cli.engine.scheduling import Task
 from rio_mucho_cli.errors import (
     WorkerDiedError,
     WorkerLostError,
     WorkerProcessDiedError,
     WorkerStartError,
 )
-from rio_mucho_cli.ordered import Task
 from rio_mucho_cli.planning.mosaic import MosaicPart
 from rio_mucho_cli.text import MB
 from rio_mucho_cli.windows import PlannedWindow, format_window
