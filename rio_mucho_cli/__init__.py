@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rio_mucho_cli import single_process_pool, testing, utils
     from rio_mucho_cli.calling import run
-    from rio_mucho_cli.dry_run import Preview, describe
     from rio_mucho_cli.engine.report import Report
     from rio_mucho_cli.errors import (
         FormatError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     )
     from rio_mucho_cli.job import Job, Output
     from rio_mucho_cli.mucho import RioMucho, tb_capture
+    from rio_mucho_cli.reports.preview import Preview, describe
     from rio_mucho_cli.single_process_pool import MockTub
 
     __version__: str

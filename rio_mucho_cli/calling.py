@@ -21,8 +21,8 @@ from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, Output, Windows
+from rio_mucho_cli.reports.progress import on_stderr
 from rio_mucho_cli.system import usable_cpus
-from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.validation import OnError, path_text, windows_error
 from rio_mucho_cli.windows import PlannedWindow, parse_size

@@ -442,5 +442,5 @@ def test_json_has_no_secrets_and_takes_what_callers_give(job_on, tif):
 
 def test_the_names_are_public():
     assert rio_mucho_cli.describe is describe
-    assert rio_mucho_cli.Preview.__module__ == "rio_mucho_cli.dry_run"
+    assert rio_mucho_cli.Preview.__module__ == "rio_mucho_cli.reports.preview"
     assert isinstance(Job, type)

@@ -77,7 +77,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             watched(output, given["resume"]),
         ):
             from rio_mucho_cli.cli.running import run
-            from rio_mucho_cli.telling.streams import is_stdout, stdout_kept
+            from rio_mucho_cli.reports.file import is_stdout, stdout_kept
 
             keeps = given["report"] is not None and is_stdout(given["report"])
             with ctx.obj["env"], stdout_kept() if keeps else nullcontext():

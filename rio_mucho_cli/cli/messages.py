@@ -7,15 +7,14 @@ from contextlib import suppress
 
 import click
 
-from rio_mucho_cli.dry_run import Preview
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
+from rio_mucho_cli.reports.file import is_stdout, write_report
+from rio_mucho_cli.reports.preview import Preview
+from rio_mucho_cli.reports.progress import summary
 from rio_mucho_cli.system import system_error
-from rio_mucho_cli.telling.file import write
-from rio_mucho_cli.telling.pace import summary
-from rio_mucho_cli.telling.streams import is_stdout
 from rio_mucho_cli.windows import format_window
 
 _MOST_LISTED = 20
@@ -79,7 +78,7 @@ def show_preview(preview: Preview, report: str | None) -> bool:
     if report is None or not is_stdout(report):
         click.echo(str(preview))
     if report is not None:
-        write(preview.as_dict(), report)
+        write_report(preview.as_dict(), report)
     return bool(failed)
 
 

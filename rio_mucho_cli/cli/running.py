@@ -10,16 +10,16 @@ from typing import Any
 from rio_mucho_cli.cli import texts
 from rio_mucho_cli.cli.messages import failure, list_failed, show_preview, summarise
 from rio_mucho_cli.cli.windows import read_windows
-from rio_mucho_cli.dry_run import describe, without_bytecode
 from rio_mucho_cli.engine.events import ignore
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
 from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.job import Job, Output
+from rio_mucho_cli.reports.file import check_report_path as check_report
+from rio_mucho_cli.reports.file import recorded
+from rio_mucho_cli.reports.preview import describe, without_bytecode
+from rio_mucho_cli.reports.progress import on_stderr
 from rio_mucho_cli.system import usable_cpus
-from rio_mucho_cli.telling.file import check as check_report
-from rio_mucho_cli.telling.file import recorded
-from rio_mucho_cli.telling.pace import on_stderr
 from rio_mucho_cli.workers.functions import FunctionRef
 
 # Exit status, beside click's own: windows were left out.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from rio_mucho_cli.telling import advice
-from rio_mucho_cli.telling.figures import Figures
+from rio_mucho_cli.reports import advice
+from rio_mucho_cli.reports.advice import Metrics
 
 
 def took(said, stage, seconds, cpu):
@@ -83,9 +83,9 @@ BOTH_SIDES = [
 def test_a_rule_speaks_above_its_threshold_only(said, name, change, below, above):
     rule = getattr(advice, name)
     change(said, below)
-    assert rule(Figures(said)) is None
+    assert rule(Metrics(said)) is None
     change(said, above)
-    assert rule(Figures(said)).endswith(".")
+    assert rule(Metrics(said)).endswith(".")
     assert name in {each.rule for each in advice.advise(said)}
 
 
@@ -107,26 +107,26 @@ def test_other_programs_that_want_the_cpus_are_not_taken_for_a_slow_disk(said):
     reading(said, 19.0)
     took(said, "encode", 5.0, 2.0)
     took(said, "function", 3.0, 1.0)
-    assert advice.reads_wait(Figures(said)) is None
+    assert advice.reads_wait(Metrics(said)) is None
 
 
 def test_inputs_on_servers_want_more_jobs(said):
     reading(said, 19.0)
     said["plan"]["inputs"][0]["on_network"] = True
-    assert "-j 4" in advice.reads_wait(Figures(said))
+    assert "-j 4" in advice.reads_wait(Metrics(said))
 
 
 def test_strips_want_another_advice_than_tiles(said):
     blocks(said, 24.0)
-    assert "windows='1024x1024'" in advice.blocks_are_read_again(Figures(said))
+    assert "windows='1024x1024'" in advice.blocks_are_read_again(Metrics(said))
     said["plan"]["inputs"][0]["striped"] = True
-    assert "tiled=yes" in advice.blocks_are_read_again(Figures(said))
+    assert "tiled=yes" in advice.blocks_are_read_again(Metrics(said))
 
 
 def test_a_function_that_waits_for_something_else_is_not_taken_for_one_that_holds_the_gil(said):
     gil(said, 19.0)
     took(said, "function", 19.0, 1.0)
-    assert advice.function_holds_the_gil(Figures(said)) is None
+    assert advice.function_holds_the_gil(Metrics(said)) is None
 
 
 @pytest.mark.parametrize(
@@ -143,16 +143,16 @@ def test_compression_depends_on_the_codec(said, compress, options, speaks):
     encoding(said, 10.0)
     output = said["plan"]["outputs"][0]
     output |= {"creation_options": options, "file": {"compress": compress, "bytes": 1}}
-    assert (advice.compression_takes_longest(Figures(said)) is not None) == speaks
+    assert (advice.compression_takes_longest(Metrics(said)) is not None) == speaks
 
 
 def test_a_disk_is_slow_where_workers_encode(said):
     writing(said, 15.0)
     said["plan"]["outputs"][0]["written"] = {"by": "workers"}
-    assert "disk" in advice.caller_is_the_bottleneck(Figures(said))
+    assert "disk" in advice.caller_is_the_bottleneck(Metrics(said))
 
 
 def test_parts_have_an_option_of_their_own(said):
     idle(said, 10.0)
     said["plan"]["parts"] = 3
-    assert "a smaller part_size" in advice.windows_are_too_few(Figures(said))
+    assert "a smaller part_size" in advice.windows_are_too_few(Metrics(said))

@@ -3,8 +3,7 @@
 import pytest
 from rasterio.windows import Window
 
-from rio_mucho_cli.telling.cells import Cell, Cells
-from rio_mucho_cli.telling.totals import Total
+from rio_mucho_cli.reports.timeline import Cell, Cells, Total
 from rio_mucho_cli.timing import StageTime, StageTimes
 from rio_mucho_cli.windows import Size, window_grid
 

@@ -8,11 +8,11 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputExistsError, run
-from rio_mucho_cli.describing_inputs import block_reads
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
-from rio_mucho_cli.telling.document import document
-from rio_mucho_cli.telling.page import page
-from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.page import page
+from rio_mucho_cli.reports.plan import block_reads
+from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.windows import Size, window_grid
 
 

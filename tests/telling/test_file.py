@@ -10,8 +10,8 @@ import pytest
 
 from rio_mucho_cli import describe, run
 from rio_mucho_cli.errors import OutputError, UsageError
-from rio_mucho_cli.telling.file import check, recorded, write
-from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.reports.file import check_report_path, recorded, write_report
+from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.workers.functions import FunctionRef
 
 
@@ -49,17 +49,17 @@ def test_a_new_report_may_be_read_by_whom_the_system_lets(tif, job_on, tmp_path)
 def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, out):
     job = job_on([tif])
     with pytest.raises(OutputError, match=f"make {tmp_path / 'no'} first"):
-        check(str(tmp_path / "no" / "r.json"), job)
+        check_report_path(str(tmp_path / "no" / "r.json"), job)
     with pytest.raises(OutputError, match="is a folder"):
-        check(str(tmp_path), job)
+        check_report_path(str(tmp_path), job)
     with pytest.raises(UsageError, match="one of the rasters"):
-        check(tif, replace(job, inputs=["other.tif"], like=tif))
+        check_report_path(tif, replace(job, inputs=["other.tif"], like=tif))
     with pytest.raises(OutputError, match="takes no file"):
-        check("/proc/r.json", job)
+        check_report_path("/proc/r.json", job)
     for raster in (tif, out):
         with pytest.raises(UsageError, match="one of the rasters"):
-            check(raster, job)
-    check("-", job)
+            check_report_path(raster, job)
+    check_report_path("-", job)
     with pytest.raises(OutputError), recorded(job, str(tmp_path)):
         pytest.fail("the run has begun")
 
@@ -69,10 +69,10 @@ def test_only_a_report_is_replaced_unless_the_job_overwrites(tif, job_on, tmp_pa
     path = tmp_path / name
     job = replace(job_on([tif]), overwrite=False)
     path.write_text('{"a": 1}')
-    for wrong in (check, lambda *args: recorded(args[1], args[0]).__enter__()):
+    for wrong in (check_report_path, lambda *args: recorded(args[1], args[0]).__enter__()):
         with pytest.raises(OutputError, match="is not a report: pass overwrite=True"):
             wrong(str(path), job)
-    check(str(path), replace(job, overwrite=True))
+    check_report_path(str(path), replace(job, overwrite=True))
     for start in ("", None):
         if start is not None:
             path.write_text(start)
@@ -84,8 +84,8 @@ def test_only_a_report_is_replaced_unless_the_job_overwrites(tif, job_on, tmp_pa
 def test_the_report_of_a_dry_run_is_a_report(tif, job_on, tmp_path):
     path = tmp_path / "r.json"
     job = replace(job_on([tif]), overwrite=False)
-    write(describe(job).as_dict(), str(path))
-    check(str(path), job)
+    write_report(describe(job).as_dict(), str(path))
+    check_report_path(str(path), job)
 
 
 def test_the_file_of_the_function_is_never_replaced(tif, job_on, tmp_path, module):
@@ -95,9 +95,11 @@ def test_the_file_of_the_function_is_never_replaced(tif, job_on, tmp_path, modul
     for function in (ref, by_name, by_name.load()):
         job = job_on([tif], function=function)
         with pytest.raises(UsageError, match="is a file that the run reads"):
-            check(str(path), job)
+            check_report_path(str(path), job)
     with pytest.raises(UsageError, match="is a file that the run reads"):
-        check(str(tmp_path / "args.json"), job_on([tif]), others=[str(tmp_path / "args.json")])
+        check_report_path(
+            str(tmp_path / "args.json"), job_on([tif]), others=[str(tmp_path / "args.json")]
+        )
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
@@ -115,7 +117,7 @@ def test_a_pipe_and_a_device_are_written_to(tif, job_on, tmp_path):
 
 
 def test_a_pipe_that_nobody_opens_is_not_waited_for(tif, job_on, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("rio_mucho_cli.telling.streams._PATIENCE", 0.1)
+    monkeypatch.setattr("rio_mucho_cli.reports.file._PATIENCE", 0.1)
     os.mkfifo(tmp_path / "pipe")
     with recorded(job_on([tif]), str(tmp_path / "pipe")):
         pass

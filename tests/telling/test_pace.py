@@ -5,7 +5,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.engine.events import OverviewDone, RunStarted, WindowDone
 from rio_mucho_cli.engine.report import Report
-from rio_mucho_cli.telling.pace import Fit, Line, Lines, Pace, summary
+from rio_mucho_cli.reports.progress import Fit, Line, Lines, Pace, summary
 from rio_mucho_cli.timing import StageTime, StageTimes, WindowTiming
 
 WINDOW = Window(0, 0, 1000, 1000)

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from rio_mucho_cli import run
-from rio_mucho_cli.telling.document import document
-from rio_mucho_cli.telling.page import page
-from rio_mucho_cli.telling.recorder import Recorder
+from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.page import page
+from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.windows import Size
 
 NAMES = ("chromium", "google-chrome", "chromium-browser")

@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from rio_mucho_cli.telling.timeline import Stretch, Timeline
-from rio_mucho_cli.telling.totals import Total
+from rio_mucho_cli.reports.timeline import Interval, Timeline, Total
 from rio_mucho_cli.timing import StageTime, StageTimes
 
 
@@ -14,7 +13,7 @@ def fill(timeline, number, workers=2):
     for place in range(number):
         total = Total.of(StageTimes(function=StageTime(1.0, 0.5)))
         start = 100.0 + place // workers
-        timeline.add(f"w{place % workers}", Stretch(start, start + 1, total, (0, place)))
+        timeline.add(f"w{place % workers}", Interval(start, start + 1, total, (0, place)))
 
 
 def test_few_windows_are_as_they_were():

@@ -1,17 +1,63 @@
-"""Advice that makes the next run faster, where the figures of a report give a reason.
-
-Each rule is a function that takes `Figures` and returns a sentence or None.
-docs/advice.md has the measurements behind the thresholds.
-"""
+"""Those figures of a report that rules look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from rio_mucho_cli.telling.figures import Figures, Said
 from rio_mucho_cli.text import MB, format_bytes, option
+
+Said: TypeAlias = Mapping[str, Any]
+
+
+class Metrics:
+    """Those figures of a report that several rules look at.
+
+    Parameters
+    ----------
+    said : Mapping
+        What `document` says; the plan must be known.
+    """
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        self.plan: Said = said["plan"]
+        self.inputs: list[Said] = self.plan["inputs"]
+        self.jobs: int = self.plan["jobs"]
+        self.executor: str = self.plan["executor"]
+        self.windows: int = sum(worker["windows"] for worker in said["workers"])
+        self.working: float = said["phases"]["working_seconds"]
+        self.starting: float = said["phases"]["starting_seconds"]
+        self.seconds: float = said["seconds"]
+
+    def wall(self, *names: str) -> float:
+        """Return the wall time of some stages, of all workers."""
+        return self._sum("seconds", names)
+
+    def cpu(self, *names: str) -> float:
+        """Return the CPU time of some stages, of all workers."""
+        return self._sum("cpu_seconds", names)
+
+    @property
+    def busy(self) -> float:
+        """How long workers were busy, together."""
+        return self.wall("read", "function", "encode", "write")
+
+    @property
+    def idle_share(self) -> float:
+        """How much of the workers' time between first and last window they were idle."""
+        there = self.jobs * self.working
+        return 0.0 if there <= 0 else max(0.0, 1 - self.busy / there)
+
+    @property
+    def each(self) -> float:
+        """How long a window took, on average."""
+        return self.busy / max(1, self.windows)
+
+    def _sum(self, which: str, names: Iterable[str]) -> float:
+        workers = self.said["workers"]
+        return float(sum(worker["stages"][name][which] for worker in workers for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +72,10 @@ class Advice:
         return {"rule": self.rule, "text": self.text}
 
 
-Rule: TypeAlias = Callable[[Figures], str | None]
+Rule: TypeAlias = Callable[[Metrics], str | None]
 
 
-def starting_takes_longest(figures: Figures) -> str | None:
+def starting_takes_longest(figures: Metrics) -> str | None:
     """Return advice against workers where starting them takes most of the run."""
     if figures.executor != "processes" or figures.said["outcome"] != "done":
         return None
@@ -48,7 +94,7 @@ def starting_takes_longest(figures: Figures) -> str | None:
 _START_OF_PROCESSES = 0.4
 
 
-def reads_wait(figures: Figures) -> str | None:
+def reads_wait(figures: Metrics) -> str | None:
     """Return advice where workers wait for a disk or a server."""
     wall, cpu = figures.wall("read"), figures.cpu("read")
     if wall < 0.3 * figures.busy or wall < 2 * cpu or _is_crowded(figures):
@@ -70,7 +116,7 @@ def reads_wait(figures: Figures) -> str | None:
 _WORTH_WAITING = 5.0
 
 
-def blocks_are_read_again(figures: Figures) -> str | None:
+def blocks_are_read_again(figures: Metrics) -> str | None:
     """Return advice where several windows decode the same blocks of an input."""
     if figures.wall("read") < 0.3 * figures.busy or figures.busy < 1:
         return None
@@ -96,7 +142,7 @@ def blocks_are_read_again(figures: Figures) -> str | None:
     return f"{said}{option('windows', better)} has whole blocks."
 
 
-def function_holds_the_gil(figures: Figures) -> str | None:
+def function_holds_the_gil(figures: Metrics) -> str | None:
     """Return advice against threads that wait for Python's lock."""
     wall, cpu = figures.wall("function"), figures.cpu("function")
     if figures.executor != "threads" or figures.jobs < 2 or wall < 0.5 * figures.busy:
@@ -111,7 +157,7 @@ def function_holds_the_gil(figures: Figures) -> str | None:
     )
 
 
-def libraries_have_threads(figures: Figures) -> str | None:
+def libraries_have_threads(figures: Metrics) -> str | None:
     """Return advice where threads of numeric libraries and jobs exceed the CPUs."""
     set_to = figures.said["job"]["thread_variables"].values()
     threads = max((int(text) for text in set_to if text.isdecimal()), default=1)
@@ -130,7 +176,7 @@ _TIMES = {"lzw": (3, 6), "deflate": (4, 7), "zstd": (3, 7), "lzma": (60, 120)}
 """CPU time relative to zstd at level 1, least and most."""
 
 
-def compression_takes_longest(figures: Figures) -> str | None:
+def compression_takes_longest(figures: Metrics) -> str | None:
     """Return advice for a faster compression where compressing takes longest."""
     cpu = figures.cpu("encode")
     whole = figures.cpu("read", "function", "encode")
@@ -156,7 +202,7 @@ def compression_takes_longest(figures: Figures) -> str | None:
     )
 
 
-def windows_are_too_few(figures: Figures) -> str | None:
+def windows_are_too_few(figures: Metrics) -> str | None:
     """Return advice where workers are idle because windows, or parts, are few."""
     tasks = figures.plan["parts"] or figures.plan["windows"]["number"]
     if figures.jobs < 2 or figures.idle_share < 0.2 or tasks >= 4 * figures.jobs:
@@ -171,7 +217,7 @@ def windows_are_too_few(figures: Figures) -> str | None:
     )
 
 
-def caller_is_the_bottleneck(figures: Figures) -> str | None:
+def caller_is_the_bottleneck(figures: Metrics) -> str | None:
     """Return advice where workers wait for the main process to compress and write."""
     writing = figures.said["stages"]["write"]["seconds"]
     there = figures.working + figures.said["phases"]["finishing_seconds"]
@@ -192,7 +238,7 @@ def caller_is_the_bottleneck(figures: Figures) -> str | None:
     )
 
 
-def memory_is_short(figures: Figures) -> str | None:
+def memory_is_short(figures: Metrics) -> str | None:
     """Return advice where processes take nearly all memory."""
     memory = figures.said["memory"]
     there = figures.said["machine"]["memory_bytes"]
@@ -206,7 +252,7 @@ def memory_is_short(figures: Figures) -> str | None:
     )
 
 
-def windows_are_too_small(figures: Figures) -> str | None:
+def windows_are_too_small(figures: Metrics) -> str | None:
     """Return advice where windows cost more than the work on them."""
     width, height = figures.plan["windows"]["size"]
     if figures.windows < 1000 or figures.each > _SMALL or width * height >= 256 * 256:
@@ -242,14 +288,14 @@ def advise(said: Said) -> list[Advice]:
     said : Mapping
         A report as `document` returns it, with a plan.
     """
-    figures = Figures(said)
+    figures = Metrics(said)
     if not figures.windows:
         return []
     given = ((rule.__name__, rule(figures)) for rule in RULES)
     return [Advice(name, text) for name, text in given if text is not None]
 
 
-def _is_crowded(figures: Figures) -> bool:
+def _is_crowded(figures: Metrics) -> bool:
     """Return whether the other stages wait for CPUs just as much."""
     wall, cpu = figures.wall("function", "encode"), figures.cpu("function", "encode")
     return wall > 0.1 * figures.busy and wall > 1.5 * cpu

@@ -17,7 +17,7 @@ _ACROSS = 1000.0
 _CHOICES = ("all stages", "read", "function", "encode")
 
 
-def timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+def draw_timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Draw a row for each worker, as wide as the run took.
 
     Parameters
@@ -91,7 +91,7 @@ def _tick(at: float) -> str:
     return f"{at:g} s" if at < 100 else format_seconds(at)
 
 
-def windows_map(said: Mapping[str, Any]) -> str:
+def draw_map(said: Mapping[str, Any]) -> str:
     """Draw the windows where they lie, coloured by the time that one takes."""
     (width, height), cells = said["plan"]["size"], said["map"]
     times = [_times(cell) for cell in cells]

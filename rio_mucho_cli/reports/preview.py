@@ -18,8 +18,6 @@ from typing import Any
 
 from rasterio.env import env_ctx_if_needed
 
-from rio_mucho_cli import screen
-from rio_mucho_cli.describing import describe_plan
 from rio_mucho_cli.engine.probe import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
 from rio_mucho_cli.job import Job
@@ -28,6 +26,8 @@ from rio_mucho_cli.outputs.resume import cannot_resume
 from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.planning.fingerprint import check_can_resume, done_outputs, fingerprint
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
+from rio_mucho_cli.reports import preview_text
+from rio_mucho_cli.reports.plan import describe_plan
 from rio_mucho_cli.system import with_advice
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
@@ -98,7 +98,7 @@ class Preview:
 
     def __str__(self) -> str:
         """Return it as text of less than 40 lines, none longer than 80 characters."""
-        return "\n".join(screen.lines(self.as_dict()))
+        return "\n".join(preview_text.lines(self.as_dict()))
 
 
 def describe(job: Job, *, probe: bool = True) -> Preview:

@@ -1,30 +1,124 @@
-"""Where a report goes: known to be writable before the run, there whole or not at all."""
+"""Write a report to a file, a pipe or standard output."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import inspect
 import json
 import logging
 import os
 import re
+import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rio_mucho_cli.engine.events import Listener, ignore
 from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
+from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.signals import deferred
-from rio_mucho_cli.telling.document import document
-from rio_mucho_cli.telling.recorder import Recorder
-from rio_mucho_cli.telling.streams import is_stdout, is_stream, print_text, write_stream
 from rio_mucho_cli.text import option
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.source import Code
+
+# Seconds for somebody to open a pipe.
+_PATIENCE = 5.0
+
+# Where the report goes if standard output leads to stderr meanwhile.
+_stdout: TextIO | None = None
+
+
+def is_stdout(path: str) -> bool:
+    """Whether a report goes to standard output."""
+    return path in {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+def is_stream(path: str) -> bool:
+    """Whether a path is that of a pipe or a device, which is written to and not replaced."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (a link to what has no name is followed)
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def write_stream(path: str, text: str) -> None:
+    """Write to a pipe or a device; a pipe that is not read is not waited for."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | getattr(os, "O_NOCTTY", 0))
+            break
+        except OSError as exc:
+            if exc.errno != errno.ENXIO or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Keep standard output for the report: what anything else prints goes to stderr.
+
+    Worker processes and native code print to descriptors, which are exchanged
+    where there are any.
+    """
+    global _stdout
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    with ExitStack() as stack:
+        _stdout = sys.stdout
+        stack.callback(_forget_stdout)
+        with suppress(OSError, ValueError):
+            out, err = sys.stdout.fileno(), sys.stderr.fileno()
+            sys.stdout.flush()
+            kept = os.dup(out)
+            _stdout = stack.enter_context(
+                os.fdopen(kept, "w", encoding="utf-8", errors="replace", closefd=True)
+            )
+            os.dup2(err, out)
+            stack.callback(_restore, kept, out)
+        stack.enter_context(redirect_stdout(sys.stderr))
+        yield
+
+
+def _restore(kept: int, out: int) -> None:
+    """Have a descriptor lead where it led, when C has written what it has kept back."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).fflush(None)
+    os.dup2(kept, out)
+
+
+def _forget_stdout() -> None:
+    global _stdout
+    _stdout = None
+
+
+def print_text(text: str) -> None:
+    """Write to standard output; what nobody reads must not be written again at the exit."""
+    stdout = _stdout or sys.stdout
+    try:
+        stdout.write(text)
+        stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with suppress(OSError, ValueError):
+            os.dup2(nowhere, stdout.fileno())
+        os.close(nowhere)
+        raise
+
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +165,7 @@ def recorded(
     if path is None:
         yield listen
         return
-    check(path, job, others=others)
+    check_report_path(path, job, others=others)
     recorder = Recorder(listen)
     failure: BaseException | None = None
     try:
@@ -83,12 +177,12 @@ def recorded(
         # What has become of the output is settled; nothing here may change it.
         with deferred():
             try:
-                write(document(job, recorder, failure), path)
+                write_report(document(job, recorder, failure), path)
             except Exception as exc:
                 log.warning("the report %s cannot be written: %s", path, one_line(exc))
 
 
-def check(
+def check_report_path(
     path: str | None,
     job: Job | None = None,
     *,
@@ -112,7 +206,7 @@ def check(
         raise UsageError(
             f"the report of a dry run is JSON, and {path} would be a page: give a name in .json"
         )
-    _check_name(path, job, others)
+    _check_report_name(path, job, others)
     if is_stream(path):
         return
     place = Path(os.path.realpath(path))
@@ -138,7 +232,7 @@ def check(
         ) from None
 
 
-def _check_name(path: str, job: Job | None, others: Sequence[str]) -> None:
+def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> None:
     """Raise UsageError if a report would take the place of a file of its own run."""
     if job is None:
         return
@@ -192,7 +286,7 @@ def _is_report(place: Path) -> bool:
     return not start or any(pattern.match(start) for pattern in _REPORTS)
 
 
-def write(said: dict[str, Any], path: str) -> None:
+def write_report(said: dict[str, Any], path: str) -> None:
     """Write what `document` says; a file that exists is replaced when all is there.
 
     Raises
@@ -223,7 +317,7 @@ def write(said: dict[str, Any], path: str) -> None:
 def as_text(said: dict[str, Any], path: str) -> str:
     """Return the page, or JSON, as the end of a path says."""
     if path.lower().endswith(_PAGES):
-        from rio_mucho_cli.telling.page import page
+        from rio_mucho_cli.reports.page import page
 
         return page(said)
     return json.dumps(said, indent=1, allow_nan=False) + "\n"

@@ -1,16 +1,18 @@
-"""The report as one page that needs nothing beside itself."""
+"""The report as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.telling import drawing, tables
+from rio_mucho_cli.reports import charts
+from rio_mucho_cli.reports.charts import STAGES
 from rio_mucho_cli.text import (
     escaped,
     format_bytes,
+    format_ij,
     format_number,
     format_percent,
     format_rate,
@@ -19,12 +21,158 @@ from rio_mucho_cli.text import (
 
 Said: TypeAlias = Mapping[str, Any]
 
+_MOST_WORKERS = 200
+
+
+def workers_table(said: Said, labels: Mapping[str, str]) -> str:
+    """Return a table of what each worker has done."""
+    rows = [
+        [
+            (
+                f"{escaped(labels[each['name']])}<br>"
+                f'<span class="faint mono">{escaped(each["name"])}</span>',
+                "",
+            ),
+            (format_number(each["windows"]), "n"),
+            (format_percent(each["busy_share"]), "n"),
+            (f"{escaped(format_seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
+            (escaped(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
+        ]
+        for each in sorted(said["workers"], key=lambda worker: str(worker["name"]))
+    ]
+    rest = len(rows) - _MOST_WORKERS
+    more = f'<p class="faint">and {rest} more</p>' if rest > 0 else ""
+    columns = (
+        ("worker", ""),
+        ("windows", "n"),
+        ("busy", "n"),
+        ("stages", ""),
+        ("peak memory", "n"),
+    )
+    return _section("Workers", columns, rows[:_MOST_WORKERS], more)
+
+
+def slowest_table(said: Said, labels: Mapping[str, str]) -> str:
+    """Return a table of the windows that took longest."""
+    rows = [
+        [
+            (escaped(format_ij(each["ij"])), "short"),
+            (escaped(_where(each["window"])), ""),
+            (escaped(format_seconds(each["seconds"])), "n"),
+            (_mini(each["stages"]), ""),
+            (escaped(labels.get(each["worker"], each["worker"])), "short"),
+        ]
+        for each in said["slowest"]
+    ]
+    columns = (("ij", ""), ("pixels", ""), ("time", "n"), ("stages", ""), ("worker", ""))
+    return _section("Slowest windows", columns, rows)
+
+
+def failures_table(said: Said) -> str:
+    """Return a table of the windows whose function raised."""
+    rows = [
+        [
+            (escaped(format_ij(each["ij"])), "short"),
+            (escaped(_where(each["window"])), ""),
+            (escaped(each["message"]), "text"),
+        ]
+        for each in said["failures"]
+    ]
+    rest = said["result"]["windows_failed"] - len(rows)
+    more = f'<p class="faint">and {rest} more</p>' if rest > 0 else ""
+    columns = (("ij", ""), ("pixels", ""), ("what was raised", ""))
+    return _section("Failed windows", columns, rows, more)
+
+
+def settings_table(said: Said) -> str:
+    """Return lists of the job, the plan and the machine."""
+    job, plan = said["job"], said["plan"] or {}
+    blocks = [
+        ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
+        *((f"Input {each['path']}", _but(each, "path")) for each in plan.get("inputs", ())),
+        ("Plan", _but(plan, "inputs", "outputs")),
+        *((f"Output {each['path']}", _but(each, "path")) for each in plan.get("outputs", ())),
+        ("GDAL options", job["gdal_options"]),
+        ("Machine and versions", {**said["machine"], **said["versions"]}),
+    ]
+    lists = "".join(
+        f"<details><summary>{escaped(title)}</summary>{_list(entries)}</details>"
+        for title, entries in blocks
+        if entries
+    )
+    return f'<section><div class="head"><h2>Settings</h2></div>{lists}</section>'
+
+
+def _section(
+    title: str,
+    columns: Iterable[tuple[str, str]],
+    rows: Sequence[Iterable[tuple[str, str]]],
+    more: str = "",
+) -> str:
+    """Return a table; cells are HTML already. Without rows there is none."""
+    if not rows:
+        return ""
+    head = "".join(f'<th class="{look}">{name}</th>' for name, look in columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td class="{look}">{cell}</td>' for cell, look in row) + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<section><div class="head"><h2>{title}</h2></div><div class="scroll"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}</section>"
+    )
+
+
+def _mini(stages: Said) -> str:
+    """Draw how a time divides into stages."""
+    whole = sum(stages[name]["seconds"] for name in STAGES) or 1.0
+    parts = "".join(
+        f'<i style="width:{100 * stages[name]["seconds"] / whole:.1f}%;background:var(--{name})" '
+        f'title="{name} {escaped(format_seconds(stages[name]["seconds"]))}"></i>'
+        for name in STAGES
+        if stages[name]["seconds"]
+    )
+    return f'<div class="mini">{parts}</div>'
+
+
+def _where(window: Sequence[float]) -> str:
+    col, row, width, height = (f"{value:g}" for value in window)
+    return f"column {col}, row {row}: {width} × {height}"
+
+
+def _but(entries: Said, *names: str) -> dict[str, Any]:
+    return {name: value for name, value in entries.items() if name not in names}
+
+
+def _list(entries: Said) -> str:
+    lines = "".join(
+        f"<dt>{escaped(str(name).replace('_', ' '))}</dt><dd>{escaped(_plain(name, value))}</dd>"
+        for name, value in entries.items()
+    )
+    return f"<dl>{lines}</dl>"
+
+
+def _plain(name: str, value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key}={_plain(key, each)}" for key, each in value.items()) or "–"
+        case list():
+            return ", ".join(_plain(name, each) for each in value) or "–"
+        case int() if name.endswith("bytes"):
+            return format_bytes(value)
+    return str(value)
+
+
 _PHASES = (("starting", "q2"), ("working", "q5"), ("finishing", "q7"))
 
 
 def page(said: Said) -> str:
     """Return the page of a report, as `document` makes it."""
-    look = files("rio_mucho_cli.telling") / "look"
+    look = files("rio_mucho_cli.reports") / "static"
     parts = {name: (look / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
     frame = Template((look / "page.html").read_text(encoding="utf-8"))
     outputs = ", ".join(said["job"]["outputs"])
@@ -47,10 +195,10 @@ def _sections(said: Said) -> list[str]:
         _advice(said),
         _timeline(said, labels),
         f'<div class="two">{"".join(both)}</div>' if len(both) == 2 else "".join(both),
-        tables.workers(said, labels),
-        tables.slowest(said, labels),
-        tables.failures(said),
-        tables.settings(said),
+        workers_table(said, labels),
+        slowest_table(said, labels),
+        failures_table(said),
+        settings_table(said),
     ]
 
 
@@ -136,19 +284,19 @@ def _timeline(said: Said, labels: Mapping[str, str]) -> str:
     legend = "".join(
         f'<button type="button" aria-pressed="true" data-stage="{name}">'
         f'<span class="swatch" style="background:var(--{name})"></span>{name}</button>'
-        for name in drawing.STAGES
+        for name in charts.STAGES
     )
     return (
         '<section><div class="head"><h2>Timeline</h2>'
         f'<div class="legend" role="group" aria-label="Stages">{legend}</div></div>'
-        f"{drawing.timeline(said, labels)}</section>"
+        f"{charts.draw_timeline(said, labels)}</section>"
     )
 
 
 def _map(said: Said) -> str:
     if not said["map"]:
         return ""
-    return f'<section><div class="head"><h2>Windows</h2></div>{drawing.windows_map(said)}</section>'
+    return f'<section><div class="head"><h2>Windows</h2></div>{charts.draw_map(said)}</section>'
 
 
 def _stages(said: Said) -> str:

@@ -22,10 +22,8 @@ from rio_mucho_cli.engine.events import (
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.errors import one_line
 from rio_mucho_cli.planning.plan import Plan
+from rio_mucho_cli.reports.timeline import Cell, Cells, Interval, Timeline, Total
 from rio_mucho_cli.system import worker_name
-from rio_mucho_cli.telling.cells import Cell, Cells
-from rio_mucho_cli.telling.timeline import Stretch, Timeline
-from rio_mucho_cli.telling.totals import Total
 from rio_mucho_cli.timing import StageTimes, WindowTiming
 from rio_mucho_cli.windows import normalize
 
@@ -168,7 +166,7 @@ class Recorder:
         worker.started = min(worker.started, timing.started)
         worker.peak = max(worker.peak, timing.peak)
         worker.total.add(total)
-        stretch = Stretch(timing.started, timing.ended, _copy(total), ij)
+        stretch = Interval(timing.started, timing.ended, _copy(total), ij)
         self.timeline.add(timing.worker, stretch)
 
     def _written(self, arrival: StageTimes, ij: Any) -> None:
@@ -177,7 +175,7 @@ class Recorder:
         if writing > 0:
             windows = int(self.caller not in self.workers)  # else they are counted already
             total = Total.of(StageTimes(write=arrival.write), windows)
-            self.timeline.add(self.caller, Stretch(self.last - writing, self.last, total, ij))
+            self.timeline.add(self.caller, Interval(self.last - writing, self.last, total, ij))
 
     def _whole(self, window: Any) -> Any:
         size = (0, 0) if self.plan is None else self.plan.outputs[0].size

@@ -1,0 +1,383 @@
+"""The plan of a job as what JSON can hold, without secrets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.window_data import InputSpec
+from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.profile import PROFILE_KEYS
+from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.planning.memory import largest
+from rio_mucho_cli.planning.outputs import OutputPlan
+from rio_mucho_cli.planning.plan import Plan
+from rio_mucho_cli.planning.reading import coverage_of
+from rio_mucho_cli.planning.windows import say_why
+from rio_mucho_cli.text import redact, redact_options
+from rio_mucho_cli.windows import PlannedWindow, Size, normalize
+from rio_mucho_cli.workers.executor import executor_name
+from rio_mucho_cli.workers.functions import FunctionRef
+
+# So many windows tell how windows and blocks lie to each other.
+_LOOKED_AT = 2000
+
+
+def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str, Any]:
+    """Say what one input is like, and how it is read.
+
+    Parameters
+    ----------
+    source : DatasetInfo
+    each : InputSpec
+        How it is read.
+    plan : Plan
+
+    Returns
+    -------
+    dict
+        path, driver : str
+        on_network : bool
+        grid : dict
+            crs, transform (six numbers, as rasterio has them), width, height,
+            bounds.
+        pixel : list
+            Width and height, in units of the CRS.
+        count : int
+        bands : list or None
+            Those that are read, where it is not all of them.
+        dtypes : list
+        nodata : float, str or None
+            Of the first band that is read.
+        block : list
+            Width and height.
+        striped : bool
+        compress : str or None
+        reading : str
+            ``as it is``, ``shifted`` by whole pixels, or ``warped``.
+        resampling : str or None
+            If it is warped.
+        coverage : float or None
+            Which part of the output's pixels lies within its footprint, from
+            0 to 1; None if GCPs or RPCs place it, if two CRSs have no way
+            between them, or if the function reads datasets as they are.
+        block_reads : float or None
+            See `block_reads`; None where windows and blocks are of two grids,
+            or the function reads for itself.
+    """
+    grid, target = source.grid, plan.reading.grid
+    reading, resampling = "as it is", None
+    if target is not None and (source.has_points or grid.offset_on(target) is None):
+        reading, resampling = "warped", each.resampling
+    elif target is not None and grid.difference(target) is not None:
+        reading = "shifted"
+    return {
+        "path": redact(source.path),
+        "driver": source.profile["driver"],
+        "on_network": is_on_network(source.path),
+        "grid": describe_grid(grid),
+        "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
+        "count": int(source.profile["count"]),
+        "bands": list(each.indexes) or None,
+        "dtypes": list(dict.fromkeys(source.dtypes)),
+        "nodata": json_number(source.of_bands(each.indexes).profile["nodata"]),
+        "block": size_of(source.block),
+        "striped": source.is_striped,
+        "compress": source.profile.get("compress"),
+        "reading": reading,
+        "resampling": resampling,
+        "coverage": _coverage(source, plan),
+        "block_reads": _block_reads(source, plan),
+    }
+
+
+def _coverage(source: DatasetInfo, plan: Plan) -> float | None:
+    if plan.reading.mode == "manual_read" and plan.reading.grid is None:
+        return None
+    found = coverage_of(source, plan.reading.grid)
+    # Only nothing is 0.
+    return found if found is None else max(round(found, 6), min(found, 1e-6))
+
+
+def _block_reads(source: DatasetInfo, plan: Plan) -> float | None:
+    raster = plan.outputs[0].size
+    if plan.reading.mode == "manual_read" or plan.reading.grid is not None:
+        return None
+    if (source.grid.width, source.grid.height) != raster:
+        return None
+    return block_reads(plan.windows, source.block, raster, plan.reading.overlap)
+
+
+def block_reads(
+    windows: Sequence[PlannedWindow], block: Size, raster: Size, overlap: int = 0
+) -> float:
+    """Return how often a block is read, on average, where a worker keeps none of them.
+
+    Windows that are whole blocks read each once: 1.0.
+
+    Parameters
+    ----------
+    windows : sequence of (window, ij)
+    block : Size
+        Of the input.
+    raster : Size
+    overlap : int
+        In pixels, on each side.
+    """
+    wanted = decoded = 0
+    for window, _ in islice(windows, _LOOKED_AT):
+        whole = normalize(window, *raster)
+        sides = []
+        for start, length, side, end in (
+            (whole.col_off, whole.width, block.width, raster.width),
+            (whole.row_off, whole.height, block.height, raster.height),
+        ):
+            first = max(0, math.floor(start) - overlap) // side * side
+            last = math.ceil(min(end, start + length + overlap) / side) * side
+            sides.append(min(end, last) - first)
+        wanted += round(whole.width * whole.height)
+        decoded += sides[0] * sides[1]
+    return round(decoded / max(1, wanted), 3)
+
+
+Form: TypeAlias = "tuple[int, str, bool]"
+
+_LAYOUT = {"tiled", "blockxsize", "blockysize", "compress", "interleave", "bigtiff"}
+
+
+def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]:
+    """Say what one output is like.
+
+    Parameters
+    ----------
+    plan : Plan
+    index : int
+        Of the output.
+    form : (count, dtype, masked), or None
+        Of a result, if that is known.
+
+    Returns
+    -------
+    dict
+        path : str
+        name : str or None
+            Of its array in the dict that the function returns.
+        driver : str
+        cog : bool
+        grid : dict or None
+            crs, transform (six numbers, as rasterio has them), width, height,
+            bounds; None if it is an open dataset.
+        count, dtype, nodata
+            None while they depend on the first result.
+        block : list or None
+            Width and height.
+        tiled, compress, interleave
+            None if it is the driver's affair.
+        creation_options : dict
+        uncompressed_bytes : int
+            Of all bands, without overviews; assumed to be like the first
+            input's where the result's form is not known.
+        overviews : dict or None
+            factors, resampling, and by: ``workers`` or ``GDAL``.
+        part_size : list or None
+            Width and height of the parts, if it is a mosaic.
+        written : dict
+            by: ``workers`` (they encode its blocks), or ``caller``, and why.
+    """
+    whole = plan.outputs[index]
+    # What is said of a mosaic is said of its parts.
+    one = plan.parts[0].outputs[index] if plan.parts else whole
+    known = form or _known_profile(whole)
+    bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
+    count, dtype, _ = known or whole.form_of_nothing(bands)
+    profile = _describe_profile(one, count, dtype)
+    conversion = one.format.conversion
+    options = (
+        conversion.options
+        if conversion is not None
+        else {key: profile[key] for key in profile if key.lower() not in PROFILE_KEYS | _LAYOUT}
+    )
+    is_gdals = conversion is not None
+    layout = one.blocks or one.recipe.layout
+    parts = plan.parts[0].window if plan.parts else None
+    driver = conversion.driver if conversion is not None else one.format.driver
+    return {
+        "path": whole.output.shown_path,
+        "name": whole.output.name,
+        "driver": "COG" if one.format.cog else driver,
+        "cog": one.format.cog or driver.upper() == "COG",
+        "grid": _describe_grid(whole),
+        "count": int(count) if known else whole.wanted.count,
+        "dtype": dtype if known else whole.wanted.dtype,
+        "nodata": json_number(profile.get("nodata")) if known else None,
+        "block": None if layout is None or is_gdals else size_of(layout.block),
+        "tiled": None if layout is None or is_gdals else layout.tiled,
+        "compress": None if is_gdals else _json_text(profile.get("compress")),
+        "interleave": None if is_gdals else _json_text(profile.get("interleave")),
+        "creation_options": redact_options(options),
+        "uncompressed_bytes": whole.size.width
+        * whole.size.height
+        * count
+        * np.dtype(dtype).itemsize,
+        "overviews": _describe_overviews(one),
+        "part_size": None if parts is None else [int(parts.width), int(parts.height)],
+        "written": {
+            "by": "workers" if plan.parts or one.blocks is not None else "caller",
+            "why": "" if plan.parts else one.by_gdal,
+        },
+    }
+
+
+def describe_grid(grid: Grid) -> dict[str, Any]:
+    """Describe a grid."""
+    return {
+        "crs": None if grid.crs is None else redact(grid.crs.to_string()),
+        "transform": [float(value) for value in tuple(grid.transform)[:6]],
+        "width": grid.width,
+        "height": grid.height,
+        "bounds": [float(value) for value in grid.bounds()],
+    }
+
+
+def size_of(size: Size) -> list[int]:
+    """Return width and height."""
+    return [int(size.width), int(size.height)]
+
+
+def json_number(value: float | None) -> float | str | None:
+    """Return a number, or the name of one that JSON does not have."""
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        return str(float(value))
+    # Large whole numbers are those of 64-bit integers, and not all of them are floats.
+    return value if isinstance(value, int) and abs(value) > 2**53 else float(value)
+
+
+def _json_text(value: Any) -> str | None:
+    """Return an option as text; profiles may have rasterio's enumerations."""
+    return None if value is None else str(getattr(value, "value", value))
+
+
+def _known_profile(plan: OutputPlan) -> Form | None:
+    """Return the form of results if the job settles it."""
+    count, dtype = plan.wanted.count, plan.wanted.dtype
+    return None if count is None or dtype is None else (count, dtype, False)
+
+
+def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
+    if plan.output.local_path is None:
+        # A run closes it at its end, and of a closed one rasterio knows no more.
+        return dict(plan.output.path.meta)
+    try:
+        return plan.recipe.profile(count, dtype)
+    except MuchoError:
+        # The form is assumed, and nodata does not fit it.
+        return plan.recipe.profile(count, "float64")
+
+
+def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
+    recipe = plan.recipe
+    if recipe.given is not None and {"crs", "transform"} <= recipe.given.keys():
+        return describe_grid(Grid(recipe.given["crs"], recipe.given["transform"], *plan.size))
+    if recipe.given is None and recipe.first is not None and plan.output.local_path is not None:
+        return describe_grid(recipe.first.grid)
+    return None
+
+
+def _describe_overviews(plan: OutputPlan) -> dict[str, Any] | None:
+    chosen = plan.format
+    if not chosen.factors:
+        return None
+    by_workers = plan.pyramid is not None and plan.pyramid.is_local
+    return {
+        "factors": list(chosen.factors),
+        "resampling": chosen.resampling,
+        "by": "workers" if by_workers else "GDAL",
+    }
+
+
+def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> dict[str, Any]:
+    """Say what a run does, without a look at any file.
+
+    Parameters
+    ----------
+    job : Job
+    plan : Plan
+    forms : tuple of (count, dtype, masked) or None
+        Of the results for each output; empty if nothing is known of them yet.
+
+    Returns
+    -------
+    dict
+        What JSON can say; numbers that it cannot (NaN, infinity) are text.
+
+        function : str
+        mode : str
+        inputs : list
+            See `describe_input`.
+        outputs : list
+            See `describe_output`.
+        size : list
+            Width and height of what the windows divide.
+        windows : dict
+            number, size (of the largest), reasons (keys of
+            `window_plan.REASONS`), why (the same as text), overlap.
+        parts : int or None
+            Of a mosaic.
+        executor : str
+        jobs, in_flight : int
+        memory : dict
+            estimate and limit, in bytes, and whether the limit was asked_for.
+        resume, on_error, retries
+            As the job has them.
+    """
+    first = plan.outputs[0].size
+    return {
+        "function": function_name(job),
+        "mode": job.mode,
+        "inputs": [
+            describe_input(source, each, plan)
+            for source, each in zip(plan.sources, plan.reading.inputs, strict=True)
+        ],
+        "outputs": [
+            describe_output(plan, index, forms[index] if index < len(forms) else None)
+            for index in range(len(plan.outputs))
+        ],
+        "size": size_of(first),
+        "windows": {
+            "number": len(plan.windows),
+            "size": size_of(largest(plan.windows, *first)),
+            "reasons": list(plan.reasons),
+            "why": say_why(plan.reasons),
+            "overlap": job.overlap,
+        },
+        "parts": len(plan.parts) or None,
+        "executor": executor_name(plan.executor),
+        "jobs": plan.jobs,
+        "in_flight": plan.in_flight,
+        "memory": {
+            "estimate": plan.memory,
+            "limit": plan.limit,
+            "asked_for": job.mem_limit is not None,
+        },
+        "resume": job.resume,
+        "on_error": job.on_error,
+        "retries": job.retries,
+    }
+
+
+def function_name(job: Job) -> str:
+    """Return what a job's function is called, with its module or file."""
+    function = job.function
+    if isinstance(function, FunctionRef):
+        return function.name
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '')}:{name}"

@@ -1,0 +1,243 @@
+"""When each worker did what, and the time each part of the grid took, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rasterio.windows import Window
+
+from rio_mucho_cli.timing import StageTimes
+
+NAMES = ("read", "function", "encode", "transfer", "write")
+"""The stages, in their order."""
+
+
+def _zeros() -> list[float]:
+    return [0.0] * len(NAMES)
+
+
+@dataclass(slots=True)
+class Total:
+    """What some windows took together.
+
+    Attributes
+    ----------
+    windows, pixels : int
+    wall, cpu : list of float
+        Seconds of each stage, as `NAMES` has them.
+    """
+
+    windows: int = 0
+    pixels: int = 0
+    wall: list[float] = field(default_factory=_zeros)
+    cpu: list[float] = field(default_factory=_zeros)
+
+    @classmethod
+    def of(cls, stages: StageTimes, windows: int = 1, pixels: int = 0) -> Total:
+        """Take over what stages took."""
+        spent = (stages.read, stages.function, stages.encode, stages.transfer, stages.write)
+        return cls(
+            windows, pixels, [each.seconds for each in spent], [each.cpu_seconds for each in spent]
+        )
+
+    def add(self, other: Total) -> None:
+        """Add what others took."""
+        self.windows += other.windows
+        self.pixels += other.pixels
+        for place in range(len(NAMES)):
+            self.wall[place] += other.wall[place]
+            self.cpu[place] += other.cpu[place]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all stages."""
+        return sum(self.wall)
+
+    def as_json(self) -> dict[str, dict[str, float]]:
+        """Return wall and CPU time by stage."""
+        return {
+            name: {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}
+            for name, wall, cpu in zip(NAMES, self.wall, self.cpu, strict=True)
+        }
+
+
+MOST_INTERVALS = 1200
+"""How many stretches there are at most, of all workers together."""
+
+
+@dataclass(slots=True)
+class Interval:
+    """Windows that a worker has worked on, one soon after the other.
+
+    Attributes
+    ----------
+    started, ended : float
+        In seconds since 1970.
+    total : Total
+        Of these windows.
+    first : object
+        The first one's ij.
+    """
+
+    started: float
+    ended: float
+    total: Total
+    first: Any = None
+
+    def absorb(self, other: Interval) -> None:
+        """Take over what follows."""
+        self.started = min(self.started, other.started)
+        self.ended = max(self.ended, other.ended)
+        self.total.add(other.total)
+
+
+class Timeline:
+    """Stretches by worker; where there would be too many, neighbours become one.
+
+    Parameters
+    ----------
+    most : int
+        How many stretches there may be; with one for each worker at least.
+
+    Attributes
+    ----------
+    rows : dict
+        Stretches by the worker's name, as they came.
+    shortest : float
+        Neighbours that together take less, in seconds, are one stretch.
+    """
+
+    def __init__(self, most: int = MOST_INTERVALS) -> None:
+        self.rows: dict[str, list[Interval]] = {}
+        self.shortest = 0.0
+        self._most = most
+        self._count = 0
+
+    def add(self, worker: str, stretch: Interval) -> None:
+        """Put a stretch at the end of a worker's row."""
+        row = self.rows.setdefault(worker, [])
+        before = len(row)
+        _append(row, stretch, self.shortest)
+        self._count += len(row) - before
+        if self._count > max(self._most, 2 * len(self.rows)):
+            self._coarsen()
+
+    def _coarsen(self) -> None:
+        """Make of all rows half as many stretches, or of each row one."""
+        ends = [stretch for row in self.rows.values() for stretch in (row[0], row[-1])]
+        span = max(each.ended for each in ends) - min(each.started for each in ends)
+        wanted = max(self._most // 2, len(self.rows))
+        self.shortest = max(self.shortest, span / self._most, 1e-6)
+        while self._count > wanted:
+            self.shortest *= 2
+            self.rows = {worker: _joined(row, self.shortest) for worker, row in self.rows.items()}
+            self._count = sum(map(len, self.rows.values()))
+
+
+def _joined(row: Iterable[Interval], shortest: float) -> list[Interval]:
+    joined: list[Interval] = []
+    for stretch in row:
+        _append(joined, stretch, shortest)
+    return joined
+
+
+def _append(row: list[Interval], stretch: Interval, shortest: float) -> None:
+    if row and stretch.ended - row[-1].started <= shortest:
+        row[-1].absorb(stretch)
+    else:
+        row.append(stretch)
+
+
+MOST_CELLS = 2500
+"""How many cells there are at most."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """Some windows that lie beside each other; often it is one.
+
+    Attributes
+    ----------
+    left, top, right, bottom : int
+        Where they lie, in pixels; ends excluded.
+    total : Total
+        What they took.
+    slowest : float
+        What the slowest one took, in seconds.
+    ij : object
+        The first one's.
+    failed : int
+        How many are nodata because the function raised.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    total: Total
+    slowest: float = 0.0
+    ij: Any = None
+    failed: int = 0
+
+    @classmethod
+    def of(cls, window: Window, ij: Any, total: Total, *, failed: bool = False) -> Cell:
+        """Make a cell of one window."""
+        left, top = round(window.col_off), round(window.row_off)
+        right, bottom = left + round(window.width), top + round(window.height)
+        return cls(left, top, right, bottom, total, total.seconds, ij, int(failed))
+
+    def absorb(self, other: Cell) -> None:
+        """Take over what lies beside it."""
+        self.left, self.top = min(self.left, other.left), min(self.top, other.top)
+        self.right, self.bottom = max(self.right, other.right), max(self.bottom, other.bottom)
+        self.total.add(other.total)
+        self.slowest = max(self.slowest, other.slowest)
+        self.failed += other.failed
+
+
+class Cells:
+    """Cells by their place; where there would be too many, neighbours become one.
+
+    The first window's size is the measure: cells are squares of 1, 2, 4, ...
+    times that, once each window cannot have its own.
+
+    Parameters
+    ----------
+    most : int
+        How many cells there may be.
+    """
+
+    def __init__(self, most: int = MOST_CELLS) -> None:
+        self._cells: dict[tuple[int, int], Cell] = {}
+        self._most = most
+        self._step = (1, 1)
+
+    def add(self, cell: Cell) -> None:
+        """Put a window into its place."""
+        if not self._cells:
+            self._first = (max(1, cell.right - cell.left), max(1, cell.bottom - cell.top))
+        _put(self._cells, cell, self._step)
+        while len(self._cells) > self._most:
+            width, height = self._step
+            is_exact = self._step == (1, 1)
+            self._step = self._first if is_exact else (2 * width, 2 * height)
+            joined: dict[tuple[int, int], Cell] = {}
+            for each in self._cells.values():
+                _put(joined, each, self._step)
+            self._cells = joined
+
+    def __iter__(self) -> Any:
+        return iter(self._cells.values())
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+def _put(cells: dict[tuple[int, int], Cell], cell: Cell, step: tuple[int, int]) -> None:
+    place = (cell.left // step[0], cell.top // step[1])
+    if place in cells:
+        cells[place].absorb(cell)
+    else:
+        cells[place] = cell
