@@ -5,7 +5,7 @@ from pathlib import Path
 
 import rio_mucho_cli
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "rio-mucho-cli"
 author = "The rio-mucho-cli developers"

@@ -16,7 +16,7 @@ COMMAND = main_group.get_command(None, "mucho")
 
 
 def test_the_table_of_options_is_that_of_the_command():
-    page = (ROOT / "docs" / "command.md").read_text()
+    page = (ROOT / "docs" / "reference" / "command.md").read_text()
     section = page.partition("## Options in full")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`-.*?) \|", section, flags=re.MULTILINE)
     in_table = {frozenset(re.findall(r"`(-[^`]+)`", row)) for row in rows}

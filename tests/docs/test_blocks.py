@@ -11,7 +11,7 @@ import pytest
 from rasterio.rio.main import main_group
 
 ROOT = Path(__file__).parents[2]
-SITE = runpy.run_path(str(ROOT / "docs" / "blocks.py"))
+SITE = runpy.run_path(str(ROOT / "docs" / "_tools" / "blocks.py"))
 PAGES, SHELL = SITE["PAGES"], SITE["SHELL"]
 BlockError, blocks_of, run_page = SITE["BlockError"], SITE["blocks_of"], SITE["run_page"]
 OPTIONS = {name for param in main_group.get_command(None, "mucho").params for name in param.opts}

@@ -39,7 +39,7 @@ def text_of(site):
 
 
 def test_every_option_is_on_the_page_of_the_command(text_of):
-    text = text_of("command.html")
+    text = text_of("reference/command.html")
     options = [name for param in COMMAND.params for name in param.opts if name.startswith("-")]
     assert "--func" in options
     for name in options:
@@ -47,7 +47,7 @@ def test_every_option_is_on_the_page_of_the_command(text_of):
 
 
 def test_the_page_of_the_command_is_made_of_its_help(text_of):
-    text = " ".join(text_of("command.html").split())
+    text = " ".join(text_of("reference/command.html").split())
     for param in COMMAND.params:
         if getattr(param, "help", None):
             assert " ".join(param.help.split()) in text
@@ -55,7 +55,7 @@ def test_the_page_of_the_command_is_made_of_its_help(text_of):
 
 @pytest.mark.parametrize("name", rio_mucho_cli.__all__)
 def test_every_public_name_is_on_the_page_of_the_api(site, name):
-    page = (site / "python.html").read_text(encoding="utf-8")
+    page = (site / "reference" / "python.html").read_text(encoding="utf-8")
     ids = re.findall(r'id="([\w.-]+)"', page)
     assert any(
         re.fullmatch(rf"(module-)?rio_mucho_cli\.(\w+\.)?{name}(\.\w+)?", each) for each in ids
@@ -64,8 +64,9 @@ def test_every_public_name_is_on_the_page_of_the_api(site, name):
 
 def test_every_page_is_in_a_table_of_contents(site):
     start = (site / "index.html").read_text(encoding="utf-8")
-    for page in (ROOT / "docs").glob("*.md"):
-        assert f'href="{page.stem}.html"' in start or page.stem == "index", page.name
+    for page in (ROOT / "docs").glob("*/*.md"):
+        name = page.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert f'href="{name}"' in start, name
 
 
 def test_pictures_are_small():

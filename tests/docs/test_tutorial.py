@@ -7,12 +7,12 @@ import numpy as np
 import rasterio
 
 ROOT = Path(__file__).parents[2]
-run_page = runpy.run_path(str(ROOT / "docs" / "blocks.py"))["run_page"]
+run_page = runpy.run_path(str(ROOT / "docs" / "_tools" / "blocks.py"))["run_page"]
 
 
 def test_the_hillshade_is_that_of_the_terrain(tmp_path):
     """The sun is in the northwest, 45 degrees high; edges have their own pixel once more."""
-    run_page(ROOT / "docs" / "hillshade.md", tmp_path)
+    run_page(ROOT / "docs" / "tutorials" / "hillshade.md", tmp_path)
     with rasterio.open(tmp_path / "dem.tif") as src:
         width, height = src.res
         elevation = np.pad(src.read(1, masked=True).astype("float64").filled(np.nan), 1, "edge")

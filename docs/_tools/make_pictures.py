@@ -1,6 +1,6 @@
 """Make the pictures of the tutorial: run its pages, and look at what came of them.
 
-    python docs/make_pictures.py
+    python docs/_tools/make_pictures.py
 
 They are of the very rasters that a reader of a page makes.
 """
@@ -33,7 +33,7 @@ def main() -> None:
     """Make all of them."""
     for name, panels in PANELS.items():
         with tempfile.TemporaryDirectory() as folder:
-            run_page(ROOT / "docs" / f"{PAGES.get(name, name)}.md", Path(folder))
+            run_page(ROOT / "docs" / "tutorials" / f"{PAGES.get(name, name)}.md", Path(folder))
             PICTURE["write"](
                 ROOT / "docs" / "images" / f"{name}.png",
                 *(
