@@ -1,18 +1,13 @@
 """How Sphinx builds the site: python -m sphinx -W docs build/site."""
 
-import sys
-from pathlib import Path
-
 import rio_mucho_cli
-
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "rio-mucho-cli"
 author = "The rio-mucho-cli developers"
 copyright = author
 version = release = rio_mucho_cli.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "command_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 exclude_patterns = ["build"]
 smartquotes = False  # --option is one
 

@@ -1,9 +1,13 @@
 """The options of `rio mucho`, in the groups in which its help shows them.
 
-Help has a short line for each; docs/command.md has the whole story.
+`help` is a line or two. `details` is Markdown, which docs/reference/command.md has after the help;
+`python docs/_tools/options_table.py` writes it there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import click
 from rasterio.rio import options as rasterio_options
@@ -12,232 +16,316 @@ from rio_mucho_cli.cli import completion, texts
 from rio_mucho_cli.cli.groups import OneOf, of_rasterio, parsed
 from rio_mucho_cli.dtypes import DTYPES
 
+
+class Option(click.Option):
+    """An option with `details` for its documentation."""
+
+    def __init__(self, names: Sequence[str], *, details: str, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.details = details
+
+
 # rasterio's files_inout_arg without its callback, which refuses a missing
-# input as wrong usage, and does not look at the last one after -o. The engine
-# opens all inputs, and says what is wrong with any of them.
+# input as wrong usage, and ignores -o when it looks for the output. The engine
+# opens all inputs, and explains what is wrong with any of them.
 FILES = click.Argument(
     ["files"], nargs=-1, type=click.Path(), required=True, metavar="INPUTS... OUTPUT"
 )
 
 _FUNCTION = [
-    click.Option(
+    Option(
         ["--func"],
         required=True,
         metavar="MODULE:NAME",
         shell_complete=completion.functions,
         help="Also file.py:NAME, or a class.",
+        details="The current folder is importable, and NAME may have dots. Each worker makes one "
+        "instance of a class, and calls it for every window.",
     ),
-    click.Option(
+    Option(
         ["--arg", "args"],
         multiple=True,
         metavar="NAME=VALUE",
         callback=parsed(texts.named_values),
-        help="A global arg: JSON or else text. Repeatable.",
+        help="Set one of global_args: JSON, else text.",
+        details="Repeatable. It wins over `--global-args`.",
     ),
-    click.Option(
+    Option(
         ["--global-args"],
         metavar="JSON|@FILE|-",
-        help="All of its global args, as a JSON object.",
+        help="All of global_args, as a JSON object.",
+        details="From a file after `@`, or from standard input (`-`).",
     ),
-    click.Option(
+    Option(
         ["--mode"],
         type=OneOf(["simple_read", "array_read", "manual_read"]),
         default="simple_read",
         show_default=True,
-        help="It gets an array for each input, one array of all bands, or open datasets.",
+        help="Pass one array per input, one array of all bands, or open datasets.",
+        details="Arrays are `(count, rows, cols)`. With `manual_read`, the function reads itself.",
     ),
-    click.Option(
+    Option(
         ["--plain"],
         is_flag=True,
         help="Call it as func(*arrays, **args).",
+        details="Arrays are 2-D where an input has one band; `args` are the global args.",
     ),
-    click.Option(["--masked"], is_flag=True, help="Give it masked arrays."),
-    click.Option(
+    Option(
+        ["--masked"],
+        is_flag=True,
+        help="Pass masked arrays.",
+        details="Masked pixels are nodata, or hidden by a mask or an alpha band.",
+    ),
+    Option(
         ["--fill"],
         metavar="nan|NUMBER",
         callback=parsed(texts.number),
-        help="Give it this number for masked pixels.",
+        help="Replace masked pixels with this number.",
+        details="With `nan`, integers arrive as floats, and NaN in the result is masked again.",
     ),
-    click.Option(
+    Option(
         ["--skip-masked"],
         is_flag=True,
-        help="Leave out windows masked in all inputs.",
+        help="Skip windows that are masked in all inputs.",
+        details="They are nodata in the output.",
     ),
-    click.Option(
+    Option(
         ["--on-error"],
         type=OneOf(["fail", "nodata"]),
         default="fail",
         show_default=True,
-        help="If it raises: end, or leave nodata and exit with 3.",
+        help="If it raises: fail, or leave nodata and exit with 3.",
+        details="With `nodata`, all other windows are computed, and those that failed are listed.",
     ),
 ]
 
 _WINDOWS = [
-    click.Option(
+    Option(
         ["--windows"],
         metavar="blocks|SIZE|FILE|-",
         shell_complete=completion.windows,
         help="Blocks of the first input, 512, 1024x512, or what rio blocks writes.  "
         "[default: about a million pixels]",
+        details="A size is in pixels, width x height. `FILE`, or `-`, has GeoJSON features as "
+        "`rio blocks` writes them. The default is whole blocks of the output.",
     ),
-    click.Option(
+    Option(
         ["--overlap"],
         type=int,
         default=0,
         metavar="N",
         help="Read N more pixels on each side of a window.",
+        details="They are cut off the result.",
     ),
-    click.Option(
+    Option(
         ["--boundary"],
         metavar="NAME",
-        help="What these are beyond the raster: nodata, edge, reflect or constant=VALUE.",
+        help="Pixels beyond the raster: nodata, edge, reflect or constant=VALUE.",
+        details="The default is `nodata` if the input has one, else `edge`.",
     ),
-    click.Option(
+    Option(
         ["-b", "--bidx"],
         multiple=True,
         metavar="[N=]BANDS",
         callback=parsed(texts.by_input),
-        help="Of all inputs, or of the Nth: 1,3 or 1..3.",
+        help="Bands to read, 1,3 or 1..3; N= for the Nth input only.",
+        details="Repeatable. The default is all bands.",
     ),
-    click.Option(
-        ["--like"], type=click.Path(), metavar="FILE", help="Read all inputs on its grid."
+    Option(
+        ["--like"],
+        type=click.Path(),
+        metavar="FILE",
+        help="Read all inputs on the grid of this raster.",
+        details="The output has this grid, too.",
     ),
-    click.Option(
+    Option(
         ["--extent"],
         type=OneOf(["first", "intersection", "union"]),
-        help="How far the output reaches where inputs differ.",
+        help="Output extent when inputs differ.",
+        details="In pixels and CRS of the first input. Without it, inputs must not differ.",
     ),
-    click.Option(
+    Option(
         ["--bounds"],
         metavar="'LEFT BOTTOM RIGHT TOP'",
         callback=parsed(texts.bounds),
-        help="Work on these bounds only.",
+        help="Limit the run to these bounds.",
+        details="In the grid's CRS, snapped outward to pixels. Nothing outside is read.",
     ),
-    click.Option(
+    Option(
         ["--resampling"],
         multiple=True,
         metavar="[N=]NAME",
         callback=parsed(texts.by_input),
         shell_complete=completion.names(completion.resamplings),
-        help="Of inputs on other grids, or of the Nth.  [default: nearest]",
+        help="Resampling of inputs on other grids.  [default: nearest]",
+        details="`N=NAME` for the Nth input only. Repeatable.",
     ),
 ]
 
 _OUTPUT = [
-    of_rasterio(rasterio_options.output_opt, help="The output; all others are inputs then."),
-    of_rasterio(rasterio_options.overwrite_opt, help="Replace an output that exists."),
+    of_rasterio(
+        rasterio_options.output_opt,
+        help="The output; all other files are inputs.",
+        details="Without it, the last file is the output.",
+    ),
+    of_rasterio(
+        rasterio_options.overwrite_opt,
+        help="Replace an existing output.",
+        details="The output may be one of the inputs.",
+    ),
     of_rasterio(
         rasterio_options.format_opt,
         metavar="DRIVER",
         find=completion.drivers,
         help="GTiff, COG, ...  [default: by the output's extension]",
+        details="Any driver of GDAL that writes.",
     ),
-    click.Option(
+    Option(
         ["-t", "--dtype"],
         type=OneOf(DTYPES),
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
+        details="Results are cast to it; out-of-range values are counted and reported.",
     ),
-    click.Option(
+    Option(
         ["--nodata"],
         metavar="NUMBER|nan|none",
         callback=parsed(texts.nodata),
         help="Nodata.  [default: the first input's or nan]",
+        details="The first input's if the output has its dtype; else `nan` for floats, `none` for "
+        "integers.",
     ),
-    click.Option(
+    Option(
         ["--count"],
         type=click.IntRange(min=1),
         metavar="N",
-        help="Bands that it has to return.",
+        help="Bands that the function must return.",
+        details="The default is the number that it returns.",
     ),
     of_rasterio(
         rasterio_options.creation_options,
         find=completion.creation_options,
         help="Creation option of the driver. Repeatable.",
+        details="By default tiles suit the windows, and compression follows "
+        "[this rule](../how-to/cog.md#compression).",
     ),
-    click.Option(
+    Option(
         ["--no-metadata"],
         is_flag=True,
         help="Leave out the first input's tags, colours and names.",
+        details="Without it, they are copied where they still apply.",
     ),
-    click.Option(
+    Option(
         ["--overviews"],
         metavar="2,4,8|2^1..3|auto",
         callback=parsed(texts.overview_factors),
-        help="Make overviews. A COG has its own.",
+        help="Build overviews. A COG has its own.",
+        details="Factors as for `rio overview --build`; `auto`: until no side exceeds 256 pixels.",
     ),
-    click.Option(
+    Option(
         ["--overview-resampling"],
         metavar="NAME",
         shell_complete=completion.names(completion.overview_resamplings),
-        help="Of overviews.  [default: nearest]",
+        help="Resampling for overviews.  [default: nearest]",
+        details="`average`, `mode`, or another one of GDAL's.",
     ),
-    click.Option(["--stats"], is_flag=True, help="Write statistics of all bands into the tags."),
-    click.Option(
+    Option(
+        ["--stats"],
+        is_flag=True,
+        help="Write statistics of all bands into the tags.",
+        details="Minimum, maximum, mean, standard deviation and valid percentage, where GDAL and "
+        "QGIS read them.",
+    ),
+    Option(
         ["--also"],
         multiple=True,
         metavar="NAME=PATH[,...]",
         callback=parsed(texts.also),
         help="One more output, for NAME in a dict that the function returns. Repeatable.",
+        details="`NAME=PATH,OPTION=VALUE,...`: `dtype`, `count`, `nodata`, `driver`, or an option "
+        "of the driver.",
     ),
-    click.Option(
+    Option(
         ["--part-size"],
         type=click.IntRange(min=1),
         metavar="PIXELS",
-        help="Side of the files of which an output in .vrt is made.  [default: 16384]",
+        help="Side of the files that make up an output in .vrt.  [default: 16384]",
+        details="Files are made of whole windows.",
     ),
 ]
 
 _RUNNING = [
-    click.Option(
+    Option(
         ["-j", "--jobs"],
         type=int,
         metavar="N",
-        help="Windows to work on at once.  [default: all CPUs]",
+        help="Windows to compute at once.  [default: all CPUs]",
+        details="`-1` for all CPUs that the process may use; 1 computes in the main process.",
     ),
-    click.Option(
+    Option(
         ["--executor"],
         type=OneOf(["processes", "threads", "serial", "dask"]),
-        help="Where they are worked on.  [default: processes]",
+        help="Where to compute them.  [default: processes]",
+        details="`threads` suit functions that release the GIL. `dask` starts a cluster on this "
+        "machine, unless there is a `--scheduler`.",
     ),
-    click.Option(
+    Option(
         ["--scheduler"],
         metavar="ADDRESS|FILE",
-        help="Work in the dask cluster of this scheduler.",
+        help="Use the dask cluster of this scheduler.",
+        details="`tcp://host:8786`, or a scheduler file. All workers of the cluster are used.",
     ),
-    click.Option(
+    Option(
         ["--mem-limit"],
         type=click.IntRange(min=1),
         metavar="MB",
         help="Memory for all processes together.",
+        details="In MB (10^6 bytes), by estimate. A limit makes windows smaller first, then jobs "
+        "fewer; a message says so. The default suits the jobs and the machine.",
     ),
-    click.Option(
+    Option(
         ["--retries"],
         type=click.IntRange(min=0),
         default=2,
         metavar="N",
-        help="How often a window whose worker died is tried again.  [default: 2]",
+        help="Retries of a window whose worker died.  [default: 2]",
+        details="A function that raises is not retried.",
     ),
-    click.Option(
+    Option(
         ["--resume"],
         is_flag=True,
-        help="Go on with what the same command has done, and leave what this one does.",
+        help="Resume an interrupted run of this command; keep progress if interrupted again.",
+        details="Needs a function that can be imported, and plain global args: "
+        "[Resume interrupted runs](../how-to/resume.md).",
     ),
 ]
 
-_TELLING = [
-    click.Option(
+_REPORTING = [
+    Option(
         ["--dry-run"],
         is_flag=True,
-        help="Print what would happen; nothing is written.",
+        help="Print the plan; write nothing.",
+        details="The function is called for one window, to estimate times and sizes.",
     ),
-    click.Option(["--no-probe"], is_flag=True, help="With --dry-run: do not try a window."),
-    click.Option(
+    Option(
+        ["--no-probe"],
+        is_flag=True,
+        help="With --dry-run: do not call the function.",
+        details="Times and sizes of the output's file are not estimated.",
+    ),
+    Option(
         ["--report"],
         metavar="FILE|-",
-        help="What was, or would be, done: JSON, or a page in .html.",
+        help="Report on the run as JSON, or as a page (.html).",
+        details="`-` writes JSON to standard output. With `--dry-run`: the plan, as JSON.",
     ),
-    click.Option(["-q", "--quiet"], is_flag=True, help="Show neither progress nor a summary."),
+    Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        help="Show neither progress nor a summary.",
+        details="The default is a bar on a terminal, else a line from time to time; and a line at "
+        "the end.",
+    ),
 ]
 
 GROUPS = {
@@ -245,5 +333,5 @@ GROUPS = {
     "Windows and grid": _WINDOWS,
     "Output": _OUTPUT,
     "Running": _RUNNING,
-    "Telling": _TELLING,
+    "Reporting": _REPORTING,
 }

@@ -46,11 +46,10 @@ def test_every_option_is_on_the_page_of_the_command(text_of):
         assert re.search(rf"(?<![\w-]){name}(?![\w-])", text), name
 
 
-def test_the_page_of_the_command_is_made_of_its_help(text_of):
+def test_the_page_of_the_command_shows_the_help_of_every_option(text_of):
     text = " ".join(text_of("reference/command.html").split())
-    for param in COMMAND.params:
-        if getattr(param, "help", None):
-            assert " ".join(param.help.split()) in text
+    for option in COMMAND.params[1:]:
+        assert " ".join(option.help.partition("[default")[0].split()) in text
 
 
 @pytest.mark.parametrize("name", rio_mucho_cli.__all__)
