@@ -47,7 +47,7 @@ _FUNCTION = [
         multiple=True,
         metavar="NAME=VALUE",
         callback=parsed(texts.named_values),
-        help="Set one of global_args: JSON, else text.",
+        help="Set one entry of global_args (JSON, else text).",
         details="Repeatable. It wins over `--global-args`.",
     ),
     Option(
