@@ -57,9 +57,14 @@ def test_the_functions_of_the_readme_work(rio, make_raster, tmp_path, read):
     assert (read("ndvi.tif") == (nir - red) / (nir + red)).all()
 
 
-def test_links_lead_somewhere():
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        assert link.startswith("https://") or (ROOT / link).exists(), link
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        path = link.partition("#")[0]
+        assert link.startswith("https://") or (page.parent / path).exists(), link
 
 
 def test_ci_finds_both_commands():
