@@ -45,7 +45,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
         for path in (ROOT / "rio_mucho_cli").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    assert package >= {"rio_mucho_cli/py.typed", "rio_mucho_cli/executors/bootstrap.py"}
+    assert package >= {"rio_mucho_cli/py.typed", "rio_mucho_cli/workers/bootstrap.py"}
     info = {name for name in names if name.partition("/")[0].endswith(".dist-info")}
     assert set(names) - info == package
     assert {name.partition("/")[2] for name in info} == {
