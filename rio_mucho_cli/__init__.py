@@ -10,84 +10,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rio_mucho_cli import single_process_pool, testing, utils
-    from rio_mucho_cli.calling import run
-    from rio_mucho_cli.engine.report import Report
-    from rio_mucho_cli.errors import (
-        FormatError,
-        FunctionNotFoundError,
-        GridError,
-        InputError,
-        MuchoChildError,
-        MuchoError,
-        NodataError,
-        OutputError,
-        OutputExistsError,
-        ResultError,
-        UsageError,
-        WindowsError,
-        WorkerDiedError,
+    from rio_mucho_cli import (
+        single_process_pool as single_process_pool,
+        testing as testing,
+        utils as utils,
     )
-    from rio_mucho_cli.job import Job, Output
-    from rio_mucho_cli.mucho import RioMucho, tb_capture
-    from rio_mucho_cli.reports.preview import Preview, describe
-    from rio_mucho_cli.single_process_pool import MockTub
+    from rio_mucho_cli.api import run as run
+    from rio_mucho_cli.engine.events import (
+        OverviewDone as OverviewDone,
+        PartDone as PartDone,
+        RunStarted as RunStarted,
+        WindowDone as WindowDone,
+    )
+    from rio_mucho_cli.engine.report import Failure as Failure, Report as Report
+    from rio_mucho_cli.errors import (
+        FormatError as FormatError,
+        FunctionNotFoundError as FunctionNotFoundError,
+        GridError as GridError,
+        InputError as InputError,
+        MuchoChildError as MuchoChildError,
+        MuchoError as MuchoError,
+        NodataError as NodataError,
+        OutputError as OutputError,
+        OutputExistsError as OutputExistsError,
+        ResultError as ResultError,
+        UsageError as UsageError,
+        WindowsError as WindowsError,
+        WorkerDiedError as WorkerDiedError,
+    )
+    from rio_mucho_cli.job import Job as Job, Output as Output
+    from rio_mucho_cli.reports.preview import Preview as Preview, describe as describe
+    from rio_mucho_cli.riomucho import RioMucho as RioMucho, tb_capture as tb_capture
+    from rio_mucho_cli.single_process_pool import MockTub as MockTub
+    from rio_mucho_cli.windows import Size as Size
 
     __version__: str
 
-_HOMES = {
-    "FormatError": "errors",
-    "FunctionNotFoundError": "errors",
-    "GridError": "errors",
-    "InputError": "errors",
-    "Job": "job",
-    "MockTub": "single_process_pool",
-    "MuchoChildError": "errors",
-    "MuchoError": "errors",
-    "NodataError": "errors",
-    "Output": "output",
-    "OutputError": "errors",
-    "OutputExistsError": "errors",
-    "Preview": "dry_run",
-    "Report": "report",
-    "ResultError": "errors",
-    "RioMucho": "mucho",
-    "UsageError": "errors",
-    "WindowsError": "errors",
-    "WorkerDiedError": "errors",
-    "describe": "dry_run",
-    "run": "calling",
-    "tb_capture": "mucho",
-}
-_MODULES = {"single_process_pool", "testing", "utils"}
+_NAMES = {
+    "api": ["run"],
+    "engine.events": ["OverviewDone", "PartDone", "RunStarted", "WindowDone"],
+    "engine.report": ["Failure", "Report"],
+    "errors": [
+        "FormatError", "FunctionNotFoundError", "GridError", "InputError", "MuchoChildError",
+        "MuchoError", "NodataError", "OutputError", "OutputExistsError", "ResultError",
+        "UsageError", "WindowsError", "WorkerDiedError",
+    ],
+    "job": ["Job", "Output"],
+    "reports.preview": ["Preview", "describe"],
+    "riomucho": ["RioMucho", "tb_capture"],
+    "single_process_pool": ["MockTub"],
+    "windows": ["Size"],
+}  # fmt: skip
+_SUBMODULES = ["single_process_pool", "testing", "utils"]
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "FormatError",
-    "FunctionNotFoundError",
-    "GridError",
-    "InputError",
-    "Job",
-    "MockTub",
-    "MuchoChildError",
-    "MuchoError",
-    "NodataError",
-    "Output",
-    "OutputError",
-    "OutputExistsError",
-    "Preview",
-    "Report",
-    "ResultError",
-    "RioMucho",
-    "UsageError",
-    "WindowsError",
-    "WorkerDiedError",
-    "describe",
-    "run",
-    "single_process_pool",
-    "tb_capture",
-    "testing",
-    "utils",
-]
+__all__ = sorted([*_HOMES, *_SUBMODULES])
 
 
 def __getattr__(name: str) -> Any:
@@ -95,10 +72,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("rio-mucho-cli")
-    if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 
-from rio_mucho_cli.calling import Function, FunctionOptions
+from rio_mucho_cli.api import Function, FunctionOptions
 from rio_mucho_cli.checks.comparing import Tolerance, describe_difference, describe_form, size_of
 from rio_mucho_cli.checks.hints import Case, find_hint
 from rio_mucho_cli.checks.rasters import made_rasters

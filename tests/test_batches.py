@@ -1,5 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rio_mucho_cli.engine.scheduling import BatchSizer
 from rio_mucho_cli.planning.memory import BATCH_BYTES

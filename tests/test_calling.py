@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rio_mucho_cli import FunctionNotFoundError, Job, MuchoChildError, RioMucho, UsageError, run
-from rio_mucho_cli.calling import JobOptions, make_job
+from rio_mucho_cli.api import JobOptions, make_job
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.reports.progress import Lines
 from rio_mucho_cli.system import usable_cpus

@@ -10,8 +10,7 @@ import rasterio
 from rasterio.session import Session
 from threadpoolctl import threadpool_info
 
-from rio_mucho_cli import env as e
-from rio_mucho_cli import run
+from rio_mucho_cli import env as e, run
 from rio_mucho_cli.windows import Size
 
 MALLOC = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")

@@ -3,8 +3,7 @@
 import functools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rio_mucho_cli.text import _distance, did_you_mean, did_you_mean_file, functions_in
 

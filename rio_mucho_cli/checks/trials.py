@@ -14,7 +14,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
 # nothing to import
-from rio_mucho_cli.calling import Function, find_function, make_job
+from rio_mucho_cli.api import Function, find_function, make_job
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError

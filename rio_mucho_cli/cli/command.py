@@ -5,14 +5,68 @@ from __future__ import annotations
 import atexit
 import logging
 import signal
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from rio_mucho_cli.cli.groups import GroupedCommand
 from rio_mucho_cli.cli.options import FILES, GROUPS
+
+
+class GroupedCommand(click.Command):
+    """A command with groups of options, each under its own title.
+
+    Parameters
+    ----------
+    arguments : sequence of Argument
+        Of the command line, before its options.
+    groups : Mapping of str to sequence of Option
+        The options by the title of their group. The last group has --help.
+    **settings
+        As click.Command has them.
+    """
+
+    def __init__(
+        self,
+        *,
+        arguments: Sequence[click.Argument],
+        groups: Mapping[str, Sequence[click.Option]],
+        **settings: Any,
+    ) -> None:
+        self.groups = groups
+        options = [option for group in groups.values() for option in group]
+        super().__init__(**{**settings, "params": [*arguments, *options]})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command line apart; an option of `rio` itself stands elsewhere in it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            name, parent = exc.option_name, ctx.parent
+            if parent is not None and any(name in each.opts for each in parent.command.params):
+                raise click.UsageError(
+                    f"{name} is an option of {parent.command_path} itself, and stands before "
+                    f"{ctx.info_name}: {parent.command_path} {name} {ctx.info_name} ...",
+                    ctx,
+                ) from None
+            from rio_mucho_cli.text import closest
+
+            names = [name for param in self.params for name in param.opts if name[:1] == "-"]
+            meant = closest(exc.option_name, names, lambda name: name.lstrip("-"))
+            near = None if meant is None else [meant]
+            raise click.NoSuchOption(exc.option_name, possibilities=near, ctx=ctx) from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each group as a section of its own."""
+        *_, last = self.groups
+        for title, options in self.groups.items():
+            shown = [*options, self.get_help_option(ctx)] if title == last else options
+            records = [option.get_help_record(ctx) for option in shown if option is not None]
+            with formatter.section(title):
+                formatter.write_dl([record for record in records if record is not None])
+
 
 # With rio -vv.
 _EACH_WINDOW = 2
@@ -76,7 +130,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             first_signal_raises(for_good=True),
             watched(output, given["resume"]),
         ):
-            from rio_mucho_cli.cli.running import run
+            from rio_mucho_cli.cli.run import run
             from rio_mucho_cli.reports.file import is_stdout, stdout_kept
 
             keeps = given["report"] is not None and is_stdout(given["report"])

@@ -43,7 +43,7 @@ def leave(exc: BaseException, output: str, resume: bool) -> NoReturn:
 
 
 def _say(signum: int, output: str, resume: bool) -> None:
-    from rio_mucho_cli.cli.messages import what_is_kept
+    from rio_mucho_cli.cli.run import what_is_kept
 
     name = signal.Signals(signum).name
     how = "Interrupted" if signum == signal.SIGINT else f"Ended by {name}"

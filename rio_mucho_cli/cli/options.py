@@ -1,20 +1,60 @@
-"""The options of `rio mucho`, in the groups in which its help shows them.
-
-`help` is a line or two. `details` is Markdown, which docs/reference/command.md has after the help;
-`python docs/_tools/options_table.py` writes it there.
-"""
+"""The options of `rio mucho`, in the groups in which its help shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 from rasterio.rio import options as rasterio_options
 
-from rio_mucho_cli.cli import completion, texts
-from rio_mucho_cli.cli.groups import OneOf, of_rasterio, parsed
+from rio_mucho_cli.cli import completion, parsing
 from rio_mucho_cli.dtypes import DTYPES
+
+
+class OneOf(click.Choice):  # type: ignore[type-arg]
+    """A choice that says which one may have been meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value if it is one of them, else say the nearest."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as exc:
+            from rio_mucho_cli.text import did_you_mean
+
+            hint = did_you_mean(str(value), map(str, self.choices))
+            self.fail(f"{exc.message.rstrip('.')}{hint}", param, ctx)
+
+
+def of_rasterio(
+    decorate: Callable[..., Any],
+    find: Callable[[click.Context, str], Any] | None = None,
+    **texts: str,
+) -> click.Option:
+    """Return the option that one of rasterio's decorators adds, with texts of our own.
+
+    `find` returns what a shell offers for a value that begins so.
+    """
+    (option,) = click.command()(decorate(lambda: None)).params
+    assert isinstance(option, click.Option)
+    if isinstance(option.type, click.Choice):
+        option.type = OneOf(option.type.choices)
+    changes = texts if find is None else {**texts, "shell_complete": find}
+    for name, value in changes.items():
+        setattr(option, name, value)
+    return option
+
+
+def parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Make a callback of a function that raises ValueError."""
+
+    def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from None
+
+    return callback
 
 
 class Option(click.Option):
@@ -46,7 +86,7 @@ _FUNCTION = [
         ["--arg", "args"],
         multiple=True,
         metavar="NAME=VALUE",
-        callback=parsed(texts.named_values),
+        callback=parsed(parsing.named_values),
         help="Set one entry of global_args (JSON, else text).",
         details="Repeatable. It wins over `--global-args`.",
     ),
@@ -79,7 +119,7 @@ _FUNCTION = [
     Option(
         ["--fill"],
         metavar="nan|NUMBER",
-        callback=parsed(texts.number),
+        callback=parsed(parsing.number),
         help="Replace masked pixels with this number.",
         details="With `nan`, integers arrive as floats, and NaN in the result is masked again.",
     ),
@@ -127,7 +167,7 @@ _WINDOWS = [
         ["-b", "--bidx"],
         multiple=True,
         metavar="[N=]BANDS",
-        callback=parsed(texts.by_input),
+        callback=parsed(parsing.by_input),
         help="Bands to read, 1,3 or 1..3; N= for the Nth input only.",
         details="Repeatable. The default is all bands.",
     ),
@@ -147,7 +187,7 @@ _WINDOWS = [
     Option(
         ["--bounds"],
         metavar="'LEFT BOTTOM RIGHT TOP'",
-        callback=parsed(texts.bounds),
+        callback=parsed(parsing.bounds),
         help="Limit the run to these bounds.",
         details="In the grid's CRS, snapped outward to pixels. Nothing outside is read.",
     ),
@@ -155,7 +195,7 @@ _WINDOWS = [
         ["--resampling"],
         multiple=True,
         metavar="[N=]NAME",
-        callback=parsed(texts.by_input),
+        callback=parsed(parsing.by_input),
         shell_complete=completion.names(completion.resamplings),
         help="Resampling of inputs on other grids.  [default: nearest]",
         details="`N=NAME` for the Nth input only. Repeatable.",
@@ -190,7 +230,7 @@ _OUTPUT = [
     Option(
         ["--nodata"],
         metavar="NUMBER|nan|none",
-        callback=parsed(texts.nodata),
+        callback=parsed(parsing.nodata),
         help="Nodata.  [default: the first input's or nan]",
         details="The first input's if the output has its dtype; else `nan` for floats, `none` for "
         "integers.",
@@ -218,7 +258,7 @@ _OUTPUT = [
     Option(
         ["--overviews"],
         metavar="2,4,8|2^1..3|auto",
-        callback=parsed(texts.overview_factors),
+        callback=parsed(parsing.overview_factors),
         help="Build overviews. A COG has its own.",
         details="Factors as for `rio overview --build`; `auto`: until no side exceeds 256 pixels.",
     ),
@@ -240,7 +280,7 @@ _OUTPUT = [
         ["--also"],
         multiple=True,
         metavar="NAME=PATH[,...]",
-        callback=parsed(texts.also),
+        callback=parsed(parsing.also),
         help="One more output, for NAME in a dict that the function returns. Repeatable.",
         details="`NAME=PATH,OPTION=VALUE,...`: `dtype`, `count`, `nodata`, `driver`, or an option "
         "of the driver.",

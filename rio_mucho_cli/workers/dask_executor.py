@@ -19,8 +19,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as NotDone
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, TimeoutError as NotDone, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice

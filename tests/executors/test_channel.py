@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rio_mucho_cli.workers import channel
 from rio_mucho_cli.workers.channel import Channel, Message, pack_message

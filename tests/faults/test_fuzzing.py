@@ -8,17 +8,15 @@ import tracemalloc
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from rasterio.io import MemoryFile
 from rasterio.rio.main import main_group
 from rasterio.windows import Window
 
-from rio_mucho_cli.cli.windows import read_windows
+from rio_mucho_cli.cli.windows import from_features, read_windows
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff import block_table
 from rio_mucho_cli.geotiff.ifd import IFD
-from rio_mucho_cli.inputs.features import from_features
 from rio_mucho_cli.windows import Size, check_windows, parse_size
 
 

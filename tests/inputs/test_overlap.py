@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.overlap import Boundary, padded_indexes

@@ -5,8 +5,7 @@ import tracemalloc
 from itertools import product
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli import windows as w

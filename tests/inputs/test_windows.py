@@ -2,13 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli import windows as w
+from rio_mucho_cli.cli.windows import from_features
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.inputs.features import from_features
 from rio_mucho_cli.windows import Size
 
 LENGTHS = st.integers(1, 400)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError

@@ -6,8 +6,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.geotiff.ifd import (

@@ -7,15 +7,13 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from rio_mucho_cli import run
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.outputs import layout as lay
-from rio_mucho_cli.outputs import profile as p
+from rio_mucho_cli.outputs import layout as lay, profile as p
 from rio_mucho_cli.windows import Size, window_grid
 
 

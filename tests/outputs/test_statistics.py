@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from rasterio.enums import ColorInterp
 from rasterio.errors import StatisticsError

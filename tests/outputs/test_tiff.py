@@ -4,8 +4,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from rasterio.io import MemoryFile
 
 from rio_mucho_cli.errors import OutputError

@@ -13,7 +13,7 @@ from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import utils
-from rio_mucho_cli.calling import (
+from rio_mucho_cli.api import (
     ClassOptions,
     Progress,
     check_names,

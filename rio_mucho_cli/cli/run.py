@@ -1,0 +1,198 @@
+"""Make a Job from the values of the options, run it, and print how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+# nothing to import
+from rio_mucho_cli.cli import parsing
+from rio_mucho_cli.cli.windows import read_windows
+from rio_mucho_cli.engine.events import ignore
+from rio_mucho_cli.engine.report import Report
+from rio_mucho_cli.engine.run import run_job
+from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
+from rio_mucho_cli.job import Job, Output
+from rio_mucho_cli.outputs.files import journal_of, partial_folder
+from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
+from rio_mucho_cli.reports.file import (
+    check_report_path as check_report,
+    is_stdout,
+    recorded,
+    write_report,
+)
+from rio_mucho_cli.reports.preview import Preview, describe, without_bytecode
+from rio_mucho_cli.reports.progress import on_stderr, summary
+from rio_mucho_cli.system import system_error, usable_cpus
+from rio_mucho_cli.windows import format_window
+from rio_mucho_cli.workers.functions import FunctionRef
+
+_MOST_LISTED = 20
+
+
+class _Failed(click.ClickException):
+    """A run that failed: one line on stderr."""
+
+    exit_code = 1
+
+
+class _WrongUsage(click.ClickException):
+    """A command that makes no sense, found out by the job and not by click."""
+
+    exit_code = 2
+
+
+def failure(
+    exc: MuchoError | OSError, output: str, *, resume: bool, is_last: bool
+) -> click.ClickException:
+    """Say an error as the command line says it."""
+    if not isinstance(exc, MuchoError):
+        exc = system_error(exc)
+    message = str(exc.args[0])
+    if exc.window is not None and "window rows" not in message:
+        message = f"at {format_window(exc.window)} (ij {exc.ij}): {message}"
+    if isinstance(exc, OutputExistsError) and is_last:
+        message += ", or, if it is an input, name an output after it"
+    if isinstance(exc, MuchoChildError):
+        click.echo(exc.formatted, err=True, nl=False)
+        message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
+    if isinstance(exc, UsageError):
+        return _WrongUsage(message)
+    kept = what_is_kept(output, resume)
+    return _Failed(f"{message.rstrip('.')}.{kept}" if kept else message)
+
+
+def what_is_kept(output: str, resume: bool) -> str:
+    """Say where what was done is kept, if it is."""
+    if resume and unfinished_run(output) is not None:
+        folder = parts_folder(output).name
+        return f" The parts that were done are in {folder}: the same command goes on with them."
+    if not resume or not journal_of(output).exists():
+        return ""
+    folder = partial_folder(output).name
+    return f" What was done is in {folder}: the same command goes on with it."
+
+
+def print_summary(report: Report, outputs: Sequence[str]) -> None:
+    """Say in a line what was done, if anything was."""
+    if report.windows:
+        with suppress(OSError):
+            click.echo(summary(report, outputs), err=True)
+
+
+def show_preview(preview: Preview, report: str | None) -> bool:
+    """Print what a run would do, or write it as JSON; return whether its window failed."""
+    failed = (preview.probe or {}).get("failure")
+    if failed:
+        click.echo(failed.rstrip(), err=True)
+    if report is None or not is_stdout(report):
+        click.echo(str(preview))
+    if report is not None:
+        write_report(preview.as_dict(), report)
+    return bool(failed)
+
+
+def list_failed(report: Report) -> None:
+    """Say which windows are nodata because their function raised."""
+    number = len(report.failed)
+    if not number:
+        return
+    # Whether somebody reads it makes no difference to what was done.
+    with suppress(OSError):
+        click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
+        for failed in report.failed[:_MOST_LISTED]:
+            window = f"{format_window(failed.window)} (ij {failed.ij})"
+            click.echo(f"  {window}: {failed.message}", err=True)
+        if number > _MOST_LISTED:
+            click.echo(f"  and {number - _MOST_LISTED} more", err=True)
+
+
+# Exit status, beside click's own: windows were left out.
+_LEFT_OUT = 3
+
+
+def run(
+    *,
+    dry_run: bool,
+    no_probe: bool,
+    report: str | None,
+    output: str,
+    is_last: bool,
+    quiet: bool,
+    **given: Any,
+) -> int:
+    """Run the job that was described, or show what that would do; return the exit status.
+
+    Of what is no option: `is_last` says that the output is the last of several names.
+
+    Raises
+    ------
+    ClickException
+        For every MuchoError, with its message and its exit status, and for
+        what the system refuses.
+    """
+    others = [name.removeprefix("@") for name in (given["windows"], given["global_args"]) if name]
+    try:
+        with without_bytecode() if dry_run else nullcontext():
+            job = _job(output=output, **given)
+        keep_freed_memory()
+        # For good: threads may still open something after Ctrl-C has ended the run.
+        ignore_georeferencing_warnings()
+        if dry_run:
+            check_report(report, job, is_page_possible=False, others=others)
+            failed = show_preview(describe(job, probe=not no_probe), report)
+        else:
+            with (
+                nullcontext(ignore) if quiet else on_stderr() as listen,
+                recorded(job, report, listen, others=others) as listen,
+            ):
+                done = run_job(job, listen)
+    except (MuchoError, OSError) as exc:
+        raise failure(exc, output, resume=given["resume"], is_last=is_last) from None
+    if not dry_run:
+        failed = bool(done.failed)
+        if not quiet:
+            print_summary(done, [output, *(str(each.path) for each in job.also)])
+        list_failed(done)
+    return _LEFT_OUT if failed else 0
+
+
+def _job(
+    *,
+    func: str,
+    windows: str | None,
+    global_args: str | None,
+    args: dict[str, Any],
+    output: str,
+    jobs: int | None,
+    also: list[dict[str, Any]],
+    executor: Any,
+    scheduler: str | None,
+    resampling: dict[int, str] | None,
+    no_metadata: bool,
+    **given: Any,
+) -> Job:
+    """Make a Job of the values of the options; those not named here are its own."""
+    for path in (output, *(each["path"] for each in also)):
+        if path.startswith("/vsimem/"):
+            raise UsageError(f"{path} would be gone when this command ends: give a file")
+    function = FunctionRef(func, str(Path.cwd()))
+    function.load()
+    return Job(
+        function=function,
+        windows=read_windows(windows),
+        global_args={**parsing.json_object(global_args), **args},
+        output=output,
+        also=[Output(**each) for each in also],
+        jobs=usable_cpus() if jobs in (None, -1) else jobs,
+        executor=executor or ("processes" if scheduler is None else "dask"),
+        scheduler=scheduler,
+        resampling=resampling or "nearest",
+        metadata=not no_metadata,
+        **given,
+    )
