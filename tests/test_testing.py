@@ -11,10 +11,8 @@ import rasterio
 
 import rio_mucho_cli
 from rio_mucho_cli import MuchoChildError, ResultError, UsageError
-from rio_mucho_cli.checks import rasters, trials
-from rio_mucho_cli.checks.comparing import Tolerance
-from rio_mucho_cli.checks.sizes import choose_windows
-from rio_mucho_cli.testing import check
+from rio_mucho_cli.testing import check, trials
+from rio_mucho_cli.testing.comparison import Tolerance, choose_windows
 
 ROWS, COLS = 50, 42
 DATA = np.random.default_rng(0).integers(0, 1000, (ROWS, COLS)).astype("uint16")
@@ -173,7 +171,7 @@ def test_nothing_is_warned_of_nor_left_in_memory(monkeypatch):
             made.append(self.name)
 
     monkeypatch.setattr(trials, "MemoryFile", Noted)
-    monkeypatch.setattr(rasters, "MemoryFile", Noted)
+    monkeypatch.setattr(trials, "MemoryFile", Noted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check(double, [DATA], plain=True)

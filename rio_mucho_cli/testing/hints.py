@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from rasterio.windows import Window
 
-from rio_mucho_cli.checks.comparing import Array, Tolerance
-from rio_mucho_cli.checks.trials import WHOLE, Move, Trial
 from rio_mucho_cli.errors import MuchoError
+from rio_mucho_cli.testing.comparison import Array, Tolerance
+from rio_mucho_cli.testing.trials import WHOLE, Move, Trial
 from rio_mucho_cli.windows import PlannedWindow
 
 # Beyond a quarter of a side, every window would soon see the whole.

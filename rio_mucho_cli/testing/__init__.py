@@ -9,12 +9,16 @@ from typing import Any, TypeAlias, Unpack
 import numpy as np
 
 from rio_mucho_cli.api import Function, FunctionOptions
-from rio_mucho_cli.checks.comparing import Tolerance, describe_difference, describe_form, size_of
-from rio_mucho_cli.checks.hints import Case, find_hint
-from rio_mucho_cli.checks.rasters import made_rasters
-from rio_mucho_cli.checks.sizes import choose_windows
-from rio_mucho_cli.checks.trials import WHOLE, Trial
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
+from rio_mucho_cli.testing.comparison import (
+    Tolerance,
+    choose_windows,
+    describe_difference,
+    describe_form,
+    size_of,
+)
+from rio_mucho_cli.testing.hints import Case, find_hint
+from rio_mucho_cli.testing.trials import WHOLE, Trial, rasters_from_arrays
 from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.windows import PlannedWindow, format_window
 
@@ -93,7 +97,7 @@ def check(
     __tracebackhide__ = True  # pytest shows the line that calls this
     _check_names(given)
     tolerance = Tolerance(rtol, atol)
-    with made_rasters(arrays, given) as inputs:
+    with rasters_from_arrays(arrays, given) as inputs:
         trial = Trial.of(function, inputs, given)
         try:
             whole = _run(trial, None)

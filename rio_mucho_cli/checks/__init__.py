@@ -1,1 +1,0 @@
-"""What `testing.check` is made of: runs of a function, what differs, and why."""
