@@ -1,5 +1,11 @@
-"""Rasters and programs for the tests; everything is made in tmp_path."""
+"""Rasters and programs for the tests; everything is made in tmp_path.
 
+A test with many combinations of parameters is marked `sweep(1)` or `sweep(2)`. The default run
+takes so many of them that every value occurs, or every two values of two parameters together; the
+campaign takes the others.
+"""
+
+import compileall
 import contextlib
 import json
 import os
@@ -10,7 +16,7 @@ import sys
 import time
 import uuid
 from importlib.metadata import version
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,6 +28,7 @@ from click.testing import CliRunner
 from hypothesis import settings
 from rasterio.rio.main import main_group
 
+import rio_mucho_cli
 from rio_mucho_cli import Job
 from rio_mucho_cli.windows import Size
 
@@ -39,6 +46,49 @@ for name, default in {
     number = getattr(signal, name, None)  # Windows has no SIGHUP
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
+
+
+def pytest_configure(config):
+    """Compile the package once: where Python writes no bytecode, all programs would do it again."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(rio_mucho_cli.__file__).parent, quiet=2)
+
+
+# Fixtures that start a server.
+SERVERS = {"s3_server", "cluster", "make_cluster", "serve"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at marks
+def pytest_collection_modifyitems(items):
+    """Mark tests of a server as service, and what a sweep has beyond its sample as campaign."""
+    sweeps = {}
+    for item in items:
+        if SERVERS & set(item.fixturenames):
+            item.add_marker(pytest.mark.service)
+        marker = item.get_closest_marker("sweep")
+        if marker and not item.get_closest_marker("campaign"):
+            sweeps.setdefault((item.nodeid.partition("[")[0], *marker.args), []).append(item)
+    for (_, strength), sweep in sweeps.items():
+        sample = covering([item.callspec.params for item in sweep], strength)
+        for number, item in enumerate(sweep):
+            if number not in sample:
+                item.add_marker(pytest.mark.campaign)
+
+
+def covering(combined, strength):
+    """Return the numbers of some dicts in which as many values come together as in all of them."""
+    groups = [
+        set(combinations([(name, id(value)) for name, value in sorted(values.items())], strength))
+        for values in combined
+    ]
+    missing = set().union(*groups)
+    chosen = set()
+    while missing:
+        best = max(range(len(groups)), key=lambda number: len(groups[number] & missing))
+        chosen.add(best)
+        missing -= groups[best]
+    return chosen
+
 
 # Before click 8.2 the two streams are one, unless that is asked for.
 SEPARATE = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
@@ -468,13 +518,17 @@ number = 3
 
 @pytest.fixture
 def mucho(rio, module, make_raster):
-    """Return a function that calls `rio mucho` on a.tif and b.tif, 64 x 64, in 16 windows."""
+    """Return a function that calls `rio mucho` on a.tif and b.tif, 64 x 64, in 16 windows.
+
+    Unless it is told otherwise, it starts no worker processes.
+    """
     module(FUNCTIONS, "mod.py")
     make_raster("a.tif", width=64, height=64, nodata=0)
     make_raster("b.tif", width=64, height=64, seed=1, compress="lzw")
 
     def call(*args, inputs=("a.tif", "b.tif"), output="out.tif", **kwargs):
         defaults = [] if "--windows" in args else ["--windows", "16"]
+        defaults += [] if "--dry-run" in args else ["--jobs", "1"]
         return rio("mucho", *inputs, output, *defaults, *args, **kwargs)
 
     return call

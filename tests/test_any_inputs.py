@@ -45,6 +45,7 @@ PADS = {
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("boundary", PADS)
 @pytest.mark.parametrize("overlap", [0, 1, 7, 300])
 @pytest.mark.parametrize("windows", [Size(16, 16), Size(64, 48), Size(1000, 1000), Size(37, 20)])
@@ -102,6 +103,7 @@ def offsets(other, col, row):
 NORTH_UP = Affine(30, 0, 4e5, 0, -30, 5e6)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "place",
     [NORTH_UP, NORTH_UP @ Affine.rotation(30), NORTH_UP @ Affine.scale(1, -1)],
@@ -143,6 +145,7 @@ def sum_of_both(data, window, ij, global_args):
     return data[0].astype("int32") + data[1]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("resampling", ["nearest", "bilinear", "cubic", "average"])
 @pytest.mark.parametrize("pixel", [12.5, 30, 71.0])
 @pytest.mark.parametrize("crs", [UTM, "EPSG:32634"])

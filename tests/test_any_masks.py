@@ -44,6 +44,7 @@ def test_masks_are_rasterios(job_on, tiled, tmp_path, kind, windows):
     assert 0 < expected.mean() < 1
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("nodata", [0, None])
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 @pytest.mark.parametrize("windows", [Size(16, 16), Size(50, 33)])

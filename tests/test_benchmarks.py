@@ -31,8 +31,10 @@ def test_a_competition():
     [
         ("--memory", "| 300 x 300 |"),
         ("--parent", "| 300 x 300 |"),
-        ("--overlap", "| 300 x 300 |"),
-        ("--finished", "at 300 x 300, 2 jobs\n\n|  | seconds |"),
+        pytest.param("--overlap", "| 300 x 300 |", marks=pytest.mark.campaign),
+        pytest.param(
+            "--finished", "at 300 x 300, 2 jobs\n\n|  | seconds |", marks=pytest.mark.campaign
+        ),
     ],
 )
 def test_questions_beside_it(mode, says):

@@ -334,7 +334,7 @@ def test_options_of_rio_stand_before_the_command(rio_program, args, name):
 )
 def test_a_memory_limit_says_what_helps(mucho, make_raster, limit, windows, advice):
     make_raster("a.tif", width=8192, height=64)
-    options = ["--windows", windows] if windows else []
+    options = ["-j", "2", *(["--windows", windows] if windows else [])]
     result = mucho("--func", "mod:copy", "--mem-limit", limit, *options, inputs=("a.tif",))
     one_error_line(result, 2, re.compile(f"the memory limit is {limit} MB, and .*{advice}"))
 
@@ -370,6 +370,7 @@ RESULTS_THAT_DO_NOT_FIT = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", WAYS, ids="".join)
 @pytest.mark.parametrize("name", FUNCTIONS_THAT_FAIL)
 def test_functions_that_raise(mucho, tmp_path, name, way, leftovers):
@@ -385,6 +386,7 @@ def test_functions_that_raise(mucho, tmp_path, name, way, leftovers):
     assert not leftovers()
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", WAYS, ids="".join)
 @pytest.mark.parametrize("name", RESULTS_THAT_DO_NOT_FIT)
 def test_results_that_do_not_fit(mucho, tmp_path, name, way, leftovers):
@@ -419,6 +421,7 @@ DICTS = {
 }
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("name", DICTS)
 def test_dicts_that_do_not_fit(mucho, module, tmp_path, name, jobs, leftovers):

@@ -47,6 +47,7 @@ def test_results_are_cast_to_every_dtype(rio, make_raster, read, dtype, driver):
     np.testing.assert_array_equal(read("out.tif"), source.astype(dtype))
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("executor", ["serial", "processes"])
 def test_inputs_of_every_dtype(make_raster, job_on, read, dtype, executor):
@@ -75,6 +76,7 @@ def test_names_of_no_dtype_have_a_hint(rio, make_raster, typed, hint):
             Output(path="a.tif", dtype=typed)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     "given",
     [

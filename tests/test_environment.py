@@ -136,7 +136,11 @@ def warn(data, window, ij, global_args):
 """
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes", "threads", "dask"])
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize(
+    "executor",
+    ["serial", "processes", "threads", pytest.param("dask", marks=pytest.mark.campaign)],
+)
 @pytest.mark.parametrize("action", ["error", "always"])
 @pytest.mark.parametrize("again", [False, True])
 def test_filters_of_a_module_are_about_its_own_warnings(
@@ -187,6 +191,7 @@ def test_options_about_layout_are_taken_away_and_given_back(monkeypatch):
     assert e.layout_options() == ["USE_RRD"]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -329,6 +329,10 @@ def job_of(case, inputs, paths, **given):
     )
 
 
+# For these windows threads are tried as well, by their number.
+THREADS = {2: [None, "blocks", Size(64, 64), Size(300, 16)], 5: [Size(100, 37)]}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, leftovers):
     names, function, mode, global_args = CASES[case]
@@ -338,8 +342,10 @@ def test_pixels_equal_the_whole_array_computation(case, inputs, tmp_path, leftov
     for windows in WINDOWS:
         digests = set()
         for executor, jobs in WAYS:
-            if executor == "processes" and (jobs, windows) not in {(2, WINDOWS[2]), (5, None)}:
-                continue  # starting processes takes most of a test's time: see the next test
+            if executor == "processes":
+                continue  # starting them takes most of a test's time: see the tests below
+            if executor == "threads" and windows not in THREADS[jobs]:
+                continue
             job = job_of(case, inputs, paths, windows=windows, executor=executor, jobs=jobs)
             report = run(job)
             for name, array in expected.items():
@@ -365,22 +371,41 @@ def elsewhere(cluster):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_workers_elsewhere_give_the_same_bytes(
-    case, inputs, tmp_path, elsewhere, leftovers, monkeypatch
+def test_workers_elsewhere_give_the_same_bytes(case, inputs, tmp_path, elsewhere, leftovers):
+    check_bytes(case, inputs, tmp_path, elsewhere)
+    assert not leftovers()
+
+
+SOME = ["index", "slope", "outputs", "COG", "plain class", "closure"]
+
+
+@pytest.mark.parametrize("as_on_windows", [True, False])
+@pytest.mark.parametrize(
+    "case",
+    [case if case in SOME else pytest.param(case, marks=pytest.mark.campaign) for case in CASES],
+)
+def test_processes_give_the_same_bytes(
+    case, as_on_windows, inputs, tmp_path, leftovers, monkeypatch
 ):
+    if as_on_windows:
+        monkeypatch.delattr(socket, "send_fds")
+    check_bytes(case, inputs, tmp_path, [{"executor": "processes"}])
+    assert not leftovers()
+
+
+def check_bytes(case, inputs, tmp_path, ways):
+    """Run a case in several ways, and compare what they write with what `serial` does."""
     paths = {name: tmp_path / f"{name}.tif" for name in ["out", *ALSO.get(case, {})]}
     digests = set()
-    for where in [{"executor": "serial"}, *elsewhere, {"executor": "processes"}]:
-        if where == {"executor": "processes"}:
-            monkeypatch.delattr(socket, "send_fds")  # as on Windows
+    for where in [{"executor": "serial"}, *ways]:
         run(job_of(case, inputs, paths, windows=Size(64, 64), jobs=2, **where))
         contents = b"".join(path.read_bytes() for path in paths.values())
         digests.add(hashlib.sha256(contents).hexdigest())
     assert len(digests) == 1
-    assert not leftovers()
 
 
 PARTS = [(None, 128), (Size(64, 64), 64), (Size(100, 37), 111)]
+MOSAICS = [("serial", 1), ("threads", 2), ("processes", 2)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -388,22 +413,24 @@ def test_mosaics_equal_the_whole_array_computation(case, inputs, tmp_path, lefto
     names, function, mode, global_args = CASES[case]
     expected = whole(names, function, mode, global_args, inputs, case)
     paths = {name: tmp_path / f"{name}.vrt" for name in expected}
-    for windows, part_size in PARTS:
-        for executor, jobs in WAYS:
-            if jobs == 5 or (executor == "processes" and part_size != 128):
-                continue
-            given = {"windows": windows, "part_size": part_size, "executor": executor, "jobs": jobs}
-            run(job_of(case, inputs, paths, **given))
-            for name, array in expected.items():
-                assert_equal(paths[name], array)
+    for (windows, part_size), (executor, jobs) in product(PARTS, MOSAICS):
+        if executor == "processes" and (part_size != 128 or case not in SOME):
+            continue
+        if executor == "threads" and part_size == 64:
+            continue
+        given = {"windows": windows, "part_size": part_size, "executor": executor, "jobs": jobs}
+        run(job_of(case, inputs, paths, **given))
+        for name, array in expected.items():
+            assert_equal(paths[name], array)
     assert not leftovers()
     for path in paths.values():
         assert len(list(path.with_name(f"{path.name}.parts").iterdir())) == 1
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("jobs", [2, 5])
 @pytest.mark.parametrize("windows", WINDOWS, ids=str)
-def test_processes_give_the_bytes_of_serial(windows, jobs, inputs, tmp_path):
+def test_windows_and_jobs_make_no_difference_to_processes(windows, jobs, inputs, tmp_path):
     outputs = []
     for executor in ("serial", "processes"):
         outputs.append(tmp_path / f"{executor}.tif")

@@ -58,6 +58,7 @@ def sources(tiled):
     return make
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("kind", ["nodata", "mask", "alpha"])
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
 @pytest.mark.parametrize("windows", [None, Size(64, 48), Size(37, 20)])
@@ -103,6 +104,7 @@ def test_integers_are_read_as_floats_for_nan_alone(sources, job_on, dtype, fille
         assert np.isnan(values).all() if math.isnan(fill) else (values == 3).all()
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("output", ["out.tif", "out.vrt", "cog.tif"])
 @pytest.mark.parametrize(
     ("given", "nodata"),

@@ -328,7 +328,14 @@ def struck(monkeypatch, handlers):
 
 
 @pytest.mark.parametrize(
-    "more", [[], ["--masked", "--nodata", "none"], ["-f", "COG"], ["--overviews", "2"]], ids=str
+    "more",
+    [
+        [],
+        ["-f", "COG"],
+        pytest.param(["--masked", "--nodata", "none"], marks=pytest.mark.campaign),
+        pytest.param(["--overviews", "2"], marks=pytest.mark.campaign),
+    ],
+    ids=str,
 )
 def test_ctrl_c_while_rasterio_leaves_an_environment(mucho, struck, tmp_path, more):
     """Wherever that is, the run says that it was interrupted, or it was over."""

@@ -288,6 +288,7 @@ def test_records_that_make_no_sense(text, job, notes, calls, expected, contents,
     assert contents() == expected
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("key", ["first", "statistics", "block", "overviews", "bytes", "form"])
 @pytest.mark.parametrize("value", ["x", [[1, 2], 3], [1e400, 1]])
 def test_records_with_values_that_make_no_sense(
@@ -349,6 +350,7 @@ main_group()
 """
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", ["serial", "threads", "processes"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_and_resumed(

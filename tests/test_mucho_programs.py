@@ -119,7 +119,10 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "dask"])
+@pytest.mark.parametrize(
+    "executor",
+    ["serial", "threads", "processes", pytest.param("dask", marks=pytest.mark.campaign)],
+)
 def test_a_program_whose_modules_write_files_when_they_are_imported(tmp_path, read, executor):
     """Workers do not import them, and see what the program has set in them."""
     for name, text in MODULES.items():

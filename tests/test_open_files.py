@@ -50,7 +50,10 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.campaign) if way == "dask" else way for way in WAYS]
+)
 @pytest.mark.parametrize("kind", ["-S", ""], ids=["soft", "hard"])
 def test_fewer_open_files_than_inputs(scenes, rio_program, leftovers, way, kind):
     output = "out.vrt" if way == "a mosaic" else "out.tif"
@@ -70,14 +73,15 @@ def test_fewer_open_files_than_inputs(scenes, rio_program, leftovers, way, kind)
         assert not leftovers()
 
 
-def test_masks_beside_rasters_are_never_left_out(scenes, rio_program, read):
+@pytest.mark.parametrize("step", [5, pytest.param(2, marks=pytest.mark.campaign)])
+def test_masks_beside_rasters_are_never_left_out(scenes, rio_program, read, step):
     """GDAL takes a mask that it cannot open for one that is not there, without an error."""
     options = ["-o", "out.tif", "--func", "mod:mean", "--masked", "-j", "1", "--overwrite"]
     done = rio_program("mucho", *scenes[:12], *options)
     assert done.returncode == 0, done.stderr
     expected = read("out.tif")
     ended = set()
-    for number in range(18, 44, 2):
+    for number in range(18, 44, step):
         done = rio_program("mucho", *scenes[:12], *options, before=few_files("", number))
         ended.add(done.returncode)
         assert np.array_equal(read("out.tif"), expected, equal_nan=True)

@@ -85,6 +85,7 @@ def contents(tmp_path):
 
 
 class TestEachIsAsItWouldBeAlone:
+    @pytest.mark.sweep(1)
     @pytest.mark.parametrize(("executor", "jobs"), WAYS)
     @pytest.mark.parametrize("windows", [None, Size(64, 64), Size(50, 30)], ids=str)
     def test_formats_dtypes_and_bands(self, job, read, tmp_path, windows, executor, jobs):
@@ -313,6 +314,7 @@ FAILURES = {
 
 
 class TestAllOrNone:
+    @pytest.mark.sweep(1)
     @pytest.mark.parametrize(("executor", "jobs"), WAYS[:2])
     @pytest.mark.parametrize("failure", FAILURES)
     def test_a_failure_leaves_all_old_files(

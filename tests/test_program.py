@@ -79,6 +79,7 @@ def test_ctrl_c_ends_everything(inputs, tmp_path, way, leftovers):
     assert not leftovers()
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", ["processes", "threads", "serial"])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_that_ends_the_program_leaves_nothing(inputs, tmp_path, way, name, leftovers):
@@ -108,6 +109,7 @@ def test_ctrl_c_while_the_users_module_is_imported(module, inputs, tmp_path):
         assert run.wait(30) == 130
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("executor", ["processes", "threads"])
 @pytest.mark.parametrize("windows", ["16", "20"])
 def test_a_full_disk_ends_the_run(inputs, make_raster, tmp_path, executor, windows, leftovers):
@@ -257,7 +259,8 @@ WAYS = {
 @pytest.mark.parametrize(
     ("way", "name", "how"),
     [
-        *((way, "ends", "sys.exit(0)") for way in WAYS),
+        *((way, "ends", "sys.exit(0)") for way in ("serial", "threads", "processes")),
+        pytest.param("dask", "ends", "sys.exit(0)", marks=pytest.mark.campaign),
         ("processes", "Made", "exit()"),
         ("serial", "ends", "raise SystemExit"),
         ("serial", "Made", "quit(0)"),

@@ -117,6 +117,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
 @pytest.mark.parametrize("windows", WINDOWS)
 @pytest.mark.parametrize("kind", SOURCES)
@@ -193,6 +194,7 @@ def test_statistics_of_the_input_do_not_survive(job_on, source, metadata, window
                 assert tags.get("BAND") == (str(index) if metadata else None)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("windows", [Size(64, 48), Size(50, 30)], ids=str)
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
 @pytest.mark.parametrize("count", [1, 3])

@@ -91,8 +91,8 @@ def blocks_of(page: Path) -> Iterator[Block]:
             marks = {}
 
 
-def run_page(page: Path, folder: Path) -> None:
-    """Run the blocks of a page in a folder.
+def run_page(page: Path, folder: Path, examples: Path = ROOT / "examples") -> None:
+    """Run the blocks of a page in a folder; ``$EXAMPLES`` is another one.
 
     Raises
     ------
@@ -109,21 +109,21 @@ def run_page(page: Path, folder: Path) -> None:
         elif block.language == "text" and printed is not None:
             _compare(block, printed)
         elif block.language == "python":
-            printed = _run(block, [sys.executable, "-c", block.text], folder)
+            printed = _run(block, [sys.executable, "-c", block.text], folder, examples)
         elif block.language in SHELL:
-            printed = _run(block, ["bash", "-ec", block.text], folder)
+            printed = _run(block, ["bash", "-ec", block.text], folder, examples)
         else:
             raise BlockError(
                 f"{block.where}: a block of {block.language!r} cannot be run: say why it is not"
             )
 
 
-def _run(block: Block, command: list[str], folder: Path) -> str:
+def _run(block: Block, command: list[str], folder: Path, examples: Path) -> str:
     """Run a block, and return what it printed."""
     programs = str(Path(sys.executable).parent)
     variables = {
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
-        "EXAMPLES": str(ROOT / "examples"),
+        "EXAMPLES": str(examples),
     }
     done = subprocess.run(
         command,

@@ -1,12 +1,13 @@
 """Runs that are hindered, and what must be true of them afterwards.
 
-MUCHO_FAULTS, a number, makes everything that is random happen so many times as
-often: `MUCHO_FAULTS=10 pytest tests/faults`. MUCHO_SEED, another number, makes
-other things happen.
+The default run takes a small sample of what is random, the campaign (`pytest -m campaign`) five
+times as many. MUCHO_FAULTS, a number, makes the campaign so many times as large:
+`MUCHO_FAULTS=10 pytest -m campaign tests/faults`. MUCHO_SEED, another number, makes other things
+happen.
 """
 
 import contextlib
-import itertools
+import functools
 import os
 import random
 import signal
@@ -26,6 +27,7 @@ from hypothesis import HealthCheck, settings
 
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 
+SAMPLE = 0.2
 SCALE = float(os.environ.get("MUCHO_FAULTS", "1"))
 SEED = int(os.environ.get("MUCHO_SEED", "0"))
 DEADLINE = 120.0
@@ -215,9 +217,10 @@ class Place:
 
 @pytest.fixture(scope="session")
 def references(tmp_path_factory):
-    """What runs make that nobody hinders, by kind, and whether they could have been resumed."""
+    """Return a function that gives what a kind of run makes if nothing hinders it."""
     source = make_input(tmp_path_factory.mktemp("input") / "in.tif")
 
+    @functools.cache
     def make(name, resumable):
         place = Place(make_folder(tmp_path_factory.mktemp(name) / "place"), source, KINDS[name])
         with place.start("serial", *(["--resume"] if resumable else [])) as run:
@@ -230,10 +233,8 @@ def references(tmp_path_factory):
         assert place.expected.keys() == set(place.kind.files)
         return place
 
-    names = list(itertools.product(KINDS, [True, False]))
-    with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda each: make(*each), names)
-        return dict(zip(names, made, strict=True))
+    make.source = source
+    return make
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def place_for(tmp_path, references):
     """Return a function that makes a place for a kind of output."""
 
     def make(name, folder="place", *, resume=True):
-        return replace(references[name, resume], folder=make_folder(tmp_path / folder), old={})
+        return replace(references(name, resume), folder=make_folder(tmp_path / folder), old={})
 
     return make
 
@@ -358,21 +359,27 @@ class Life:
             assert all(name.endswith(".mucho-partial") for name in left), (left, about)
 
 
-@pytest.fixture(scope="session")
-def scale():
-    return SCALE
+@pytest.fixture(
+    params=[
+        pytest.param(SAMPLE, id="sample"),
+        pytest.param(SCALE, id="campaign", marks=pytest.mark.campaign),
+    ]
+)
+def scale(request):
+    """How large a campaign is: random things happen so many times as often."""
+    return request.param
 
 
 @pytest.fixture
-def campaign(tmp_path, references, forgotten_memory):
+def strike(tmp_path, references, forgotten_memory, scale):
     """Return a function that lets lives be lived, two at once, until there were enough strikes."""
 
     def carry_out(number, *, strikes, resume=True, victims=("parent", "group")):
-        wanted = max(1, round(strikes * SCALE))
+        wanted = max(1, round(strikes * scale))
         total: Counter = Counter()
         lives = _lives(tmp_path, references, number, victims, resume, forgotten_memory)
         with ThreadPoolExecutor(2) as pool:
-            running = [pool.submit(next(lives).live) for _ in range(2)]
+            running = [pool.submit(next(lives).live) for _ in range(min(2, wanted))]
             while running:
                 total += running.pop(0).result()
                 if total["struck"] < wanted:
@@ -394,7 +401,7 @@ def _lives(tmp_path, references, number, victims, resume, memory) -> Iterator[Li
             way, victim = dice.choice(list(WAYS)), dice.choice(victims)
             if victim == "worker":
                 way = "processes"
-            like = references[name, resume]
+            like = references(name, resume)
             place = replace(like, folder=make_folder(tmp_path / f"{count}"), old={})
             yield Life(place, way, number, victim, resume, random.Random(dice.random()), memory)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import struct
+import tempfile
 import tracemalloc
 
 import numpy as np
@@ -18,6 +19,26 @@ from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff import block_table
 from rio_mucho_cli.geotiff.ifd import IFD
 from rio_mucho_cli.windows import Size, check_windows, parse_size
+
+SAMPLE, CAMPAIGN = 40, settings.get_profile("faults").max_examples
+
+
+def fuzzed(strategy, *examples):
+    """Return a decorator: try a check with some examples, and with many in the campaign."""
+
+    def decorate(check):
+        @pytest.mark.parametrize(
+            "number", [SAMPLE, pytest.param(CAMPAIGN, marks=pytest.mark.campaign)]
+        )
+        def test(number):
+            trial = given(strategy)(check)
+            for each in examples:
+                trial = example(each)(trial)
+            settings(max_examples=number)(trial)()
+
+        return test
+
+    return decorate
 
 
 def made(**profile):
@@ -59,11 +80,12 @@ heads = st.sampled_from([b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0
 any_bytes = st.builds(lambda head, rest: head + rest, heads, st.binary(max_size=400))
 
 
-@settings(max_examples=settings.get_profile("faults").max_examples)
-@given(st.one_of(damaged(), any_bytes))
-@example(b"II*\0\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0")  # a directory that comes after itself
-@example(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**64 - 1))
-@example(b"II*\0\0\0\0\0")
+@fuzzed(
+    st.one_of(damaged(), any_bytes),
+    b"II*\0\x08\0\0\0" + b"\0\0" + b"\x08\0\0\0",  # a directory that comes after itself
+    b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**64 - 1),
+    b"II*\0\0\0\0\0",
+)
 def test_a_tiff_of_any_bytes_is_read_or_a_value_error(data):
     is_whole = block_table.is_whole(data)
     assert is_whole in (True, False)
@@ -109,11 +131,12 @@ def test_blocks_that_share_bytes_are_not_copied():
         block_table.split_blocks(bytes(data), IFD.read(bytes(data)))
 
 
-@settings(max_examples=settings.get_profile("faults").max_examples)
-@given(st.one_of(st.text(), st.from_regex(r"\d{1,30}[xX]?\d{0,30}", fullmatch=True)))
-@example("9" * 5000)
-@example("1x" + "9" * 5000)
-@example("٣x٣")
+@fuzzed(
+    st.one_of(st.text(), st.from_regex(r"\d{1,30}[xX]?\d{0,30}", fullmatch=True)),
+    "9" * 5000,
+    "1x" + "9" * 5000,
+    "٣x٣",
+)
 def test_any_text_is_a_size_or_none_or_a_windows_error(text):
     try:
         size = parse_size(text)
@@ -153,10 +176,11 @@ features = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=settings.get_profile("faults").max_examples)
-@given(st.lists(features, max_size=6))
-@example([{"properties": {"window": "[" * 100_000}}])
-@example([{"properties": {"window": {"col_off": 0, "row_off": 0, "width": 0, "height": -1}}}])
+@fuzzed(
+    st.lists(features, max_size=6),
+    [{"properties": {"window": "[" * 100_000}}],
+    [{"properties": {"window": {"col_off": 0, "row_off": 0, "width": 0, "height": -1}}}],
+)
 def test_any_features_are_windows_or_a_windows_error(found):
     try:
         windows = from_features(found)
@@ -166,8 +190,7 @@ def test_any_features_are_windows_or_a_windows_error(found):
     assert all(isinstance(window, Window) for window, _ in windows)
 
 
-@settings(max_examples=settings.get_profile("faults").max_examples)
-@given(
+@fuzzed(
     st.one_of(
         st.binary(max_size=200),
         st.lists(features, max_size=4).map(
@@ -176,22 +199,19 @@ def test_any_features_are_windows_or_a_windows_error(found):
         st.lists(features, max_size=4).map(
             lambda each: json.dumps({"type": "FeatureCollection", "features": each}).encode()
         ),
-    )
+    ),
+    b"[" * 100_000,
+    b'{"a":' * 100_000 + b"\n{}",
 )
-@example(b"[" * 100_000)
-@example(b'{"a":' * 100_000 + b"\n{}")
-def test_any_file_of_windows_is_read_or_a_windows_error(shared_file, data):
-    shared_file.write_bytes(data)
-    try:
-        windows = read_windows(str(shared_file))
-    except WindowsError:
-        return
+def test_any_file_of_windows_is_read_or_a_windows_error(data):
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        file.write(data)
+        file.flush()
+        try:
+            windows = read_windows(file.name)
+        except WindowsError:
+            return
     assert all(isinstance(window, Window) for window, _ in windows)
-
-
-@pytest.fixture(scope="module")
-def shared_file(tmp_path_factory):
-    return tmp_path_factory.mktemp("windows") / "windows.json"
 
 
 @pytest.mark.parametrize("text", ["9" * 5000, "a" * 5000, "a\0b", "1x" + "9" * 50, "[" * 3000])

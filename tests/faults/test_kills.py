@@ -10,22 +10,22 @@ import signal
 import pytest
 
 
-def test_killed_and_resumed(campaign):
-    found = campaign(signal.SIGKILL, strikes=16)
+def test_killed_and_resumed(strike):
+    found = strike(signal.SIGKILL, strikes=16)
     assert found["exit status -9"]
 
 
-def test_workers_that_are_killed(campaign):
-    campaign(signal.SIGKILL, strikes=4, victims=["worker"])
+def test_workers_that_are_killed(strike):
+    strike(signal.SIGKILL, strikes=4, victims=["worker"])
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_interrupted_and_resumed(campaign, name):
+def test_interrupted_and_resumed(strike, name):
     number = signal.Signals[name]
-    found = campaign(number, strikes=3)
+    found = strike(number, strikes=3)
     assert found[f"exit status {128 + number}"]
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_without_resume_nothing_is_left_by_the_next_run(campaign, name):
-    campaign(signal.Signals[name], strikes=3, resume=False)
+def test_without_resume_nothing_is_left_by_the_next_run(strike, name):
+    strike(signal.Signals[name], strikes=3, resume=False)

@@ -68,7 +68,7 @@ def test_killed_at_a_step(resume, make_raster, tmp_path, scale, program_killed_a
     expected, pixels = whole.contents(), (old.pixels(), whole.pixels())
     assert len(expected) == 5
     dice, last = random.Random(f"{resume}"), int(steps)
-    chosen = dice.sample(range(1, last - 12), min(last - 13, round(8 * scale)))
+    chosen = dice.sample(range(1, last - 12), min(last - 13, max(1, round(5 * scale))))
     # The last ones are those in which old and new change places.
     chosen += dice.sample(range(last - 12, last + 1), min(13, round(6 * scale)))
 

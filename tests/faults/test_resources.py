@@ -5,6 +5,7 @@ is as it was, and nothing else is left.
 """
 
 import contextlib
+import functools
 import os
 import random
 import resource
@@ -19,10 +20,16 @@ import rasterio
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.target import Target
 
-# A large campaign takes what a small one leaves out.
+# A large campaign takes what others leave out.
 ALL = float(os.environ.get("MUCHO_FAULTS", "1")) > 1
 IS_ROOT = os.geteuid() == 0
 RIO = str(Path(sys.executable).with_name("rio"))
+
+
+def rarely(*values):
+    """Return parameters that only a large campaign takes."""
+    return [pytest.param(value, marks=pytest.mark.campaign) for value in values if ALL]
+
 
 FUNCTIONS = """
 import os, shutil
@@ -46,19 +53,30 @@ def act_on_two(data, window, ij, global_args):
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "hindered.py").write_text(FUNCTIONS)
+    return prepared(tmp_path)
+
+
+def prepared(folder):
+    """Write a module and an input into a folder, and return it."""
+    (folder / "hindered.py").write_text(FUNCTIONS)
     pixels = np.random.default_rng(0).integers(0, 255, (3, 512, 512), "uint8")
     profile = {"tiled": True, "blockxsize": 64, "blockysize": 64, "crs": "EPSG:32633"}
     profile |= {"transform": rasterio.Affine(30, 0, 4e5, 0, -30, 5e6)}
     with rasterio.open(
-        tmp_path / "in.tif", "w", count=3, height=512, width=512, dtype="uint8", **profile
+        folder / "in.tif", "w", count=3, height=512, width=512, dtype="uint8", **profile
     ) as dst:
         dst.write(pixels)
-    return tmp_path
+    return folder
 
 
 @pytest.fixture
 def mucho(folder):
+    return mucho_in(folder)
+
+
+def mucho_in(folder):
+    """Return a function that runs `rio mucho` in a folder, with limits."""
+
     def run(output, *options, limits=(), before=(), **given):
         def limit():
             for which, value in limits:
@@ -107,15 +125,30 @@ def options_of(name, way="serial"):
     return [*KINDS[name][1].split(), "--func", "hindered:noise", *jobs]
 
 
+@pytest.fixture(scope="module")
+def files_of(tmp_path_factory):
+    """Return a function that gives the files of a run that nothing hinders: bytes by name."""
+    folder = prepared(tmp_path_factory.mktemp("whole"))
+
+    @functools.cache
+    def files(name):
+        output = KINDS[name][0]
+        done = mucho_in(folder)(output, *options_of(name), "--overwrite")
+        assert (done.returncode, done.stderr) == (0, "")
+        return {path.name: path.read_bytes() for path in folder.glob(f"{output}*")}
+
+    return files
+
+
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("share", [0.02, 0.4, 0.97] if ALL else [0.4])
-def test_files_may_not_be_so_large(folder, mucho, name, share):
+@pytest.mark.parametrize("share", [0.4, *rarely(0.02, 0.97)])
+def test_files_may_not_be_so_large(folder, mucho, files_of, name, share):
     """RLIMIT_FSIZE, at a share of the size of the output."""
     output, options = KINDS[name][0], options_of(name)
-    assert mucho(output, *options).returncode == 0
-    size = (folder / output).stat().st_size
-    whole = (folder / output).read_bytes()
-    limits = [(resource.RLIMIT_FSIZE, int(share * size))]
+    for file, content in files_of(name).items():
+        (folder / file).write_bytes(content)
+    whole = files_of(name)[output]
+    limits = [(resource.RLIMIT_FSIZE, int(share * len(whole)))]
     before = sorted(path.name for path in folder.iterdir())
     done = mucho(output, *options, "--overwrite", limits=limits)
     assert is_one_line(done), done
@@ -123,16 +156,15 @@ def test_files_may_not_be_so_large(folder, mucho, name, share):
     assert (folder / output).read_bytes() == whole
 
 
-@pytest.mark.parametrize("name", RESUMABLE if ALL else ["overviews", "COG"])
+@pytest.mark.parametrize("name", ["overviews", "COG", *rarely("plain", "PNG")])
 def test_files_may_be_larger_again(folder, mucho, name):
     """What was done is kept, and the same command goes on with it."""
     output, options = KINDS[name][0], [*options_of(name), "--resume"]
     assert mucho(output, *options).returncode == 0
     whole = (folder / output).read_bytes()
     dice = random.Random(name)
-    (folder / output).unlink()
-    for name_of_sidecar in (f"{output}.aux.xml",):
-        (folder / name_of_sidecar).unlink(missing_ok=True)
+    for path in folder.glob(f"{output}*"):
+        path.unlink()
     limit = int(dice.uniform(0.3, 0.8) * len(whole))
     done = mucho(output, *options, limits=[(resource.RLIMIT_FSIZE, limit)])
     assert is_one_line(done), done
@@ -164,8 +196,8 @@ def small_disk(tmp_path_factory):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.parametrize("way", ["serial", "processes"] if ALL else ["serial"])
-@pytest.mark.parametrize("name", KINDS if ALL else ["overviews", "by GDAL", "PNG"])
+@pytest.mark.parametrize("way", ["serial", *rarely("processes")])
+@pytest.mark.parametrize("name", ["overviews", "by GDAL", "PNG", *rarely("plain", "COG")])
 def test_a_disk_that_is_full(folder, mucho, small_disk, name, way):
     """And, where a run can be resumed, has room again afterwards."""
     output, options = KINDS[name][0], options_of(name, way)
@@ -193,8 +225,9 @@ def acting(code, folder, *options):
             "--arg", f"code={code}", "-j", "1", "--co", "compress=deflate", *options]  # fmt: skip
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resume", [True, False])
-@pytest.mark.parametrize("name", ["plain", "by GDAL", "COG"] if ALL else ["plain"])
+@pytest.mark.parametrize("name", ["plain", *rarely("by GDAL", "COG")])
 @pytest.mark.parametrize("what", ["the folder", "what is in it", "the folder in which it grows"])
 def test_what_is_removed_in_the_midst_of_a_run(folder, mucho, name, what, resume):
     if resume and name == "by GDAL":
@@ -218,8 +251,9 @@ def test_what_is_removed_in_the_midst_of_a_run(folder, mucho, name, what, resume
     assert {path.name for path in place.iterdir()} == {"out.tif"}
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resume", [True, False])
-@pytest.mark.parametrize("name", ["plain", "by GDAL", "COG"] if ALL else ["COG"])
+@pytest.mark.parametrize("name", ["COG", *rarely("plain", "by GDAL")])
 @pytest.mark.parametrize("what", ["the folder", "the folder in which it grows", "all of it"])
 def test_what_may_not_be_written_to_any_more(folder, mucho, bound_by_modes, name, what, resume):
     if resume and name == "by GDAL":
@@ -246,6 +280,7 @@ def test_what_may_not_be_written_to_any_more(folder, mucho, bound_by_modes, name
     assert {path.name for path in place.iterdir()} == {"out.tif"}
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize("name", ["out.tif", "second.tif"])
 def test_one_of_two_folders_that_may_not_be_written_to_any_more(
@@ -316,8 +351,8 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("which", LIMITS)
-@pytest.mark.parametrize("way", ["serial", "threads", "processes"] if ALL else ["processes"])
-def test_too_little(folder, mucho, request, which, way):
+@pytest.mark.parametrize("way", ["processes", *rarely("serial", "threads")])
+def test_too_little(folder, mucho, files_of, request, which, way):
     """Whatever a run lacks: it is done right, or ends and leaves nothing."""
     given = {}
     if which == "processes":
@@ -326,7 +361,7 @@ def test_too_little(folder, mucho, request, which, way):
         given["before"] = request.getfixturevalue("bound_by_numbers")
     limit, values = LIMITS[which]
     options = [*options_of("overviews", way), "--overwrite"]
-    assert mucho("whole.tif", *options).returncode == 0
+    whole = files_of("overviews")["out.tif"]
     (folder / "out.tif").write_text("old")
     chosen = values if ALL else values[1::3]
     ended = {}
@@ -334,7 +369,7 @@ def test_too_little(folder, mucho, request, which, way):
         done = mucho("out.tif", *options, limits=[(limit, value)], **given)
         ended[value] = done.returncode
         if done.returncode == 0:
-            assert (folder / "out.tif").read_bytes() == (folder / "whole.tif").read_bytes()
+            assert (folder / "out.tif").read_bytes() == whole
             (folder / "out.tif").write_text("old")
         else:
             assert which == "memory" or is_one_line(done), (value, done)

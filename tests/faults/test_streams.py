@@ -46,6 +46,7 @@ def test_windows_that_are_nodata_are_told_to_nobody(place_for):
     assert place.names() == set(place.kind.files)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("way", ["serial", "threads", "processes"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_one_signal_after_the_other(place_for, way, name):

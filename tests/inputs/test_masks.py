@@ -166,6 +166,7 @@ def nearest(array, offset, beyond):
     return np.where(inside, found, beyond).astype(array.dtype)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -195,6 +196,7 @@ def test_a_pixel_is_masked_if_anything_hides_it(make_raster, dtype, kind, grid):
         np.testing.assert_array_equal(found.data[number][seen], values[seen])
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("resampling", ["bilinear", "cubic", "average", "lanczos"])
 @pytest.mark.parametrize(

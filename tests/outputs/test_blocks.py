@@ -89,6 +89,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("block", [TILE, STRIP], ids=["tiles", "strips"])
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 @pytest.mark.parametrize(("compress", "dtype", "count", "options"), CASES)
 def test_every_codec_equals_one_whole_write(

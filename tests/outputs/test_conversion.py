@@ -143,6 +143,7 @@ def test_sidecars_that_are_stale_go(job, tmp_path, folder):
     ]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("windows", [None, Size(37, 20)], ids=str)
 @pytest.mark.parametrize("resampling", ["average", "cubic"])
 @pytest.mark.parametrize(
@@ -167,6 +168,7 @@ def test_overviews_of_a_cog_are_those_asked_for(
         assert dst.overviews(1) == factors
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("options", [(), ("--co", "FORMAT=NC4")], ids=["classic", "netCDF-4"])
 @pytest.mark.parametrize("executor", ["serial", "threads"])
 def test_netcdf_is_written_and_read_without_a_word_of_hdf5s(

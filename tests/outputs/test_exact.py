@@ -82,6 +82,7 @@ def test_inputs(wide, dtype, nodata, bigtiff):
         assert exact_nodatavals(src) == (nodata,)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(("dtype", "nodata"), VALUES)
 @pytest.mark.parametrize(
     "given",
@@ -149,13 +150,14 @@ def test_what_the_dtype_cannot_hold_is_refused(wide, job_on, nodata):
         run(job_on([path], nodata=nodata))
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(("dtype", "nodata"), VALUES)
-def test_the_class_keeps_the_first_inputs(wide, tmp_path, dtype, nodata):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_class_keeps_the_first_inputs(wide, tmp_path, dtype, nodata, processes):
     path, data = wide(dtype, nodata)
-    for processes in (1, 2):
-        with RioMucho([path], tmp_path / "out.tif", unchanged) as rm:
-            rm.run(processes)
-        assert_exact(tmp_path / "out.tif", data, nodata)
+    with RioMucho([path], tmp_path / "out.tif", unchanged) as rm:
+        rm.run(processes)
+    assert_exact(tmp_path / "out.tif", data, nodata)
     with RioMucho([path], tmp_path / "out.tif", unchanged, masked=True) as rm:
         rm.run(1)
     assert_exact(tmp_path / "out.tif", data, nodata)

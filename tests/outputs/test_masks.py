@@ -51,6 +51,7 @@ STRIPS = {"tiled": "no", "blockysize": "8"}
 TILES = {"tiled": "yes", "blockxsize": "16", "blockysize": "16"}
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("codec", ["none", "deflate", "zstd", "lzw"])
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 @pytest.mark.parametrize("blocks", [STRIPS, TILES], ids=["strips", "tiles"])

@@ -227,6 +227,7 @@ def holed(make_raster):
     return path, data
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     ("function", "given", "counted", "said"),
     [

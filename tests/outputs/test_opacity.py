@@ -75,6 +75,7 @@ def assert_transparent(path, source, function=copy):
     np.testing.assert_array_equal(found.data[-1], given.data[-1])
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("function", [copy, darker])
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])

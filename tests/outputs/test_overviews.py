@@ -148,12 +148,14 @@ def described(reader):
     )  # fmt: skip
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", LOCAL)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_overviews_are_those_of_gdal_whatever_the_size(source, compare, shape, resampling):
     compare(source(shape), resampling, windows=Size(128, 128))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("resampling", LOCAL)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize(("count", "interleave"), [(1, "band"), (3, "pixel"), (3, "band")], ids=str)
@@ -164,6 +166,7 @@ def test_overviews_are_those_of_gdal_whatever_the_bands(
     compare(path, resampling, windows=Size(256, 256))
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize(
     "windows",
@@ -181,6 +184,7 @@ def test_windows_make_no_difference(source, compare, windows, resampling):
 NODATA = [("uint8", 0), ("uint8", 255), ("int16", -9999), ("float32", -1.5), ("float32", np.nan)]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", LOCAL)
 @pytest.mark.parametrize(("dtype", "nodata"), NODATA, ids=str)
 def test_nodata_has_the_part_that_gdal_gives_it(source, compare, dtype, nodata, resampling):
@@ -198,6 +202,7 @@ def test_nan_that_is_no_nodata(source, compare, resampling):
 MASKED = [((512, 384), Size(512, 64)), ((500, 388), Size(256, 128)), ((403, 257), None)]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", LOCAL)
 @pytest.mark.parametrize(("count", "interleave"), [(1, "band"), (3, "pixel"), (3, "band")], ids=str)
 def test_masks_have_overviews_as_gdal_makes_them(source, compare, count, interleave, resampling):
@@ -240,6 +245,7 @@ CHOSEN = [pair for pair in window_grid(512, 384, Size(128, 128)) if sum(pair[1])
 SINGLE = [(Window(64, 128, 192, 64), (0, 0))]
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("windows", [CHOSEN[::-1], SINGLE], ids=["some", "one"])
 @pytest.mark.parametrize("sparse", ["YES", "NO"])
@@ -253,6 +259,7 @@ def test_what_no_window_covers(source, compare, windows, sparse, given, resampli
     compare(source(), resampling, windows=windows, creation_options=options, **given)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("nodata", [None, 0])
 def test_windows_that_are_skipped(source, compare, nodata, resampling):
@@ -262,6 +269,7 @@ def test_windows_that_are_skipped(source, compare, nodata, resampling):
     )
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("function", [copy, hide])
 def test_windows_that_do_not_fit(source, compare, caplog, function, resampling):
@@ -286,6 +294,7 @@ def test_tiles_that_are_no_squares(source, compare):
     compare(source((512, 1024)), "average", windows=Size(512, 512), creation_options=options)
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("rows", ["1", "16", "37"])
 def test_overviews_of_strips_are_tiles(source, compare, rows, resampling):
@@ -359,6 +368,7 @@ def test_few_bits(source, compare):
     compare(path, "mode", windows=Size(256, 256), creation_options={"nbits": "2"})
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     "options",
     [{}, {"photometric": "ycbcr", "interleave": "pixel"}, {"jpeg_quality": "50"}],
@@ -400,6 +410,7 @@ def test_all_executors_give_the_same_bytes(source, tmp_path, shape, function):
     assert len(contents) == 1
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("factors", [[3], [4], [2, 4, 16], [2, 6, 7]], ids=str)
 @pytest.mark.parametrize("resampling", TWO)
 def test_gdal_makes_other_factors(source, compare, caplog, factors, resampling):
@@ -412,6 +423,7 @@ def test_gdal_makes_other_factors(source, compare, caplog, factors, resampling):
 BEYOND = ["cubic", "bilinear", "gauss", "lanczos", "cubic_spline", "rms"]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", BEYOND)
 @pytest.mark.parametrize("function", [copy, hide_corner])
 def test_gdal_makes_what_looks_beyond_two_pixels(source, compare, caplog, resampling, function):

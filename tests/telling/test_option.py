@@ -40,6 +40,7 @@ def copy(data, window, ij, global_args):
 """
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("report", ["-", "/dev/stdout"])
 @pytest.mark.parametrize("more", [["-j", "1"], ["-j", "2"], ["--dry-run"]], ids=str)
 def test_what_a_function_prints_does_not_get_into_a_report(
