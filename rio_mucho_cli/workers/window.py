@@ -1,10 +1,9 @@
-"""One window from start to end, in a worker: read, call, check, encode.
+"""One window from start to end, in a worker: read, call the function, check, encode.
 
-    begin(key, order) ────▶ the order of a run, once in each process
-    work(key, planned) ───▶ Result, or the MuchoError that ended the window,
-                            by a Worker that each thread makes for itself
-    work_all(key, batch) ─▶ the same for several windows, one after the other
-    dismiss(key) ─────────▶ the workers' datasets are closed
+    open_run(run_id, context) ──▶ keep the context of a run, once in each process
+    run_window(run_id, window) ─▶ WindowResult, or the MuchoError that ended the window
+    run_windows(run_id, batch) ─▶ the same for several windows, one after another
+    close_run(run_id) ──────────▶ close the datasets of all workers
 
 Errors are returned, not raised: an exception that is raised in a worker
 process is at the mercy of its own pickling.

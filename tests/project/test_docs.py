@@ -11,7 +11,7 @@ from rasterio.rio.main import main_group
 
 import rio_mucho_cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COMMAND = main_group.get_command(None, "mucho")
 

@@ -15,7 +15,7 @@ import pytest
 import rasterio
 from rasterio.warp import transform
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RIO = Path(sys.executable).with_name("rio")
 ENV = {**os.environ, "PATH": os.pathsep.join([str(RIO.parent), os.environ.get("PATH", "")])}
 THE_LAKE = (10.10, 47.58, 10.19, 47.62)
