@@ -78,7 +78,7 @@ def test_the_installed_wheel_adds_the_command_to_rio(wheel, make_raster, tmp_pat
     (tmp_path / "mod.py").write_text(
         "import rio_mucho_cli\n"
         "def twice(data, window, ij, global_args):\n"
-        "    print(rio_mucho_cli.__file__)\n"
+        '    print(rio_mucho_cli.__file__ + chr(10), end="")\n'
         "    return data[0] * 2\n"
     )
     rio = [str(Path(sys.executable).with_name("rio")), "mucho"]
