@@ -1,8 +1,8 @@
-"""The command line: options become a Job, its end becomes the exit status.
+"""The command line: options become a Job, and its outcome the exit status.
 
-`rio` imports `mucho` at every start, whatever its command: what is not needed
-to show an option is imported within functions. Nothing but this package
-imports click or cligj.
+`rio` imports `mucho` at every start, for any command. Modules that are not
+needed to show the options are therefore imported inside functions. Only this
+package imports click and cligj.
 """
 
 from rio_mucho_cli.cli.command import mucho

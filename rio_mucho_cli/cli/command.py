@@ -1,4 +1,4 @@
-"""`rio mucho` itself: what it is called with, and what it does with a signal."""
+"""The `rio mucho` command: its arguments, its help and its handling of signals."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rio_mucho_cli.cli.options import FILES, GROUPS
 
 
 class GroupedCommand(click.Command):
-    """A command with groups of options, each under its own title.
+    """A command whose help shows options in groups, each under its own title.
 
     Parameters
     ----------
     arguments : sequence of Argument
-        Of the command line, before its options.
+        Arguments, which come before the options.
     groups : Mapping of str to sequence of Option
-        The options by the title of their group. The last group has --help.
+        Options by group title. The last group includes --help.
     **settings
-        As click.Command has them.
+        Parameters of click.Command.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class GroupedCommand(click.Command):
         super().__init__(**{**settings, "params": [*arguments, *options]})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the command line apart; an option of `rio` itself stands elsewhere in it."""
+        """Parse the command line; explain where options of `rio` itself belong."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as exc:
@@ -59,7 +59,7 @@ class GroupedCommand(click.Command):
             raise click.NoSuchOption(exc.option_name, possibilities=near, ctx=ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each group as a section of its own."""
+        """Write each group as its own section."""
         *_, last = self.groups
         for title, options in self.groups.items():
             shown = [*options, self.get_help_option(ctx)] if title == last else options
@@ -68,7 +68,7 @@ class GroupedCommand(click.Command):
                 formatter.write_dl([record for record in records if record is not None])
 
 
-# With rio -vv.
+# The verbosity of rio -vv.
 _EACH_WINDOW = 2
 
 
@@ -84,9 +84,9 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
     """Apply a Python function to every window of some rasters, in parallel.
 
     The function is called as func(data, window, ij, global_args) and returns
-    an array (count, rows, cols), or (rows, cols) for one band. What it returns
-    for all windows becomes one raster, on the grid of the first input, and
-    appears when all is done, or not at all.
+    an array (count, rows, cols), or (rows, cols) for one band. The results of
+    all windows are written to one raster, on the grid of the first input. The
+    output appears only once it is complete.
 
     \b
         $ cat index.py
@@ -98,12 +98,12 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         $ rio mucho b5.tif b4.tif cog.tif --func index:run -f COG --stats
         $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
               --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
-    """  # noqa: D301 (click wants the character itself)
+    """  # noqa: D301 (click needs the character itself)
     from rio_mucho_cli.cli.leaving import leave, watched
     from rio_mucho_cli.signals import INTERRUPTS, first_signal_raises
     from rio_mucho_cli.text import for_command_line
 
-    # While the interpreter shuts down, signals have nothing left to interrupt.
+    # Ignore signals while the interpreter shuts down: there is nothing left to interrupt.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             atexit.register(signal.signal, getattr(signal, name), signal.SIG_IGN)
@@ -118,7 +118,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         raise click.UsageError("--no-probe belongs to --dry-run: give that as well")
     verbosity = ctx.obj.get("verbosity", 0)
     if verbosity == _EACH_WINDOW:
-        # rasterio says twenty lines for each of ours; with one more -v they are all there.
+        # rasterio logs twenty lines for each of ours; -vvv shows them all.
         logging.getLogger("rasterio").setLevel(logging.INFO)
     given["quiet"] = given["quiet"] or verbosity < 0
     nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
@@ -137,7 +137,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             with ctx.obj["env"], stdout_kept() if keeps else nullcontext():
                 status = run(inputs=inputs, output=output, **given)
     except INTERRUPTS as exc:
-        if status is None:  # else it came too late
+        if status is None:  # otherwise the run had ended already
             leave(exc, output, given["resume"])
     if status:
         ctx.exit(status)

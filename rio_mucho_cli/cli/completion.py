@@ -1,6 +1,6 @@
-"""What a shell offers for the values of options, where click does not know it.
+"""Shell completion for values of options that click cannot complete itself.
 
-Nothing of the user's is imported: functions are found by parsing files.
+No user code is imported: functions are found by parsing files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], list[Comp
 
 
 def functions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the functions of Python files, as FILE.py:NAME, and folders."""
+    """Return the functions of Python files, as FILE.py:NAME, and folders."""
     from rio_mucho_cli.text import functions_in
 
     module, colon, start = incomplete.partition(":")
@@ -39,13 +39,13 @@ def functions(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 def windows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer files, and the one word that is none."""
+    """Return files, and the word `blocks`."""
     words = [CompletionItem("blocks")] if "blocks".startswith(incomplete) else []
     return [CompletionItem(incomplete, type="file"), *words]
 
 
 def names(find: Callable[[], Iterable[str]]) -> Completer:
-    """Offer names, of which an option takes one, for all inputs or as N=NAME."""
+    """Return a completer for NAME (all inputs) and N=NAME (the Nth input)."""
 
     def complete(
         ctx: click.Context, param: click.Parameter, incomplete: str
@@ -59,21 +59,21 @@ def names(find: Callable[[], Iterable[str]]) -> Completer:
 
 
 def resamplings() -> list[str]:
-    """Return rasterio's names of resamplings, of which GDAL warps with all but gauss."""
+    """Return rasterio's names of resamplings, without gauss, which GDAL does not warp with."""
     from rasterio.enums import Resampling
 
     return [method.name for method in Resampling if method.name != "gauss"]
 
 
 def overview_resamplings() -> list[str]:
-    """Return rasterio's names of resamplings of overviews."""
+    """Return rasterio's names of overview resamplings."""
     from rasterio.enums import OverviewResampling
 
     return [method.name for method in OverviewResampling]
 
 
 def drivers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Offer the drivers that rasterio knows an extension of, and COG."""
+    """Return the drivers for which rasterio knows a file extension, and COG."""
     from rasterio.drivers import raster_driver_extensions
 
     found = sorted({*raster_driver_extensions().values(), "COG"})
@@ -81,7 +81,7 @@ def drivers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
 
 
 def creation_options(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Offer the names of GeoTIFF's creation options, ready for a value."""
+    """Return the names of GeoTIFF creation options, each followed by `=`."""
     from rio_mucho_cli.geotiff.options import GTIFF_OPTIONS
 
     start = incomplete.upper()

@@ -1,4 +1,4 @@
-"""What happens after Ctrl-C, or another signal that ends a run."""
+"""Exit after Ctrl-C or another signal that ends a run."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ import click
 
 from rio_mucho_cli import signals
 
-# What shells add to a signal's number.
+# Added to the signal number for the exit status, as shells do.
 _BY_SIGNAL = 128
-# Seconds after which a signal is sent to the main thread again, and in which it has to notice
-# that if it is not in native code.
+# Seconds until a signal is sent to the main thread again, and in which Python code notices it.
 _AGAIN, _NOTICED = 1.0, 1.5
-# So often what a signal asks for is raised in vain.
+# Number of times the exception of a signal may be raised without effect.
 _IN_VAIN = 5
-# Seconds for what is removed by another thread than the main one.
+# Seconds for another thread than the main one to remove unfinished outputs.
 _TO_CLEAN_UP = 5.0
-# Of a terminal: go to the start of the line, and remove what is on it.
+# Terminal codes that move to the start of the line and clear it.
 _CLEAR = "\r\033[K"
 
 _leaving = threading.Lock()
 
 
 def leave(exc: BaseException, output: str, resume: bool) -> NoReturn:
-    """Say by which signal the run ended and what is kept of it, and exit."""
+    """Print the signal that ended the run and what is kept, and exit."""
     signum = exc.signum if isinstance(exc, signals.Terminated) else signal.SIGINT
-    with _leaving:  # for good if the other thread is leaving
+    with _leaving:  # never acquired if the other thread is already ending the process
         _say(signum, output, resume)
         if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
-            # Threads that are busy with a window are not waited for.
+            # Do not wait for threads that are busy with a window.
             _end(signum)
     sys.exit(_BY_SIGNAL + signum)
 
@@ -61,18 +60,18 @@ def _end(signum: int) -> NoReturn:
 
 @contextmanager
 def watched(output: str, resume: bool) -> Iterator[None]:
-    """End the process where a signal does nothing: in native code, or in an endless `except`.
+    """End the process after a signal that the main thread does not act on.
 
-    Python's handlers wait for native code to come back, which a read from a
-    pipe or from a server that does not answer may never do. The system's own
-    handler writes the number of each signal into a socket, at the other end of
-    which a thread waits.
+    Python runs its handlers only once native code has returned, and a read
+    from a pipe or an unresponsive server may never return. A function may
+    also catch the exception again and again. The C-level handler therefore
+    writes the number of each signal to a socket, and a thread reads it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     with ExitStack() as stack:
-        # Where there are too few descriptors or threads for it, the run itself says so.
+        # If there are too few descriptors or threads, the run itself will fail and report it.
         with suppress(OSError, RuntimeError):
             ours, theirs = map(stack.enter_context, socket.socketpair())
             theirs.setblocking(False)
@@ -86,7 +85,7 @@ def watched(output: str, resume: bool) -> Iterator[None]:
 
 
 def _watch(sock: socket.socket, output: str, resume: bool) -> None:
-    """Wait for signals, and see to it that what they ask for is done."""
+    """Wait for signals, and end the process if the main thread does not."""
     while numbers := sock.recv(64):
         signum = next((n for n in numbers if n in signals.signals.handled), None)
         if signum is not None and not _is_heeded(sock, signum):
@@ -94,7 +93,7 @@ def _watch(sock: socket.socket, output: str, resume: bool) -> None:
 
 
 def _is_heeded(sock: socket.socket, signum: int) -> bool:
-    """Remind the main thread of a signal until the run has ended; False if that is in vain."""
+    """Resend a signal until the run has ended; return False if that has no effect."""
     of = signals.signals
     while _is_running(sock, _AGAIN) and not of.is_over:
         beats = of.beats
@@ -110,7 +109,7 @@ def _is_heeded(sock: socket.socket, signum: int) -> bool:
 
 
 def _send(signum: int) -> None:
-    """Send a signal to the main thread, whose native code it may wake, where that can be had."""
+    """Send a signal to the main thread, which may interrupt its native code, except on Windows."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signum)
     else:  # Windows
@@ -118,7 +117,7 @@ def _send(signum: int) -> None:
 
 
 def _is_running(sock: socket.socket, seconds: float) -> bool:
-    """Wait, and return whether the main thread is still at it; more signals change nothing."""
+    """Wait, and return whether the main thread is still running; ignore further signals."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)
@@ -132,7 +131,7 @@ def _is_running(sock: socket.socket, seconds: float) -> bool:
 
 
 def _leave_at_once(signum: int, output: str, resume: bool) -> None:
-    """Remove what there is of the outputs, and end the process without the main thread."""
+    """Remove unfinished outputs, and end the process without the main thread."""
     with _leaving:
         thread = threading.Thread(target=_discard_all, daemon=True)
         thread.start()

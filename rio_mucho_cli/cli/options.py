@@ -1,4 +1,4 @@
-"""The options of `rio mucho`, in the groups in which its help shows them."""
+"""The options of `rio mucho`, grouped as in its help."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rio_mucho_cli.dtypes import DTYPES
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]
-    """A choice that says which one may have been meant."""
+    """A choice that suggests the nearest value in its error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value if it is one of them, else say the nearest."""
+        """Return the value if it is valid; otherwise fail and suggest the nearest one."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as exc:
@@ -33,7 +33,7 @@ def of_rasterio(
 ) -> click.Option:
     """Return the option that one of rasterio's decorators adds, with texts of our own.
 
-    `find` returns what a shell offers for a value that begins so.
+    `find` returns the shell completions of an incomplete value.
     """
     (option,) = click.command()(decorate(lambda: None)).params
     assert isinstance(option, click.Option)
@@ -46,7 +46,7 @@ def of_rasterio(
 
 
 def parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Make a callback of a function that raises ValueError."""
+    """Return a click callback that parses a value; ValueError becomes BadParameter."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         try:
@@ -65,9 +65,9 @@ class Option(click.Option):
         self.details = details
 
 
-# rasterio's files_inout_arg without its callback, which refuses a missing
-# input as wrong usage, and ignores -o when it looks for the output. The engine
-# opens all inputs, and explains what is wrong with any of them.
+# rasterio's files_inout_arg without its callback, which reports a missing input as
+# a usage error and ignores -o. The engine opens all inputs and explains what is
+# wrong with any of them.
 FILES = click.Argument(
     ["files"], nargs=-1, type=click.Path(), required=True, metavar="INPUTS... OUTPUT"
 )

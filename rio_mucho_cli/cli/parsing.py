@@ -1,4 +1,4 @@
-"""What the values of options mean, where click has no type for them."""
+"""Parsers for values of options for which click has no type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rio_mucho_cli.dtypes import parse_number
 
 
 def named_values(texts: Sequence[str]) -> dict[str, Any]:
-    """Read ``NAME=VALUE``; a value is JSON, or else text.
+    """Return values by name from ``NAME=VALUE``; a value is JSON, else text.
 
     Raises
     ------
@@ -33,12 +33,12 @@ def named_values(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def by_input(texts: Sequence[str]) -> dict[int, str] | None:
-    """Read ``VALUE`` for all inputs, which is 0, and ``N=VALUE`` for one of them.
+    """Return values by input from ``N=VALUE``; ``VALUE``, for all inputs, has key 0.
 
     Raises
     ------
     ValueError
-        If N is no number from 1.
+        If N is not a positive integer.
     """
     found: dict[int, str] = {}
     for text in texts:
@@ -50,12 +50,12 @@ def by_input(texts: Sequence[str]) -> dict[int, str] | None:
 
 
 def overview_factors(text: str | None) -> tuple[int, ...] | None:
-    """Read what `rio overview --build` takes: ``2,4,8``, ``2^1..3`` or ``auto``, which is ().
+    """Return factors from ``2,4,8`` or ``2^1..3``, as in `rio overview --build`; ``auto`` is ().
 
     Raises
     ------
     ValueError
-        If it is none of them.
+        If the text has another form.
     """
     if text is None or text.strip() == "auto":
         return None if text is None else ()
@@ -72,14 +72,14 @@ def overview_factors(text: str | None) -> tuple[int, ...] | None:
 
 
 def also(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Read ``NAME=PATH,OPTION=VALUE,...``: what an `Output` is made of.
+    """Return the parameters of an `Output` from each ``NAME=PATH,OPTION=VALUE,...``.
 
-    Options are dtype, count, nodata and driver; others are the driver's.
+    Options are dtype, count, nodata and driver; all others are creation options.
 
     Raises
     ------
     ValueError
-        If it has another form.
+        If a text has another form.
     """
     found = []
     for text in texts:
@@ -114,12 +114,12 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def number(text: str | None) -> float | None:
-    """Read a number or ``nan``.
+    """Return the number of a text, which may be ``nan``.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If the text is not a number.
     """
     if text is None:
         return None
@@ -130,12 +130,12 @@ def number(text: str | None) -> float | None:
 
 
 def nodata(text: str | None) -> float | None:
-    """Read a number, ``nan``, or ``none``, in one of the ways that `rio` understands.
+    """Return the number of a text, or None for ``none`` and its synonyms in `rio`.
 
     Raises
     ------
     ValueError
-        If it is none of them.
+        If the text has another form.
     """
     is_none = text is not None and text.lower() in {"none", "null", "nil", "nada"}
     return None if is_none else number(text)
@@ -149,12 +149,12 @@ def _number(kind: Callable[[str], Any], value: str, otherwise: str) -> Any:
 
 
 def bounds(text: str | None) -> tuple[float, ...] | None:
-    """Read bounds as `rio clip` takes them, with spaces, commas, or as JSON.
+    """Return bounds from text in a form of `rio clip`: with spaces, commas, or as JSON.
 
     Raises
     ------
     ValueError
-        If these are not four numbers.
+        If there are not four numbers.
     """
     if text is None:
         return None
@@ -166,12 +166,12 @@ def bounds(text: str | None) -> tuple[float, ...] | None:
 
 
 def json_object(value: str | None) -> dict[str, Any]:
-    """Read the value of --global-args.
+    """Return the JSON object of the value of --global-args.
 
     Raises
     ------
     UsageError
-        If it is no JSON, or no object.
+        If it cannot be read, or is not a JSON object.
     """
     from rio_mucho_cli.errors import UsageError
     from rio_mucho_cli.text import truncate

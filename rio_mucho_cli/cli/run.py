@@ -1,4 +1,4 @@
-"""Make a Job from the values of the options, run it, and print how it ended."""
+"""Make a Job from the options, run it, and print its outcome."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Failed(click.ClickException):
 
 
 class _WrongUsage(click.ClickException):
-    """A command that makes no sense, found out by the job and not by click."""
+    """A usage error found by the job, not by click."""
 
     exit_code = 2
 
@@ -50,7 +50,7 @@ class _WrongUsage(click.ClickException):
 def failure(
     exc: MuchoError | OSError, output: str, *, resume: bool, is_last: bool
 ) -> click.ClickException:
-    """Say an error as the command line says it."""
+    """Return the click exception for an error of a run."""
     if not isinstance(exc, MuchoError):
         exc = system_error(exc)
     message = str(exc.args[0])
@@ -68,7 +68,7 @@ def failure(
 
 
 def what_is_kept(output: str, resume: bool) -> str:
-    """Say where what was done is kept, if it is."""
+    """Return a sentence on where partial results are kept; empty if none are."""
     if resume and unfinished_run(output) is not None:
         folder = parts_folder(output).name
         return f" The parts that were done are in {folder}: the same command goes on with them."
@@ -79,14 +79,14 @@ def what_is_kept(output: str, resume: bool) -> str:
 
 
 def print_summary(report: Report, outputs: Sequence[str]) -> None:
-    """Say in a line what was done, if anything was."""
+    """Print a one-line summary of the run, if it had any windows."""
     if report.windows:
         with suppress(OSError):
             click.echo(summary(report, outputs), err=True)
 
 
 def show_preview(preview: Preview, report: str | None) -> bool:
-    """Print what a run would do, or write it as JSON; return whether its window failed."""
+    """Print the preview, or write it as JSON; return whether the probed window failed."""
     failed = (preview.probe or {}).get("failure")
     if failed:
         click.echo(failed.rstrip(), err=True)
@@ -98,11 +98,11 @@ def show_preview(preview: Preview, report: str | None) -> bool:
 
 
 def list_failed(report: Report) -> None:
-    """Say which windows are nodata because their function raised."""
+    """Print the windows that are nodata because the function raised."""
     number = len(report.failed)
     if not number:
         return
-    # Whether somebody reads it makes no difference to what was done.
+    # A closed stderr must not change the outcome.
     with suppress(OSError):
         click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
         for failed in report.failed[:_MOST_LISTED]:
@@ -112,7 +112,7 @@ def list_failed(report: Report) -> None:
             click.echo(f"  and {number - _MOST_LISTED} more", err=True)
 
 
-# Exit status, beside click's own: windows were left out.
+# Exit status if some windows failed and are nodata; the others are click's.
 _LEFT_OUT = 3
 
 
@@ -126,22 +126,22 @@ def run(
     quiet: bool,
     **given: Any,
 ) -> int:
-    """Run the job that was described, or show what that would do; return the exit status.
+    """Run the job, or print its plan with `dry_run`; return the exit status.
 
-    Of what is no option: `is_last` says that the output is the last of several names.
+    Parameters are the values of the options, except `is_last`: whether the
+    output is the last of the positional arguments.
 
     Raises
     ------
     ClickException
-        For every MuchoError, with its message and its exit status, and for
-        what the system refuses.
+        For every MuchoError and OSError, with a message and an exit status.
     """
     others = [name.removeprefix("@") for name in (given["windows"], given["global_args"]) if name]
     try:
         with without_bytecode() if dry_run else nullcontext():
             job = _job(output=output, **given)
         keep_freed_memory()
-        # For good: threads may still open something after Ctrl-C has ended the run.
+        # Never undone: threads may still open datasets after Ctrl-C has ended the run.
         ignore_georeferencing_warnings()
         if dry_run:
             check_report(report, job, is_page_possible=False, others=others)
@@ -177,7 +177,7 @@ def _job(
     no_metadata: bool,
     **given: Any,
 ) -> Job:
-    """Make a Job of the values of the options; those not named here are its own."""
+    """Return the Job of the options; those not named here are passed on unchanged."""
     for path in (output, *(each["path"] for each in also)):
         if path.startswith("/vsimem/"):
             raise UsageError(f"{path} would be gone when this command ends: give a file")

@@ -1,4 +1,4 @@
-"""The value of --windows: blocks, a size, or GeoJSON features, as `rio blocks` writes them."""
+"""Parser for --windows: blocks, a size, or GeoJSON features as `rio blocks` writes them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rio_mucho_cli.windows import PlannedWindow, parse_size
 
 
 def from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
-    """Read windows from GeoJSON features as ``rio blocks`` writes them.
+    """Return windows from GeoJSON features as ``rio blocks`` writes them.
 
     Each feature has a property ``window``, with col_off, row_off, width and
     height in pixels, and may have a property ``block``, which becomes ij.
-    Either may be JSON text. Without ``block``, ij is the window's place among
-    the row and column offsets that occur.
+    Both may be JSON text. Without ``block``, ij is the position of the window
+    among the distinct row and column offsets.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def _feature_window(value: Any, number: int) -> Window:
         whole = [int(part) for part in parts]
         if any(isinstance(part, bool | str) for part in parts) or whole != parts:
             raise ValueError
-        return Window(*whole)  # which refuses negative sides
+        return Window(*whole)  # raises for negative sizes
     except (KeyError, TypeError, ValueError, OverflowError):
         raise WindowsError(
             f"feature {number} has no window of whole pixels among its properties: "
@@ -80,12 +80,12 @@ def _feature_block(value: Any) -> tuple[int, int] | None:
 
 
 def read_windows(text: str | None) -> Windows:
-    """Turn the value of --windows into what a Job takes.
+    """Return the `windows` of a Job from the value of --windows.
 
     Raises
     ------
     WindowsError
-        If it is none of the four.
+        If it is not a keyword, a size, or readable GeoJSON with windows.
     """
     if text is None:
         return None
@@ -94,7 +94,7 @@ def read_windows(text: str | None) -> Windows:
     size = parse_size(text)
     if size is not None:
         return size
-    # os.path, unlike Path, takes a name that is too long for one of no file.
+    # os.path, unlike Path, returns False for a name that is too long.
     if text != "-" and not os.path.isfile(text):  # noqa: PTH113
         raise WindowsError(
             f"--windows {text} is no file: expected 'blocks', a size such as 512 or 1024x512, "
@@ -104,7 +104,7 @@ def read_windows(text: str | None) -> Windows:
         source = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
         lines = [line for line in source.splitlines() if line.strip()]
         if len(lines) > 1 and lines[0].startswith("{") and lines[0].endswith("}"):
-            # cligj would take a line that does not parse for the first one's end.
+            # cligj would treat a line that does not parse as a continuation of the first.
             for line in lines:
                 json.loads(line)
         return from_features(iter_features(iter(lines)) if lines else [])

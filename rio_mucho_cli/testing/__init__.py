@@ -36,11 +36,12 @@ def check(
     atol: float = 0,
     **given: Unpack[FunctionOptions],
 ) -> Any:
-    """Apply a function to a raster in several ways, and compare results.
+    """Return a function's result, after checking that windows do not change it.
 
-    It is run as `rio mucho` runs it, over the whole as one window, and over
-    windows of several sizes: whole rows, whole columns, a half, small ones,
-    and some of one pixel, as there may be at the edge of every raster.
+    The function runs as in `rio mucho`: over the whole raster as one window,
+    then over windows of several sizes. These are whole rows, whole columns,
+    halves, small windows, and windows one pixel wide or high, as they occur
+    at the edge of any raster.
 
     Parameters
     ----------
@@ -48,44 +49,44 @@ def check(
         As for `run`.
     arrays : array, path, or sequence of these
         The inputs: arrays (rows, cols) or (count, rows, cols), or rasters. A
-        few hundred pixels a side are enough. What is masked in an array is
-        masked in the raster that is made of it, which lies on the grid of the
-        first raster that is given as a path.
+        few hundred pixels a side are enough. Arrays become rasters in memory,
+        on the grid of the first path if there is one; masked pixels stay
+        masked.
     rtol, atol : float
-        How far results may be apart, as for `numpy.isclose`. With 0, they must
-        be equal; NaN equals NaN.
+        Largest difference between results, as for `numpy.isclose`. With 0,
+        results must be equal; NaN equals NaN.
     **given
-        How inputs are read and the function is called, by the names that a
-        `Job` has for it: `mode`, `overlap`, `boundary`, `global_args`,
-        `plain`, `masked`, `fill`, `skip_masked`, `bidx`, `like`, `extent`, `bounds`
-        and `resampling`; and `dtype`, `count` and `nodata` of the result.
-        `nodata` is that of rasters made of arrays, too, if their dtype can
-        hold it.
+        Options of a `Job` that affect how inputs are read and the function is
+        called: `mode`, `overlap`, `boundary`, `global_args`, `plain`,
+        `masked`, `fill`, `skip_masked`, `bidx`, `like`, `extent`, `bounds` and
+        `resampling`; and `dtype`, `count` and `nodata` of the result. `nodata`
+        also applies to rasters made from arrays, if their dtype can hold it.
 
     Returns
     -------
     ndarray, or dict of ndarray
-        The result of the whole, (count, rows, cols); masked if the function
-        masks and there is no nodata. Of a function that returns a dict of
-        arrays, a dict of such results, by the same names.
+        The result for the whole raster, (count, rows, cols); masked if the
+        function masks and there is no nodata. If the function returns a dict
+        of arrays, a dict of such results with the same names.
 
     Raises
     ------
     AssertionError
-        If a result differs from that of the whole. It says where, by how
-        much, and why, as far as trying could find that out.
+        If a result differs from that of the whole raster. The message gives
+        the place and the size of the difference, and the cause if further
+        runs could find it.
     MuchoError
-        If a run fails, as it would fail in `rio mucho`: the function raises,
-        or returns another dtype or shape for one window than for another; or
-        if the function cannot be sent to worker processes (UsageError).
+        If a run fails, as it would in `rio mucho`: the function raises, or
+        its dtype or shape differs between windows. UsageError if the function
+        cannot be sent to worker processes.
 
     Notes
     -----
-    Each run has its own copy of the function, as worker processes have: what
-    the function changes outside itself is not seen here.
+    Each run has its own copy of the function, as worker processes do: changes
+    that the function makes outside itself are not visible here.
 
-    The arrays of a dict are checked one after the other: `dtype`, `count` and
-    `nodata` are those of each.
+    The arrays of a dict are checked one by one: `dtype`, `count` and `nodata`
+    apply to each.
 
     Examples
     --------
@@ -113,7 +114,7 @@ def check(
 
 
 def _compared(trial: Trial, whole: Array, tolerance: Tolerance) -> Array:
-    """Return the result of the whole; raise AssertionError if another one differs from it."""
+    """Return the result for the whole raster; raise AssertionError if another one differs."""
     __tracebackhide__ = True
     ways = choose_windows(whole.shape[2], whole.shape[1])
     for windows in ways:
@@ -137,7 +138,7 @@ def _check_names(given: Mapping[str, Any]) -> None:
 
 
 def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
-    """Run a trial; what goes wrong in windows, and not in the whole, has a note of it."""
+    """Run a trial; add a note to errors that only occur with several windows."""
     __tracebackhide__ = True
     try:
         return trial.run(WHOLE if windows is None else list(windows))

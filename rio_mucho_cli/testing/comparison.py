@@ -1,4 +1,4 @@
-"""Choose windows that show whether a function depends on them, and compare results."""
+"""Windows that reveal whether a function depends on them, and comparison of results."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy as np
 
 from rio_mucho_cli.windows import PlannedWindow, Size, format_window, window_grid
 
-# How many windows the smallest size makes, about.
+# Approximate number of windows of the smallest size.
 _MANY = 100
 
 
 def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
-    """Cover a raster in several ways, from few windows to many.
+    """Return several ways to cover a raster, from few windows to many.
 
     Returns
     -------
     list of sequences of (window, ij)
-        A little more than a half of each side; all but the last row and
-        column, which leaves windows of one pixel as any size may; whole rows;
-        whole columns; and about a hundred small ones, the last one first.
-        Sizes do not divide the raster where that can be had.
+        Windows of slightly more than half of each side; of all but the last
+        row and column, which leaves windows one pixel wide or high; of whole
+        rows; of whole columns; and about a hundred small ones, in reverse
+        order. Sizes do not divide the raster evenly, if possible.
     """
     side = math.ceil(math.sqrt(width * height / _MANY))
     small = Size(_uneven(width, side), _uneven(height, side))
@@ -47,7 +47,7 @@ def _covers_not(size: Size, whole: Size) -> bool:
 
 
 def _uneven(length: int, side: int) -> int:
-    """Return a side that is no divisor of a length: the one given, or one more."""
+    """Return a side that does not divide a length: the given one, or one more."""
     side = min(side, length)
     return side + 1 if 1 < side < length and length % side == 0 else side
 
@@ -57,13 +57,13 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far results may be apart, as for `numpy.isclose`.
+    """Largest difference between results, as for `numpy.isclose`.
 
     Attributes
     ----------
     rtol, atol : float
-        With 0 for both, they must be the same to the last bit. NaN is equal
-        to NaN.
+        Relative and absolute tolerance. With 0 for both, results must be
+        equal to the last bit. NaN equals NaN.
     """
 
     rtol: float = 0
@@ -73,14 +73,14 @@ class Tolerance:
         return f"rtol={self.rtol:g}" + (f" and atol={self.atol:g}" if self.atol else "")
 
     def same(self, one: Array, other: Array) -> bool:
-        """Whether two arrays are equal within the tolerance."""
+        """Return whether two arrays are equal within the tolerance."""
         return not self.apart(one, other).any()
 
     def apart(self, one: Array, other: Array) -> Array:
-        """Return where two arrays (count, rows, cols) of one shape differ."""
+        """Return where two arrays (count, rows, cols) of the same shape differ."""
         masks = np.ma.getmaskarray(one), np.ma.getmaskarray(other)
         a, b = np.ma.getdata(one), np.ma.getdata(other)
-        # Not by isclose alone: it makes floats of integers, which loses digits.
+        # isclose alone is not enough: it converts integers to floats, which loses digits.
         apart = (a != b) & ~((a != a) & (b != b))
         if self.rtol or self.atol:
             apart &= ~np.isclose(b, a, rtol=self.rtol, atol=self.atol, equal_nan=True)
@@ -91,15 +91,15 @@ class Tolerance:
 def describe_difference(
     whole: Array, parts: Array, tolerance: Tolerance, windows: Sequence[PlannedWindow]
 ) -> str:
-    """Say how many pixels differ, by how much, and where first, row by row.
+    """Return a text with the number of differing pixels, the largest difference and the first.
 
     Parameters
     ----------
     whole, parts : ndarray
-        The results of one window, and of several; they differ somewhere.
+        Results for one window and for several; they must differ somewhere.
     tolerance : Tolerance
     windows : sequence of (window, ij)
-        The several.
+        The windows of `parts`.
     """
     apart = tolerance.apart(whole, parts)
     pixels = apart.any(axis=0)
@@ -116,7 +116,7 @@ def describe_difference(
 
 
 def describe_form(whole: Array, parts: Array, windows: Sequence[PlannedWindow]) -> str | None:
-    """Say how results differ in bands or dtype; None if they do not."""
+    """Return how results differ in bands or dtype; None if they do not."""
     forms = [f"count {len(each)} and dtype {each.dtype}" for each in (parts, whole)]
     if forms[0] == forms[1]:
         return None
@@ -127,7 +127,7 @@ def describe_form(whole: Array, parts: Array, windows: Sequence[PlannedWindow]) 
 
 
 def size_of(windows: Sequence[PlannedWindow]) -> str:
-    """Name windows by the largest of them."""
+    """Return the size of the largest window as text."""
     width = max(window.width for window, _ in windows)
     height = max(window.height for window, _ in windows)
     return f"windows of {width} x {height} pixels (width x height)"
@@ -139,7 +139,7 @@ def _contains(window: Any, row: int, col: int) -> bool:
 
 
 def _by_how_much(whole: Array, parts: Array, apart: Array) -> str:
-    """Name the largest difference between numbers, if there is one."""
+    """Return the largest difference between numbers as text; empty if there is none."""
     kind = np.complex128 if whole.dtype.kind == "c" else np.float64
     both = ~np.ma.getmaskarray(whole) & ~np.ma.getmaskarray(parts)
     values = [np.ma.getdata(each)[apart & both].astype(kind) for each in (whole, parts)]

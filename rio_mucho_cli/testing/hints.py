@@ -1,4 +1,4 @@
-"""Find out why a result depends on the windows. Nothing is said that was not tried."""
+"""Hints on why a result depends on the windows, each confirmed by a run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rio_mucho_cli.testing.comparison import Array, Tolerance
 from rio_mucho_cli.testing.trials import WHOLE, Move, Trial
 from rio_mucho_cli.windows import PlannedWindow
 
-# Beyond a quarter of a side, every window would soon see the whole.
+# Largest overlap, as a fraction of a side: with more, windows soon contain the whole raster.
 _SHARE = 4
 _MOST_OVERLAP = 128
-# What is left of a float's digits after some arithmetic in another order.
+# Relative precision left after some arithmetic in a different order.
 _ROUNDING = {"float32": 1e-5, "float64": 1e-12, "complex64": 1e-5, "complex128": 1e-12}
 
 
@@ -32,11 +32,11 @@ class Case:
     trial : Trial
     tolerance : Tolerance
     whole, parts : ndarray
-        The results of one window, and of several.
+        Results for one window and for several.
     windows : sequence of (window, ij)
-        The several.
+        The windows of `parts`.
     ways : sequence of sequences of (window, ij)
-        All windows with which results were to be compared.
+        All sets of windows to compare with the whole.
     """
 
     trial: Trial
@@ -47,21 +47,21 @@ class Case:
     ways: Sequence[Sequence[PlannedWindow]]
 
     def gives(self, expected: Array, windows: Any, move: Move | None = None) -> bool | None:
-        """Whether a run gives what is expected; None if it fails."""
+        """Return whether a run gives the expected result; None if it fails."""
         try:
             return self.equal(expected, self.trial.run(windows, move))
         except MuchoError:
             return None
 
     def equal(self, one: Array, other: Array) -> bool:
-        """Whether two results are the same, within the tolerance."""
+        """Return whether two results are equal within the tolerance."""
         has_form = one.shape == other.shape and one.dtype == other.dtype
         return has_form and self.tolerance.same(one, other)
 
 
 def find_hint(case: Case) -> str | None:
-    """Say in one line what else gives other results, or what gives the same."""
-    with suppress(MuchoError):  # what fails when it is tried says nothing
+    """Return one line with the cause of the difference or a remedy; None if none is found."""
+    with suppress(MuchoError):  # a failed run gives no hint
         return next(_hints(case), None)
     return None
 
@@ -99,7 +99,7 @@ def _hints(case: Case) -> Iterator[str]:
 
 
 def _depends_on_window(case: Case) -> bool:
-    """Whether a function gives the result of the whole if it is shown another window."""
+    """Return whether passing another window to the function gives the result of the whole."""
     options = case.trial.options
     if options.get("plain") or options.get("mode") == "manual_read":
         return False
@@ -112,13 +112,13 @@ def _depends_on_window(case: Case) -> bool:
 
 
 def _loosened(case: Case) -> Case | None:
-    """Return a case with a tolerance for rounding, unless it has one."""
+    """Return the case with a tolerance for rounding; None if it has one already."""
     rtol = _ROUNDING.get(case.whole.dtype.name)
     if rtol is None or rtol <= case.tolerance.rtol:
         return None
     sizes = np.abs(np.ma.compressed(case.whole))
     sizes = sizes[np.isfinite(sizes)]
-    # Not by the largest: a nodata of -3.4e38 would leave no difference.
+    # The median, not the maximum: nodata of -3.4e38 would make any difference tolerable.
     atol = rtol * float(np.median(sizes)) if sizes.size else 0.0
     atol = 10.0 ** math.ceil(math.log10(atol)) if atol else 0.0
     tolerance = Tolerance(rtol, max(atol, case.tolerance.atol))
@@ -126,7 +126,7 @@ def _loosened(case: Case) -> Case | None:
 
 
 def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
-    """Say which overlap is enough, or, if there is none, up to which there is none."""
+    """Yield hints with the overlap that is enough, then one that no overlap is."""
     given = case.trial.options.get("overlap", 0)
     limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
     if case.trial.options.get("mode") == "manual_read" or limit <= given:
@@ -150,7 +150,7 @@ def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
 
 
 def _smallest(case: Case, given: int, limit: int) -> int | None:
-    """Try overlaps, each twice as large as the one before; then look for the smallest."""
+    """Return the smallest overlap that is enough: double it until it is, then bisect."""
     failed, step = given, 1
     while not _agrees(case, overlap=(overlap := min(limit, given + step))):
         if overlap == limit:
@@ -166,7 +166,7 @@ def _smallest(case: Case, given: int, limit: int) -> int | None:
 
 
 def _agrees(case: Case, **options: Any) -> bool:
-    """Whether with other options all windows give the result of the whole.
+    """Return whether all windows give the result of the whole with other options.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run a function over some windows of rasters in memory, and read what came of it."""
+"""Runs of a function over given windows, with inputs and output in memory."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 @contextmanager
 def rasters_from_arrays(arrays: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
-    """Make rasters of arrays, in memory; yield their paths, and those of what are paths.
+    """Write arrays to rasters in memory; yield the paths of all inputs.
 
-    Arrays lie on the grid of the first path, if there is one.
+    Arrays get the grid of the first path, if there is one.
 
     Raises
     ------
     UsageError
-        If an array is none that a raster can hold, or they differ in size.
+        If a raster cannot hold an array, or if arrays differ in size.
     """
     with ExitStack() as stack, without_georeferencing_warnings():
         inputs = [
@@ -78,7 +78,7 @@ def _check_raster_sizes(inputs: Sequence[str | Array]) -> None:
 
 
 def _place(inputs: Sequence[str | Array]) -> dict[str, Any]:
-    """Return the CRS and the transform of the first path."""
+    """Return the CRS and transform of the first path; empty if there is none."""
     path = next((each for each in inputs if isinstance(each, str)), None)
     if path is None:
         return {}
@@ -96,7 +96,7 @@ def _several(arrays: Any) -> list[Any]:
 
 
 def _checked(value: Any, number: int) -> Array:
-    """Return an array as (count, rows, cols), of a dtype that GDAL has."""
+    """Return an array as (count, rows, cols), with a dtype that GDAL supports."""
     array: Array = np.asanyarray(value)
     array = array[np.newaxis] if array.ndim == 2 else array
     array = array.astype(np.uint8) if array.dtype == bool else array
@@ -113,7 +113,7 @@ def _checked(value: Any, number: int) -> Array:
 
 
 def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, Any]) -> None:
-    """Write a raster; what is masked becomes nodata, or a mask if there is none."""
+    """Write a raster; masked pixels become nodata, or a mask if there is no nodata."""
     count, height, width = array.shape
     dtype = array.dtype.name
     fits = nodata is not None and nodata_fits(nodata, dtype)
@@ -140,7 +140,7 @@ def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, An
 Move: TypeAlias = Callable[[Any], Any]
 
 WHOLE = Size(2**31 - 1, 2**31 - 1)
-"""One window, whatever the raster."""
+"""A window size larger than any raster, for one window over all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +151,15 @@ class Trial:
     ----------
     inputs : list of str
     options : Mapping
-        Of the job.
+        Options of the job.
     packed : bytes
-        The function and its global args. Each run gets a copy, as each worker
-        does: what an earlier one has left in it is not there.
+        The function and its global args, pickled. Each run loads its own copy,
+        as each worker does, so that no state is left from earlier runs.
     name : object
-        Of the array that counts, if the function returns a dict of them; None
-        for what it returns.
+        Name of the array to check, if the function returns a dict; None to
+        check what it returns.
     names : dict
-        Filled by each run: its keys are the names in dicts that were returned.
+        Names in the dicts that the function returned, as keys; filled by runs.
     """
 
     inputs: list[str]
@@ -170,12 +170,12 @@ class Trial:
 
     @classmethod
     def of(cls, function: Function, inputs: list[str], options: Mapping[str, Any]) -> Trial:
-        """Make a trial of a function that can be sent to worker processes.
+        """Return a trial of a function that can be sent to worker processes.
 
         Raises
         ------
         UsageError
-            If it, or its global args, cannot be sent.
+            If the function or its global args cannot be pickled.
         """
         rest = dict(options)
         global_args = rest.pop("global_args", {})
@@ -185,21 +185,21 @@ class Trial:
         return cls(inputs, rest, _packed(found, global_args))
 
     def changed(self, **options: Any) -> Trial:
-        """Return the same with other options."""
+        """Return a copy with changed options."""
         return replace(self, options={**self.options, **options})
 
     def of_array(self, name: Any) -> Trial:
-        """Return the same, for one of the arrays that the function returns."""
+        """Return a copy that checks one of the arrays that the function returns."""
         return replace(self, name=name)
 
     def run(self, windows: Size | list[PlannedWindow], move: Move | None = None) -> Array:
-        """Apply the function to some windows.
+        """Return the result of the function for some windows.
 
         Parameters
         ----------
         windows : Size or list of (window, ij)
         move : callable, optional
-            Returns the window that the function is shown instead of its own.
+            Returns the window to pass to the function in place of its own.
 
         Returns
         -------
@@ -230,7 +230,7 @@ class Trial:
                 return array
 
     def _array_of(self, returned: Any) -> Any:
-        """Return what counts of what the function returned."""
+        """Return the array to check from what the function returned."""
         if isinstance(returned, dict):
             self.names.update(dict.fromkeys(returned))
         if self.name is None:
@@ -241,7 +241,7 @@ class Trial:
 
 
 def returning(function: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a function, or a class, like another one, with a change to what is returned."""
+    """Return a wrapped function or class whose return values are changed."""
     function = function.load() if isinstance(function, FunctionRef) else function
     if not isinstance(function, type):
 
@@ -251,7 +251,7 @@ def returning(function: Any, change: Callable[[Any], Any]) -> Any:
 
         return changed
     if not any("__call__" in vars(base) for base in function.__mro__):
-        return function  # which the run refuses
+        return function  # the run raises for it
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return change(function.__call__(self, *args, **kwargs))
@@ -261,7 +261,7 @@ def returning(function: Any, change: Callable[[Any], Any]) -> Any:
 
 
 class _Moved:
-    """A function that is shown other windows than its own."""
+    """A function that gets other windows than its own."""
 
     def __init__(self, function: UserFunction, move: Move) -> None:
         self._function, self._move = function, move
@@ -274,7 +274,7 @@ class _Moved:
 
 
 def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
-    """Pickle a function by value, so that a copy has the globals that it uses anew."""
+    """Return a function pickled by value if possible, so that each copy has its own globals."""
     loaded = function.load() if isinstance(function, FunctionRef) else function
     try:
         return dumps((loaded, global_args), "the function", by_value=True)
