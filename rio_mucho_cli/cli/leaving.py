@@ -109,7 +109,7 @@ def _is_heeded(sock: socket.socket, signum: int) -> bool:
 
 
 def _send(signum: int) -> None:
-    """Send a signal to the main thread, which may interrupt its native code, except on Windows."""
+    """Send a signal to the main thread; except on Windows, it may interrupt native code."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signum)
     else:  # Windows

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-# nothing to import
 from rio_mucho_cli.cli import parsing
 from rio_mucho_cli.cli.windows import read_windows
 from rio_mucho_cli.engine.events import ignore

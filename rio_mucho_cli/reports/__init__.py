@@ -1,6 +1,6 @@
-"""Reports of runs: what is recorded, what is said of it, and how it looks.
+"""Reports of runs, as JSON or as an HTML page.
 
-events ─▶ Recorder ─▶ document ─▶ JSON, or a page
+events ─▶ Recorder ─▶ document ─▶ JSON or page
                          └── advice
 """
 

@@ -1,4 +1,7 @@
-"""Those figures of a report that rules look at."""
+"""Advice on faster runs, by rules over the figures of a report.
+
+See `docs/explanation/advice.md` for the measurements behind the rules.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ Said: TypeAlias = Mapping[str, Any]
 
 
 class Metrics:
-    """Those figures of a report that several rules look at.
+    """Figures of a report that several rules use.
 
     Parameters
     ----------
     said : Mapping
-        What `document` says; the plan must be known.
+        A report as `document` returns it, with a plan.
     """
 
     def __init__(self, said: Said) -> None:
@@ -32,27 +35,27 @@ class Metrics:
         self.seconds: float = said["seconds"]
 
     def wall(self, *names: str) -> float:
-        """Return the wall time of some stages, of all workers."""
+        """Return the wall time of some stages, summed over all workers."""
         return self._sum("seconds", names)
 
     def cpu(self, *names: str) -> float:
-        """Return the CPU time of some stages, of all workers."""
+        """Return the CPU time of some stages, summed over all workers."""
         return self._sum("cpu_seconds", names)
 
     @property
     def busy(self) -> float:
-        """How long workers were busy, together."""
+        """Seconds that workers were busy, summed over all of them."""
         return self.wall("read", "function", "encode", "write")
 
     @property
     def idle_share(self) -> float:
-        """How much of the workers' time between first and last window they were idle."""
+        """Idle share of the workers' time between the first and the last window."""
         there = self.jobs * self.working
         return 0.0 if there <= 0 else max(0.0, 1 - self.busy / there)
 
     @property
     def each(self) -> float:
-        """How long a window took, on average."""
+        """Average seconds per window."""
         return self.busy / max(1, self.windows)
 
     def _sum(self, which: str, names: Iterable[str]) -> float:
@@ -62,13 +65,13 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """A sentence, and the rule that it follows from."""
+    """A sentence of advice, and the name of the rule that gave it."""
 
     rule: str
     text: str
 
     def as_json(self) -> dict[str, str]:
-        """Return it as JSON has it."""
+        """Return the advice as a JSON object."""
         return {"rule": self.rule, "text": self.text}
 
 
@@ -76,7 +79,7 @@ Rule: TypeAlias = Callable[[Metrics], str | None]
 
 
 def starting_takes_longest(figures: Metrics) -> str | None:
-    """Return advice against workers where starting them takes most of the run."""
+    """Return advice against worker processes if starting them takes most of the run."""
     if figures.executor != "processes" or figures.said["outcome"] != "done":
         return None
     if figures.starting < 0.5 * figures.seconds:
@@ -95,7 +98,7 @@ _START_OF_PROCESSES = 0.4
 
 
 def reads_wait(figures: Metrics) -> str | None:
-    """Return advice where workers wait for a disk or a server."""
+    """Return advice if workers wait for a disk or a server."""
     wall, cpu = figures.wall("read"), figures.cpu("read")
     if wall < 0.3 * figures.busy or wall < 2 * cpu or _is_crowded(figures):
         return None
@@ -117,7 +120,7 @@ _WORTH_WAITING = 5.0
 
 
 def blocks_are_read_again(figures: Metrics) -> str | None:
-    """Return advice where several windows decode the same blocks of an input."""
+    """Return advice if several windows decode the same blocks of an input."""
     if figures.wall("read") < 0.3 * figures.busy or figures.busy < 1:
         return None
     again = max(figures.inputs, key=lambda each: each.get("block_reads") or 0.0, default={})
@@ -143,7 +146,7 @@ def blocks_are_read_again(figures: Metrics) -> str | None:
 
 
 def function_holds_the_gil(figures: Metrics) -> str | None:
-    """Return advice against threads that wait for Python's lock."""
+    """Return advice against threads if they wait for Python's lock."""
     wall, cpu = figures.wall("function"), figures.cpu("function")
     if figures.executor != "threads" or figures.jobs < 2 or wall < 0.5 * figures.busy:
         return None
@@ -158,7 +161,7 @@ def function_holds_the_gil(figures: Metrics) -> str | None:
 
 
 def libraries_have_threads(figures: Metrics) -> str | None:
-    """Return advice where threads of numeric libraries and jobs exceed the CPUs."""
+    """Return advice if jobs times threads of numeric libraries exceed the CPUs."""
     set_to = figures.said["job"]["thread_variables"].values()
     threads = max((int(text) for text in set_to if text.isdecimal()), default=1)
     cpus = figures.said["machine"]["usable_cpus"]
@@ -173,11 +176,11 @@ def libraries_have_threads(figures: Metrics) -> str | None:
 
 
 _TIMES = {"lzw": (3, 6), "deflate": (4, 7), "zstd": (3, 7), "lzma": (60, 120)}
-"""CPU time relative to zstd at level 1, least and most."""
+"""CPU time relative to zstd at level 1: lowest and highest."""
 
 
 def compression_takes_longest(figures: Metrics) -> str | None:
-    """Return advice for a faster compression where compressing takes longest."""
+    """Return advice for a faster compression if compressing takes longest."""
     cpu = figures.cpu("encode")
     whole = figures.cpu("read", "function", "encode")
     output = figures.plan["outputs"][0]
@@ -203,7 +206,7 @@ def compression_takes_longest(figures: Metrics) -> str | None:
 
 
 def windows_are_too_few(figures: Metrics) -> str | None:
-    """Return advice where workers are idle because windows, or parts, are few."""
+    """Return advice if workers are idle because there are few windows or parts."""
     tasks = figures.plan["parts"] or figures.plan["windows"]["number"]
     if figures.jobs < 2 or figures.idle_share < 0.2 or tasks >= 4 * figures.jobs:
         return None
@@ -218,7 +221,7 @@ def windows_are_too_few(figures: Metrics) -> str | None:
 
 
 def caller_is_the_bottleneck(figures: Metrics) -> str | None:
-    """Return advice where workers wait for the main process to compress and write."""
+    """Return advice if workers wait for the main process to compress and write."""
     writing = figures.said["stages"]["write"]["seconds"]
     there = figures.working + figures.said["phases"]["finishing_seconds"]
     if figures.executor == "serial" or figures.plan["parts"] or writing < 1:
@@ -239,7 +242,7 @@ def caller_is_the_bottleneck(figures: Metrics) -> str | None:
 
 
 def memory_is_short(figures: Metrics) -> str | None:
-    """Return advice where processes take nearly all memory."""
+    """Return advice if processes take nearly all memory."""
     memory = figures.said["memory"]
     there = figures.said["machine"]["memory_bytes"]
     taken = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
@@ -253,7 +256,7 @@ def memory_is_short(figures: Metrics) -> str | None:
 
 
 def windows_are_too_small(figures: Metrics) -> str | None:
-    """Return advice where windows cost more than the work on them."""
+    """Return advice if the overhead of windows exceeds the work on them."""
     width, height = figures.plan["windows"]["size"]
     if figures.windows < 1000 or figures.each > _SMALL or width * height >= 256 * 256:
         return None
@@ -281,7 +284,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def advise(said: Said) -> list[Advice]:
-    """Return the advice that a report gives reason for, often none.
+    """Return the advice for a run, often none.
 
     Parameters
     ----------
@@ -296,6 +299,6 @@ def advise(said: Said) -> list[Advice]:
 
 
 def _is_crowded(figures: Metrics) -> bool:
-    """Return whether the other stages wait for CPUs just as much."""
+    """Return whether the other stages wait for CPUs, too."""
     wall, cpu = figures.wall("function", "encode"), figures.cpu("function", "encode")
     return wall > 0.1 * figures.busy and wall > 1.5 * cpu

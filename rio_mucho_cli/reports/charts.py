@@ -1,4 +1,4 @@
-"""The two pictures of a page: a timeline of the workers, and a map of the windows."""
+"""SVG charts of a page: a timeline of the workers and a map of the windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from rio_mucho_cli.text import escaped, format_ij, format_seconds
 
 STAGES = ("read", "function", "encode", "write")
-"""Those that are drawn: nobody is busy with a transfer."""
+"""Stages that are drawn: all but transfer, which keeps no process busy."""
 
 MOST_ROWS = 64
 LEVELS = 9
@@ -18,14 +18,14 @@ _CHOICES = ("all stages", "read", "function", "encode")
 
 
 def draw_timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Draw a row for each worker, as wide as the run took.
+    """Return a timeline with a row for each worker, from the start of the run to its end.
 
     Parameters
     ----------
     said : Mapping
         The report.
     labels : Mapping of str to str
-        What workers are called, by their names.
+        Labels by worker name.
     """
     span = max(said["seconds"], 1e-6)
     rows = sorted(said["timeline"]["rows"], key=lambda row: row["caller"])
@@ -51,7 +51,7 @@ def draw_timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
 
 def _stretch(stretch: Mapping[str, Any], span: float) -> str:
-    """Draw one stretch, its stages one after the other."""
+    """Return an interval as SVG, with its stages one after the other."""
     at, took = stretch["started"], stretch["seconds"]
     marks = []
     for name in STAGES:
@@ -78,7 +78,7 @@ def _about(stretch: Mapping[str, Any]) -> str:
 
 
 def _ticks(span: float) -> Iterator[float]:
-    """Yield round numbers from 0 to a span, five or so."""
+    """Yield about five round numbers from 0 to a span."""
     step = 10 ** math.floor(math.log10(span))
     step = next(step * factor for factor in (0.1, 0.2, 0.5, 1, 2) if span / (step * factor) <= 7)
     at = 0
@@ -92,7 +92,7 @@ def _tick(at: float) -> str:
 
 
 def draw_map(said: Mapping[str, Any]) -> str:
-    """Draw the windows where they lie, coloured by the time that one takes."""
+    """Return a map of the windows, coloured by the time per window."""
     (width, height), cells = said["plan"]["size"], said["map"]
     times = [_times(cell) for cell in cells]
     timed = [each for each in times if each[0]] or times
@@ -116,7 +116,7 @@ def draw_map(said: Mapping[str, Any]) -> str:
 
 
 def _times(cell: Mapping[str, Any]) -> list[float]:
-    """Return what a window of a cell took, on average: all stages, and some of them."""
+    """Return the average time per window of a cell, for each of `_CHOICES`."""
     took, windows = cell["seconds"], max(1, cell["windows"])
     return [
         each / windows for each in (sum(took.values()), *(took.get(n, 0.0) for n in _CHOICES[1:]))
@@ -124,7 +124,7 @@ def _times(cell: Mapping[str, Any]) -> list[float]:
 
 
 def _scale(times: Sequence[float]) -> tuple[float, float]:
-    """Return where colours begin and end; the slowest fiftieth has the last one."""
+    """Return the times of the first and the last colour; the slowest 2 % share the last."""
     ordered = sorted(times) or [0.0]
     return ordered[0], ordered[math.ceil(0.98 * (len(ordered) - 1))]
 

@@ -1,4 +1,7 @@
-"""The report of a run as what JSON can hold."""
+"""The report of a run as a JSON object.
+
+Its format is described in `docs/reference/report-format.md`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from rio_mucho_cli.windows import normalize
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that pixels and speed depend on."""
+    """Return the versions of Python and the libraries that pixels and speed depend on."""
     names = ["Python", "GDAL", "rasterio", "numpy", "rio-mucho-cli"]
     if "distributed" in sys.modules:
         names.append("distributed")
@@ -38,7 +41,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Say what the calling process runs on."""
+    """Return facts about the machine of the main process."""
     return {
         "platform": platform.platform(),
         "cpus": os.cpu_count() or 1,
@@ -48,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def about_job(job: Job) -> dict[str, Any]:
-    """Say what was asked for; values of global args and secrets are left out."""
+    """Return the options of a job, without values of global args and without secrets."""
     options, args = env_options(), job.global_args
     hidden = set(secret_names(options))
     return {
@@ -74,9 +77,9 @@ def about_job(job: Job) -> dict[str, Any]:
 
 
 def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
-    """Say what the job came to, as a dry run does, and what its outputs are now."""
+    """Return the plan as a dry run does, with the files of the outputs."""
     files = [_about_file(output, plan) for output in plan.outputs]
-    # Of a run that failed, what is there is an older output.
+    # After a failed run, an existing file is an older output.
     forms = (
         (file["count"], file["dtype"], False) if file is not None and is_done else None
         for file in files
@@ -88,7 +91,7 @@ def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
 
 
 def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
-    """Say what an output became, if it is a local file that is there."""
+    """Return facts about the file of an output; None if it is not an existing local file."""
     path = output.output.local_path
     if path is None or is_virtual(path) or is_in_memory(path):
         return None
@@ -107,22 +110,22 @@ def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
 
 
 SCHEMA = 1
-"""It counts up when an entry changes its meaning or goes; new ones may come without."""
+"""Version of the format: increased when an entry changes or is removed, not when one is added."""
 
 _MOST_FAILURES = 100
 _LONGEST_MESSAGE = 4000
 
 
 def document(job: Job, recorder: Recorder, failure: BaseException | None = None) -> dict[str, Any]:
-    """Say everything about a run that has ended.
+    """Return the report of a run that has ended.
 
     Parameters
     ----------
     job : Job
     recorder : Recorder
-        It was the run's listener.
+        The listener of the run.
     failure : exception or None
-        What ended the run before it was done.
+        Exception that ended the run early.
     """
     ended, plan, report = time.time(), recorder.plan, recorder.report()
     seconds = ended - recorder.started
@@ -144,9 +147,9 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
 
 
 def _phases(recorder: Recorder, ended: float) -> dict[str, float]:
-    """Divide the run at its first window's begin, and at its last one's end."""
+    """Return the seconds before the first window, of all windows, and after the last one."""
     begins = [worker.started for worker in recorder.workers.values()]
-    # Clocks of other machines may be ahead or behind.
+    # Clocks of other machines may differ.
     first = min(max(min(begins, default=ended), recorder.started), ended)
     last = min(max(recorder.last, first), ended)
     return {
@@ -208,7 +211,7 @@ def _stages(report: Report | None) -> dict[str, dict[str, float]]:
 
 
 def _peaks_by_process(recorder: Recorder) -> dict[str, int]:
-    """Return the peak of each worker process but the calling one; threads share theirs."""
+    """Return the peak memory of each worker process, without the main process."""
     own = recorder.caller.rpartition(":")[0]
     peaks: dict[str, int] = {}
     for name, worker in recorder.workers.items():
@@ -280,7 +283,7 @@ def _by_name(total: Total) -> dict[str, float]:
 
 
 def _ij(ij: Any) -> Any:
-    """Return an ij as JSON has it: two numbers, or else a text."""
+    """Return an ij for JSON: two integers, else text."""
     try:
         row, col = ij
         return [int(row), int(col)]
@@ -289,7 +292,7 @@ def _ij(ij: Any) -> Any:
 
 
 def _message(failure: BaseException) -> str:
-    """Return what ended the run, on a few lines at most, without secrets."""
+    """Return the message of the exception that ended the run, shortened and without secrets."""
     args = getattr(failure, "args", ())
     text = str(args[0]) if args else ""
     name = type(failure).__name__

@@ -30,29 +30,29 @@ from rio_mucho_cli.text import option
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.source import Code
 
-# Seconds for somebody to open a pipe.
+# Seconds to wait for a reader of a pipe.
 _PATIENCE = 5.0
 
-# Where the report goes if standard output leads to stderr meanwhile.
+# The real standard output, for the report, while sys.stdout is redirected to stderr.
 _stdout: TextIO | None = None
 
 
 def is_stdout(path: str) -> bool:
-    """Whether a report goes to standard output."""
+    """Return whether a report goes to standard output."""
     return path in {"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
 def is_stream(path: str) -> bool:
-    """Whether a path is that of a pipe or a device, which is written to and not replaced."""
+    """Return whether a path is a pipe or a device, which is written to, not replaced."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 (a link to what has no name is followed)
+        mode = os.stat(path).st_mode  # noqa: PTH116 (follows links to unnamed pipes)
     except OSError:
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def write_stream(path: str, text: str) -> None:
-    """Write to a pipe or a device; a pipe that is not read is not waited for."""
+    """Write to a pipe or a device; raise OSError if a pipe has no reader for some seconds."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -69,10 +69,10 @@ def write_stream(path: str, text: str) -> None:
 
 @contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Keep standard output for the report: what anything else prints goes to stderr.
+    """Reserve standard output for the report: all other prints go to stderr.
 
-    Worker processes and native code print to descriptors, which are exchanged
-    where there are any.
+    File descriptors are redirected, too, if there are any: worker processes
+    and native code print to them.
     """
     global _stdout
     if sys.stdout is None or sys.stderr is None:
@@ -95,7 +95,7 @@ def stdout_kept() -> Iterator[None]:
 
 
 def _restore(kept: int, out: int) -> None:
-    """Have a descriptor lead where it led, when C has written what it has kept back."""
+    """Flush the buffers of C, and restore a descriptor."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).fflush(None)
     os.dup2(kept, out)
@@ -107,7 +107,7 @@ def _forget_stdout() -> None:
 
 
 def print_text(text: str) -> None:
-    """Write to standard output; what nobody reads must not be written again at the exit."""
+    """Write to standard output; if that fails, discard the text, so that exit does not retry."""
     stdout = _stdout or sys.stdout
     try:
         stdout.write(text)
@@ -123,7 +123,7 @@ def print_text(text: str) -> None:
 log = logging.getLogger(__name__)
 
 _PAGES = (".html", ".htm")
-# How reports begin: as JSON, of a run and of a dry run, and as a page.
+# The start of a report: JSON of a run or a dry run, and a page.
 _HEAD = 4096
 _REPORTS = (
     re.compile(rb'\s*\{\s*"(schema|version)": \d+,\s*"(outcome|plan)":'),
@@ -135,32 +135,32 @@ _REPORTS = (
 def recorded(
     job: Job, path: str | None, listen: Listener = ignore, *, others: Sequence[str] = ()
 ) -> Iterator[Listener]:
-    """Write a report of the run that happens meanwhile, however it ends.
+    """Write a report of the run inside the context, even if it fails.
 
     Parameters
     ----------
     job : Job
     path : str or None
-        Of a file, a page if it ends in .html, else JSON; ``-`` for JSON on
-        standard output. None: nothing is recorded. A file that is no report
-        is replaced only if the job overwrites.
+        Path of the report: a page if it ends in .html, else JSON; ``-`` for
+        JSON on standard output; None for no report. A file that is not a
+        report is replaced only if the job overwrites.
     listen : callable
-        Gets the events, too.
+        Listener that gets the events, too.
     others : sequence of str
-        Files that a report must not replace, beside the job's own.
+        More files that the report must not replace.
 
     Yields
     ------
     callable
-        What the run is to be told to listen.
+        The listener to pass to the run.
 
     Raises
     ------
     OutputError
-        If the report could not be written, before there is a run. If that
-        turns out afterwards, it is a warning.
+        If the report cannot be written, before the run starts. After the run,
+        this is only a warning.
     UsageError
-        If the path is one of the job's.
+        If the path is one of the job's files.
     """
     if path is None:
         yield listen
@@ -174,7 +174,7 @@ def recorded(
         failure = exc
         raise
     finally:
-        # What has become of the output is settled; nothing here may change it.
+        # The outcome of the run is settled: a failure here must not change it.
         with deferred():
             try:
                 write_report(document(job, recorder, failure), path)
@@ -195,10 +195,12 @@ def check_report_path(
     ----------
     path : str or None
     job : Job or None
-        A report replaces none of its files, and only if the job says so what is no report.
+        Job whose files a report must not replace; files that are not reports are
+        replaced only if the job overwrites.
     is_page_possible : bool
+        Whether the report may be an HTML page.
     others : sequence of str
-        More files that it must not replace.
+        More files that the report must not replace.
     """
     if path is None or is_stdout(path):
         return
@@ -233,7 +235,7 @@ def check_report_path(
 
 
 def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> None:
-    """Raise UsageError if a report would take the place of a file of its own run."""
+    """Raise UsageError if a report would replace a file of its own run."""
     if job is None:
         return
     place = os.path.realpath(path)
@@ -245,7 +247,7 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
         )
     read = [*_sources(job.function), *others]
     if Path(place).exists():
-        read += _files_of(job.inputs)  # which are opened for that
+        read += _files_of(job.inputs)  # opens the inputs, so only if needed
     if any(os.path.realpath(each) == place for each in read):
         raise UsageError(
             f"the report {path} is a file that the run reads: give it a name of its own, which "
@@ -254,11 +256,11 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
 
 
 def _sources(function: Any) -> list[str]:
-    """Return the files in which a function is, and what it imports, as far as they are known."""
+    """Return the source files of a function and of its imports, as far as known."""
     if isinstance(function, FunctionRef):
         code = Code.of(function)
         return [] if code is None else list(map(str, code.paths))
-    with suppress(Exception):  # a function may be anything that can be called
+    with suppress(Exception):  # any callable may be given
         bare = inspect.unwrap(function)
         code = Code.imported_by([bare.__module__])
         return [inspect.getfile(bare), *map(str, code.paths if code is not None else ())]
@@ -266,7 +268,7 @@ def _sources(function: Any) -> list[str]:
 
 
 def _files_of(inputs: Sequence[str]) -> list[str]:
-    """Return the files that inputs are made of, and archives that have them."""
+    """Return the files of inputs, and the archives that contain them."""
     found = []
     for path in inputs:
         place = local_file(path)
@@ -277,7 +279,7 @@ def _files_of(inputs: Sequence[str]) -> list[str]:
 
 
 def _is_report(place: Path) -> bool:
-    """Whether a file is a report, of a run or of a dry run, or empty."""
+    """Return whether a file is empty, or the report of a run or a dry run."""
     try:
         with place.open("rb") as file:
             start = file.read(_HEAD)
@@ -287,12 +289,12 @@ def _is_report(place: Path) -> bool:
 
 
 def write_report(said: dict[str, Any], path: str) -> None:
-    """Write what `document` says; a file that exists is replaced when all is there.
+    """Write a report as `document` returns it; files are replaced atomically.
 
     Raises
     ------
     OSError
-        If that fails.
+        If the report cannot be written.
     """
     text = as_text(said, path)
     if is_stdout(path):
@@ -315,7 +317,7 @@ def write_report(said: dict[str, Any], path: str) -> None:
 
 
 def as_text(said: dict[str, Any], path: str) -> str:
-    """Return the page, or JSON, as the end of a path says."""
+    """Return a report as HTML if the path ends in .html or .htm, else as JSON."""
     if path.lower().endswith(_PAGES):
         from rio_mucho_cli.reports.page import page
 
@@ -324,7 +326,7 @@ def as_text(said: dict[str, Any], path: str) -> str:
 
 
 def _mode_of(place: Path) -> int:
-    """Return the mode of a file that is there, or that of a new one."""
+    """Return the mode of an existing file, or the default mode of a new one."""
     if place.exists():
         return place.stat().st_mode & 0o777
     mask = os.umask(0)

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs no other file."""
+"""The report as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_WORKERS = 200
 
 
 def workers_table(said: Said, labels: Mapping[str, str]) -> str:
-    """Return a table of what each worker has done."""
+    """Return a table of the workers: windows, time and memory."""
     rows = [
         [
             (
@@ -85,7 +85,7 @@ def failures_table(said: Said) -> str:
 
 
 def settings_table(said: Said) -> str:
-    """Return lists of the job, the plan and the machine."""
+    """Return lists of the settings: job, plan, GDAL options, machine and versions."""
     job, plan = said["job"], said["plan"] or {}
     blocks = [
         ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
@@ -109,7 +109,7 @@ def _section(
     rows: Sequence[Iterable[tuple[str, str]]],
     more: str = "",
 ) -> str:
-    """Return a table; cells are HTML already. Without rows there is none."""
+    """Return a section with a table, whose cells are HTML; empty without rows."""
     if not rows:
         return ""
     head = "".join(f'<th class="{look}">{name}</th>' for name, look in columns)
@@ -124,7 +124,7 @@ def _section(
 
 
 def _mini(stages: Said) -> str:
-    """Draw how a time divides into stages."""
+    """Return a bar with the shares of the stages."""
     whole = sum(stages[name]["seconds"] for name in STAGES) or 1.0
     parts = "".join(
         f'<i style="width:{100 * stages[name]["seconds"] / whole:.1f}%;background:var(--{name})" '
@@ -171,7 +171,7 @@ _PHASES = (("starting", "q2"), ("working", "q5"), ("finishing", "q7"))
 
 
 def page(said: Said) -> str:
-    """Return the page of a report, as `document` makes it."""
+    """Return a report, as `document` returns it, as an HTML page."""
     look = files("rio_mucho_cli.reports") / "static"
     parts = {name: (look / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
     frame = Template((look / "page.html").read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ def _sections(said: Said) -> list[str]:
 
 
 def worker_labels(said: Said) -> dict[str, str]:
-    """Return what workers are called in pictures and tables, by their names."""
+    """Return labels for charts and tables by worker name."""
     names = sorted(worker["name"] for worker in said["workers"])
     return {name: f"worker {place}" for place, name in enumerate(names, start=1)}
 
@@ -300,7 +300,7 @@ def _map(said: Said) -> str:
 
 
 def _stages(said: Said) -> str:
-    """Draw what stages took, and how the run divides."""
+    """Return a chart of the time of each stage, and of the phases of the run."""
     stages = said["stages"]
     most = max((each["seconds"] for each in stages.values()), default=0)
     if most <= 0:
@@ -333,7 +333,7 @@ def _bar(look: str, name: str, part: float) -> str:
 
 
 def _phases(said: Said) -> str:
-    """Draw starting, working and finishing in one bar."""
+    """Return a bar of the three phases: starting, working and finishing."""
     whole = max(said["seconds"], 1e-9)
     took = [(name, colour, said["phases"][f"{name}_seconds"]) for name, colour in _PHASES]
     bar = "".join(

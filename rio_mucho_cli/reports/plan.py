@@ -1,4 +1,4 @@
-"""The plan of a job as what JSON can hold, without secrets."""
+"""The plan of a job as a JSON object, without secrets."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ from rio_mucho_cli.windows import PlannedWindow, Size, normalize
 from rio_mucho_cli.workers.executor import executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
 
-# So many windows tell how windows and blocks lie to each other.
+# Number of windows that are compared with the blocks of inputs.
 _LOOKED_AT = 2000
 
 
 def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str, Any]:
-    """Say what one input is like, and how it is read.
+    """Return facts about one input, and how it is read.
 
     Parameters
     ----------
     source : DatasetInfo
     each : InputSpec
-        How it is read.
     plan : Plan
 
     Returns
@@ -46,31 +45,32 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
         path, driver : str
         on_network : bool
         grid : dict
-            crs, transform (six numbers, as rasterio has them), width, height,
+            crs, transform (six numbers, in rasterio's order), width, height,
             bounds.
         pixel : list
-            Width and height, in units of the CRS.
+            Pixel width and height, in units of the CRS.
         count : int
         bands : list or None
-            Those that are read, where it is not all of them.
+            Bands that are read; None for all.
         dtypes : list
         nodata : float, str or None
-            Of the first band that is read.
+            Nodata of the first band that is read.
         block : list
-            Width and height.
+            Block width and height.
         striped : bool
         compress : str or None
         reading : str
             ``as it is``, ``shifted`` by whole pixels, or ``warped``.
         resampling : str or None
-            If it is warped.
+            Resampling if it is warped, else None.
         coverage : float or None
-            Which part of the output's pixels lies within its footprint, from
-            0 to 1; None if GCPs or RPCs place it, if two CRSs have no way
-            between them, or if the function reads datasets as they are.
+            Share of the output's pixels within the input's footprint, from 0
+            to 1; None if the input has GCPs or RPCs, if there is no
+            transformation between the CRSs, or if the function reads the
+            datasets itself.
         block_reads : float or None
-            See `block_reads`; None where windows and blocks are of two grids,
-            or the function reads for itself.
+            See `block_reads`; None if windows and blocks are on different
+            grids, or if the function reads the datasets itself.
     """
     grid, target = source.grid, plan.reading.grid
     reading, resampling = "as it is", None
@@ -102,7 +102,7 @@ def _coverage(source: DatasetInfo, plan: Plan) -> float | None:
     if plan.reading.mode == "manual_read" and plan.reading.grid is None:
         return None
     found = coverage_of(source, plan.reading.grid)
-    # Only nothing is 0.
+    # 0 only if the input covers no pixel at all.
     return found if found is None else max(round(found, 6), min(found, 1e-6))
 
 
@@ -118,18 +118,18 @@ def _block_reads(source: DatasetInfo, plan: Plan) -> float | None:
 def block_reads(
     windows: Sequence[PlannedWindow], block: Size, raster: Size, overlap: int = 0
 ) -> float:
-    """Return how often a block is read, on average, where a worker keeps none of them.
+    """Return how often a block is read on average, if no worker caches blocks.
 
-    Windows that are whole blocks read each once: 1.0.
+    It is 1.0 if windows are whole blocks.
 
     Parameters
     ----------
     windows : sequence of (window, ij)
     block : Size
-        Of the input.
+        Block size of the input.
     raster : Size
     overlap : int
-        In pixels, on each side.
+        Overlap in pixels, on each side.
     """
     wanted = decoded = 0
     for window, _ in islice(windows, _LOOKED_AT):
@@ -153,46 +153,47 @@ _LAYOUT = {"tiled", "blockxsize", "blockysize", "compress", "interleave", "bigti
 
 
 def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]:
-    """Say what one output is like.
+    """Return facts about one output.
 
     Parameters
     ----------
     plan : Plan
     index : int
-        Of the output.
+        Index of the output.
     form : (count, dtype, masked), or None
-        Of a result, if that is known.
+        Form of the results, if known.
 
     Returns
     -------
     dict
         path : str
         name : str or None
-            Of its array in the dict that the function returns.
+            Name of its array in the dict that the function returns.
         driver : str
         cog : bool
         grid : dict or None
-            crs, transform (six numbers, as rasterio has them), width, height,
-            bounds; None if it is an open dataset.
+            crs, transform (six numbers, in rasterio's order), width, height,
+            bounds; None for an open dataset.
         count, dtype, nodata
-            None while they depend on the first result.
+            None if they depend on the first result.
         block : list or None
-            Width and height.
+            Block width and height.
         tiled, compress, interleave
-            None if it is the driver's affair.
+            None if the driver decides.
         creation_options : dict
         uncompressed_bytes : int
-            Of all bands, without overviews; assumed to be like the first
-            input's where the result's form is not known.
+            Size of all bands, without overviews. If the form of the results
+            is not known, count and dtype of the first input are assumed.
         overviews : dict or None
             factors, resampling, and by: ``workers`` or ``GDAL``.
         part_size : list or None
-            Width and height of the parts, if it is a mosaic.
+            Width and height of a mosaic's parts.
         written : dict
-            by: ``workers`` (they encode its blocks), or ``caller``, and why.
+            by: ``workers`` if they encode its blocks, else ``caller`` (the main
+            process); and why.
     """
     whole = plan.outputs[index]
-    # What is said of a mosaic is said of its parts.
+    # For a mosaic, the format and layout are those of its parts.
     one = plan.parts[0].outputs[index] if plan.parts else whole
     known = form or _known_profile(whole)
     bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
@@ -236,7 +237,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
 
 
 def describe_grid(grid: Grid) -> dict[str, Any]:
-    """Describe a grid."""
+    """Return a grid as a JSON object."""
     return {
         "crs": None if grid.crs is None else redact(grid.crs.to_string()),
         "transform": [float(value) for value in tuple(grid.transform)[:6]],
@@ -247,39 +248,39 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
 
 
 def size_of(size: Size) -> list[int]:
-    """Return width and height."""
+    """Return width and height as a list."""
     return [int(size.width), int(size.height)]
 
 
 def json_number(value: float | None) -> float | str | None:
-    """Return a number, or the name of one that JSON does not have."""
+    """Return a number for JSON; NaN and infinity as text."""
     if value is None:
         return None
     if not math.isfinite(value):
         return str(float(value))
-    # Large whole numbers are those of 64-bit integers, and not all of them are floats.
+    # Not every 64-bit integer has an exact float.
     return value if isinstance(value, int) and abs(value) > 2**53 else float(value)
 
 
 def _json_text(value: Any) -> str | None:
-    """Return an option as text; profiles may have rasterio's enumerations."""
+    """Return an option as text; it may be one of rasterio's enumerations."""
     return None if value is None else str(getattr(value, "value", value))
 
 
 def _known_profile(plan: OutputPlan) -> Form | None:
-    """Return the form of results if the job settles it."""
+    """Return the form of results if the job defines it, else None."""
     count, dtype = plan.wanted.count, plan.wanted.dtype
     return None if count is None or dtype is None else (count, dtype, False)
 
 
 def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
     if plan.output.local_path is None:
-        # A run closes it at its end, and of a closed one rasterio knows no more.
+        # A run closes the dataset at its end; rasterio keeps only its meta.
         return dict(plan.output.path.meta)
     try:
         return plan.recipe.profile(count, dtype)
     except MuchoError:
-        # The form is assumed, and nodata does not fit it.
+        # Nodata does not fit the assumed dtype.
         return plan.recipe.profile(count, "float64")
 
 
@@ -305,19 +306,19 @@ def _describe_overviews(plan: OutputPlan) -> dict[str, Any] | None:
 
 
 def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> dict[str, Any]:
-    """Say what a run does, without a look at any file.
+    """Return the plan of a run as a JSON object, without opening any file.
 
     Parameters
     ----------
     job : Job
     plan : Plan
     forms : tuple of (count, dtype, masked) or None
-        Of the results for each output; empty if nothing is known of them yet.
+        Forms of the results by output; empty if not known yet.
 
     Returns
     -------
     dict
-        What JSON can say; numbers that it cannot (NaN, infinity) are text.
+        A JSON object; NaN and infinity are text.
 
         function : str
         mode : str
@@ -326,18 +327,19 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> 
         outputs : list
             See `describe_output`.
         size : list
-            Width and height of what the windows divide.
+            Width and height of the raster that the windows divide.
         windows : dict
             number, size (of the largest), reasons (keys of
-            `window_plan.REASONS`), why (the same as text), overlap.
+            `planning.windows.REASONS`), why (the same as text), overlap.
         parts : int or None
-            Of a mosaic.
+            Number of parts of a mosaic.
         executor : str
         jobs, in_flight : int
         memory : dict
-            estimate and limit, in bytes, and whether the limit was asked_for.
+            estimate and limit, in bytes, and asked_for: whether the job sets the
+            limit.
         resume, on_error, retries
-            As the job has them.
+            Options of the job.
     """
     first = plan.outputs[0].size
     return {
@@ -375,7 +377,7 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> 
 
 
 def function_name(job: Job) -> str:
-    """Return what a job's function is called, with its module or file."""
+    """Return the name of a job's function, with its module or file."""
     function = job.function
     if isinstance(function, FunctionRef):
         return function.name

@@ -1,8 +1,8 @@
-"""What a run would do, without doing it: nothing is written, locked or left behind.
+"""Dry runs: the plan of a run, without writing or locking any file.
 
-    Job ─▶ plan ─▶ what a run would refuse ─▶ one window, by the worker's code ─▶ Preview
+    Job ─▶ plan ─▶ checks ─▶ one window, with the workers' code ─▶ Preview
 
-What is refused, and how, is what a run refuses before its first window.
+A dry run raises the same errors as a run would before its first window.
 """
 
 from __future__ import annotations
@@ -34,37 +34,36 @@ from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
 from rio_mucho_cli.workers.executor import check_executor
 
 VERSION = 1
-"""Of what `Preview.as_dict` returns: it grows when something is renamed or removed."""
+"""Version of the format of `Preview.as_dict`: increased when an entry is renamed or removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a run would do; as text, it is what ``--dry-run`` prints.
+    """The plan of a run and its estimates; `str` returns the text of ``--dry-run``.
 
     Attributes
     ----------
     plan : dict
-        See `describing.describe_plan`.
+        The plan, see `reports.plan.describe_plan`.
     exists : tuple of bool
-        Whether each output is there, and would be replaced.
+        Whether each output exists and would be replaced.
     done : int
-        Windows that an earlier run has done, by its journal.
+        Windows done by an earlier run, according to its journal.
     keeps_parts : bool
-        An earlier run has left parts of a mosaic, and those that are complete
-        are kept.
+        Whether complete parts of a mosaic from an earlier run are kept.
     complete : bool
-        There is nothing left to do.
+        Whether there is nothing to do.
     probe : dict or None
         window (col_off, row_off, width, height), ij, seconds (of read,
         function and encode), results (count, dtype and encoded_bytes of each
         output; empty if the window is nodata), and failure (what the function
-        raised, where windows that fail are nodata).
+        raised, if failed windows become nodata).
     estimate : dict or None
-        seconds (starting, windows, whole), or None, and encoded_bytes: a
-        number or None for each output, with overviews. All by the one window
-        that was probed.
+        seconds (starting, windows, whole), or None; and encoded_bytes: a
+        number or None for each output, with overviews. All are extrapolated
+        from the probed window.
     notes : tuple of str
-        What could not be found out.
+        What a dry run cannot find out.
     """
 
     plan: dict[str, Any]
@@ -77,7 +76,7 @@ class Preview:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as what JSON can say, with the version of its form."""
+        """Return the preview as a JSON object, with the version of its format."""
         return {
             "version": VERSION,
             "plan": self.plan,
@@ -93,23 +92,23 @@ class Preview:
         }
 
     def as_json(self, indent: int | None = 2) -> str:
-        """Return it as JSON."""
+        """Return the preview as JSON text."""
         return json.dumps(self.as_dict(), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
-        """Return it as text of less than 40 lines, none longer than 80 characters."""
+        """Return the preview as text: less than 40 lines of at most 80 characters."""
         return "\n".join(preview_text.lines(self.as_dict()))
 
 
 def describe(job: Job, *, probe: bool = True) -> Preview:
-    """Say what a run would do; nothing is written, and no worker is started.
+    """Return the preview of a run; nothing is written, and no worker is started.
 
     Parameters
     ----------
     job : Job
     probe : bool
-        Work on the window in the middle, in this process: the function is
-        called for it, once or, if it is quick, twice.
+        Whether to process the window in the middle, in this process. The
+        function is called once, or twice if it is quick.
 
     Returns
     -------
@@ -118,10 +117,9 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
     Raises
     ------
     MuchoError
-        As `run` would before its first window, and for the window that was
-        probed. What shows only when something is written is not found out: a
-        full disk, a bucket that takes no objects, a format that cannot hold
-        the result.
+        As `run` would before its first window, and for the probed window.
+        Errors that occur only on writing are not found: a full disk, a bucket
+        without write access, a format that cannot hold the result.
     """
     with (
         without_bytecode(),
@@ -136,7 +134,7 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
 
 @contextmanager
 def without_bytecode() -> Iterator[None]:
-    """Have imports leave no compiled files behind."""
+    """Prevent imports from writing compiled files."""
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = True
     try:
@@ -186,7 +184,7 @@ def _describe(job: Job, probe: bool) -> Preview:
 
 
 def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
-    """Return how many windows an earlier run has done, and whether there are parts of it."""
+    """Return the number of windows done by an earlier run, and whether parts of it are kept."""
     if run is None:
         return 0, False
     paths = [str(each.output.local_path) for each in plan.outputs]
@@ -215,12 +213,12 @@ def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
 
 
 def _is_pair(ij: Any) -> bool:
-    """Whether an ij is a row and a column; callers may give anything."""
+    """Return whether an ij is a row and a column; it may be any object."""
     return isinstance(ij, tuple | list) and all(isinstance(each, Integral) for each in ij)
 
 
 def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
-    """Say what the whole comes to if it is like the window that was probed."""
+    """Return the time and the sizes of the run, extrapolated from the probed window."""
     return {
         "seconds": estimate_seconds(plan, found, count_pixels(rest, plan.outputs[0].size)),
         "encoded_bytes": [
@@ -231,14 +229,14 @@ def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[s
 
 
 def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
-    """Estimate how large an output is, with its overviews, of what one window takes."""
+    """Return the size of an output with overviews, extrapolated from the size of one window."""
     one = (plan.parts[0] if plan.parts else plan).outputs[index]
     if one.format.conversion is not None or one.blocks is None:
         return None
     whole, rows, cols = plan.outputs[index].size, *found.shape
     unit = one.blocks.block
     if found.profiles[index].get("compress"):
-        unit = Size(1, 1)  # what fills up a block beyond an edge takes next to nothing
+        unit = Size(1, 1)  # padding of edge blocks compresses to almost nothing
     times = _units(whole.width, whole.height, unit) / _units(cols, rows, unit)
     return round(size * times * (1 + sum(1 / factor**2 for factor in one.format.factors)))
 

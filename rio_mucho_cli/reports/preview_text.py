@@ -1,4 +1,4 @@
-"""A preview as text: less than 40 lines, none longer than 80 characters."""
+"""A preview as text: less than 40 lines of at most 80 characters."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rio_mucho_cli.text import format_bytes, format_count
 _WIDTH = 80
 _LABEL = 11
 _MOST_LINES = 39
-# How many are shown of each; JSON has all.
+# Numbers of inputs and outputs in the text; JSON has all.
 _MOST_INPUTS, _MOST_OUTPUTS = 4, 3
 
 
 def lines(preview: dict[str, Any]) -> list[str]:
-    """Return what is known of a run, line by line.
+    """Return the lines of a preview.
 
     Parameters
     ----------
     preview : dict
-        As `Preview.as_dict` returns it.
+        A preview as `Preview.as_dict` returns it.
     """
     plan = preview["plan"]
     made = [f"Dry run of {plan['function']}: nothing is written."]
@@ -66,13 +66,13 @@ def _input(each: dict[str, Any]) -> Iterator[str]:
         yield "shifted by whole pixels to the output's grid"
     elif each["reading"] == "warped":
         yield f"warped to the output's grid ({each['resampling']})"
-    # An input that is read as it is has the output's grid.
+    # An input that is read as it is has the grid of the output: it covers all of it.
     if each["coverage"] is not None and (each["reading"], each["coverage"]) != ("as it is", 1):
         yield f"covers {_percent(each['coverage'])} of the output"
 
 
 def _percent(part: float) -> str:
-    """Say it without hiding a little that is there, or missing."""
+    """Return a percentage, with 0 and 100 only if they are exact."""
     if part in {0, 1}:
         return "nothing" if part == 0 else "all"
     return f"{min(max(100 * part, 0.1), 99.9):.1f} %"

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: what is done, how fast, and how long the rest takes."""
+"""Progress of a run on stderr: windows done, speed and time left."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ from rio_mucho_cli.engine.events import (
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.text import format_bytes, format_count, format_rate, format_seconds
 
-# Until so many seconds have passed, nothing is said of the time that is left.
+# Seconds before the time left is shown.
 _SOON = 0.5
-# For a terminal: go to the start of the line, and remove its text.
+# Terminal codes that move to the start of the line and clear it.
 _CLEAR = "\r\033[K"
-# Characters of a bar.
+# Characters in a long and a short bar.
 _LONG, _SHORT = 24, 10
 
 
 @dataclass
 class Pace:
-    """Counts what events tell.
+    """Counters and speed of a run, updated by its events.
 
     Attributes
     ----------
     clock : callable
         Returns seconds.
     windows, done : int
-        All of them, and those that are written.
+        Number of windows, and of those written.
     overviews, overviews_done : int
-        Parts of overviews, which follow after the last window.
+        Number of overview parts, which follow the last window, and of those
+        written.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -57,15 +58,15 @@ class Pace:
     _jobs: int = 1
     _busy: Callable[[], int] | None = None
     _started: float = 0.0
-    # Of this run's windows: how many are written, when the first one came, and how long it took.
+    # Windows written by this run, the time of the first one, and its duration.
     _ours: int = 0
     _first: float = 0.0
     _first_took: float = 0.0
-    # When each worker had done one, about, and how many pixels were written then.
+    # Time when each worker had finished about one window, and the pixels written by then.
     _settled: tuple[float, int] = (math.inf, 0)
 
     def take(self, event: Event) -> None:
-        """Take note of an event."""
+        """Update the counters with an event."""
         match event:
             case RunStarted():
                 self.windows, self.done, self.overviews = event.windows, event.done, event.overviews
@@ -85,17 +86,17 @@ class Pace:
 
     @property
     def rate(self) -> float:
-        """Pixels per second from the run's start until now, as in a Report."""
+        """Pixels per second since the start of the run, as in a Report."""
         seconds = self.clock() - self._started
         return self._pixels_done / seconds if seconds > 0 else 0.0
 
     @property
     def left(self) -> float | None:
-        """Seconds until the last window; None as long as that cannot be known.
+        """Seconds until the last window; None until there is an estimate.
 
-        Starting, and what a first window costs more than others, come only
-        once: what counts is the time since each worker has done one, or, until
-        each has done two, since the first one was begun.
+        Start-up, and the extra time of first windows, must not count. The pace
+        is measured since each worker finished one window or, until each has
+        finished two, since the first window was started.
         """
         now, left = self.clock(), self._pixels - self._pixels_done
         since, before = self._settled
@@ -105,7 +106,7 @@ class Pace:
         return left * (now - since) / fresh if fresh and now - since >= _SOON else None
 
     def words(self) -> list[str]:
-        """Say how fast it is, how long it will take, and how many workers are busy."""
+        """Return the speed, the time left and the number of busy workers, as texts."""
         if self.overviews_done:
             return ["overviews"]
         words = []
@@ -122,11 +123,11 @@ class Pace:
         return words
 
     def describe(self) -> str:
-        """Return its words as one text."""
+        """Return `words` as one text."""
         return ", ".join(self.words())
 
     def lines(self) -> list[str]:
-        """Say where the run is in a line, with a bar; then in ever shorter ones."""
+        """Return the progress as one line with a bar, in versions from long to short."""
         done, length = self.done + self.overviews_done, self.windows + self.overviews
         position = f"{done}/{length}"
 
@@ -152,15 +153,15 @@ class Pace:
 
 
 class Fit:
-    """Chooses the longest line that fits, and none longer than before: words do not flicker."""
+    """Chooses the longest line that fits; to avoid flicker, lines do not grow again."""
 
     def __init__(self) -> None:
         self._width, self._place = 0, 0
 
     def choose(self, lines: Sequence[str], width: int) -> str:
-        """Return one of some lines, the longest first, for a terminal so wide.
+        """Return the first line that fits into a terminal of some width.
 
-        Its last column stays free: many terminals break the line there.
+        The last column stays free: many terminals wrap the line there.
         """
         if width != self._width:
             self._width, self._place = width, 0
@@ -170,7 +171,7 @@ class Fit:
 
 
 def width_of(stream: Any) -> int:
-    """Return how many columns the terminal of a stream has; 80 where it does not say."""
+    """Return the number of columns of a stream's terminal; 80 if unknown."""
     columns = 0
     with suppress(AttributeError, OSError, ValueError):
         columns = os.get_terminal_size(stream.fileno()).columns
@@ -178,18 +179,18 @@ def width_of(stream: Any) -> int:
 
 
 class Lines:
-    """Says now and then, on a line, how far a run has come: for logs.
+    """Progress for logs: a line from time to time.
 
     Parameters
     ----------
     say : callable
-        Gets each line.
+        Called with each line.
     clock : callable
         Returns seconds.
     """
 
     FIRST, MOST = 15.0, 300.0
-    """Seconds until the first line, and between two lines at most: each takes twice as long."""
+    """Seconds until the first line, and at most between lines; each interval doubles."""
 
     def __init__(
         self, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic
@@ -200,7 +201,7 @@ class Lines:
         self._next = clock() + self.FIRST
 
     def __call__(self, event: Event) -> None:
-        """Take an event, and say a line if it is time."""
+        """Process an event, and write a line if it is time."""
         pace = self._pace
         pace.take(event)
         now = self._clock()
@@ -215,20 +216,20 @@ class Lines:
 
 
 class Line:
-    """Says it on one line, which is drawn anew: for terminals and notebooks.
+    """Progress for terminals and notebooks: one line that is redrawn.
 
     Parameters
     ----------
     write : callable
-        Gets text, with what moves to the start of the line.
+        Called with text that starts with a carriage return.
     clock : callable
         Returns seconds.
     width : callable
-        Returns how many columns there are at this moment.
+        Returns the current number of columns.
     """
 
     INTERVAL = 0.1
-    """Seconds between two drawings."""
+    """Least seconds between two redraws."""
 
     def __init__(
         self,
@@ -242,7 +243,7 @@ class Line:
         self._shown = ""
 
     def __call__(self, event: Event) -> None:
-        """Take an event, and draw the line if it is time."""
+        """Process an event, and redraw the line if it is time."""
         pace = self._pace
         pace.take(event)
         if isinstance(event, PartDone):
@@ -254,22 +255,22 @@ class Line:
         self._drawn = now
         width = self._width()
         text = self._fit.choose(pace.lines(), width)
-        # What is left of a longer one before is written over.
+        # Overwrite the rest of a longer line.
         blank = min(len(self._shown), width - 1)
         self._write(f"\r{text:{blank}}" + ("\n" if is_last else ""))
         self._shown = "" if is_last else text
 
     def close(self) -> None:
-        """Leave the line as it is; what follows stands below it."""
+        """End the line, so that later text starts below it."""
         if self._shown:
             self._write("\n")
 
 
 @contextmanager
 def on_stderr() -> Iterator[Listener]:
-    """Yield a listener that shows progress on stderr; a closed terminal does not end the run.
+    """Yield a listener that shows progress on stderr, and ignores a closed stderr.
 
-    A terminal and a notebook get a `Line`, a log gets `Lines`.
+    It is a `Line` for terminals and notebooks, and `Lines` for logs.
     """
     if sys.stderr is None:
         yield ignore
@@ -294,7 +295,7 @@ def _write(text: str) -> None:
 
 @contextmanager
 def _messages_above() -> Iterator[None]:
-    """Remove the line before a message is logged: it is drawn again below."""
+    """Clear the progress line before each log message; the next redraw is below it."""
 
     def clear(record: logging.LogRecord) -> bool:
         _write(_CLEAR)
@@ -315,7 +316,7 @@ def _messages_above() -> Iterator[None]:
 
 
 def summary(report: Report, outputs: Sequence[str]) -> str:
-    """Say in a line what a run did."""
+    """Return a one-line summary of a run."""
     output = ", ".join(outputs)
     windows = format_count(report.windows, "window")
     if report.resumed == report.windows:

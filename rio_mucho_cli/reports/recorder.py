@@ -1,4 +1,4 @@
-"""Takes the events of a run, and keeps what a report needs of them, in bounded memory."""
+"""Recorder of the events of a run, for its report, in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from rio_mucho_cli.windows import normalize
 log = logging.getLogger(__name__)
 
 SLOWEST = 10
-"""How many of the slowest windows are kept."""
+"""Number of slowest windows to keep."""
 
 
 @dataclass(slots=True)
 class WorkerTotal:
-    """What one worker has done.
+    """Totals of one worker.
 
     Attributes
     ----------
     started, ended : float
-        Its first window began, and its last one was done, in seconds since 1970.
+        Start of its first window and end of its last, in seconds since 1970.
     total : Total
     peak : int
-        The most memory that its process has held, in bytes; 0 if nobody has looked.
+        Peak memory of its process, in bytes; 0 if unknown.
     """
 
     started: float
@@ -54,7 +54,7 @@ class WorkerTotal:
 
 @dataclass(frozen=True, slots=True)
 class SlowWindow:
-    """A window that took long.
+    """One of the slowest windows.
 
     Attributes
     ----------
@@ -69,31 +69,31 @@ class SlowWindow:
 
 
 class Recorder:
-    """A listener that keeps what a report of the run needs.
+    """A listener that records what the report of a run needs.
 
-    Its own errors become warnings and do not end the run.
+    Its own errors are logged as warnings and do not end the run.
 
     Parameters
     ----------
     listen : callable
-        Gets the events, too.
+        Another listener, which gets every event, too.
 
     Attributes
     ----------
     started : float
-        When it was made, in seconds since 1970: just before the run, best.
+        Time of creation, in seconds since 1970; create it just before the run.
     last : float
-        When the last window, or part of a mosaic, was written.
+        Time when the last window, or part of a mosaic, was written.
     plan : Plan or None
-        None if the run did not get as far.
+        None if the run ended before it had a plan.
     caller : str
-        The name of the thread that listens, as workers are named.
+        Name of the main process's thread, in the form of worker names.
     workers : dict of WorkerTotal
-        By the name of the worker.
+        Totals by worker name.
     timeline : Timeline
     cells : Cells
     overviews : int
-        Parts of overviews that were made after the last window.
+        Number of overview parts written after the last window.
     """
 
     def __init__(self, listen: Listener = ignore) -> None:
@@ -111,11 +111,11 @@ class Recorder:
         self._tie = count()
 
     def on_plan(self, plan: Plan, so_far: Callable[[], Report], /) -> None:
-        """Take the plan, before the first event."""
+        """Record the plan, before the first event."""
         self.plan, self._so_far = plan, so_far
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Record one event."""
         try:
             self._take(event)
         except Exception as exc:
@@ -136,11 +136,11 @@ class Recorder:
 
     @property
     def slowest(self) -> list[SlowWindow]:
-        """The windows that took longest, the slowest one first."""
+        """Slowest windows, the slowest first."""
         return [slow for _, _, slow in sorted(self._slowest, reverse=True)]
 
     def report(self) -> Report | None:
-        """Return a Report of what is done by now; None if there is no plan."""
+        """Return a Report of the run so far; None if there is no plan."""
         return None if self._so_far is None else self._so_far()
 
     def _window(self, event: WindowDone) -> None:
@@ -158,7 +158,7 @@ class Recorder:
         self._written(event.arrival, event.ij)
 
     def _work(self, timing: WindowTiming, total: Total, ij: Any) -> None:
-        """Take note of what a worker has done."""
+        """Add a window or a part to the totals and the timeline of its worker."""
         worker = self.workers.get(timing.worker)
         if worker is None:
             worker = self.workers[timing.worker] = WorkerTotal(timing.started, timing.ended)
@@ -170,10 +170,10 @@ class Recorder:
         self.timeline.add(timing.worker, stretch)
 
     def _written(self, arrival: StageTimes, ij: Any) -> None:
-        """Take note of what the calling process has written."""
+        """Add the writing of a window to the timeline of the main process."""
         writing = arrival.write.seconds
         if writing > 0:
-            windows = int(self.caller not in self.workers)  # else they are counted already
+            windows = int(self.caller not in self.workers)  # otherwise already counted
             total = Total.of(StageTimes(write=arrival.write), windows)
             self.timeline.add(self.caller, Interval(self.last - writing, self.last, total, ij))
 

@@ -1,4 +1,4 @@
-"""When each worker did what, and the time each part of the grid took, in bounded memory."""
+"""Times by worker and by place on the grid, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.timing import StageTimes
 
 NAMES = ("read", "function", "encode", "transfer", "write")
-"""The stages, in their order."""
+"""Names of the stages, in order."""
 
 
 def _zeros() -> list[float]:
@@ -20,13 +20,13 @@ def _zeros() -> list[float]:
 
 @dataclass(slots=True)
 class Total:
-    """What some windows took together.
+    """Time of some windows together.
 
     Attributes
     ----------
     windows, pixels : int
     wall, cpu : list of float
-        Seconds of each stage, as `NAMES` has them.
+        Seconds of each stage, in the order of `NAMES`.
     """
 
     windows: int = 0
@@ -36,14 +36,14 @@ class Total:
 
     @classmethod
     def of(cls, stages: StageTimes, windows: int = 1, pixels: int = 0) -> Total:
-        """Take over what stages took."""
+        """Return the total of some stage times."""
         spent = (stages.read, stages.function, stages.encode, stages.transfer, stages.write)
         return cls(
             windows, pixels, [each.seconds for each in spent], [each.cpu_seconds for each in spent]
         )
 
     def add(self, other: Total) -> None:
-        """Add what others took."""
+        """Add another total."""
         self.windows += other.windows
         self.pixels += other.pixels
         for place in range(len(NAMES)):
@@ -56,7 +56,7 @@ class Total:
         return sum(self.wall)
 
     def as_json(self) -> dict[str, dict[str, float]]:
-        """Return wall and CPU time by stage."""
+        """Return wall and CPU time by stage, as a JSON object."""
         return {
             name: {"seconds": round(wall, 6), "cpu_seconds": round(cpu, 6)}
             for name, wall, cpu in zip(NAMES, self.wall, self.cpu, strict=True)
@@ -64,21 +64,21 @@ class Total:
 
 
 MOST_INTERVALS = 1200
-"""How many stretches there are at most, of all workers together."""
+"""Largest number of intervals, of all workers together."""
 
 
 @dataclass(slots=True)
 class Interval:
-    """Windows that a worker has worked on, one soon after the other.
+    """An interval in which a worker processed one or more windows.
 
     Attributes
     ----------
     started, ended : float
-        In seconds since 1970.
+        Start and end, in seconds since 1970.
     total : Total
-        Of these windows.
+        Time of the windows.
     first : object
-        The first one's ij.
+        ij of the first window.
     """
 
     started: float
@@ -87,26 +87,26 @@ class Interval:
     first: Any = None
 
     def absorb(self, other: Interval) -> None:
-        """Take over what follows."""
+        """Merge the interval that follows."""
         self.started = min(self.started, other.started)
         self.ended = max(self.ended, other.ended)
         self.total.add(other.total)
 
 
 class Timeline:
-    """Stretches by worker; where there would be too many, neighbours become one.
+    """Intervals by worker; neighbours are merged if there are too many.
 
     Parameters
     ----------
     most : int
-        How many stretches there may be; with one for each worker at least.
+        Largest number of intervals; each worker has at least one.
 
     Attributes
     ----------
     rows : dict
-        Stretches by the worker's name, as they came.
+        Intervals by worker name, in order of arrival.
     shortest : float
-        Neighbours that together take less, in seconds, are one stretch.
+        Seconds; neighbours that span no more are merged.
     """
 
     def __init__(self, most: int = MOST_INTERVALS) -> None:
@@ -116,7 +116,7 @@ class Timeline:
         self._count = 0
 
     def add(self, worker: str, stretch: Interval) -> None:
-        """Put a stretch at the end of a worker's row."""
+        """Append an interval to the row of a worker."""
         row = self.rows.setdefault(worker, [])
         before = len(row)
         _append(row, stretch, self.shortest)
@@ -125,7 +125,7 @@ class Timeline:
             self._coarsen()
 
     def _coarsen(self) -> None:
-        """Make of all rows half as many stretches, or of each row one."""
+        """Merge neighbours until half of the allowed intervals, or one per worker, are left."""
         ends = [stretch for row in self.rows.values() for stretch in (row[0], row[-1])]
         span = max(each.ended for each in ends) - min(each.started for each in ends)
         wanted = max(self._most // 2, len(self.rows))
@@ -151,25 +151,25 @@ def _append(row: list[Interval], stretch: Interval, shortest: float) -> None:
 
 
 MOST_CELLS = 2500
-"""How many cells there are at most."""
+"""Largest number of cells."""
 
 
 @dataclass(slots=True)
 class Cell:
-    """Some windows that lie beside each other; often it is one.
+    """One window, or several adjacent ones.
 
     Attributes
     ----------
     left, top, right, bottom : int
-        Where they lie, in pixels; ends excluded.
+        Edges in pixels; right and bottom are exclusive.
     total : Total
-        What they took.
+        Time of the windows.
     slowest : float
-        What the slowest one took, in seconds.
+        Time of the slowest window, in seconds.
     ij : object
-        The first one's.
+        ij of the first window.
     failed : int
-        How many are nodata because the function raised.
+        Number of windows that are nodata because the function raised.
     """
 
     left: int
@@ -183,13 +183,13 @@ class Cell:
 
     @classmethod
     def of(cls, window: Window, ij: Any, total: Total, *, failed: bool = False) -> Cell:
-        """Make a cell of one window."""
+        """Return a cell of one window."""
         left, top = round(window.col_off), round(window.row_off)
         right, bottom = left + round(window.width), top + round(window.height)
         return cls(left, top, right, bottom, total, total.seconds, ij, int(failed))
 
     def absorb(self, other: Cell) -> None:
-        """Take over what lies beside it."""
+        """Merge an adjacent cell."""
         self.left, self.top = min(self.left, other.left), min(self.top, other.top)
         self.right, self.bottom = max(self.right, other.right), max(self.bottom, other.bottom)
         self.total.add(other.total)
@@ -198,15 +198,15 @@ class Cell:
 
 
 class Cells:
-    """Cells by their place; where there would be too many, neighbours become one.
+    """Cells by position; neighbours are merged if there are too many.
 
-    The first window's size is the measure: cells are squares of 1, 2, 4, ...
-    times that, once each window cannot have its own.
+    At first each window has its own cell. Then cells are merged on a grid of
+    the first window's size, and of 2, 4, ... times that size.
 
     Parameters
     ----------
     most : int
-        How many cells there may be.
+        Largest number of cells.
     """
 
     def __init__(self, most: int = MOST_CELLS) -> None:
@@ -215,7 +215,7 @@ class Cells:
         self._step = (1, 1)
 
     def add(self, cell: Cell) -> None:
-        """Put a window into its place."""
+        """Add the cell of a window."""
         if not self._cells:
             self._first = (max(1, cell.right - cell.left), max(1, cell.bottom - cell.top))
         _put(self._cells, cell, self._step)

@@ -91,7 +91,7 @@ class Tolerance:
 def describe_difference(
     whole: Array, parts: Array, tolerance: Tolerance, windows: Sequence[PlannedWindow]
 ) -> str:
-    """Return a text with the number of differing pixels, the largest difference and the first.
+    """Return how many pixels differ, by how much, and which one is first, as text.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from rio_mucho_cli.testing.comparison import Array, Tolerance
 from rio_mucho_cli.testing.trials import WHOLE, Move, Trial
 from rio_mucho_cli.windows import PlannedWindow
 
-# Largest overlap, as a fraction of a side: with more, windows soon contain the whole raster.
+# Overlap is limited to a quarter of a side: with more, windows soon contain the whole raster.
 _SHARE = 4
 _MOST_OVERLAP = 128
 # Relative precision left after some arithmetic in a different order.
@@ -126,7 +126,7 @@ def _loosened(case: Case) -> Case | None:
 
 
 def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
-    """Yield hints with the overlap that is enough, then one that no overlap is."""
+    """Yield hints: the smallest overlap that is enough, or that none is up to the limit."""
     given = case.trial.options.get("overlap", 0)
     limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
     if case.trial.options.get("mode") == "manual_read" or limit <= given:

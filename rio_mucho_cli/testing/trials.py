@@ -16,7 +16,6 @@ from rasterio.dtypes import check_dtype
 from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
-# nothing to import
 from rio_mucho_cli.api import Function, find_function, make_job
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.engine.run import run_job
