@@ -59,7 +59,7 @@ def names(find: Callable[[], Iterable[str]]) -> Completer:
 
 
 def resamplings() -> list[str]:
-    """Return rasterio's names of resamplings, without gauss, which GDAL does not warp with."""
+    """Return rasterio's names of the resamplings that GDAL warps with."""
     from rasterio.enums import Resampling
 
     return [method.name for method in Resampling if method.name != "gauss"]

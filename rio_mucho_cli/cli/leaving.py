@@ -109,7 +109,7 @@ def _is_heeded(sock: socket.socket, signum: int) -> bool:
 
 
 def _send(signum: int) -> None:
-    """Send a signal to the main thread; except on Windows, it may interrupt native code."""
+    """Send a signal to the main thread, to interrupt its native code if possible."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signum)
     else:  # Windows
@@ -117,7 +117,7 @@ def _send(signum: int) -> None:
 
 
 def _is_running(sock: socket.socket, seconds: float) -> bool:
-    """Wait, and return whether the main thread is still running; ignore further signals."""
+    """Wait some seconds, and return whether the main thread is still running."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)

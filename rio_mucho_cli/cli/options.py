@@ -16,7 +16,7 @@ class OneOf(click.Choice):  # type: ignore[type-arg]
     """A choice that suggests the nearest value in its error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value if it is valid; otherwise fail and suggest the nearest one."""
+        """Return a valid value; otherwise fail and suggest the nearest one."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as exc:
@@ -31,7 +31,7 @@ def of_rasterio(
     find: Callable[[click.Context, str], Any] | None = None,
     **texts: str,
 ) -> click.Option:
-    """Return the option that one of rasterio's decorators adds, with texts of our own.
+    """Return the option of one of rasterio's decorators, with other texts.
 
     `find` returns the shell completions of an incomplete value.
     """

@@ -50,7 +50,7 @@ def by_input(texts: Sequence[str]) -> dict[int, str] | None:
 
 
 def overview_factors(text: str | None) -> tuple[int, ...] | None:
-    """Return factors from ``2,4,8`` or ``2^1..3``, as in `rio overview --build`; ``auto`` is ().
+    """Return factors from ``2,4,8``, ``2^1..3`` or ``auto``, which is ().
 
     Raises
     ------
@@ -72,7 +72,7 @@ def overview_factors(text: str | None) -> tuple[int, ...] | None:
 
 
 def also(texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the parameters of an `Output` from each ``NAME=PATH,OPTION=VALUE,...``.
+    """Return parameters of an `Output` from each ``NAME=PATH,OPTION=VALUE,...``.
 
     Options are dtype, count, nodata and driver; all others are creation options.
 
@@ -149,7 +149,7 @@ def _number(kind: Callable[[str], Any], value: str, otherwise: str) -> Any:
 
 
 def bounds(text: str | None) -> tuple[float, ...] | None:
-    """Return bounds from text in a form of `rio clip`: with spaces, commas, or as JSON.
+    """Return bounds as in `rio clip`: with spaces, commas, or as JSON.
 
     Raises
     ------

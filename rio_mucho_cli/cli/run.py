@@ -85,7 +85,7 @@ def print_summary(report: Report, outputs: Sequence[str]) -> None:
 
 
 def show_preview(preview: Preview, report: str | None) -> bool:
-    """Print the preview, or write it as JSON; return whether the probed window failed."""
+    """Print the preview or write it as JSON; return whether the probe failed."""
     failed = (preview.probe or {}).get("failure")
     if failed:
         click.echo(failed.rstrip(), err=True)

@@ -1,4 +1,4 @@
-"""Parser for --windows: blocks, a size, or GeoJSON features as `rio blocks` writes them."""
+"""Parser for --windows: blocks, a size, or GeoJSON features of `rio blocks`."""
 
 from __future__ import annotations
 

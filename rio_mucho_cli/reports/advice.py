@@ -79,7 +79,7 @@ Rule: TypeAlias = Callable[[Metrics], str | None]
 
 
 def starting_takes_longest(figures: Metrics) -> str | None:
-    """Return advice against worker processes if starting them takes most of the run."""
+    """Return advice against processes if starting them takes most of the run."""
     if figures.executor != "processes" or figures.said["outcome"] != "done":
         return None
     if figures.starting < 0.5 * figures.seconds:

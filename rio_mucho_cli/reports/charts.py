@@ -18,7 +18,7 @@ _CHOICES = ("all stages", "read", "function", "encode")
 
 
 def draw_timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Return a timeline with a row for each worker, from the start of the run to its end.
+    """Return a timeline of the whole run, with a row for each worker.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _times(cell: Mapping[str, Any]) -> list[float]:
 
 
 def _scale(times: Sequence[float]) -> tuple[float, float]:
-    """Return the times of the first and the last colour; the slowest 2 % share the last."""
+    """Return the times of the first and the last colour, without the slowest 2 %."""
     ordered = sorted(times) or [0.0]
     return ordered[0], ordered[math.ceil(0.98 * (len(ordered) - 1))]
 

@@ -33,7 +33,7 @@ from rio_mucho_cli.windows import normalize
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and the libraries that pixels and speed depend on."""
+    """Return the versions of Python, GDAL and the main libraries."""
     names = ["Python", "GDAL", "rasterio", "numpy", "rio-mucho-cli"]
     if "distributed" in sys.modules:
         names.append("distributed")
@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def about_job(job: Job) -> dict[str, Any]:
-    """Return the options of a job, without values of global args and without secrets."""
+    """Return the options of a job, without secrets and values of global args."""
     options, args = env_options(), job.global_args
     hidden = set(secret_names(options))
     return {
@@ -91,7 +91,7 @@ def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
 
 
 def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
-    """Return facts about the file of an output; None if it is not an existing local file."""
+    """Return facts about an output's file; None if it is not a local file."""
     path = output.output.local_path
     if path is None or is_virtual(path) or is_in_memory(path):
         return None
@@ -110,7 +110,7 @@ def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
 
 
 SCHEMA = 1
-"""Version of the format: increased when an entry changes or is removed, not when one is added."""
+"""Version of the format, increased when an entry changes or is removed."""
 
 _MOST_FAILURES = 100
 _LONGEST_MESSAGE = 4000
@@ -147,7 +147,7 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
 
 
 def _phases(recorder: Recorder, ended: float) -> dict[str, float]:
-    """Return the seconds before the first window, of all windows, and after the last one."""
+    """Return the seconds before the first window, until the last, and after it."""
     begins = [worker.started for worker in recorder.workers.values()]
     # Clocks of other machines may differ.
     first = min(max(min(begins, default=ended), recorder.started), ended)
@@ -292,7 +292,7 @@ def _ij(ij: Any) -> Any:
 
 
 def _message(failure: BaseException) -> str:
-    """Return the message of the exception that ended the run, shortened and without secrets."""
+    """Return the message of an exception, shortened and without secrets."""
     args = getattr(failure, "args", ())
     text = str(args[0]) if args else ""
     name = type(failure).__name__

@@ -43,7 +43,7 @@ def is_stdout(path: str) -> bool:
 
 
 def is_stream(path: str) -> bool:
-    """Return whether a path is a pipe or a device, which is written to, not replaced."""
+    """Return whether a path is a pipe or a device, which is not replaced."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 (follows links to unnamed pipes)
     except OSError:
@@ -52,7 +52,7 @@ def is_stream(path: str) -> bool:
 
 
 def write_stream(path: str, text: str) -> None:
-    """Write to a pipe or a device; raise OSError if a pipe has no reader for some seconds."""
+    """Write to a pipe or a device; raise OSError if a pipe gets no reader."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -107,7 +107,7 @@ def _forget_stdout() -> None:
 
 
 def print_text(text: str) -> None:
-    """Write to standard output; if that fails, discard the text, so that exit does not retry."""
+    """Write to standard output; if that fails, do not retry at exit."""
     stdout = _stdout or sys.stdout
     try:
         stdout.write(text)

@@ -34,7 +34,7 @@ from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
 from rio_mucho_cli.workers.executor import check_executor
 
 VERSION = 1
-"""Version of the format of `Preview.as_dict`: increased when an entry is renamed or removed."""
+"""Version of `Preview.as_dict`, increased when an entry is renamed or removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _describe(job: Job, probe: bool) -> Preview:
 
 
 def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
-    """Return the number of windows done by an earlier run, and whether parts of it are kept."""
+    """Return the windows done by an earlier run, and whether its parts are kept."""
     if run is None:
         return 0, False
     paths = [str(each.output.local_path) for each in plan.outputs]
@@ -218,7 +218,7 @@ def _is_pair(ij: Any) -> bool:
 
 
 def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
-    """Return the time and the sizes of the run, extrapolated from the probed window."""
+    """Return time and sizes of the run, extrapolated from the probed window."""
     return {
         "seconds": estimate_seconds(plan, found, count_pixels(rest, plan.outputs[0].size)),
         "encoded_bytes": [
@@ -229,7 +229,7 @@ def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[s
 
 
 def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
-    """Return the size of an output with overviews, extrapolated from the size of one window."""
+    """Return the size of an output with overviews, extrapolated from one window."""
     one = (plan.parts[0] if plan.parts else plan).outputs[index]
     if one.format.conversion is not None or one.blocks is None:
         return None

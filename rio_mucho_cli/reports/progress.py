@@ -295,7 +295,7 @@ def _write(text: str) -> None:
 
 @contextmanager
 def _messages_above() -> Iterator[None]:
-    """Clear the progress line before each log message; the next redraw is below it."""
+    """Clear the progress line before each log message."""
 
     def clear(record: logging.LogRecord) -> bool:
         _write(_CLEAR)

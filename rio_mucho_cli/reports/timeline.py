@@ -125,7 +125,7 @@ class Timeline:
             self._coarsen()
 
     def _coarsen(self) -> None:
-        """Merge neighbours until half of the allowed intervals, or one per worker, are left."""
+        """Halve the number of intervals, to no less than one per worker."""
         ends = [stretch for row in self.rows.values() for stretch in (row[0], row[-1])]
         span = max(each.ended for each in ends) - min(each.started for each in ends)
         wanted = max(self._most // 2, len(self.rows))

@@ -114,7 +114,7 @@ def check(
 
 
 def _compared(trial: Trial, whole: Array, tolerance: Tolerance) -> Array:
-    """Return the result for the whole raster; raise AssertionError if another one differs."""
+    """Return the result for the whole; raise AssertionError if another differs."""
     __tracebackhide__ = True
     ways = choose_windows(whole.shape[2], whole.shape[1])
     for windows in ways:

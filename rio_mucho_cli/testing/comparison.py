@@ -1,4 +1,4 @@
-"""Windows that reveal whether a function depends on them, and comparison of results."""
+"""Choice of windows for `check`, and comparison of their results."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _contains(window: Any, row: int, col: int) -> bool:
 
 
 def _by_how_much(whole: Array, parts: Array, apart: Array) -> str:
-    """Return the largest difference between numbers as text; empty if there is none."""
+    """Return the largest difference of numbers as text; empty without one."""
     kind = np.complex128 if whole.dtype.kind == "c" else np.float64
     both = ~np.ma.getmaskarray(whole) & ~np.ma.getmaskarray(parts)
     values = [np.ma.getdata(each)[apart & both].astype(kind) for each in (whole, parts)]

@@ -60,7 +60,7 @@ class Case:
 
 
 def find_hint(case: Case) -> str | None:
-    """Return one line with the cause of the difference or a remedy; None if none is found."""
+    """Return one line with a cause or a remedy; None if none is found."""
     with suppress(MuchoError):  # a failed run gives no hint
         return next(_hints(case), None)
     return None
@@ -99,7 +99,7 @@ def _hints(case: Case) -> Iterator[str]:
 
 
 def _depends_on_window(case: Case) -> bool:
-    """Return whether passing another window to the function gives the result of the whole."""
+    """Return whether passing another window gives the result of the whole."""
     options = case.trial.options
     if options.get("plain") or options.get("mode") == "manual_read":
         return False
@@ -126,7 +126,7 @@ def _loosened(case: Case) -> Case | None:
 
 
 def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
-    """Yield hints: the smallest overlap that is enough, or that none is up to the limit."""
+    """Yield hints: the smallest overlap that is enough, or that none is."""
     given = case.trial.options.get("overlap", 0)
     limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
     if case.trial.options.get("mode") == "manual_read" or limit <= given:
@@ -150,8 +150,8 @@ def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
 
 
 def _smallest(case: Case, given: int, limit: int) -> int | None:
-    """Return the smallest overlap that is enough: double it until it is, then bisect."""
-    failed, step = given, 1
+    """Return the smallest overlap that is enough; None if none is."""
+    failed, step = given, 1  # double the step until it is enough, then bisect
     while not _agrees(case, overlap=(overlap := min(limit, given + step))):
         if overlap == limit:
             return None

@@ -112,7 +112,7 @@ def _checked(value: Any, number: int) -> Array:
 
 
 def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, Any]) -> None:
-    """Write a raster; masked pixels become nodata, or a mask if there is no nodata."""
+    """Write a raster; masked pixels become nodata, or else a mask."""
     count, height, width = array.shape
     dtype = array.dtype.name
     fits = nodata is not None and nodata_fits(nodata, dtype)
@@ -273,7 +273,7 @@ class _Moved:
 
 
 def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
-    """Return a function pickled by value if possible, so that each copy has its own globals."""
+    """Return a pickled function, by value if possible: copies have own globals."""
     loaded = function.load() if isinstance(function, FunctionRef) else function
     try:
         return dumps((loaded, global_args), "the function", by_value=True)
