@@ -1,1 +1,1 @@
-"""Where windows are computed: executors, and what happens to a window in a worker."""
+"""Executors, and the processing of a window in a worker."""

@@ -1,4 +1,4 @@
-"""Executors of the user's own, and the standard library's pool where there are no others."""
+"""Run windows on a user's executor, or on the standard library's process pool."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.window import close_run, open_run
 
-# GDAL's block cache in a worker process, whose threads nobody knows the number of.
+# GDAL's block cache in a worker process with an unknown number of threads.
 _CACHE = 4 * CACHE_BYTES
-# Runs whose datasets stay open although nothing is done for them.
+# Idle runs whose datasets stay open.
 _IDLE = 2
 
 
 class ContextExecutor(Executor):
-    """An executor for a run, within one that knows nothing of it.
+    """Executor for one run that submits to a general-purpose executor.
 
     Parameters
     ----------
     executor : Executor
-        Stays open.
+        The executor that does the work. It is not shut down.
     key : str
-        The name of the run.
+        Run id.
     order : RunContext or bytes
-        Packed, if its workers are other processes.
+        Context of the run, pickled if the workers are other processes.
     """
 
     def __init__(self, executor: Executor, key: str, order: RunContext | bytes) -> None:
@@ -51,14 +51,14 @@ class ContextExecutor(Executor):
         self._futures: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit a call, with the order."""
+        """Submit a call together with the run context."""
         future = self._executor.submit(carried, self._key, self._order, fn, *args, **kwargs)
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Cancel what has not begun."""
+        """Cancel calls that have not started."""
         for future in list(self._futures):
             future.cancel()
 
@@ -66,14 +66,14 @@ class ContextExecutor(Executor):
 def carried(
     key: str, order: RunContext | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
-    """Make a call in a worker that may never have heard of its run."""
+    """Call a function in a worker that may not know its run yet."""
     with _taken_up(key, order):
         return fn(*args, **kwargs)
 
 
 @dataclass
 class _Known:
-    """A run that this process has met."""
+    """State of a run in this process."""
 
     calls: int = 0
     stack: ExitStack = field(default_factory=ExitStack)
@@ -107,7 +107,7 @@ def _taken_up(key: str, order: RunContext | bytes) -> Iterator[None]:
 
 
 def forget(key: str) -> None:
-    """Close what workers of a run have open in this process, unless they are busy."""
+    """Close the datasets of a run in this process, unless they are in use."""
     with _lock:
         known = _runs.get(key)
         if known is not None and not known.calls:
@@ -116,13 +116,13 @@ def forget(key: str) -> None:
 
 @contextmanager
 def context_workers(executor: Executor, key: str, order: RunContext) -> Iterator[Executor]:
-    """Use an executor for a run; afterwards, cancel what it has not begun.
+    """Use an executor for a run, and cancel its pending calls afterwards.
 
     Raises
     ------
     UsageError
-        If the function or its global args cannot be sent, or workers would be
-        forked.
+        If the function or its global args cannot be pickled, or if the workers
+        would be forked.
     """
     if _would_fork(executor):
         raise UsageError(
@@ -141,9 +141,10 @@ def context_workers(executor: Executor, key: str, order: RunContext) -> Iterator
 
 
 def _would_fork(executor: Executor) -> bool:
-    """Whether a pool of the standard library's is to fork its workers, and has not done so.
+    """Return whether a standard process pool will fork its workers.
 
-    It forks all of them when it is given its first call.
+    Such a pool forks all of them at its first call. Workers that are already
+    running do not count.
     """
     if not isinstance(executor, ProcessPoolExecutor):
         return False
@@ -152,17 +153,17 @@ def _would_fork(executor: Executor) -> bool:
     return forks and not getattr(executor, "_processes", None)
 
 
-# What Windows waits for at once (concurrent.futures says so, too).
+# Limit of WaitForMultipleObjects on Windows, which concurrent.futures documents too.
 _MOST = 61
 
 _hiding = threading.Lock()
 
 
 class _Process(SpawnProcess):
-    """A process that does not import the caller's ``__main__``.
+    """Process that does not import the ``__main__`` of the main process.
 
-    It would run a script that has no guard, which would start processes, too.
-    Functions in such a script travel by value.
+    Importing a script without a guard would start processes again. Functions
+    defined in such a script are pickled by value.
     """
 
     def start(self) -> None:
@@ -176,26 +177,26 @@ class _Process(SpawnProcess):
 
 
 class _Context(SpawnContext):
-    """How such processes are made, and those that it has made."""
+    """Multiprocessing context that creates `_Process` objects and lists them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.made: list[_Process] = []
 
     def Process(self, *args: object, **kwargs: object) -> _Process:  # type: ignore[override]  # noqa: N802
-        """Make a process."""
+        """Create a process."""
         self.made.append(_Process(*args, **kwargs))  # type: ignore[arg-type]
         return self.made[-1]
 
 
 @contextmanager
 def standard_pool(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
-    """Start processes as they are needed; after an error, kill them.
+    """Start processes on demand, and kill them after an error.
 
     Raises
     ------
     UsageError
-        If the function or its global args cannot be sent to them.
+        If the function or its global args cannot be pickled.
     """
     context = _Context()
     pool = ProcessPoolExecutor(min(jobs, _MOST), context, initializer=_ignore_interrupts)
@@ -212,5 +213,8 @@ def standard_pool(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the one that has started them."""
+    """Ignore SIGINT, so that only the main process handles Ctrl-C.
+
+    The terminal sends it to all processes of the group.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)

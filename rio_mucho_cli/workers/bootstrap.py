@@ -1,8 +1,8 @@
-"""What a worker process starts as: a script, run by a new interpreter.
+"""Start a worker process: a script that a new interpreter runs.
 
-It takes the caller's import path, but imports this package, and with it numpy
-and rasterio, while that path stands behind the interpreter's own: a user's
-``numpy.py`` beside a function is no reason for workers to fail.
+The worker uses the import path of the main process. This package, numpy and
+rasterio are imported with that path after the interpreter's own, so a user's
+``numpy.py`` next to a function does not break workers.
 """
 
 import atexit
@@ -13,10 +13,10 @@ import sys
 
 
 def main() -> None:
-    """Connect to the parent, import, and work until it says that it is enough."""
+    """Connect to the main process and serve calls until it ends the connection."""
     sock, progress = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
-    # What the function starts must not hold the connection: it would keep the
-    # parent from seeing the end of this process.
+    # Subprocesses of the function must not inherit the connection: the main process
+    # would not see the end of this one.
     os.set_inheritable(sock.fileno(), False)
     os.set_inheritable(progress, False)
     os.register_at_fork(after_in_child=sock.close)
@@ -24,7 +24,7 @@ def main() -> None:
         length = int.from_bytes(sock.recv(8, socket.MSG_WAITALL), "little")
         path, argv = pickle.loads(sock.recv(length, socket.MSG_WAITALL))
     except (EOFError, OSError):
-        return  # the parent is gone
+        return  # the main process has ended
     own = list(sys.path)
     sys.path.extend(entry for entry in path if entry not in own)
     from rio_mucho_cli.workers.process_main import serve
@@ -32,8 +32,8 @@ def main() -> None:
     sys.path[:] = path
     sys.argv[:] = argv
     serve(sock, progress)
-    # An interpreter that takes itself apart, with all its memory, keeps the
-    # parent waiting; so would a thread that the function has left running.
+    # Skip interpreter shutdown: freeing all memory, or waiting for threads that the
+    # function left running, would delay the main process.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

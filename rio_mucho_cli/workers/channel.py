@@ -1,16 +1,18 @@
-"""Objects between two processes: pickles through a socket, large buffers in shared memory.
+"""Exchange objects between two processes.
 
-    send(pack(value)) ─▶ head, pickle ──── socket ────▶ receive() ─▶ .load()
-                         └ arrays ─▶ segment ═ mapped by both ═▶ ┘
+Pickles go through a socket, large buffers through shared memory::
 
-The sender writes a buffer into a segment once, and the receiver looks at it
-there. A segment is used again when nothing in the receiver looks at it any
-more. Through a socket, a buffer takes five times the CPU time: it is copied
-in and out of the kernel, into memory that is new each time.
+    send(message) ─▶ head, pickle ──── socket ────▶ receive() ─▶ .load()
+                     └ buffers ─▶ segment ═ mapped by both ═▶ ┘
 
-Segments have no names: they are gone with the last process that has them,
-however that ends. Their memory is allocated and not only sized, so that a
-system without room for one says so, and the buffers go through the socket.
+The sender copies a buffer into a segment once, and the receiver's arrays are
+views of that segment. A segment is reused when the receiver has dropped all
+views. A socket needs five times the CPU time: it copies each buffer into and
+out of the kernel, into newly allocated memory.
+
+Segments have no names, so they disappear with the last process that uses them,
+even if it is killed. Their memory is allocated, not only reserved: where it is
+short, allocation fails and the buffers go through the socket.
 """
 
 from __future__ import annotations
@@ -32,17 +34,17 @@ import cloudpickle
 
 # Smaller buffers stay in the pickle.
 _SMALLEST_BUFFER = 4096
-# Less than this goes through the socket.
+# Smaller messages go through the socket.
 _SMALLEST_SHARED = 64 * 1024
-# Buffers start at multiples of this, as numpy's own arrays do.
+# Alignment of buffers in bytes, as for numpy's own arrays.
 _ALIGNMENT = 64
 
-# Bytes of the pickle, number of buffers, number of segments given back, and
-# the segment that the buffers are in, or -1. Then follow the sizes of the
-# buffers, the numbers of the segments, the pickle, and buffers without segment.
+# Bytes of the pickle, number of buffers, number of returned segments, and the
+# segment that holds the buffers, or -1. The sizes of the buffers, the numbers of
+# the returned segments, the pickle and the buffers without a segment follow.
 _HEAD = struct.Struct("<QIIq")
 
-# All pages at once: one by one, when they are looked at, takes twice the time.
+# Map all pages at once: page faults on first access take twice the time.
 _MAPPING: dict[str, Any] = (
     {"flags": mmap.MAP_SHARED | mmap.MAP_POPULATE} if hasattr(mmap, "MAP_POPULATE") else {}
 )
@@ -52,22 +54,22 @@ Buffer: TypeAlias = "memoryview | bytearray"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A pickled object, with its large buffers beside the pickle."""
+    """Pickled object with its large buffers kept outside the pickle."""
 
     data: bytes
     buffers: Sequence[Buffer] = ()
 
     def load(self) -> Any:
-        """Make the object; its arrays look at the buffers where they are."""
+        """Return the object; its arrays are views of the buffers."""
         return pickle.loads(self.data, buffers=self.buffers)
 
 
 def pack_message(value: Any) -> Message:
-    """Pickle an object, functions without an importable name by value."""
+    """Pickle an object; functions that cannot be imported go by value."""
     buffers: list[memoryview] = []
 
     def beside(buffer: pickle.PickleBuffer) -> bool:
-        """Take a large buffer out of the pickle; true if it stays there."""
+        """Return whether a buffer stays in the pickle; keep a large one aside."""
         with suppress(BufferError):  # not contiguous
             raw = buffer.raw()
             if raw.nbytes >= _SMALLEST_BUFFER:
@@ -80,13 +82,16 @@ def pack_message(value: Any) -> Message:
 
 
 class Channel:
-    """One end of a connection. Each way is used by one thread at a time."""
+    """One end of a connection.
+
+    Only one thread at a time may send, and only one may receive.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._segments = _Segments()
-        self._theirs: dict[int, int] = {}  # the other end's segments: their files
-        self._unused: deque[int] = deque()  # those of them that can be given back
+        self._theirs: dict[int, int] = {}  # files of the other end's segments
+        self._unused: deque[int] = deque()  # segments to return to the other end
 
     def send(self, packed: Message) -> None:
         """Send an object.
@@ -94,7 +99,7 @@ class Channel:
         Raises
         ------
         OSError
-            If the other end is gone.
+            If the other end is closed.
         """
         sizes = [memoryview(buffer).nbytes for buffer in packed.buffers]
         back = [self._unused.popleft() for _ in range(len(self._unused))]
@@ -120,18 +125,21 @@ class Channel:
                 self._socket.sendall(buffer)
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes, after their number in 8 bytes, to where nothing is imported yet."""
+        """Send bytes, preceded by their length in 8 bytes.
+
+        For a process that has not imported anything yet.
+        """
         self._socket.sendall(len(data).to_bytes(8, "little") + data)
 
     def receive(self) -> Message:
-        """Wait for an object.
+        """Wait for an object and return it.
 
         Raises
         ------
         EOFError, OSError
-            If the other end is gone.
+            If the other end is closed.
         MemoryError
-            If there is no room for its buffers.
+            If there is not enough memory for its buffers.
         """
         head, files, _, _ = socket.recv_fds(self._socket, _HEAD.size, 1)
         if 0 < len(head) < _HEAD.size:
@@ -153,12 +161,15 @@ class Channel:
         return Message(data, self._look_at(number, sizes))
 
     def hang_up(self) -> None:
-        """End the connection for whoever waits on it, even if other processes hold its end."""
+        """Shut down the connection and wake all threads that wait on it.
+
+        This works even if other processes have inherited a copy of the socket.
+        """
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close this end. What has been received stays readable."""
+        """Close this end; received objects stay valid."""
         self._socket.close()
         for file in self._theirs.values():
             os.close(file)
@@ -176,7 +187,10 @@ class Channel:
         return data
 
     def _look_at(self, number: int, sizes: Sequence[int]) -> list[memoryview]:
-        """Map a segment; the mapping tells, when it goes, that nothing looks at it."""
+        """Map a segment and return its buffers.
+
+        The segment can be returned once the mapping is deleted.
+        """
         try:
             mapped = mmap.mmap(self._theirs[number], sum(map(_aligned, sizes)), **_MAPPING)
         except OSError as exc:
@@ -191,7 +205,7 @@ class Channel:
 
 @dataclass(slots=True)
 class _Segment:
-    """Shared memory; its file is open until the other end has it."""
+    """Shared memory, with its file open until the other end has received it."""
 
     number: int
     mapped: mmap.mmap
@@ -205,22 +219,22 @@ class _Segment:
 
 @dataclass(slots=True)
 class _Segments:
-    """The segments that one end writes to."""
+    """Segments that one end writes to."""
 
     free: dict[int, _Segment] = field(default_factory=dict)
     lent: dict[int, _Segment] = field(default_factory=dict)
 
     def take(self, size: int) -> _Segment | None:
-        """Return a segment for so many bytes, or None if there is no room."""
+        """Return a segment of at least this many bytes, or None if memory is short."""
         fitting = [segment for segment in self.free.values() if len(segment.mapped) >= size]
         segment: _Segment | None
         if fitting:
             segment = min(fitting, key=lambda each: len(each.mapped))
         else:
-            # The other end forgets a segment that is too small when another
-            # one comes by its number.
+            # A larger segment of the same number replaces one that is too small, at the
+            # other end too.
             number = min(self.free, default=len(self.lent))
-            segment = _new_segment(number, size + size // 4)  # blocks differ in size
+            segment = _new_segment(number, size + size // 4)  # room for larger blocks
         if segment is not None:
             small = self.free.pop(segment.number, None)
             if small is not None and small is not segment:
@@ -229,19 +243,19 @@ class _Segments:
         return segment
 
     def put_back(self, numbers: Sequence[int]) -> None:
-        """Take back what the other end does not look at any more."""
+        """Mark segments that the other end has returned as free."""
         for number in numbers:
             self.free[number] = self.lent.pop(number)
 
     def close_files(self) -> None:
-        """Close the files that did not reach the other end."""
+        """Close the files of segments that the other end has not received."""
         for segment in (*self.free.values(), *self.lent.values()):
             segment.close_file()
 
 
 def _new_segment(number: int, size: int) -> _Segment | None:
     if not hasattr(os, "memfd_create"):
-        return None  # a file on a disk would gain nothing
+        return None  # a file on disk would not be faster
     try:
         file = unnamed_file(size)
     except OSError:
@@ -254,14 +268,16 @@ def _new_segment(number: int, size: int) -> _Segment | None:
 
 
 def unnamed_file(size: int) -> int:
-    """Make a file that no folder has, in memory where the system can, and allocate it.
+    """Return the descriptor of a new, allocated file without a name.
+
+    The file is in memory where the system supports that.
 
     Raises
     ------
     OSError
-        If there is no room for it.
+        If there is not enough space.
     """
-    if not hasattr(os, "memfd_create"):  # Linux has it
+    if not hasattr(os, "memfd_create"):  # only Linux has it
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(bytes(size))
             return os.dup(file.fileno())

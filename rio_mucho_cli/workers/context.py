@@ -1,4 +1,4 @@
-"""What every worker of a run has to know, and how it gets there."""
+"""The context of a run, which every worker needs."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from rio_mucho_cli.workers.pickling import dumps
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What is wanted for one output.
+    """What workers produce for one output.
 
     Attributes
     ----------
     name : str or None
-        Of its array in the dict that the function returns; None for the one
-        that no other output has.
+        Key of its array in the dict that the function returns; None for the
+        output that gets the remaining array.
     count : int or None
-        Bands that the function must return, if that is known beforehand.
+        Number of bands the function must return, if known in advance.
     dtype : str or None
-        What its results are cast to, if that is known beforehand.
+        Dtype that results are cast to, if known in advance.
     recipe : ProfileTemplate or None
-        For the output's profile; None if the output is there already.
+        Template of the output's profile; None if the output already exists.
     encodes : bool
-        Encode results; else the parent lets GDAL write them.
+        Encode results in the worker. Otherwise GDAL writes them in the main
+        process.
     pyramid : OverviewPlan or None
-        Its overviews.
+        Plan of its overviews.
     statistics : bool
-        Of its bands.
+        Compute band statistics.
     masks_nan : bool
         Mask NaN in results.
     """
@@ -53,26 +54,28 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What every worker of a run has to know.
+    """Everything a worker needs to know about a run.
 
     Attributes
     ----------
     reading : ReadSpec
+        How to read windows of the inputs.
     function : callable or FunctionRef
+        The user's function.
     global_args : object
-        A dict, from the command line.
+        Global args of the function; a dict from the command line.
     width, height : int
-        Of the outputs, in pixels.
+        Size of the outputs, in pixels.
     wanted : tuple of OutputSpec
         One for each output.
     plain : bool
-        Call the function with arrays and the global args by their names.
+        Call the function with arrays, and the global args as keywords.
     tolerant : bool
-        Windows whose function raises are nodata.
+        Fill windows whose function raises with nodata.
     for_command_line : bool
-        Messages name options as the command line does.
+        Name options in messages as on the command line.
     env : Mapping
-        GDAL options to set, or None to keep those of the calling thread.
+        GDAL options to set, or None to keep those of the current thread.
     """
 
     reading: ReadSpec
@@ -87,24 +90,24 @@ class RunContext:
     env: Mapping[str, Any] | None = None
 
     def packed(self, *, or_name: bool = True) -> bytes:
-        """Pickle the order for other processes.
+        """Pickle the context for other processes.
 
-        A function that was handed over as an object travels by value, with what
-        it uses of modules that are not installed; and so do the global args.
+        The global args, and a function that was given as an object, are pickled by
+        value, with everything they use from modules that are not installed.
 
         Parameters
         ----------
         or_name : bool
-            They travel by name where they cannot be pickled by value.
+            Pickle by name what cannot be pickled by value.
 
         Raises
         ------
         UsageError
-            If the function or its global args cannot be sent.
+            If the function or its global args cannot be pickled.
         """
         given = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
         try:
-            # In one piece: what both of them use is one object there as well.
+            # Pickled together, so that an object they share is one object in the worker too.
             user = dumps((self.function, self.global_args), "the function", **given)
         except UsageError:
             dumps(self.function, "the function", **given)
@@ -116,7 +119,7 @@ class RunContext:
 
     @classmethod
     def unpacked(cls, data: bytes) -> RunContext:
-        """Undo `packed`."""
+        """Return the context from its pickle; the inverse of `packed`."""
         bare, user = cloudpickle.loads(data)
         function, global_args = cloudpickle.loads(user)
         order: RunContext = replace(bare, function=function, global_args=global_args)
@@ -124,5 +127,5 @@ class RunContext:
 
 
 def _nothing(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
-    """Stand where the function goes, while that travels on its own."""
+    """Replace the function, which is pickled separately."""
     raise NotImplementedError

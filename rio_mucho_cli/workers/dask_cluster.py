@@ -1,4 +1,4 @@
-"""A dask cluster: start one on this machine, connect to one, check its workers."""
+"""Start a local dask cluster, connect to a cluster, and check its workers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from rio_mucho_cli.system import versions_of
 from rio_mucho_cli.text import secret_names
 from rio_mucho_cli.workers.functions import FunctionRef
 
-# Seconds for workers to end.
+# Seconds that workers get to exit.
 _STOP_PATIENCE = 5
 
 log = logging.getLogger(__name__)
 
-# What dask runs in the scheduler, at its start.
+# Code that dask runs when the scheduler starts.
 _PRELOAD = """
 from rio_mucho_cli.signals import exit_with_parent
 exit_with_parent({parent}, {folder!r})
@@ -40,18 +40,20 @@ exit_with_parent({parent}, {folder!r})
 
 
 class WatchingNanny(Nanny):  # type: ignore[misc]
-    """What starts a worker, and another one when that has died; it ends with its parent.
+    """Nanny of one worker that exits with its parent process.
+
+    It starts the worker, and restarts it when it dies.
 
     Parameters
     ----------
     parent : int
-        Its process.
+        Process id of the parent.
     folder : str
-        Is removed then.
+        Folder to remove on exit.
     env : dict
-        Environment variables that the worker has from its start.
+        Environment variables of the worker.
     **options
-        dask's own.
+        Options of dask's Nanny.
     """
 
     def __init__(
@@ -64,18 +66,19 @@ class WatchingNanny(Nanny):  # type: ignore[misc]
 
 @contextmanager
 def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
-    """Start a scheduler, and workers of one thread each.
+    """Start a scheduler and single-threaded workers on this machine.
 
     Parameters
     ----------
     jobs : int
+        Number of workers.
     variables : Mapping
         Environment variables of the workers.
     """
     with tempfile.TemporaryDirectory(prefix="mucho-dask-", ignore_cleanup_errors=True) as folder:
         preload = Path(folder, "watch_parent.py")
         preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder), "utf-8")
-        # The scheduler takes no other word for where it keeps files, and how much it says.
+        # The scheduler's folder and log level can only be set through variables.
         with _variables(DASK_TEMPORARY_DIRECTORY=folder, DASK_LOGGING__DISTRIBUTED="error"):
             cluster = SubprocessCluster(
                 n_workers=jobs,
@@ -102,7 +105,7 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
 
 @contextmanager
 def _variables(**given: str) -> Iterator[None]:
-    """Set environment variables for processes that are started meanwhile."""
+    """Set environment variables for processes that are started in the block."""
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     try:
@@ -116,9 +119,9 @@ def _variables(**given: str) -> Iterator[None]:
 
 
 def _end_workers(cluster: Any) -> None:
-    """Have what looks after workers end by itself, and remove its semaphores from the system.
+    """Terminate the nannies, so that they can remove their semaphores.
 
-    Closing the cluster would kill it.
+    Closing the cluster would kill them.
     """
     processes = [worker.process for worker in cluster.workers.values()]
     for process in processes:
@@ -132,13 +135,16 @@ def _end_workers(cluster: Any) -> None:
 # Seconds to connect to a scheduler, and to a worker.
 _CONNECT_PATIENCE = 8
 _PATIENCE_WITH_WORKER = 2
-# So many workers are tried.
+# Number of workers to test for a direct connection.
 _TRIED = 4
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep to oneself what dask says of workers that come and go: what matters is said here."""
+    """Hide dask's log messages about workers that come and go.
+
+    This program reports the ones that matter.
+    """
     logger = logging.getLogger("distributed")
     before = logger.level
     logger.setLevel(max(before, logging.ERROR))
@@ -149,12 +155,12 @@ def quiet() -> Iterator[None]:
 
 
 def address_of(scheduler: str) -> str:
-    """Return the address of a scheduler, which a file may say.
+    """Return the address of a scheduler, given as such or in a scheduler file.
 
     Raises
     ------
     UsageError
-        If it is neither.
+        If it is neither an address nor a scheduler file.
     """
     if "://" in scheduler:
         return scheduler
@@ -169,7 +175,7 @@ def address_of(scheduler: str) -> str:
 
 @contextmanager
 def connected(address: Any) -> Iterator[Any]:
-    """Connect to a scheduler, or to a cluster that this process has started; yield the client.
+    """Connect to a scheduler or a cluster object; yield the client.
 
     Raises
     ------
@@ -180,7 +186,7 @@ def connected(address: Any) -> Iterator[Any]:
         if isinstance(address, str):
             _knock(address)
         client = Client(address, timeout=_CONNECT_PATIENCE, name="rio-mucho", set_as_default=False)
-    except Exception as exc:  # of whatever is there instead
+    except Exception as exc:  # depends on what listens at the address
         raise MuchoError(
             f"no dask scheduler answers at {address} ({one_line(exc)}): start one with dask "
             "scheduler, or give the address that it printed"
@@ -195,7 +201,10 @@ def connected(address: Any) -> Iterator[Any]:
 
 
 def _is_reachable(address: str) -> bool:
-    """Whether results can be had from a worker itself, and need not go through the scheduler."""
+    """Return whether results can be fetched directly from a worker.
+
+    Otherwise they pass through the scheduler.
+    """
     try:
         host, port = parse_host_port(address.partition("://")[2])
         socket.create_connection((host, port), _PATIENCE_WITH_WORKER).close()
@@ -205,10 +214,10 @@ def _is_reachable(address: str) -> bool:
 
 
 def _knock(address: str) -> None:
-    """Raise an exception where no scheduler listens.
+    """Raise an exception if no scheduler listens at an address.
 
-    A Client would try where the connection is refused, and does not let go of
-    what does not answer it as a scheduler does.
+    A Client would keep retrying a refused connection, and would hang on a
+    server that is not a scheduler.
     """
     scheme, _, place = address.partition("://")
     if scheme in {"tcp", "tls"}:
@@ -222,14 +231,14 @@ def _knock(address: str) -> None:
         ) as scheduler:
             return await asyncio.wait_for(scheduler.identity(), _CONNECT_PATIENCE / 2)
 
-    with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs
+    with ThreadPoolExecutor(1) as thread:  # a notebook's main thread already runs an event loop
         kind = thread.submit(asyncio.run, ask()).result()["type"]
     if kind != "Scheduler":
         raise ValueError(f"there is a {kind}")
 
 
 def sendable(env: dict[str, Any], client: Any) -> dict[str, Any]:
-    """Leave out secrets if somebody could read them on their way."""
+    """Return GDAL options without secrets, unless the connection is secure."""
     address = client.scheduler_info()["address"]
     host = address.partition("://")[2].rpartition(":")[0].strip("[]")
     if address.startswith(("tls://", "wss://", "inproc://")) or host in {"127.0.0.1", "::1"}:
@@ -249,7 +258,7 @@ _PACKAGES = ("rio-mucho-cli", "rasterio", "numpy", "cloudpickle", "distributed")
 
 
 def describe_worker(function: FunctionRef | None) -> tuple[dict[str, str], str | None]:
-    """Return the versions that this process has, and why it does not have a function."""
+    """Return this process's versions, and why a function cannot be loaded."""
     versions = versions_of(*_PACKAGES, "Python", "GDAL")
     if function is not None:
         try:
@@ -260,22 +269,23 @@ def describe_worker(function: FunctionRef | None) -> tuple[dict[str, str], str |
 
 
 def check_workers(client: Any, function: Any) -> None:
-    """Compare the workers that a cluster has by now with this process.
+    """Compare the current workers of a cluster with this process.
 
-    Versions that differ are warned of.
+    Versions that differ are logged as warnings.
 
     Parameters
     ----------
     client : distributed.Client
     function : callable or FunctionRef
-        One in a module must be there; others are brought.
+        A function in a module must be installed on the workers; any other is
+        sent to them.
 
     Raises
     ------
     MuchoError
         If a worker lacks this package.
     FunctionNotFoundError
-        If one lacks the function.
+        If a worker lacks the function.
     """
     is_there = isinstance(function, FunctionRef) and not function.is_file
     answers = client.run(describe_worker, function if is_there else None, on_error="return")

@@ -1,16 +1,16 @@
-"""Workers of a dask cluster: one that runs, or one on this machine for the time of a run.
+"""Run windows on a dask cluster: an existing one, or a local one for this run.
 
-    submit ─▶ scheduler ─▶ worker: carried(order, call) ─▶ result stays there
-                                                              │
-    Future.result() ◀──── fetched, with the few that follow ◀─┘
+    submit ─▶ scheduler ─▶ worker: carried(context, call) ─▶ result stays there
+                                                                │
+    Future.result() ◀──── fetched, with the few that follow ◀───┘
 
-A result waits in its worker's memory until its turn comes, so that this
-process holds a few at a time, however many workers there are. The order is a
-result itself, which dask brings to every worker that needs it, those that
-join later too, and forgets with this client.
+A result stays in its worker's memory until it is needed, so the main process
+holds only a few at a time. The run context is itself a dask result: dask sends
+it to every worker that needs it, including later ones, and deletes it with this
+client.
 
-dask does again by itself what a worker was lost with. It gives up a call that
-several workers did not survive.
+dask recomputes what was lost with a worker. It gives up on a call that several
+workers did not survive.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ from rio_mucho_cli.workers.window import stop
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at how many workers there are.
+# Seconds between two checks of the number of workers.
 _INTERVAL = 2
-# Seconds without any before it is said: of a cluster that runs, and of one that is being started.
+# Seconds without workers before a warning: for a running cluster, and for one being started.
 _LONG = 10
 _LONG_TO_START = 60
-# How many results are fetched before their turn.
+# Number of results to prefetch.
 _AHEAD = 4
 
 
 class DaskExecutor(Executor):
-    """An executor of a cluster, for one run.
+    """Executor of a cluster, for one run.
 
     Parameters
     ----------
     client : distributed.Client
     key : str
-        The name of the run.
+        Run id.
     packed : bytes
-        Its order.
+        Pickled RunContext.
     name : str
-        What dask's dashboard calls the calls.
+        Name of the calls in dask's dashboard.
     patience : float
-        Seconds without any worker before it is said.
+        Seconds without workers before a warning.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class DaskExecutor(Executor):
         self._key = key
         self._name = f"{name}-{key}"
         self._number = 0
-        # dask warns of what it takes for data that somebody else should load.
+        # dask would warn that such large arguments should be loaded by the workers.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
             self._order = client.submit(bytes, packed, key=f"order-{key}", pure=False)
         self._fetching = ThreadPoolExecutor(_AHEAD, thread_name_prefix="mucho-fetch")
@@ -93,12 +93,12 @@ class DaskExecutor(Executor):
         self._complained = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit a call; its result is fetched when it is asked for.
+        """Submit a call; its result is fetched on request.
 
         Raises
         ------
-        LostError
-            If the scheduler has gone.
+        WorkerLostError
+            If the connection to the scheduler was lost.
         """
         self._number += 1
         name = (self._name, self._number)
@@ -113,11 +113,11 @@ class DaskExecutor(Executor):
         return future
 
     def in_flight(self) -> int:
-        """Return how many calls should be submitted at once, for the workers that there are."""
+        """Return how many calls to keep submitted for the current workers."""
         return 2 * max(1, self._count_threads())
 
     def fetch(self, result: _Result) -> Any:
-        """Fetch a result that is done, and begin to fetch those that come next."""
+        """Return the result of a finished call, and prefetch the next ones."""
         self.forget_taken()
         for future in [result, *islice(self._waiting, _AHEAD + 1)]:
             is_wanted = future is result or not future.is_taken
@@ -136,12 +136,12 @@ class DaskExecutor(Executor):
             result.remote.release()
 
     def forget_taken(self) -> None:
-        """Keep nothing of calls whose results, or errors, have been taken."""
+        """Drop calls whose results or errors have been fetched."""
         while self._waiting and self._waiting[0].is_taken:
             self._waiting.popleft()
 
     def complain(self) -> None:
-        """Say so, once, if there is nobody to work for long."""
+        """Warn, once, if the cluster has had no workers for too long."""
         if self._count_threads():
             self._lonely, self._complained = time.monotonic(), False
         elif not self._complained and time.monotonic() - self._lonely > self._patience:
@@ -149,7 +149,7 @@ class DaskExecutor(Executor):
             log.warning("the cluster at %s has no workers: waiting for some to join", self._address)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Give up what is not done; parts of mosaics that are being worked on are not completed."""
+        """Cancel pending calls, and stop mosaic parts that are in progress."""
         if cancel_futures:
             with suppress(Exception):
                 self._client.run(stop, self._key, on_error="ignore")
@@ -163,14 +163,14 @@ class DaskExecutor(Executor):
     def _count_threads(self) -> int:
         if time.monotonic() - self._looked > _INTERVAL:
             self._looked = time.monotonic()
-            # Without a scheduler there is no answer, and calls end with that.
+            # Without a scheduler this fails, and so do the calls.
             with suppress(Exception):
                 self._threads = sum(self._client.nthreads().values())
         return self._threads
 
 
 class _Result(Future[Any]):
-    """A call at a worker: it is done when its result is there, and fetched when it is wanted."""
+    """Future of a call on a worker; its result is fetched on request."""
 
     def __init__(self, executor: DaskExecutor, remote: Any) -> None:
         super().__init__()
@@ -180,11 +180,11 @@ class _Result(Future[Any]):
         self.is_taken = False
 
     def settle(self, remote: Any) -> None:
-        """Take note that the call has come to an end."""
+        """Record that the call has finished."""
         if self.done():
             return
         if remote.status in {"finished", "lost", "pending"}:
-            # What was lost since is computed again while it is being fetched.
+            # A result lost since then is recomputed when it is fetched.
             self.set_result(None)
         elif remote.status == "error":
             self.set_exception(_translated(remote.exception()))
@@ -192,7 +192,7 @@ class _Result(Future[Any]):
             self.set_exception(_disconnected())
 
     def result(self, timeout: float | None = None) -> Any:
-        """Wait for the result, and bring it here. That can be done once."""
+        """Wait for the result and fetch it. This works only once."""
         while timeout is None and not self.done():
             with suppress(NotDone):
                 super().exception(_INTERVAL)
@@ -204,7 +204,7 @@ class _Result(Future[Any]):
 
 
 def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Make a call in a worker; errors that have to do with where it is say where that was."""
+    """Call a function in a worker; add its address to errors that depend on it."""
     made = carried(key, packed, fn, *args, **kwargs)
     for outcome in made if isinstance(made, list) else [made]:
         if isinstance(outcome, InputError | UsageError):
@@ -217,7 +217,10 @@ def _disconnected() -> WorkerLostError:
 
 
 def _translated(exc: BaseException) -> BaseException:
-    """Return what the engine takes for a worker that was lost, where it is that."""
+    """Return an exception as the engine expects it.
+
+    A call that killed too many workers becomes a WorkerLostError.
+    """
     if isinstance(exc, KilledWorker):
         times = exc.allowed_failures + 1
         return WorkerLostError(
@@ -241,19 +244,19 @@ def dask_workers(
     Parameters
     ----------
     jobs : int
-        How many workers are started, if no scheduler is given.
+        Number of workers to start if no scheduler is given.
     key : str
-        The name of the run.
+        Run id.
     order : RunContext
     scheduler : str or None
-        Its address, or a file that it has written.
+        Address of a scheduler, or path of its scheduler file.
 
     Raises
     ------
     MuchoError
-        If no scheduler answers, or its workers are not fit for the run.
+        If no scheduler answers, or its workers cannot run the job.
     UsageError
-        If the function or its global args cannot be sent.
+        If the function or its global args cannot be pickled.
     """
     env = env_options()
     with ExitStack() as stack:
@@ -279,17 +282,17 @@ def dask_workers(
 
 
 def _for_others(order: RunContext) -> bytes:
-    """Pickle an order for processes with another current folder, or another disk."""
+    """Pickle a context for processes with another working directory or disk."""
     function = order.function
     if isinstance(function, FunctionRef) and function.is_file:
         function = function.load()
     inputs = [replace(each, path=absolute(each.path)) for each in order.reading.inputs]
     reading = replace(order.reading, inputs=inputs)
-    # Modules by name are for other disks to have.
+    # Another disk may lack modules that are pickled by name.
     return replace(order, function=function, reading=reading).packed(or_name=False)
 
 
 def _name_of(function: Any) -> str:
-    """Return what to call the calls."""
+    """Return the name of the calls in dask's dashboard."""
     name = function.name if isinstance(function, FunctionRef) else getattr(function, "__name__", "")
     return name.rpartition(":")[2].rpartition(".")[2].strip("<>") or "mucho"

@@ -1,4 +1,4 @@
-"""Where windows are worked on: each a `concurrent.futures.Executor`."""
+"""Select and start the executor of a run: a `concurrent.futures.Executor`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rio_mucho_cli.workers.context import RunContext
 ExecutorName: TypeAlias = Literal["processes", "threads", "serial", "dask"]
 EXECUTORS: tuple[ExecutorName, ...] = get_args(ExecutorName)
 LOCAL = ("processes", "threads", "serial")
-"""Those whose workers see this machine's files, and end with the run."""
+"""Executors whose workers see this machine's files and end with the run."""
 
 
 @contextmanager
@@ -27,24 +27,24 @@ def open_executor(
     order: RunContext,
     scheduler: str | None = None,
 ) -> Iterator[Executor]:
-    """Start workers for a run, and end them, whatever happens.
+    """Start the workers of a run, and end them in any case.
 
     Parameters
     ----------
     chosen : str or Executor
-        An executor that is there already stays open.
+        Name of an executor, or an existing one, which is not shut down.
     jobs : int
-        How many windows are worked on at once, at most.
+        Maximum number of windows to process at once.
     key : str
-        The name of the run.
+        Run id.
     order : RunContext
     scheduler : str or None
-        dask's, if that is running.
+        Address or file of a running dask scheduler.
 
     Yields
     ------
     Executor
-        Its workers know the order by its key.
+        Its workers know the run context by the run id.
 
     Raises
     ------
@@ -86,13 +86,13 @@ def _local_workers(
 
 
 def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:
-    """Raise UsageError if workers could not be started for a run; none is.
+    """Raise UsageError if workers could not be started; start none.
 
     Raises
     ------
     UsageError
         If dask is not installed, or the function or its global args cannot be
-        sent to other processes.
+        pickled for other processes.
     """
     check_installed(chosen)
     if chosen in {"processes", "dask"}:
@@ -100,13 +100,13 @@ def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:
 
 
 def check_installed(chosen: ExecutorName | Executor) -> None:
-    """Raise UsageError if an executor needs a package that is not there."""
+    """Raise UsageError if the package that an executor needs is not installed."""
     if chosen == "dask":
         _dask()
 
 
 def _dask() -> ModuleType:
-    """Import what works with dask, or say what it needs."""
+    """Return the module of the dask executor; raise UsageError without dask."""
     try:
         from rio_mucho_cli.workers import dask_executor
     except ImportError as exc:
@@ -117,19 +117,19 @@ def _dask() -> ModuleType:
 
 
 def executor_name(chosen: ExecutorName | Executor) -> str:
-    """Return what a report calls an executor."""
+    """Return the name of an executor in reports."""
     return type(chosen).__name__ if isinstance(chosen, Executor) else chosen
 
 
 def max_in_flight(executor: Executor, in_flight: int) -> Callable[[], int]:
-    """Return what says how many tasks are to be handed out at once.
+    """Return a function that returns how many tasks to keep submitted.
 
     Parameters
     ----------
     executor : Executor
-        Of one whose workers come and go, it is what it says itself.
+        An executor whose workers come and go has its own limit.
     in_flight : int
-        Of any other.
+        Limit for any other executor.
     """
     own: Callable[[], int] | None = getattr(executor, "in_flight", None)
     return (lambda: in_flight) if own is None else own
