@@ -1,4 +1,4 @@
-"""The user's function: find it, make it ready, check what it returns."""
+"""The user's function: import it, make it callable, check its arguments."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ UserFunction: TypeAlias = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class FunctionRef:
-    """A function by name, as the command line gives it.
+    """Reference to a function by name, as on the command line.
 
     Attributes
     ----------
     name : str
-        ``module:function`` or ``path/to/file.py:function``; what follows the
-        colon may have dots.
+        ``module:function`` or ``path/to/file.py:function``; the part after the
+        colon may contain dots.
     folder : str
-        Where modules are looked for first, and paths start.
+        Folder that is searched first for modules, and that paths are relative
+        to.
     code : Code or None
-        What it must be made of; None: whatever is there.
+        Code that the function must have; None for any.
     """
 
     name: str
@@ -45,29 +46,29 @@ class FunctionRef:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is in a file that is named by its path."""
+        """Whether the name contains the path of a file."""
         module, _, _ = self.name.rpartition(":")
         return module.endswith(".py") or os.sep in module or (os.altsep or os.sep) in module
 
     @property
     def path(self) -> Path:
-        """The file, if it `is_file`."""
+        """Path of the file, if it `is_file`."""
         return Path(self.folder, self.name.rpartition(":")[0]).resolve()
 
     def pinned(self) -> FunctionRef:
-        """Return a reference to the function as it is now, which leads to nothing else."""
+        """Return a reference that accepts only the function's current code."""
         return replace(self, code=current_code(self))
 
     def load(self) -> UserFunction:
-        """Import the function, or the class; anew if its files have changed since it was imported.
+        """Import the function or class; reload it if its files have changed.
 
         Raises
         ------
         FunctionNotFoundError
-            If there is no such module or attribute, with the nearest name
-            that exists; or if the module cannot be imported.
+            If the module or the attribute does not exist, with the most similar
+            name that does; or if the module cannot be imported.
         UsageError
-            If its code is not what it must be.
+            If its code is not the pinned code.
         """
         module_name, colon, attributes = self.name.rpartition(":")
         # C:\dir\file.py has a colon, but names no function.
@@ -97,7 +98,7 @@ class FunctionRef:
         return function
 
     def _completed(self) -> str:
-        """Say what a name without a function may have been meant to be."""
+        """Return a hint at what a name without a function may mean, or nothing."""
         module = self.name.rstrip(":")
         path = Path(self.folder, module if module.endswith(".py") else f"{module}.py")
         functions = functions_in(path) if ":" not in module else []
@@ -130,8 +131,8 @@ class FunctionRef:
             meant = closest(path.name, others, lambda other: Path(other).stem)
             hint = "" if meant is None else f": did you mean {meant!r}?"
             raise FunctionNotFoundError(f"there is no file {name}{hint}")
-        # A name of its own keeps a file called like a module (random.py) from
-        # taking that module's place for everything else.
+        # With a prefix, a file named like a module (random.py) does not replace that
+        # module for other code.
         module_name = f"_mucho_{path.stem}"
         module = sys.modules.get(module_name)
         if module is not None and getattr(module, "__file__", None) == str(path):
@@ -153,27 +154,28 @@ class FunctionRef:
 
 
 def make_callable(function: UserFunction, global_args: Any, *, plain: bool = False) -> UserFunction:
-    """Return what is called for every window.
+    """Return the callable for windows.
 
-    A class is called once, with the global args as keyword arguments, and its
-    instance is what is called for every window: the place to load a model.
+    A class is instantiated once, with the global args as keyword arguments; its
+    instance is called for every window. Its ``__init__`` is the place to load a
+    model.
 
     Parameters
     ----------
     function : callable
     global_args : object
-        For a class, a Mapping; for a plain function as well.
+        A Mapping if the function is a class or `plain` is true.
     plain : bool
-        The function takes arrays, one after the other, (rows, cols) where an
-        input has one band, and the global args by their names, except those
-        that its instance was made with.
+        Call the function with one array for each input, (rows, cols) for inputs
+        with one band. Pass the global args as keyword arguments, unless a class
+        was instantiated with them.
 
     Raises
     ------
     MuchoChildError
-        If making the instance raises.
+        If the class raises.
     ResultError
-        If one of the global args is nearly, but not, a parameter's name.
+        If a global arg looks like a misspelt parameter.
     """
     keywords = global_args
     if isinstance(function, type):
@@ -189,7 +191,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
         flat = [array[0] if array.shape[0] == 1 else array for array in arrays]
         return called(*flat, **keywords)
 
-    call.__wrapped__ = called  # type: ignore[attr-defined]  # what `inspect.signature` looks at
+    call.__wrapped__ = called  # type: ignore[attr-defined]  # for `inspect.signature`
     return call
 
 
@@ -210,7 +212,7 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
 
 
 def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Raise ResultError for a global arg that is nearly, but not, a parameter's name."""
+    """Raise ResultError if a global arg looks like a misspelt parameter."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -226,7 +228,10 @@ def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> N
 
 
 def wrap_user_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
-    """Wrap what the user's function raised so that it can leave a worker."""
+    """Return a MuchoChildError for an exception of the user's function.
+
+    Unlike the exception itself, it can always be pickled.
+    """
     kind = type(exception).__name__
     text = line_of(exception)
     return MuchoChildError(f"{what} raised {kind}{f': {text}' if text else ''}{hint}", exception)
@@ -238,7 +243,7 @@ def _import_from(folder: str) -> None:
 
 
 def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
-    """Say on one line where importing the user's module failed."""
+    """Return an error that says on one line why and where an import failed."""
     if isinstance(exc, SyntaxError) and exc.filename:
         place, text = f"{exc.filename}, line {exc.lineno}", f"{type(exc).__name__}: {exc.msg}"
     else:
@@ -255,30 +260,31 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
 
 
 def describe_type(value: Any) -> str:
-    """Return the name of the type of a value, as messages have it."""
+    """Return the type of a value as messages name it."""
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-# What Python raises because of the arguments has no frame of the user's.
+# An exception that Python raises for wrong arguments has no frame of the user's.
 _OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
-# Of all that is installed, names of so few letters are too many.
+# Module names of at most this many letters are not compared with all installed ones.
 _SHORT = 3
 
 
 def hint_of_arguments(
     function: Callable[..., Any], raised: BaseException, given: int, *, plain: bool
 ) -> str:
-    """Return what to do about a function that cannot take its arguments, or nothing.
+    """Return a hint about a function that does not accept its arguments, or nothing.
 
     Parameters
     ----------
     function : callable
-        What `make_callable` returned.
+        The callable from `make_callable`.
     raised : exception
-        By the call.
+        Exception that the call raised.
     given : int
-        How many arrays there are.
+        Number of arrays.
     plain : bool
+        Whether the function is called with arrays alone.
     """
     frames = traceback.walk_tb(raised.__traceback__)
     is_inside = any(not frame.f_code.co_filename.startswith(_OURS) for frame, _ in frames)
@@ -304,7 +310,7 @@ def hint_of_arguments(
 
 
 def _takes(signature: inspect.Signature, number: int) -> bool:
-    """Whether so many arguments, without names, are enough and not too many."""
+    """Return whether a signature accepts this number of positional arguments."""
     try:
         signature.bind(*[None] * number)
     except TypeError:
@@ -313,10 +319,11 @@ def _takes(signature: inspect.Signature, number: int) -> bool:
 
 
 def similar_module(name: str, folder: str) -> str:
-    """Return which module may have been meant by one that does not exist, or nothing.
+    """Return a hint at a module with a similar name, or nothing.
 
-    One of the user's own folder comes first. Of all that is installed, short
-    names are too many, and names with an underscore are nobody else's.
+    Modules in the user's folder are preferred. Installed modules are not
+    suggested for short names, which resemble too many of them, nor if their own
+    names begin with an underscore.
     """
     package, _, last = name.rpartition(".")
     if package:
@@ -330,10 +337,10 @@ def similar_module(name: str, folder: str) -> str:
 
 
 def _modules(path: Any) -> list[str]:
-    """Return the names of the public modules in some folders; of all there are for None."""
+    """Return the names of public modules in folders, or of all modules for None."""
     return [each.name for each in pkgutil.iter_modules(path) if not each.name.startswith("_")]
 
 
 def public_names(owner: Any) -> list[str]:
-    """Return the names of an object's attributes, without those that are its own affair."""
+    """Return the names of an object's public attributes."""
     return [name for name in dir(owner) if not name.startswith("_")]

@@ -1,4 +1,4 @@
-"""Run windows in the calling process: one after another, or in threads."""
+"""Run windows in the main process: one after another, or in threads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rio_mucho_cli.workers.window import close_run, open_run
 
 
 class SerialExecutor(Executor):
-    """An executor that does the work within `submit`."""
+    """Executor that runs each call within `submit`."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function, and return a future that is done."""
+        """Call a function and return a finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -31,7 +31,7 @@ class SerialExecutor(Executor):
 
 @contextmanager
 def serial_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
-    """Work in the calling thread; `jobs` makes no difference."""
+    """Process windows in the calling thread; `jobs` is ignored."""
     open_run(key, order)
     try:
         with single_threaded_libraries():
@@ -42,16 +42,16 @@ def serial_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]
 
 @contextmanager
 def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
-    """Start threads; each opens its own datasets, in the caller's GDAL environment.
+    """Start threads that open their own datasets and use the current GDAL options.
 
-    A thread cannot be killed. On an error the windows that are being worked
-    on are waited for; on Ctrl-C they are not, and their datasets stay open
-    until the process ends.
+    Threads cannot be killed. After an error, windows in progress are completed.
+    After Ctrl-C they are not waited for, and their datasets stay open until the
+    process ends.
 
     Raises
     ------
     MuchoError
-        If the system does not allow so many.
+        If the system does not allow this many threads.
     """
     open_run(key, replace(order, env=env_options()))
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="mucho")
@@ -71,11 +71,11 @@ def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]
 
 
 def _start(executor: ThreadPoolExecutor, jobs: int) -> None:
-    """Start all threads: later, in the midst of a run, they might be refused."""
+    """Start all threads now: the system might refuse them later."""
     go_on, started = threading.Event(), 0
     try:
         while started < jobs:
-            # None is idle meanwhile, which would do instead of a new one.
+            # Blocks the thread: the pool reuses idle threads instead of starting new ones.
             executor.submit(go_on.wait)
             started += 1
     except RuntimeError as exc:

@@ -1,9 +1,9 @@
-"""Send functions and their arguments to processes that share nothing with this one.
+"""Pickle functions and their arguments for worker processes.
 
-installed module ────────────▶ by name: workers import it
-the user's own, on disk ─────▶ by value, with the globals that the function uses as they are here
-the same, not picklable ─────▶ by name, together with the user's modules that it imports
-__main__, loaded from a file ▶ by value: workers cannot import it
+installed module ─────────────▶ by name: workers import it
+user's module ────────────────▶ by value, with the current globals that the function uses
+user's module, not picklable ─▶ by name, like the user's modules that it imports
+__main__, loaded from a file ─▶ by value: workers cannot import it
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ from rio_mucho_cli.workers.source import (
     used_by,
 )
 
-# cloudpickle has one list, for the whole process, of modules whose contents travel by value.
+# cloudpickle has one list, for the whole process, of modules to pickle by value.
 _lock = threading.RLock()
 
 
 def dumps(value: Any, what: str, *, by_value: bool = False, or_name: bool = True) -> bytes:
-    """Pickle a value for other processes.
+    """Return the pickle of a value for other processes.
 
     Parameters
     ----------
     value : object
     what : str
-        What messages call it.
+        Name of the value in messages.
     by_value : bool
-        Functions and classes of modules that are not installed travel by
-        value, with the globals that they use. Else only those do that cannot
-        be imported: of a script, a notebook, a closure, a lambda, a module
-        that was loaded from a file.
+        Pickle functions and classes of modules that are not installed by value,
+        with the globals that they use. Otherwise only those are that cannot be
+        imported: from a script, a notebook, a closure, a lambda, or a module
+        loaded from a file.
     or_name : bool
-        A module travels by name all the same if it cannot be pickled.
+        Fall back to the name of a module that cannot be pickled by value.
 
     Raises
     ------
     UsageError
-        If it cannot be pickled.
+        If the value cannot be pickled.
     """
     with _lock:
         by_name: set[str] = set()
@@ -86,7 +86,7 @@ def dumps(value: Any, what: str, *, by_value: bool = False, or_name: bool = True
 
 
 class _NotByValueError(Exception):
-    """Some modules, which have a name, cannot be pickled by value; or nobody knows which."""
+    """Modules cannot be pickled by value; the set is empty if they are unknown."""
 
     def __init__(self, modules: set[str]) -> None:
         super().__init__()
@@ -96,7 +96,10 @@ class _NotByValueError(Exception):
 def _dumps(
     value: Any, *, by_value: bool, or_name: bool = False, by_name: Collection[str] = ()
 ) -> bytes:
-    """Pickle a value; again, if code that was met late uses more of a module that was met early."""
+    """Return the pickle of a value.
+
+    Start over if code pickled later uses more of a module pickled earlier.
+    """
     names: set[str] = set()
     while True:
         buffer = io.BytesIO()
@@ -117,20 +120,20 @@ def _dumps(
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Sends by value, besides what cloudpickle does, what workers cannot or should not import.
+    """Pickler that also pickles by value what workers cannot or should not import.
 
     Parameters
     ----------
     file : file
     names : set of str
-        Of modules that travel by value, only what has one of these names, or a
-        name that code has which was met before.
+        Names in code seen so far. Only these attributes of a module are pickled
+        by value.
     by_value : bool
-        The user's own modules do.
+        Pickle the user's own modules by value.
     or_name : bool
-        Refuse those whose code may use globals that nobody can tell.
+        Refuse modules whose code may use unknown globals.
     by_name : collection of str
-        These travel by name.
+        Modules to pickle by name.
     """
 
     def __init__(
@@ -144,7 +147,7 @@ class _Pickler(cloudpickle.Pickler):
     ) -> None:
         super().__init__(file)
         self.names = set(names)
-        # What goes by value: whose it is, and what goes with it.
+        # Objects pickled by value: their module, and a function that yields their parts.
         self.met: list[tuple[str, Callable[[], Iterable[Any]]]] = []
         self._sent: list[tuple[ModuleType, set[str]]] = []
         self._by_value = by_value
@@ -170,22 +173,22 @@ class _Pickler(cloudpickle.Pickler):
             self.names.update(names_in(obj))
             return _code, (*self.dispatch_table[CodeType](obj), obj.co_filename)
         if isinstance(obj, ctypes.CDLL):
-            # It has an address of this process, and pickle takes that for a number.
+            # pickle would store its address, which is valid in this process only.
             raise pickle.PicklingError(f"a {type(obj).__name__} of ctypes cannot be pickled")
         reduced = super().reducer_override(obj)
         return _with_care(obj, reduced) if isinstance(obj, type) else reduced
 
     def is_complete(self) -> bool:
-        """Whether all that code may use of modules went with them."""
+        """Return whether everything that code may use of modules was pickled."""
         return all(used_by(module, self.names).keys() <= sent for module, sent in self._sent)
 
     def unregister(self) -> None:
-        """Take back what was said to cloudpickle."""
+        """Remove the modules that were registered with cloudpickle."""
         for module in self._registered:
             cloudpickle.unregister_pickle_by_value(module)
 
     def _travels(self, name: str, module: ModuleType) -> bool:
-        """Whether what a module has goes by value."""
+        """Return whether the contents of a module are pickled by value."""
         if name not in self._decided:
             if self._by_value and name not in self._by_name and is_own(module):
                 self._decided[name] = True
@@ -199,13 +202,13 @@ class _Pickler(cloudpickle.Pickler):
             self._registered.append(module)
 
     def _refuse(self, module: ModuleType) -> None:
-        """Have a module travel by name, if it can, whose code may use any global of it."""
+        """Raise _NotByValueError for an importable module that may use any global."""
         if self._or_name and can_be_imported(module):
             cause = pickle.PicklingError(f"{module.__name__} may use any of its globals")
             raise _NotByValueError(_with_imports({module.__name__})) from cause
 
     def _reduce_module(self, module: ModuleType) -> Any:
-        """Send what code may use of a module; what else is asked for, the worker imports."""
+        """Reduce a module to what code may use; the worker imports the rest on demand."""
         state = used_by(module, self.names)
         self._sent.append((module, set(state)))
         self.met.append((module.__name__, state.values))
@@ -213,7 +216,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _not_picklable(met: Iterable[tuple[str, Callable[[], Iterable[Any]]]]) -> set[str]:
-    """Return the modules that have something which cannot be pickled, and those they import."""
+    """Return the modules with values that cannot be pickled, and their imports."""
     found = {
         name
         for name, parts in met
@@ -223,7 +226,10 @@ def _not_picklable(met: Iterable[tuple[str, Callable[[], Iterable[Any]]]]) -> se
 
 
 def _with_imports(names: set[str]) -> set[str]:
-    """Add the user's modules that modules import: a worker that imports these has both."""
+    """Return modules with the user's modules that they import.
+
+    A worker that imports the former imports the latter too.
+    """
     found, waiting = set[str](), list(names)
     while waiting:
         name = waiting.pop()
@@ -240,7 +246,7 @@ def _with_imports(names: set[str]) -> set[str]:
 
 def _fails(value: Any) -> bool:
     if isinstance(value, FunctionType | type | ModuleType | CACHE):
-        return False  # it was met by itself, if it had to be pickled
+        return False  # if it is needed, it was pickled separately
     pickler = _Pickler(io.BytesIO(), set())
     try:
         pickler.dump(value)
@@ -251,15 +257,16 @@ def _fails(value: Any) -> bool:
     return False
 
 
-# Classes that this process has sent, and those that it has got.
+# Classes that this process has pickled, and those that it has unpickled.
 _sent: WeakSet[type] = WeakSet()
 _got: WeakSet[type] = WeakSet()
 
 
 def _with_care(cls: type, reduced: Any) -> Any:
-    """Have a class keep what it has where it is loaded in the process that it is from.
+    """Return a class's reduction that leaves the original class unchanged.
 
-    cloudpickle finds that class again, and would write the copy's methods into it.
+    When a copy is unpickled in the process that defined the class, cloudpickle
+    finds the original and would overwrite its methods.
     """
     if not _is_by_value(reduced):
         return reduced
@@ -285,15 +292,15 @@ def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
 
 
 def _code(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str) -> CodeType:
-    """Make code that knows its file, without which a traceback shows no line.
+    """Return code with its file name, so that tracebacks show its lines.
 
-    From 3.1.3 on, cloudpickle calls every file "<dynamic-code>".
+    From 3.1.3 on, cloudpickle names every file "<dynamic-code>".
     """
     return make(*args).replace(co_filename=filename)
 
 
 def _fill(module: ModuleType, state: dict[str, Any]) -> None:
-    """Give a module what was sent of it, and a way to the rest."""
+    """Set a module's pickled attributes, and import the others on demand."""
 
     def rest(attribute: str) -> Any:
         if attribute.startswith("__"):
@@ -304,14 +311,14 @@ def _fill(module: ModuleType, state: dict[str, Any]) -> None:
 
 
 def pack_error(exception: BaseException | None) -> bytes:
-    """Pickle an exception for the process from which its class may have come by value.
+    """Pickle an exception for the main process, where its class may come from.
 
-    There it is an instance of the class that has the same name, if there is one.
+    There it becomes an instance of the class of that name, if one exists.
 
     Raises
     ------
     Exception
-        If that cannot be done.
+        If it cannot be pickled.
     """
     buffer = io.BytesIO()
     _ErrorPickler(buffer).dump(exception)

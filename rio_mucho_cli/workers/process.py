@@ -1,9 +1,9 @@
-"""A worker process, as its parent sees it: it is started, it makes calls, it ends.
+"""A worker process as the main process sees it: started, called, closed.
 
-    Launch.start() ─▶ Process ─▶ .introduce() ─▶ .call(), .call(), ... ─▶ .close()
+    Launcher.start() ─▶ Process ─▶ .introduce() ─▶ .call(), .call(), ... ─▶ .close()
 
-The thread that starts a process must close it, too: where a worker is killed
-with its parent, the system takes the thread for the parent.
+Close a process in the thread that started it: where a worker is killed with its
+parent, the system takes that thread for the parent.
 """
 
 from __future__ import annotations
@@ -28,27 +28,30 @@ from rio_mucho_cli.workers.channel import Channel, Message, unnamed_file
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
-# Of ru_maxrss, in bytes: getrusage(2) of either system.
+# Unit of ru_maxrss in bytes, see getrusage(2) on Linux and macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 NOT_BEGUN = -1
-"""The progress of a call that the process has not taken up."""
+"""Progress of a call that the process has not started."""
 
 
 def note_progress(file: int, progress: int) -> None:
-    """Write down how far a call has come: the parent before it, the worker from then on."""
+    """Write the progress of a call to a file.
+
+    The main process does so before the call, the worker during the call.
+    """
     os.pwrite(file, progress.to_bytes(8, "little", signed=True), 0)
 
 
 class Process:
-    """A process, this end of its channel, and the file in which it notes its progress.
+    """A process, this end of its channel, and its progress file.
 
-    One thread has it make calls and waits for its end. Any thread may kill it.
+    One thread makes its calls and waits for its end. Any thread may kill it.
 
     Attributes
     ----------
     peak : int or None
-        The most memory that it held, in bytes, if it has ended and that is known.
+        Peak memory in bytes, if the process has ended and its peak is known.
     """
 
     def __init__(
@@ -59,26 +62,26 @@ class Process:
         self._channel = channel
         self._progress = progress
         self._caller = caller
-        # A pid that has been waited for may be somebody else's.
+        # The pid of a process that was waited for may belong to another process.
         self._lock = threading.Lock()
-        # Linux counts to a new program what the process held before it, which
-        # was a copy of this one: a peak no higher than this one's says nothing.
+        # On Linux ru_maxrss includes the process before exec, a copy of this one: a peak
+        # at or below our own tells nothing.
         self._least_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     @property
     def exitcode(self) -> int | None:
-        """Minus a signal's number, or the exit status; None until its end is waited for."""
+        """Exit status, or minus the signal's number; None until it is waited for."""
         return self._popen.returncode
 
     def introduce(self, setup: Message) -> None:
-        """Tell it what it has to know before all calls, and wait until it does.
+        """Run the set-up call, which precedes all others.
 
         Raises
         ------
         EOFError, OSError
-            If it ends before.
-        NotReadyError
-            If that fails.
+            If the process ends before.
+        WorkerStartError
+            If the call fails.
         """
         self._channel.send_bytes(self._caller)
         succeeded, value = self.call(setup).load()
@@ -86,35 +89,35 @@ class Process:
             raise WorkerStartError(value)
 
     def call(self, packed: Message) -> Message:
-        """Have it make a call, and wait for what comes of it.
+        """Send a call to the process and return its answer.
 
         Raises
         ------
         EOFError, OSError
-            If it ends before.
+            If the process ends before.
         MemoryError
-            If there is no room for what comes of it.
+            If there is not enough memory for the answer.
         """
         note_progress(self._progress, NOT_BEGUN)
         self._channel.send(packed)
         return self._channel.receive()
 
     def dismiss(self) -> None:
-        """Tell it that there are no more calls.
+        """Tell the process that there are no more calls.
 
         Raises
         ------
         OSError
-            If it has ended before.
+            If it has already ended.
         """
         self._channel.send(Message(b""))
 
     def noted(self) -> int:
-        """Return how far it came with its last call, which may be NOT_BEGUN."""
+        """Return the progress of its last call, or NOT_BEGUN."""
         return int.from_bytes(os.pread(self._progress, 8, 0), "little", signed=True)
 
     def wait(self, seconds: float = math.inf) -> bool:
-        """Wait for its end, so long at most, and return whether it has ended."""
+        """Wait at most this many seconds for its end; return whether it has ended."""
         deadline, pause = time.monotonic() + seconds, 0.0005
         while not self._ended():
             left = deadline - time.monotonic()
@@ -125,28 +128,28 @@ class Process:
         return True
 
     def kill(self) -> None:
-        """Kill it, if it runs, and wake the thread that waits for its answer."""
+        """Kill it if it is running, and wake the thread that waits for its answer."""
         with self._lock:
             if self.exitcode is None:
-                with suppress(ProcessLookupError):  # somebody else has waited for it
+                with suppress(ProcessLookupError):  # other code has waited for it
                     os.kill(self._popen.pid, signal.SIGKILL)
                 self._channel.hang_up()
 
     def close(self) -> None:
-        """Kill it, if it runs, wait for its end, and close what belongs to it."""
+        """Kill it if it is running, wait for its end, and release its resources."""
         self.kill()
         self.wait()
         self._channel.close()
         os.close(self._progress)
 
     def _ended(self) -> bool:
-        """Whether it has ended; if so, take note of how."""
+        """Return whether it has ended; if so, record its status and peak memory."""
         with self._lock:
             if self.exitcode is None:
                 try:
-                    # Popen would not say how much memory it held.
+                    # Popen does not report its peak memory.
                     pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
-                except ChildProcessError:  # somebody else has waited for it
+                except ChildProcessError:  # other code has waited for it
                     self._popen.returncode = 0
                 else:
                     if pid:
@@ -158,16 +161,16 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """How the processes of a run are started, all alike, whenever that is.
+    """Command and environment of the worker processes of a run.
 
     Attributes
     ----------
     command : list
-        The interpreter, and its options.
+        The interpreter and its options.
     variables : Mapping
         All environment variables.
     caller : bytes
-        The import path and the arguments of this process, pickled.
+        The import path and ``sys.argv`` of the main process, pickled.
     """
 
     command: list[str]
@@ -176,7 +179,7 @@ class Launcher:
 
     @classmethod
     def prepare(cls, variables: Mapping[str, str]) -> Launcher:
-        """Take what this process has now, and some more environment variables."""
+        """Return a launcher for the current state and more environment variables."""
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         argv = getattr(sys, "argv", [""])
         caller = pickle.dumps(([entry for entry in sys.path if isinstance(entry, str)], argv))
@@ -212,10 +215,10 @@ class Launcher:
 
 @contextmanager
 def _sigint_held() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile.
+    """Keep Ctrl-C from processes that are started in the block.
 
-    The terminal sends it to all processes of a group. They inherit that it is
-    blocked, for good; this thread gets it at the end of the block.
+    The terminal sends SIGINT to all processes of a group. The new processes
+    inherit the blocked signal for good; this thread gets it after the block.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

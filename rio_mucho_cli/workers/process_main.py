@@ -1,4 +1,4 @@
-"""What a worker process does: it makes the calls that its parent sends, and ends with it."""
+"""The main loop of a worker process: serve calls, and end with the main process."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def serve(sock: socket.socket, progress: int) -> None:
-    """Make calls, one after the other, until the parent sends none."""
+    """Serve calls, one after another, until the main process sends an empty one."""
     note_progress_with(partial(note_progress, progress))
     count_whole_process()
     channel = Channel(sock)
-    with suppress(EOFError, OSError):  # the parent is gone
+    with suppress(EOFError, OSError):  # the main process has ended
         while (call := channel.receive()).data:
             note_progress(progress, 0)
             channel.send(_answer(call))
@@ -37,20 +37,18 @@ def _answer(call: Message) -> Message:
 
 
 def start_worker(key: str, packed: bytes, parent: int) -> None:
-    """Prepare a new worker process: it runs before any window."""
+    """Prepare a new worker process before its first window."""
     _be_killed_with_parent()
-    exit_with_parent(
-        parent
-    )  # elsewhere than on Linux, or if it has ended already, nothing else does
+    exit_with_parent(parent)  # other systems than Linux, or a parent that has already ended
     open_run(key, packed)
 
 
 def _be_killed_with_parent() -> None:
-    """Have Linux kill this process, in native code too, when its parent has ended.
+    """Let Linux kill this process when its parent ends, even in native code.
 
     Notes
     -----
-    prctl(2): the parent is the thread that has started this process.
+    prctl(2): the parent is the thread that started this process.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:

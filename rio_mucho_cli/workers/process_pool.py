@@ -1,22 +1,22 @@
-"""Worker processes: each a new interpreter, at the other end of a channel of its own.
+"""A pool of worker processes: new interpreters, each with its own channel.
 
     submit ─▶ queue ─▶ thread 1 ◀── channel ──▶ process 1
                    └─▶ thread 2 ◀── channel ──▶ process 2 † ─▶ process 3
 
-A thread takes a call from the queue, sends it to its process, and waits for
-what comes of it. A worker is not forked from this process, whose GDAL has
-locks and caches that do not survive a fork, and it does not import the
-caller's ``__main__``: scripts without a guard do not start themselves again.
+Each thread takes a call from the queue, sends it to its process, and waits for
+the answer. Workers are not forked from the main process: GDAL's locks and
+caches do not survive a fork. Nor do they import its ``__main__``, so scripts
+need no guard.
 
-Pools that share one pipe, and a lock for it, among all workers (the standard
-library's, loky's) hang for ever when a worker is killed while it sends a
-result. With a channel each, the worker's end is closed by the system, and the
-window that it was working on is known: workers note in a small file, which
-the parent reads after a death, how far they have come with a call.
+Pools whose workers share one pipe and its lock (the standard library's, loky's)
+hang if a worker is killed while it sends a result. With a channel for each
+worker, the system closes the worker's end, and the window that it was working
+on is known: workers write their progress to a small file, which the main
+process reads after a death.
 
-A death costs the call that was being made, and no other: the thread starts a
-new process and goes on. Processes that die before they are ready for a call, or
-cannot get ready, would do so for ever; they end the executor.
+A death loses only the call in progress: the thread starts a new process and
+goes on. If processes keep dying before their first call, or cannot get ready,
+the executor ends.
 """
 
 from __future__ import annotations
@@ -40,29 +40,28 @@ from rio_mucho_cli.workers.process_main import start_worker
 
 log = logging.getLogger(__name__)
 
-# Seconds for a worker to end by itself, after its last call: what is registered
-# with atexit runs then, and may take for ever.
+# Seconds for a worker to exit after its last call; atexit handlers run then and may hang.
 _PATIENCE = 5
 
 _Call: TypeAlias = "tuple[Future[Any], Message]"
 
 
 class ProcessExecutor(Executor):
-    """An executor of new interpreters.
+    """Executor that runs calls in new interpreters.
 
     Parameters
     ----------
     jobs : int
-        How many.
+        Number of processes.
     setup : Message
-        A call that each makes before anything else.
+        First call of each process.
     variables : Mapping
-        Environment variables that they have, besides this process's.
+        Environment variables to add to this process's.
 
     Raises
     ------
     MuchoError
-        If the system does not allow so many.
+        If the system does not allow this many processes.
     """
 
     def __init__(self, jobs: int, setup: Message, variables: Mapping[str, str]) -> None:
@@ -70,7 +69,7 @@ class ProcessExecutor(Executor):
         self._launch = Launcher.prepare(variables)
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._broken: BrokenExecutor | None = None
-        # What follows is changed by several threads.
+        # Guards the attributes below, which several threads change.
         self._lock = threading.Lock()
         self._left = jobs
         self._processes: set[Process] = set()
@@ -96,10 +95,10 @@ class ProcessExecutor(Executor):
             raise
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Queue a call.
+        """Queue a call and return its future.
 
-        Its future ends with ProcessDiedError if the worker dies that makes it,
-        and with that or another BrokenExecutor if no worker can be had.
+        The future fails with WorkerProcessDiedError if its worker dies, and with
+        that or another BrokenExecutor if no worker can be started.
         """
         future: Future[Any] = Future()
         call = future, pack_message((fn, args, kwargs))
@@ -112,7 +111,7 @@ class ProcessExecutor(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers: when the queue is empty, or, to cancel, at once."""
+        """End the workers when the queue is empty, or at once to cancel."""
         with self._lock:
             self._closed = True
             if cancel_futures:
@@ -128,7 +127,7 @@ class ProcessExecutor(Executor):
                 thread.join()
 
     def _drive(self, first: Future[None]) -> None:
-        """Feed a process, and those that take its place, in a thread of its own."""
+        """Feed a process and its replacements; runs in its own thread."""
         attempts = 1
         error: BrokenExecutor | None = None
         call: _Call | None = None
@@ -151,7 +150,7 @@ class ProcessExecutor(Executor):
             if not isinstance(error, WorkerProcessDiedError) or self._cancelled or self._broken:
                 attempts = 0
             else:
-                # What kills a process may hit the next one, too, before it is ready.
+                # Whatever killed a process may also kill the next one before it is ready.
                 attempts = 2 if error.started else attempts - 1
         if call is not None:
             call[0].set_exception(error)
@@ -161,10 +160,10 @@ class ProcessExecutor(Executor):
     def _feed(
         self, process: Process, call: _Call | None
     ) -> tuple[BrokenExecutor | None, _Call | None]:
-        """Have a process make calls, the given one first, to its end.
+        """Run calls in a process until it ends, starting with the given one.
 
-        Return what went wrong, if it did, and a call that this process has not
-        begun and the next one can make.
+        Return the error, if any, and a call that this process has not started,
+        which the next process can run.
         """
         started = proven = False
         error: BrokenExecutor
@@ -173,7 +172,7 @@ class ProcessExecutor(Executor):
             started = True
             while (call := call or self._next()) is not None:
                 _settle(call[0], process.call(call[1]))
-                call = None  # nothing of a result may stay here until the next one
+                call = None  # a result must not be kept alive until the next call
                 proven = True
             with suppress(OSError):
                 process.dismiss()
@@ -185,21 +184,21 @@ class ProcessExecutor(Executor):
                 return error, call
         except WorkerStartError as exc:
             error = exc
-        except BaseException as exc:  # whatever it is, nobody must wait for ever
+        except BaseException as exc:  # any other error must end the future too
             error = BrokenExecutor(f"{type(exc).__name__}: {exc}")
         if call is not None and not call[0].done():
             call[0].set_exception(error)
         return error, None
 
     def _next(self) -> _Call | None:
-        """Wait for a call that nobody has cancelled; None if there are no more."""
+        """Wait for a call that is not cancelled; return None if there are no more."""
         while (call := self._calls.get()) is not None:
             if call[0].set_running_or_notify_cancel():
                 return call
         return None
 
     def _register(self, process: Process) -> None:
-        """Let `shutdown` kill a process, or do it, if it came before."""
+        """Let `shutdown` kill a process; kill it now after a cancelling shutdown."""
         with self._lock:
             self._processes.add(process)
             if self._cancelled:
@@ -211,7 +210,7 @@ class ProcessExecutor(Executor):
             self._processes.remove(process)
 
     def _shrink(self, cause: BaseException) -> None:
-        """Go on with a process less, if there is another one."""
+        """Continue with one process fewer, unless it was the last."""
         with self._lock:
             self._left -= 1
             left = self._left
@@ -220,13 +219,13 @@ class ProcessExecutor(Executor):
             self._break(BrokenExecutor(f"no worker process is left, and none can start: {cause}"))
 
     def _break(self, error: BrokenExecutor) -> None:
-        """End all calls that may have no process left, now and from now on."""
+        """End all queued calls with an error, now and in future."""
         if self._broken is None:
             self._broken = error
         self._end_queued(self._broken)
 
     def _end_queued(self, error: BrokenExecutor | None) -> None:
-        """End the futures that are in the queue: with an error, or cancelled."""
+        """End the queued futures with an error, or cancel them."""
         with suppress(queue.Empty):
             while True:
                 call = self._calls.get_nowait()
@@ -241,8 +240,8 @@ class ProcessExecutor(Executor):
 
 
 def _death(process: Process, started: bool) -> WorkerProcessDiedError:
-    """Wait for the end of a process whose channel is at its end, and say how it was."""
-    if not process.wait(_PATIENCE):  # it has closed its channel only
+    """Wait for the end of a process that closed its channel; return the error."""
+    if not process.wait(_PATIENCE):  # it has closed its channel but still runs
         process.kill()
         process.wait()
     exitcode = process.exitcode
@@ -265,12 +264,12 @@ def _settle(future: Future[Any], answer: Message) -> None:
 
 @contextmanager
 def process_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
-    """Start processes that know an order; after an error, kill them.
+    """Start processes with a run context, and kill them after an error.
 
     Raises
     ------
     UsageError
-        If the function or its global args cannot be sent to them.
+        If the function or its global args cannot be pickled.
     """
     env = env_options()
     packed = replace(order, env=env).packed()

@@ -1,4 +1,4 @@
-"""Import a function by name as its files are now, also where an older version was imported."""
+"""Import the current version of a function, even if an older one is loaded."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from rio_mucho_cli.workers.functions import FunctionRef
 
 _lock = threading.RLock()
-# What the files of modules were like when these were imported here.
+# SHA-256 of modules' files when they were imported here.
 _imported: dict[Path, str] = {}
-# By the names of functions' modules or files: what they were made of at last.
+# The last known code, by name of a function's module or file.
 _known: dict[str, Code] = {}
 
 
 def import_current(reference: FunctionRef, load: Callable[[], ModuleType]) -> ModuleType:
-    """Import the module of a function, and what it imports, anew if files have changed.
+    """Import a function's module; reload it and its imports if files changed.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def import_current(reference: FunctionRef, load: Callable[[], ModuleType]) -> Mo
     Raises
     ------
     UsageError
-        If the files are not those that the reference names.
+        If the files are not those of the reference's code.
     """
     with _lock:
         importlib.invalidate_caches()
@@ -64,7 +64,10 @@ def import_current(reference: FunctionRef, load: Callable[[], ModuleType]) -> Mo
 
 
 def _check(reference: FunctionRef, code: Code | None) -> None:
-    """Raise UsageError for another code in the same files; other machines may have it elsewhere."""
+    """Raise UsageError if files have changed since the reference was pinned.
+
+    Other machines may have the same code in other files.
+    """
     wanted = reference.code
     if wanted is None or (code is not None and code.digest == wanted.digest):
         return
@@ -76,7 +79,10 @@ def _check(reference: FunctionRef, code: Code | None) -> None:
 
 
 def current_code(reference: FunctionRef) -> Code | None:
-    """Return what a function is made of now; None if it is installed, or not there."""
+    """Return the current code of a function.
+
+    None if the function is installed or does not exist.
+    """
     key = str(reference.path) if reference.is_file else f"{reference.folder}:{reference.name}"
     for known in (reference.code, _known.get(key)):
         if known is not None and known.is_current():
@@ -88,12 +94,12 @@ def current_code(reference: FunctionRef) -> Code | None:
 
 
 def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
-    """Return the names of modules that were imported from files, by these."""
+    """Return the names of modules that were imported from files, by file."""
     names = {path.name for path in paths}
     found = {}
     for name, module in list(sys.modules.items()):
         place = getattr(module, "__file__", None)
-        # To make a path of each, and to resolve it, would take long.
+        # Creating and resolving a Path for every module would be slow.
         if isinstance(place, str) and name != "__main__" and os.path.basename(place) in names:  # noqa: PTH119
             path = Path(place).resolve()
             if path in paths:
@@ -102,7 +108,7 @@ def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def changed_modules(code: Code) -> list[str]:
-    """Return the names of imported modules whose functions are not those of their files now."""
+    """Return the imported modules whose functions differ from their files."""
     return [
         name
         for path, name in _loaded(code.paths).items()
@@ -137,7 +143,7 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 
 
 def _is_stale(path: Path) -> bool:
-    """Whether a file has changed since it was imported, as far as that is known."""
+    """Return whether a file has changed since it was imported, as far as known."""
     was = _imported.get(path)
     if was is not None:
         return was != _sha(path)
@@ -149,11 +155,11 @@ def _sha(path: Path) -> str:
 
 
 def _started() -> float:
-    """Return when this process was started, in seconds since 1970."""
+    """Return when this process started, in seconds since 1970."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):  # elsewhere than on Linux
+    except (OSError, ValueError, IndexError):  # not on Linux
         return _FIRST_SEEN
     return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
 
@@ -164,7 +170,7 @@ _FIRST_SEEN = time.time()
 def _remove_old_bytecode(path: Path) -> None:
     """Remove compiled code that is older than its source.
 
-    Python compares whole seconds, and sizes.
+    Python compares only whole seconds and sizes.
     """
     with suppress(OSError, NotImplementedError):
         compiled = Path(importlib.util.cache_from_source(str(path)))

@@ -1,4 +1,4 @@
-"""What a function returned: an array for each output, checked, with missing pixels masked."""
+"""The function's results: one checked array per output, missing pixels masked."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from rio_mucho_cli.workers.functions import describe_type
 
 
 def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
-    """Tell apart the arrays of a dict.
+    """Return the array of each output.
 
     Parameters
     ----------
     returned : object
         A dict of arrays by name, or the array of the only output.
     names : sequence of str or None
-        Of the outputs; None for the one that gets what no other has.
+        Names of the outputs; None for the one that gets the remaining array.
 
     Raises
     ------
     ResultError
-        If there is not one array for each.
+        If there is not exactly one array for each output.
     """
     others = [name for name in names if name is not None]
     if not isinstance(returned, dict):
@@ -67,29 +67,27 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
 def check_result(
     result: Any, window: Window, count: int | None, overlap: int = 0, name: str | None = None
 ) -> np.ndarray[Any, Any]:
-    """Check what the function returned, and return it as (count, rows, cols).
+    """Return what the function returned as a checked (count, rows, cols) array.
 
     Parameters
     ----------
     result : object
-        (count, rows, cols), or (rows, cols) for one band: an array, or what
-        converts itself to one, as a DataArray does. Masked arrays stay
-        masked; booleans become uint8.
+        (count, rows, cols), or (rows, cols) for one band: an array, or an object
+        with ``__array__`` such as a DataArray. Masked arrays stay masked;
+        booleans become uint8.
     window : Window
-        One that does not lie on whole pixels is allowed to be rounded
-        either way, as rasterio rounds it.
+        A fractional window may be rounded up or down, as rasterio does.
     count : int or None
-        The number of bands that is expected, if it is known.
+        Expected number of bands, if known.
     overlap : int
-        The result may have so many more pixels on each side, which are cut
-        off.
+        Extra pixels that the result may have on each side; they are cropped.
     name : str or None
-        In a dict of results.
+        Its name in a dict of results.
 
     Raises
     ------
     ResultError
-        If it is no array, or has another shape.
+        If it is not an array, or has another shape.
     """
     what = "the function returned" if name is None else f"for {name!r} the function returned"
     result = _as_array(result, what)
@@ -117,7 +115,10 @@ def check_result(
 
 
 def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
-    """Return a result as a plain or a masked array; sequences and numbers are none."""
+    """Return a result as a plain or masked array.
+
+    Raise ResultError for sequences and numbers.
+    """
     if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
         raise ResultError(
             f"{what} {describe_type(result)}, expected a numpy array of shape "
@@ -142,7 +143,7 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
 
 
 def hint_of_bands(shape: tuple[int, ...], window: Window, overlap: int) -> str:
-    """Return what to do about a result whose bands come last, as pictures have them."""
+    """Return a hint about a result whose bands come last, or nothing."""
     sizes = [(window.height + 2 * more, window.width + 2 * more) for more in (0, overlap)]
     if len(shape) != 3 or shape[:2] not in sizes:
         return ""
@@ -150,7 +151,7 @@ def hint_of_bands(shape: tuple[int, ...], window: Window, overlap: int) -> str:
 
 
 def with_nan_masked(array: np.ndarray[Any, Any], wanted: OutputSpec) -> np.ndarray[Any, Any]:
-    """Return a result in which NaN is masked, unless it is the output's nodata anyway."""
+    """Return a result with NaN masked, unless NaN is the output's nodata."""
     recipe = wanted.recipe
     nodata = None if recipe is None else recipe.nodata_of(wanted.dtype or array.dtype.name)
     if nodata is not None and math.isnan(nodata):
@@ -173,13 +174,14 @@ def count_nodata(
         (count, rows, cols), in the output's dtype.
     recipe : ProfileTemplate
     absent : ndarray of bool, or None
-        (rows, cols): where an input has no value, and the function got numbers.
+        (rows, cols): pixels without a value in an input, where the function got
+        a number.
     reading : ReadSpec
     """
     dtype, inherited = array.dtype.name, recipe.inherited
     if inherited is not None and not nodata_fits(inherited, dtype):
         inherited = None
-    # No result of a calculation is -9999.0 by chance.
+    # A calculation does not yield -9999.0 by chance.
     is_chosen = reading.notes_absent and not recipe.keep_nodata and array.dtype.kind in "fc"
     return taken_for_nodata(
         array,

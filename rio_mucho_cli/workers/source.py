@@ -1,4 +1,4 @@
-"""Which modules are the user's own, what code uses of them, and the files they come from."""
+"""The user's own modules: which they are, what code uses of them, their files."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ if TYPE_CHECKING:
     from rio_mucho_cli.workers.functions import FunctionRef
 
 
-# What functools.lru_cache makes; pickle knows it by its name only.
+# Type of functools.lru_cache objects, which pickle can only pickle by name.
 CACHE = type(functools.lru_cache(len))
 
 PACKAGE = __name__.partition(".")[0]
-# Folders for what is installed, in every layout: of a venv, of Debian, of the user.
+# Folders of installed packages: in a venv, on Debian, per user.
 _INSTALLED = {"site-packages", "dist-packages"}
-# What every module has that code may ask for.
+# Attributes of every module that code may use.
 _OF_ITSELF = {"__name__", "__doc__", "__file__", "__package__", "__path__", "__getattr__"}
-# With these, code reaches globals whose names it does not have.
+# Functions that let code reach globals that it does not name.
 _ANY_GLOBAL = {"globals", "eval", "exec"}
 
 
 def owner_of(value: Any) -> str:
-    """Return the name of the module that a function, class or module belongs to, or is."""
+    """Return the name of the module that a function or class belongs to.
+
+    For a module, return its own name.
+    """
     name = value.__name__ if isinstance(value, ModuleType) else value.__module__
     return name if isinstance(name, str) else ""
 
 
 def is_own(module: ModuleType) -> bool:
-    """Whether a module is the user's: Python source that is not installed.
+    """Return whether a module is the user's: Python source that is not installed.
 
-    What is installed in editable mode lies where the user works on it, and is
-    the user's. A script is, too.
+    Scripts are, and packages installed in editable mode.
     """
     name = module.__name__
     if name == "__main__":
@@ -59,7 +61,7 @@ def is_own(module: ModuleType) -> bool:
 
 @functools.cache
 def is_installed(place: str) -> bool:
-    """Whether a file or a folder is the interpreter's or in a folder for installed packages."""
+    """Return whether a path is part of the interpreter or an installed package."""
     path = Path(place).resolve()
     return not _INSTALLED.isdisjoint({*path.parts, *Path(place).parts}) or any(
         path.is_relative_to(folder) for folder in _stdlib()
@@ -73,10 +75,10 @@ def _stdlib() -> tuple[Path, ...]:
 
 
 def can_be_imported(module: ModuleType) -> bool:
-    """Whether importing a module by its name gives that module.
+    """Return whether importing a module by its name gives that module.
 
-    importlib.util.find_spec would answer from sys.modules, where modules that
-    were loaded from a file by hand stand as well.
+    importlib.util.find_spec would answer from sys.modules, which may contain
+    modules that were loaded from a file.
     """
     name = module.__name__
     place = getattr(module, "__file__", None)
@@ -99,7 +101,7 @@ def _found_by_name(module: ModuleType) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> frozenset[str]:
-    """Return the names of globals and attributes that code has, that within it included."""
+    """Return the names of globals and attributes in code, nested code included."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -110,14 +112,14 @@ def names_in(code: CodeType) -> frozenset[str]:
 
 
 def used_by(module: ModuleType, names: Collection[str]) -> dict[str, Any]:
-    """Return what a module has under names that code has, and what all modules have."""
+    """Return a module's attributes that code names, and those all modules have."""
     wanted = _OF_ITSELF.union(names)
     return {name: value for name, value in vars(module).items() if name in wanted}
 
 
 @functools.lru_cache(maxsize=4096)
 def global_names(code: CodeType) -> frozenset[str]:
-    """Return the names of globals that code has, that within it included."""
+    """Return the names of globals in code, nested code included."""
     names = {
         each.argval
         for each in dis.get_instructions(code)
@@ -130,7 +132,7 @@ def global_names(code: CodeType) -> frozenset[str]:
 
 
 def reaches_any_global(function: FunctionType) -> bool:
-    """Whether a function may look for globals by names that are not in its code."""
+    """Return whether a function may use globals that its code does not name."""
     code = function.__code__
     return not _ANY_GLOBAL.isdisjoint(names_in(code)) and any(
         name not in function.__globals__ for name in _ANY_GLOBAL & global_names(code)
@@ -138,7 +140,7 @@ def reaches_any_global(function: FunctionType) -> bool:
 
 
 def parts_of(value: Any) -> Iterator[Any]:
-    """Yield what goes with a function or a class that travels by value."""
+    """Yield the objects that are pickled with a function or class."""
     if isinstance(value, CACHE):
         value = value.__wrapped__
     if isinstance(value, FunctionType):
@@ -157,18 +159,18 @@ def parts_of(value: Any) -> Iterator[Any]:
 def _content(cell: CellType) -> Iterator[Any]:
     try:
         yield cell.cell_contents
-    except ValueError:  # nothing is in it yet
+    except ValueError:  # the cell is empty
         return
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The files of a function by name, as they were when it was looked at.
+    """Files of a function by name, and a digest of their contents.
 
     Attributes
     ----------
     files : tuple of (str, str)
-        Their paths, and their names from the folder in which Python finds them.
+        Paths, and names relative to the folder in which Python finds them.
     digest : str
         SHA-256 of names and contents.
     """
@@ -178,11 +180,10 @@ class Code:
 
     @classmethod
     def of(cls, reference: FunctionRef) -> Code | None:
-        """Find the files that a function comes from.
+        """Return the code of a function; None if it has no files.
 
-        These are the file of its module, or all of the package's if that is in
-        a package; and of the modules that it imports, those that are not
-        installed. None if there is no such file.
+        These are the file of its module, or all files of its package, and the
+        modules that these import and that are not installed.
         """
         start = list(_start(reference))
         first = [start[0][1]] if start else []
@@ -190,7 +191,7 @@ class Code:
 
     @classmethod
     def imported_by(cls, names: Iterable[str]) -> Code | None:
-        """Find the files of modules, and of those they import, that are not installed."""
+        """Return the code of modules and their imports that are not installed."""
         folders = list(_own_folders())
         return cls._read(
             _followed([each for name in names for each in _in(folders, name)], folders)
@@ -205,11 +206,11 @@ class Code:
 
     @property
     def paths(self) -> list[Path]:
-        """Where the files are."""
+        """Paths of the files."""
         return [Path(path) for path, _ in self.files]
 
     def is_current(self) -> bool:
-        """Whether all files are there, as they were."""
+        """Return whether all files are unchanged."""
         try:
             now = [(name, Path(path).read_bytes()) for path, name in self.files]
         except OSError:
@@ -218,13 +219,13 @@ class Code:
 
 
 def source_digest(reference: FunctionRef) -> str | None:
-    """Return the SHA-256 of the files that a function comes from; see `Code.of`."""
+    """Return the SHA-256 of the files of a function; see `Code.of`."""
     code = reference.code or Code.of(reference)
     return None if code is None else code.digest
 
 
 def is_of_installed(reference: FunctionRef) -> bool:
-    """Whether a function's module is installed: then it is what it is."""
+    """Return whether a function's module is installed, and so will not change."""
     return any(is_installed(str(file)) for file, _ in _start(reference))
 
 
@@ -238,7 +239,7 @@ def _digest(files: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
-    """Yield the files of a function's module, or package, and the folder they are found from."""
+    """Yield the files of a function's module or package, with their import folder."""
     if reference.is_file:
         yield reference.path, reference.path.parent
         return
@@ -249,7 +250,7 @@ def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
     file = Path(spec.origin).resolve()
     is_package = spec.submodule_search_locations is not None
     folder = file.parents[module.count(".") + is_package]
-    # Modules of a package may import any other of it, by a name that begins with a dot.
+    # Modules of a package may import each other by relative names.
     package = folder / module.partition(".")[0]
     for each in _package(package) if package.is_dir() else [file]:
         yield each, folder
@@ -258,7 +259,7 @@ def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
 def _followed(
     start: Iterable[tuple[Path, Path]], folders: Iterable[Path]
 ) -> dict[Path, tuple[str, bytes]]:
-    """Read files, and those that they import and that are not installed, and so on."""
+    """Read files and, recursively, those they import that are not installed."""
     found: dict[Path, tuple[str, bytes]] = {}
     folders, waiting = list(dict.fromkeys(folders)), list(start)
     while waiting:
@@ -278,7 +279,7 @@ def _followed(
 
 @functools.lru_cache(maxsize=1024)
 def _imported(source: bytes) -> frozenset[str]:
-    """Return the first parts of the names of modules that a module imports."""
+    """Return the top-level names of the modules that a source imports."""
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(source)
@@ -295,14 +296,14 @@ def _imported(source: bytes) -> frozenset[str]:
 
 
 def _own_folders() -> Iterator[Path]:
-    """Yield the folders of the import path in which nothing is installed."""
+    """Yield the folders of the import path that hold no installed packages."""
     for entry in sys.path:
         if isinstance(entry, str) and not is_installed(str(Path(entry).resolve())):
             yield Path(entry).resolve()
 
 
 def _in(folders: Iterable[Path], name: str) -> list[tuple[Path, Path]]:
-    """Return the files of the module, or package, that the first of the folders has."""
+    """Return the files of a module or package from the first folder that has it."""
     if name == PACKAGE:
         return []
     for folder in folders:
@@ -319,7 +320,7 @@ def _package(folder: Path) -> list[Path]:
 
 
 def _found(module: str, folder: str) -> ModuleSpec | None:
-    """Find a module; importlib would import the packages that it is in."""
+    """Return the spec of a module, without importing its parent packages."""
     spec: ModuleSpec | None = None
     name = ""
     for part in module.split("."):

@@ -1,12 +1,12 @@
-"""One window from start to end, in a worker: read, call the function, check, encode.
+"""Process one window in a worker: read, call the function, check, encode.
 
     open_run(run_id, context) ──▶ keep the context of a run, once in each process
     run_window(run_id, window) ─▶ WindowResult, or the MuchoError that ended the window
     run_windows(run_id, batch) ─▶ the same for several windows, one after another
     close_run(run_id) ──────────▶ close the datasets of all workers
 
-Errors are returned, not raised: an exception that is raised in a worker
-process is at the mercy of its own pickling.
+Errors are returned, not raised: an exception raised in a worker process may fail
+to pickle.
 """
 
 from __future__ import annotations
@@ -55,21 +55,20 @@ from rio_mucho_cli.workers.results import check_result, count_nodata, named_resu
 
 @dataclass(frozen=True, slots=True)
 class OutputResult:
-    """What came of one window for one output.
+    """Result of one window for one output.
 
     Attributes
     ----------
     form : tuple
-        (count, dtype, whether it needs an internal mask) of what the function
-        returned.
+        (count, dtype, whether it needs an internal mask) of the result.
     data : ndarray, EncodedBlocks or PartFile
-        (count, rows, cols), or its encoded blocks; of a part of a mosaic, the
-        file in which it lies.
+        (count, rows, cols), or its encoded blocks; for a part of a mosaic, its
+        file.
     statistics : tuple of BandStatistics
-        Of its bands, in the values that the file holds; empty if they are not
-        wanted, or cannot be known before the whole is written.
+        Statistics of its bands as stored in the file; empty if not requested, or
+        not known before the whole output is written.
     misfits : ValueLoss
-        What the output cannot hold as what it is.
+        Values that the output cannot represent.
     """
 
     form: tuple[int, str, bool]
@@ -80,14 +79,14 @@ class OutputResult:
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What came of one window.
+    """Results of one window.
 
     Attributes
     ----------
     pieces : tuple of OutputResult
-        One for each output; none if the window was skipped.
+        One for each output; empty if the window was skipped.
     timing : WindowTiming or None
-        Of reading, the function and encoding; None if the function raised.
+        Times for reading, the function and encoding; None if the function raised.
     """
 
     pieces: tuple[OutputResult, ...]
@@ -95,12 +94,12 @@ class WindowResult:
 
     @property
     def nbytes(self) -> int:
-        """How large all of it is together."""
+        """Size of all results together, in bytes."""
         return sum(piece.data.nbytes for piece in self.pieces)
 
 
 class Worker:
-    """Open datasets and a function, in one thread."""
+    """Open datasets and the function, for one thread."""
 
     def __init__(self, order: RunContext) -> None:
         self._order = order
@@ -114,13 +113,13 @@ class Worker:
         self._name = worker_name()
 
     def run(self, window: Any, ij: Any, wanted: Sequence[OutputSpec] | None = None) -> WindowResult:
-        """Read a window, call the function, check what it returned, encode it.
+        """Read a window, call the function, check its result, encode it.
 
         Parameters
         ----------
         window, ij
         wanted : sequence of OutputSpec, or None
-            What is wanted for each output, if it is not what the order says.
+            Specs to use instead of those in the run context.
         """
         order = self._order
         outputs = order.wanted if wanted is None else wanted
@@ -168,7 +167,7 @@ class Worker:
         unfit: ValueLoss,
         absent: np.ndarray[Any, Any] | None,
     ) -> OutputResult:
-        """Make of a result what its output needs."""
+        """Return the result for one output: encoded, masked, with statistics."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
             return OutputResult((count, dtype, False), array.copy(), misfits=unfit)
@@ -184,14 +183,14 @@ class Worker:
             array = made_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
         if np.ma.isMaskedArray(array) and is_patched(profile):
-            # rasterio would fill it with the double.
+            # rasterio would fill it with the nodata value as a double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
         masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | EncodedBlocks
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
         else:
-            # It is written after further calls, and the function may return one buffer for all.
+            # The function may return the same buffer again before this is written.
             data = array.copy()
         statistics: tuple[BandStatistics, ...] = ()
         if wanted.statistics:
@@ -206,13 +205,13 @@ class Worker:
         encodes: bool,
         by_alpha: bool,
     ) -> tuple[BandStatistics, ...]:
-        """Describe what the file holds, or nothing if compression makes it uncertain."""
+        """Return statistics of the stored values; none if lossy data is not encoded here."""
         if changes_values(profile):
             if not encodes:
                 return ()
             array = self._encoder.as_stored(array, profile, masked=masked)
         elif np.ma.isMaskedArray(array) and not masked and profile.get("nodata") is None:
-            array = np.ma.filled(array)  # as rasterio writes it
+            array = np.ma.filled(array)  # as rasterio does when writing
         dtype, nodata = str(profile["dtype"]), profile.get("nodata")
         return statistics_of(array, nodata=nodata, dtype=dtype, alpha=by_alpha)
 
@@ -225,7 +224,7 @@ class Worker:
 def _checked(
     result: Any, wanted: OutputSpec, window: Any, overlap: int
 ) -> tuple[np.ndarray[Any, Any], ValueLoss]:
-    """Return a result as (count, rows, cols), in the output's dtype, and what does not fit that."""
+    """Return a result as (count, rows, cols) in the output's dtype, and its ValueLoss."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
     if wanted.masks_nan and array.dtype.kind in "fc":
         array = with_nan_masked(array, wanted)
@@ -234,39 +233,39 @@ def _checked(
     unfit = value_loss.lost_in_cast(array, wanted.dtype)
     is_given = wanted.recipe is None or wanted.recipe.given is not None
     if is_given and np.ma.isMaskedArray(array):
-        return array, unfit  # rasterio fills it first, and casts it then
+        return array, unfit  # rasterio fills first and casts afterwards
     with np.errstate(invalid="ignore", over="ignore"):
         return array.astype(wanted.dtype, copy=False), unfit
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
-    """Whether masked pixels go into an internal mask, because there is no nodata."""
+    """Return whether masked pixels need an internal mask, because nodata is not set."""
     if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
         return False
     check_is_one_mask(np.ma.getmaskarray(array))
     return True
 
 
-# Threads of one process have their workers beside each other, and a function
-# may start a run of its own: workers are told apart by run and by thread.
+# Workers are keyed by run and thread: a process may have several threads, and a
+# function may start a run of its own.
 _contexts: dict[str, RunContext | bytes] = {}
 _workers: dict[tuple[str, int], Worker] = {}
 
-# In the calling process nobody asks.
+# Does nothing in the main process.
 _note_progress: Callable[[int], Any] = bool
 
 
 def open_run(key: str, order: RunContext | bytes) -> None:
-    """Take the order of a run into this process.
+    """Store the context of a run in this process.
 
-    It is unpacked by the first `work`, where an error can be returned.
+    It is unpickled for the first window, where an error can be returned.
     """
     _contexts[key] = order
 
 
 @contextmanager
 def in_environment(key: str) -> Iterator[RunContext]:
-    """Take over GDAL's options of a run; yield its order."""
+    """Apply the GDAL options of a run; yield its context."""
     order = _context_of(key)
     ignore_georeferencing_warnings()
     with (
@@ -279,15 +278,15 @@ def in_environment(key: str) -> Iterator[RunContext]:
 def run_window(
     key: str, planned: PlannedWindow, wanted: Sequence[OutputSpec] | None = None
 ) -> WindowResult | MuchoError:
-    """Work on one window; return the result, or what went wrong.
+    """Process one window; return its result or its error.
 
     Parameters
     ----------
     key : str
-        The name of the run.
+        Run id.
     planned : (window, ij)
     wanted : sequence of OutputSpec, or None
-        As for `Worker.run`.
+        See `Worker.run`.
     """
     window, ij = planned
     try:
@@ -299,7 +298,7 @@ def run_window(
             try:
                 return worker.run(window, ij, wanted)
             except UsageError as exc:
-                return exc  # the window makes no difference
+                return exc  # does not depend on the window
             except MuchoError as exc:
                 return exc.at(window, ij)
     except MuchoError as exc:
@@ -307,10 +306,10 @@ def run_window(
 
 
 def run_windows(key: str, batch: Sequence[PlannedWindow]) -> list[WindowResult | MuchoError]:
-    """Work on windows one after the other, up to the first error that ends the run.
+    """Process windows one after another, up to the first fatal error.
 
-    Small windows travel together, because sending a task takes as long as
-    working on one of them.
+    Small windows are sent in batches: sending a task takes as long as processing
+    one of them.
     """
     outcomes: list[WindowResult | MuchoError] = []
     for done, planned in enumerate(batch):
@@ -320,19 +319,19 @@ def run_windows(key: str, batch: Sequence[PlannedWindow]) -> list[WindowResult |
             break
     last = outcomes[-1]
     if isinstance(last, WindowResult) and last.timing is not None:
-        # One look for all of them: it takes as long as working on a small window.
+        # Measured once per batch: it takes as long as processing a small window.
         outcomes[-1] = replace(last, timing=replace(last.timing, peak=peak_memory()))
     return outcomes
 
 
 def is_fatal(outcome: WindowResult | MuchoError, *, tolerant: bool) -> bool:
-    """Whether what came of a window ends the run.
+    """Return whether the outcome of a window ends the run.
 
     Parameters
     ----------
     outcome : WindowResult or MuchoError
     tolerant : bool
-        Windows whose function raises are nodata.
+        Whether windows whose function raises are filled with nodata.
     """
     if not isinstance(outcome, MuchoError):
         return False
@@ -346,33 +345,33 @@ def _is_tolerant(key: str) -> bool:
 
 
 def note_progress(done: int) -> None:
-    """Say how many windows of a task are done, where somebody wants to know after a death."""
+    """Report how many windows of a task are done, in case the worker dies."""
     _note_progress(done)
 
 
 def note_progress_with(note: Callable[[int], Any]) -> None:
-    """Have `work_all` say how many windows of a batch are done, before each of them."""
+    """Set the function that reports how many windows of a batch are done."""
     global _note_progress
     _note_progress = note
 
 
-# Runs that have ended before all was done. Processes that live long see many of them, and
-# cannot know when the last call of one is over: the latest are enough.
+# Runs that ended early. Long-lived processes see many, and cannot know when the last
+# call of a run is over, so only the latest are kept.
 _stopped: deque[str] = deque(maxlen=64)
 
 
 def stop(key: str) -> None:
-    """Have what takes long, and is being done in this process for a run, end soon."""
+    """Ask long-running work of a run in this process to stop soon."""
     _stopped.append(key)
 
 
 def is_stopped(key: str) -> bool:
-    """Whether nobody waits for what is done for a run."""
+    """Return whether a run was stopped."""
     return key in _stopped
 
 
 def close_run(key: str) -> None:
-    """Close what the workers of a run, in this process, have open, and forget the run."""
+    """Close the workers of a run in this process and forget the run."""
     _contexts.pop(key, None)
     with suppress(ValueError):
         _stopped.remove(key)
@@ -382,7 +381,7 @@ def close_run(key: str) -> None:
 
 @atexit.register
 def _dismiss_all() -> None:
-    """Close datasets before Python ends: rasterio complains of those that are open then."""
+    """Close datasets before Python exits: rasterio complains about open ones."""
     for key, _ in list(_workers):
         close_run(key)
 
