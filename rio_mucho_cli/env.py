@@ -1,4 +1,4 @@
-"""GDAL's options and block cache, its messages, and the limits of numeric libraries."""
+"""GDAL options, block cache and log messages; thread limits of numeric libraries."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ LAYOUT = (
     "PHOTOMETRIC_OVERVIEW", "PREDICTOR_OVERVIEW", "WEBP_LEVEL_OVERVIEW",
     "WEBP_LOSSLESS_OVERVIEW", "ZLEVEL_OVERVIEW", "ZSTD_LEVEL_OVERVIEW",
 )  # fmt: skip
-"""Options of GDAL that would have it lay out a file otherwise than this program expects.
+"""GDAL options that would change the layout of files this program writes.
 
 Notes
 -----
-GDAL's pages on configuration options and on the driver GTiff; gdaladdo has
-those of overviews, which are compressed as the raster is here.
+See GDAL's pages on configuration options and on the driver GTiff. Those for
+overviews are on the page of gdaladdo; here overviews are compressed like the
+raster.
 """
 
-# Filters, as `warnings` keeps them.
+# Filters in the format of `warnings.filters`.
 _QUIET: list[Any] = [
     ("ignore", None, category, None, 0)
     for category in (NotGeoreferencedWarning, NodataShadowWarning)
@@ -54,17 +55,17 @@ _QUIET: list[Any] = [
 
 _PATIENCE = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
 
-# A window's arrays are freed and made again for every window. glibc would give
-# such large pieces back to the system each time, and take them again, page by
-# page: a tenth of the time of a cheap function.
-_MMAP_THRESHOLD = 32 * 1024 * 1024  # the most that glibc takes on 64-bit systems
+# Every window allocates and frees its arrays. By default glibc returns such large
+# blocks to the system and maps them again, page by page: a tenth of the time of
+# a cheap function.
+_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc's maximum on 64-bit systems
 _TRIM_THRESHOLD = 1024 * 1024 * 1024
 
 
 def env_options() -> dict[str, Any]:
-    """Return the GDAL options of the caller's rasterio.Env.
+    """Return the GDAL options of the current rasterio.Env.
 
-    A session's credentials are among them: entering an Env turns its session
+    They include the session's credentials: entering an Env turns its session
     into GDAL options.
     """
     found = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
@@ -72,7 +73,7 @@ def env_options() -> dict[str, Any]:
 
 
 def unset_only(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of GDAL's options that the user has set neither in an Env nor as variables."""
+    """Return the options that the user has set neither in an Env nor as variables."""
     given = env_options()
     return {
         name: value
@@ -83,15 +84,15 @@ def unset_only(options: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def gdal_config(options: Mapping[str, Any]) -> Iterator[None]:
-    """Set GDAL options, captured elsewhere, for this thread.
+    """Set GDAL options from another thread or process for this thread.
 
-    They are set within the Env and not given to it, because rasterio.Env
-    refuses the credentials that it made from a session itself.
+    They are set within an Env, not passed to it: rasterio.Env refuses the
+    credentials that it has made from a session.
 
     Notes
     -----
-    rasterio.Env is left in two steps, between which there is none. Ctrl-C may
-    come there, in any function of rasterio's; nothing around could be left then.
+    Leaving a rasterio.Env takes two steps. If Ctrl-C comes in between, there is
+    no Env, and the enclosing ones could not be left.
     """
     with rasterio.Env(session=DummySession()):
         rasterio.env.setenv(**options)
@@ -104,14 +105,14 @@ def gdal_config(options: Mapping[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def http_retries() -> Iterator[None]:
-    """Have GDAL ask a server again that answers with a passing error, or resets a connection.
+    """Let GDAL retry HTTP requests after temporary errors and lost connections.
 
-    What the user has set stays.
+    Options that the user has set are unchanged.
 
     Notes
     -----
-    GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, which is 0
-    without this, is about HTTP 429, 500, 502, 503, 504 and lost connections.
+    GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, 0 by default,
+    applies to HTTP 429, 500, 502, 503, 504 and lost connections.
     """
     patient = gdal_config(unset_only(_PATIENCE))
 
@@ -128,9 +129,9 @@ def http_retries() -> Iterator[None]:
 def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     """Return the environment variables of a new worker process.
 
-    GDAL's cache is limited, numeric libraries are held to one thread, and
-    freed memory is kept. What the user has set stays: one thread variable
-    among several is taken for a decision about all.
+    They limit GDAL's block cache, restrict numeric libraries to one thread, and
+    keep freed memory. What the user has set is unchanged; a single thread
+    variable set by the user leaves all of them alone.
     """
     variables = {
         "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD),
@@ -140,17 +141,17 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     if not _user_set_threads():
         variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     if "GDAL_CACHEMAX" not in os.environ and "GDAL_CACHEMAX" not in options:
-        variables["GDAL_CACHEMAX"] = str(CACHE_BYTES)  # bytes: a small number would be 2^20 of them
+        variables["GDAL_CACHEMAX"] = str(CACHE_BYTES)  # in bytes; GDAL reads small numbers as MiB
     return variables
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep the memory that it frees, where it uses glibc.
+    """Let glibc keep freed memory in this process.
 
-    For the command line, whose process ends with the run. It is what worker
-    processes get from their variables.
+    For the command line, whose process ends with the run. Worker processes get
+    the same from their environment variables.
     """
-    # Windows has no library that is all of them.
+    # CDLL(None) does not work on Windows.
     mallopt = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h.
@@ -159,10 +160,10 @@ def keep_freed_memory() -> None:
 
 
 class _Nestable:
-    """A change to the whole process that several threads may want at once.
+    """A process-wide change that several threads may need at once.
 
-    The first one in makes the change, the last one out takes it back; nested
-    and overlapping runs would otherwise restore each other's state.
+    The first to enter makes the change and the last to leave reverts it, so nested
+    and overlapping runs do not restore each other's state.
     """
 
     def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -198,15 +199,15 @@ def _silenced() -> Iterator[None]:
 
 
 def ignore_georeferencing_warnings() -> None:
-    """Have rasterio not warn of plain images and of alpha bands, whatever filters a function sets.
+    """Ignore rasterio's warnings about plain images and alpha bands.
 
-    Such a filter, which a module may set when it is imported, would end the
-    run or say the same for every window. All others stay, and so does what
-    Python remembers of warnings that it has given once.
+    This overrides filters that the function or a module sets, which could end
+    the run or repeat a warning for every window. Other filters are unchanged,
+    and so is Python's record of warnings already shown.
 
     Notes
     -----
-    `warnings.simplefilter` would have Python forget that, each time.
+    `warnings.simplefilter` would reset that record each time.
     """
     found = cast("list[Any]", warnings.filters)
     if found[: len(_QUIET)] != _QUIET:
@@ -214,20 +215,20 @@ def ignore_georeferencing_warnings() -> None:
 
 
 single_threaded_libraries = _Nestable(_limited)
-"""Hold the numeric libraries of this process to one thread, meanwhile.
+"""Restrict the numeric libraries of this process to one thread in the block.
 
-It is what worker processes get from their variables. A library that adds in
-another order with another number of threads would otherwise give other digits
-under another executor.
+Worker processes get the same from their environment variables. A library that
+sums in a different order with more threads would give different digits under
+different executors.
 """
 
 
 @contextmanager
 def limited_block_cache(size: int) -> Iterator[None]:
-    """Hold GDAL's block cache to so many bytes, unless the user has set it.
+    """Limit GDAL's block cache to this many bytes, unless the user has set it.
 
-    GDAL takes 5 % of the memory for it in every process, and fills it with
-    blocks that are read once.
+    By default every process uses up to 5 % of the memory for it, for blocks that
+    are read only once.
     """
     before = get_gdal_config("GDAL_CACHEMAX")
     if size >= before or not unset_only({"GDAL_CACHEMAX": size}):
@@ -241,7 +242,7 @@ def limited_block_cache(size: int) -> Iterator[None]:
 
 
 def layout_options() -> list[str]:
-    """Return the names of those options of LAYOUT that somebody has set."""
+    """Return the names of the LAYOUT options that are set."""
     return [name for name in LAYOUT if get_gdal_config(name) is not None]
 
 
@@ -251,13 +252,13 @@ def _laid_out() -> Iterator[None]:
     env = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
     given = {name: value for name, value in env.items() if name.upper() in LAYOUT}
     if given:
-        # Whoever leaves an inner Env sets what the outer one has.
+        # Leaving an inner Env sets the options of the outer one.
         with deferred():
             rasterio.env.delenv()
             rasterio.env.defenv()
             rasterio.env.setenv(**{name: env[name] for name in env if name not in given})
     others = {name: get_gdal_config(name, normalize=False) for name in layout_options()}
-    for name in others:  # of GDAL's configuration file
+    for name in others:  # from GDAL's configuration file
         del_gdal_config(name)
     try:
         yield
@@ -270,22 +271,22 @@ def _laid_out() -> Iterator[None]:
 
 
 without_layout_options = _Nestable(_laid_out)
-"""Have GDAL lay out files as this program expects it, whatever options are set."""
+"""Unset the LAYOUT options in the block."""
 
 without_georeferencing_warnings = _Nestable(_silenced)
-"""Silence rasterio where inputs or outputs are plain images."""
+"""Silence rasterio's warnings about plain images in the block."""
 
 
 def _user_set_threads() -> bool:
     return any(name in os.environ for name in THREAD_VARIABLES)
 
 
-# rasterio logs under this name what GDAL only warns of.
+# rasterio's logger for GDAL warnings.
 _log = logging.getLogger("rasterio._env")
 
 
 class _Collector(logging.Filter):
-    """Takes what GDAL says in a thread that collects it; lets pass everything else."""
+    """Log filter that captures messages in threads that collect them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -315,12 +316,12 @@ def _collected(records: list[logging.LogRecord]) -> Iterator[None]:
 
 @contextmanager
 def captured_messages(level: int = logging.WARNING) -> Iterator[list[str]]:
-    """Collect what GDAL says in this thread, instead of showing it.
+    """Capture GDAL's messages in this thread instead of logging them.
 
     Yields
     ------
     list of str
-        It is complete when the context ends.
+        Filled when the context ends.
     """
     said: list[str] = []
     records: list[logging.LogRecord] = []
@@ -337,12 +338,12 @@ def captured_messages(level: int = logging.WARNING) -> Iterator[list[str]]:
 
 @contextmanager
 def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
-    """Collect what GDAL says, however quiet the program is: it must be logged for that.
+    """Capture GDAL's messages even if logging is off.
 
     Yields
     ------
     list of str
-        It is complete when the context ends.
+        Filled when the context ends.
     """
     before = _log.level
     if not _log.isEnabledFor(logging.WARNING):
@@ -356,9 +357,9 @@ def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
 
 @contextmanager
 def quiet_if_raised() -> Iterator[None]:
-    """Keep what GDAL warns of to those who look closely, if it comes to an exception.
+    """Log GDAL's warnings at level INFO if the block raises.
 
-    That says what matters.
+    The exception is then what matters.
     """
     records: list[logging.LogRecord] = []
     try:
@@ -373,8 +374,8 @@ def quiet_if_raised() -> Iterator[None]:
 
 
 CACHE_BYTES = 16 * MB
-"""GDAL's block cache, for each job.
+"""Bytes of GDAL's block cache for each job.
 
-A worker reads a window once. What it needs the cache for are the blocks of
-an input that two of its windows share.
+A worker reads each window once. It needs the cache only for input blocks that
+several of its windows share.
 """

@@ -1,8 +1,8 @@
-"""The exception family: one base, one class for each cause.
+"""Exceptions: one base class, and one class for each cause.
 
-Every message says what was found, what was expected, and what to do next.
-All of them survive pickling, because most are raised in a worker and read in
-the parent.
+Every message says what was found, what was expected, and what to do next. All
+exceptions can be pickled, because most are raised in a worker and handled in the
+main process.
 """
 
 from __future__ import annotations
@@ -27,22 +27,25 @@ from rio_mucho_cli.text import option
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 exception_pickler: Callable[[BaseException | None], bytes] = pickle.dumps
-"""What pickles the user's exceptions; `workers.pickling` sets one that knows their classes."""
+"""Function that pickles the user's exceptions.
 
-# Characters of an exception's text, on one line and in a traceback, and of a whole traceback.
+`workers.pickling` replaces it with one that handles their classes.
+"""
+
+# Maximum characters of an exception's line, of a traceback entry, and of a traceback.
 _LONGEST, _LONGEST_ENTRY, _LONGEST_TRACEBACK = 500, 2000, 20_000
-# What may move a terminal's cursor or change its colours: all but tabs and line ends. The
-# others that are escaped hide what comes next, or cannot be printed.
+# Control characters except tabs and line ends, which could move a terminal's cursor or
+# change colours; bidirectional controls and surrogates, which hide text or cannot be printed.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class MuchoError(Exception):
-    """Base of everything that this package raises on purpose.
+    """Base class of all exceptions that this package raises on purpose.
 
     Attributes
     ----------
-    window : rasterio.windows.Window or the caller's own window, or None
-        The window that was being worked on, if there was one.
+    window : rasterio.windows.Window or the user's own window, or None
+        Window that was being processed, if any.
     ij : tuple of int, or None
         Its (row, column) in the grid of windows.
     """
@@ -51,7 +54,7 @@ class MuchoError(Exception):
     ij: Any = None
 
     def at(self, window: Any, ij: Any) -> MuchoError:
-        """Remember the window that was being worked on, and return self."""
+        """Record the window that was being processed, and return self."""
         self.window, self.ij = window, ij
         return self
 
@@ -61,11 +64,11 @@ class UsageError(MuchoError, ValueError):
 
 
 class FunctionNotFoundError(UsageError):
-    """``module:function`` leads to no function."""
+    """``module:function`` does not name a function."""
 
 
 class WindowsError(UsageError):
-    """The windows are none, overlap, or leave the raster."""
+    """There are no windows, or they overlap or extend beyond the raster."""
 
 
 class NodataError(UsageError):
@@ -73,7 +76,7 @@ class NodataError(UsageError):
 
     @classmethod
     def of(cls, nodata: float, dtype: str) -> NodataError:
-        """Describe a value and the dtype that cannot hold it."""
+        """Return the error for a nodata value and a dtype that cannot represent it."""
         return cls(
             f"nodata {number_text(nodata)} does not fit {dtype}: "
             f"give one that does with {option('nodata')}, or another dtype with {option('dtype')}"
@@ -81,7 +84,7 @@ class NodataError(UsageError):
 
 
 class InputError(MuchoError, RasterioIOError):
-    """An input is missing, is no raster, or cannot be read."""
+    """An input is missing, is not a raster, or cannot be read."""
 
 
 class GridError(MuchoError, ValueError):
@@ -89,15 +92,15 @@ class GridError(MuchoError, ValueError):
 
 
 class OutputError(MuchoError, OSError):
-    """The output exists, cannot be made, or cannot be written."""
+    """The output exists, cannot be created, or cannot be written."""
 
 
 class OutputExistsError(OutputError):
-    """The output exists, and may not be replaced."""
+    """The output exists and may not be overwritten."""
 
 
 class FormatError(OutputError, UsageError):
-    """GDAL has no such driver, or the driver no such creation option."""
+    """GDAL lacks the driver, or the driver lacks a creation option."""
 
 
 class ResultError(MuchoError, ValueError):
@@ -105,24 +108,24 @@ class ResultError(MuchoError, ValueError):
 
 
 class WorkerDiedError(MuchoError):
-    """A worker process ended while it was working on a window."""
+    """A worker process died while it was processing a window."""
 
 
 class MuchoChildError(MuchoError):
-    """The user's function raised.
+    """The user's function raised an exception.
 
-    Made without arguments, inside an ``except`` block, it wraps the exception
-    that is being handled there.
+    Without arguments, inside an ``except`` block, it wraps the exception that is
+    being handled.
 
     Attributes
     ----------
     exception : BaseException
-        What was raised; a plain ``RuntimeError`` with the same text where the
-        original cannot travel between processes.
+        The user's exception; a plain ``RuntimeError`` with the same text if it
+        cannot be pickled.
     formatted : str
         The traceback as text, from the user's first line on.
     done : int
-        How many windows had been written when this one failed.
+        Number of windows that had been written when this one failed.
     """
 
     def __init__(self, message: str = "", exception: BaseException | None = None) -> None:
@@ -146,10 +149,10 @@ class MuchoChildError(MuchoError):
 def _unpacked(
     kind: type[MuchoChildError], message: str, packed: bytes, text: str
 ) -> MuchoChildError:
-    """Make an error again, with a RuntimeError where the user's exception could not travel.
+    """Return an unpickled error, with a RuntimeError if the cause cannot be unpickled.
 
-    Exceptions whose __init__ wants other arguments than their args are pickled
-    without complaint, and fail when they are unpickled.
+    Exceptions whose __init__ takes other arguments than their args can be
+    pickled, but not unpickled.
     """
     try:
         exception = pickle.loads(packed)
@@ -161,8 +164,8 @@ def _unpacked(
 def format_user_traceback(exception: BaseException | None) -> str:
     """Return the traceback as text, without the frames of this package.
 
-    Only the leading frames are left out, those between the engine and the
-    user's first line. What is too long for anybody to read is cut.
+    Only the leading frames, between the engine and the user's first line, are
+    left out. Overlong text is truncated.
     """
     if exception is None:
         return ""
@@ -171,14 +174,14 @@ def format_user_traceback(exception: BaseException | None) -> str:
         tb = tb.tb_next
     try:
         entries = traceback.format_exception(type(exception), exception, tb)
-    except Exception:  # of what the user's class does when it is asked for its text
+    except Exception:  # the user's __str__ may raise anything
         entries = [*traceback.format_tb(tb), f"{type(exception).__name__}: {text_of(exception)}\n"]
     short = [f"{shortened(each.rstrip(), _LONGEST_ENTRY)}\n" for each in entries]
     return shortened("".join(short), _LONGEST_TRACEBACK)
 
 
 def text_of(exception: BaseException | None) -> str:
-    """Return an exception's text, whatever its __str__ does."""
+    """Return an exception's text, even if its __str__ raises."""
     try:
         return str(exception)
     except Exception:
@@ -186,15 +189,15 @@ def text_of(exception: BaseException | None) -> str:
 
 
 def line_of(exception: BaseException | None) -> str:
-    """Return an exception's text on one line that can be read, and printed."""
-    # Of a text of many megabytes, the rest need not be looked at.
+    """Return an exception's text on one printable line of limited length."""
+    # Splitting a text of many megabytes would be slow.
     text = text_of(exception)
     start = " ".join(text[: 10 * _LONGEST].split())
     return shortened(start + text[10 * _LONGEST :], _LONGEST)
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text without control characters, cut where it is too long."""
+    """Return a text without control characters, truncated in the middle."""
     if len(text) > longest:
         cut = f" ... ({len(text)} characters, of which these are the first and the last) ... "
         end = longest // 4
@@ -203,7 +206,7 @@ def shortened(text: str, longest: int) -> str:
 
 
 def one_line(exception: BaseException) -> str:
-    """Return an exception and the cause that GDAL gave for it, on one line."""
+    """Return an exception on one line, or GDAL's cause for it."""
     text = line_of(exception)
     cause = exception.__cause__
     if cause is not None and "previous exception" in text:
@@ -212,17 +215,16 @@ def one_line(exception: BaseException) -> str:
 
 
 class WorkerLostError(BrokenExecutor):
-    """A worker was lost, with the call that it was making, or before any.
+    """A worker was lost, during a call or before its first one.
 
     Attributes
     ----------
     started : bool
         Whether it was ready for calls. If so, the call may be submitted again.
     progress : int or None
-        How far the call had come, as the worker noted itself, where it does.
+        Progress of the call that the worker recorded, if it does.
     times : int
-        How many workers were lost with the call: some executors make a call
-        again by themselves.
+        Number of workers lost with the call: some executors retry calls.
     """
 
     def __init__(
@@ -235,12 +237,12 @@ class WorkerLostError(BrokenExecutor):
 
     @classmethod
     def of(cls, lost: BrokenExecutor) -> WorkerLostError:
-        """Return what is known; of any other executor, that it takes no more calls."""
+        """Return a BrokenExecutor as this error; one from another executor is final."""
         return lost if isinstance(lost, WorkerLostError) else cls(str(lost), started=False)
 
 
 class WorkerStartError(WorkerLostError):
-    """A worker process lacks something that it needs before all calls."""
+    """A worker process could not get ready for calls."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(
@@ -251,17 +253,17 @@ class WorkerStartError(WorkerLostError):
 
 
 class WorkerProcessDiedError(WorkerLostError):
-    """A worker process ended in the middle of a call, or before any.
+    """A worker process ended during a call or before its first one.
 
     Attributes
     ----------
     exitcode : int
-        Minus the number of the signal that killed it, or its exit status.
+        Exit status, or minus the number of the signal that killed it.
     started : bool
-        Whether it was ready for calls. If so, another process takes its place,
-        where that can be had, and the call may be submitted again.
+        Whether it was ready for calls. If so, it is replaced where possible, and
+        the call may be submitted again.
     peak : int or None
-        The most memory that the process held, in bytes, where that is known.
+        Peak memory of the process in bytes, if known.
     """
 
     def __init__(

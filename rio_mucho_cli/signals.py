@@ -1,13 +1,13 @@
-"""Signals that end a run: what was asked for is remembered until it has been done.
+"""Signals that end a run: each request is remembered until it is fulfilled.
 
-    signal ─▶ handler ─▶ raised where the main thread is ─▶ caught() ─▶ the run has ended
+    signal ─▶ handler ─▶ raised in the main thread ─▶ first_signal_raises() ─▶ run ended
                 │                     │
                 └─ remembered         └─ lost in a callback, a destructor, an `except`:
                                          raised again by check() and by the next signal
 
-An exception that a handler raises comes out wherever Python happens to be:
-GDAL's log callback in rasterio and destructors drop it, and the function may
-catch it. While it is being handled, code is cleaning up, and is left alone.
+A handler's exception appears wherever Python happens to be. GDAL's log callback in
+rasterio and destructors drop it, and the function may catch it. While it is being
+handled, code is cleaning up and is not interrupted again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came. Like KeyboardInterrupt, it is no Exception."""
+    """SIGTERM or SIGHUP was received. Like KeyboardInterrupt, it is not an Exception."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -34,7 +34,7 @@ class Terminated(BaseException):
 
 
 INTERRUPTS = (KeyboardInterrupt, Terminated)
-"""What must not be taken for an exception of the user's function."""
+"""Exceptions that must not be treated as errors of the user's function."""
 
 _DEFAULTS: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -46,28 +46,29 @@ if hasattr(signal, "SIGHUP"):  # not on Windows
 
 @dataclass
 class Signals:
-    """The signals that came while `caught` was there, and what became of them.
+    """Signals received within `first_signal_raises`, and their state.
 
     Attributes
     ----------
     handled : tuple of Signals
-        Those whose handler is ours.
+        Signals with a handler of this module.
     asked : KeyboardInterrupt, Terminated or None
-        What the first one asked for.
+        Exception that the first signal asks for.
     signum : int
-        The number of the first one.
+        Number of the first signal.
     raised : int
-        How often that has been raised by the handler.
+        How often the exception was raised.
     beats : int
-        How often the handler has run: the main thread is not in native code.
+        How often the handler ran; it does not run while the main thread is in
+        native code.
     is_ending : bool
-        What was raised was being handled when the last signal came.
+        Whether the exception was being handled when the last signal came.
     is_over : bool
-        The run has come to its end: signals come too late.
+        Whether the run has ended, so that signals have no effect.
     deferred : int
-        How many blocks there are that must not be interrupted, one in the other.
+        Depth of nested blocks that must not be interrupted.
     runs : int
-        How many runs there are, one in the function of the other.
+        Depth of nested runs, started by functions.
     """
 
     handled: tuple[signal.Signals, ...] = ()
@@ -81,7 +82,7 @@ class Signals:
     runs: int = 0
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
-        """Remember a signal, and raise what it asks for unless that is being done."""
+        """Remember a signal, and raise its exception unless it is being handled."""
         self.beats += 1
         if self.asked is None:
             self.signum = signum
@@ -90,7 +91,7 @@ class Signals:
         self.check()
 
     def check(self, *, instead: bool = False) -> None:
-        """Raise what was asked for, if that is to be done here; see `check`."""
+        """Raise the pending exception, if this is a place to do so; see `check`."""
         if self.asked is None or self.is_over or self.deferred:
             return
         if instead or not _is_handled(self.asked):
@@ -99,28 +100,28 @@ class Signals:
 
 
 signals = Signals()
-"""Of the outermost `caught`; there is one main thread, which gets them all."""
+"""State of the outermost `first_signal_raises`; the main thread gets all signals."""
 
 
 def check(*, instead: bool = False) -> None:
-    """Raise KeyboardInterrupt or Terminated if a signal asked for it and that was lost.
+    """Raise KeyboardInterrupt or Terminated if a signal's exception was lost.
 
-    To be called where a run can be ended: between windows, after files were
-    opened, before anything is put into place.
+    Call it where a run can be ended: between windows, after opening files,
+    before putting anything in place.
 
     Parameters
     ----------
     instead : bool
-        An exception is being handled that may have come of the lost one.
+        An exception is being handled that may result from the lost one.
     """
     if signals.asked is not None and _is_main_thread():
         signals.check(instead=instead)
 
 
 def finish() -> None:
-    """Have signals do no more: the output is in its place, or the run has failed.
+    """Ignore further signals: the output is in place, or the run has failed.
 
-    In a run that a function has started, they are still about the outer one.
+    In a run started by a function, signals still concern the outer run.
     """
     if signals.runs <= 1 and _is_main_thread():
         signals.is_over = True
@@ -128,16 +129,17 @@ def finish() -> None:
 
 @contextmanager
 def first_signal_raises(*, for_good: bool = False) -> Iterator[None]:
-    """Turn signals into an exception, which leaves this block whatever becomes of it inside.
+    """Turn signals into an exception that always leaves this block.
 
-    Handlers that the program has set are left alone, and so is everything in
-    other threads than the main one.
+    Handlers set by the program, and threads other than the main thread, are
+    unaffected.
 
     Parameters
     ----------
     for_good : bool
-        After a signal, ignore others until the process ends, which it is
-        about to do. Else one that came too late is raised again at the end.
+        After a signal, ignore further ones until the process ends, which should
+        follow at once. Otherwise a signal that came too late is raised again at
+        the end.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def first_signal_raises(*, for_good: bool = False) -> Iterator[None]:
         return
     signals = new = Signals(ours)
     hooks = sys.excepthook, sys.unraisablehook
-    # Cython tells both of what it drops.
+    # Cython reports dropped exceptions to both.
     sys.excepthook, sys.unraisablehook = (_without_interrupts(new, hook) for hook in hooks)
     try:
         for number in ours:
@@ -177,9 +179,9 @@ def first_signal_raises(*, for_good: bool = False) -> Iterator[None]:
 
 @contextmanager
 def reraised_to_default() -> Iterator[None]:
-    """End the process by SIGTERM or SIGHUP as it would have ended, but after cleaning up.
+    """Clean up after SIGTERM or SIGHUP, then end the process by that signal.
 
-    Where the program catches these signals itself, they are left to it.
+    If the program handles SIGTERM itself, the exception is left to it.
     """
     is_default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     try:
@@ -193,7 +195,7 @@ def reraised_to_default() -> Iterator[None]:
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    """Count a run; when the outermost one has failed by itself, signals come too late."""
+    """Count a run; if the outermost run fails by itself, ignore later signals."""
     if not _is_main_thread():
         yield
         return
@@ -213,13 +215,13 @@ def _counted() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Finish what must not be left half done, and act on a signal that came afterwards."""
+    """Postpone signals until the end of a block that must not be interrupted."""
     if not _is_main_thread():
         yield
         return
     came: list[int] = []
     others = {n: signal.getsignal(n) for n in _DEFAULTS if n not in signals.handled}
-    # None: a handler that was not set by Python.
+    # None is a handler that was not set by Python.
     theirs = {n: old for n, old in others.items() if old not in (None, signal.SIG_IGN)}
     of = signals
     of.deferred += 1
@@ -241,9 +243,9 @@ def _is_main_thread() -> bool:
 
 
 def _is_handled(asked: BaseException) -> bool:
-    """Whether an exception is being handled by one of the functions that are running."""
+    """Return whether an exception is being handled on the current stack."""
     found = sys.exception()
-    for _ in range(1000):  # a chain may have been made a ring
+    for _ in range(1000):  # the chain may be circular
         if found is None or found is asked:
             break
         found = found.__context__
@@ -251,7 +253,7 @@ def _is_handled(asked: BaseException) -> bool:
 
 
 def _without_interrupts(of: Signals, hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what tells a hook of exceptions that are lost, except of those asked for."""
+    """Return a hook that ignores the exception a signal asked for."""
 
     def tell(*args: Any) -> None:
         value = args[1] if len(args) > 1 else args[0].exc_value
@@ -262,7 +264,7 @@ def _without_interrupts(of: Signals, hook: Callable[..., Any]) -> Callable[..., 
 
 
 def _forget_in_child() -> None:
-    """Have a process that the function forks off heed signals as any other does."""
+    """Restore default signal handling in a process that the function forks."""
     for number in signals.handled:
         signal.signal(number, _DEFAULTS[number])
     if signals.handled:
@@ -275,14 +277,14 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def exit_with_parent(parent: int, folder: str | None = None) -> None:
-    """End this process when its parent has ended, in whatever way.
+    """End this process when its parent ends, for whatever reason.
 
     Parameters
     ----------
     parent : int
-        The parent's process. If it has ended already, this one ends at once.
+        Process id of the parent. If it has already ended, exit at once.
     folder : str or None
-        Is removed then.
+        Folder to remove on exit.
     """
     threading.Thread(target=_watch, args=(parent, folder), daemon=True).start()
 

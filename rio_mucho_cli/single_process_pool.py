@@ -1,4 +1,4 @@
-"""The pool of one process that programs written for rio-mucho import."""
+"""The single-process pool of rio-mucho, for programs that import it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Any
 
 
 class MockTub:
-    """Looks like `multiprocessing.Pool`, and works in the calling process.
+    """Like `multiprocessing.Pool`, but works in the calling process.
 
     Parameters
     ----------
     main_worker : callable
-        Called at once, as a pool's workers call their initializer.
+        Initializer, called at once.
     args : sequence
-        Its arguments.
+        Arguments of the initializer.
     """
 
     def __init__(self, main_worker: Callable[..., Any], args: Iterable[Any]) -> None:
         main_worker(*args)
 
     def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any]) -> Iterator[Any]:
-        """Apply a function to each item, when its result is asked for."""
+        """Apply a function to each item when its result is requested."""
         return map(func, iterable)
 
     def close(self) -> None:
-        """Do nothing: there is no worker to tell."""
+        """Do nothing: there are no workers."""
 
     def join(self) -> None:
-        """Do nothing: there is no worker to wait for."""
+        """Do nothing: there are no workers."""

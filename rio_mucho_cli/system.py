@@ -1,4 +1,4 @@
-"""What the operating system allows and reports: CPUs, memory, open files, versions.
+"""Limits and facts from the operating system: CPUs, memory, open files, versions.
 
 SLURM, systemd and containers set limits in the control groups of a process.
 """
@@ -28,18 +28,18 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cgroup_values(controller: str, names: Sequence[str], root: Path, own: Path) -> Iterator[str]:
-    """Yield what files say in this process's group of a controller, and in all above it.
+    """Yield the contents of files in this process's cgroup and its ancestors.
 
     Parameters
     ----------
     controller : str
-        Of v1; empty for v2.
+        Controller of cgroups v1; empty for v2.
     names : sequence of str
-        Files of one group, whose texts are joined by a space.
+        Files of one group, whose contents are joined by a space.
     root : Path
-        Where cgroups are mounted.
+        Mount point of the cgroups.
     own : Path
-        What names the groups of this process.
+        File that lists the groups of this process.
     """
     for folder in _cgroup_folders(controller, root, own):
         with suppress(OSError, ValueError):
@@ -47,7 +47,7 @@ def cgroup_values(controller: str, names: Sequence[str], root: Path, own: Path) 
 
 
 def _cgroup_folders(controller: str, root: Path, own: Path) -> Iterator[Path]:
-    # With both versions at once, v2 is mounted in a folder.
+    # If both versions are in use, v2 is mounted in a subfolder.
     for mounted in [root / controller] if controller else [root, root / "unified"]:
         yield mounted
         for path in _cgroup_paths(controller, own):
@@ -69,15 +69,15 @@ def _cgroup_paths(controller: str, own: Path) -> list[str]:
     return [path for _, names, path in fields if wanted <= set(names.split(","))]
 
 
-# Of a machine that does not say how much it has.
+# Assumed where the system does not report its memory.
 _UNKNOWN_MEMORY = 4096 * MB
 
 
 def usable_memory(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
-    """Return how much memory this process may use, in bytes.
+    """Return the memory that this process may use, in bytes.
 
-    The machine's, or the lowest limit of its cgroups: ``memory.max`` of v2
-    (``max`` where there is none), or ``memory.limit_in_bytes`` of v1.
+    The machine's memory, or the lowest limit of the process's cgroups:
+    ``memory.max`` in v2 (``max`` if unlimited), ``memory.limit_in_bytes`` in v1.
     """
     memory = _UNKNOWN_MEMORY
     if hasattr(os, "sysconf"):  # not on Windows
@@ -90,14 +90,14 @@ def usable_memory(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
 
 
 def usable_cpus(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
-    """Return how many CPUs this process may use.
+    """Return the number of CPUs that this process may use.
 
-    Affinity and the limits of its cgroups count.
+    CPU affinity and cgroup limits are respected.
 
     Notes
     -----
-    A limit is so much CPU time in each period: in ``cpu.max`` of cgroups v2
-    (``max 100000`` where there is none), in two files of v1.
+    A limit is CPU time per period: in ``cpu.max`` of cgroups v2 (``max 100000``
+    if unlimited), in two files of v1.
     """
     has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
     cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
@@ -112,17 +112,17 @@ def usable_cpus(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int:
 
 
 def worker_name() -> str:
-    """Return a name of this thread that is the only one in a run."""
+    """Return a name for this thread that is unique within a run."""
     return f"{platform.node()}:{os.getpid()}:{threading.get_native_id()}"
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process has held, in bytes; 0 if that is not known.
+    """Return the peak memory of this process in bytes; 0 if unknown.
 
     Notes
     -----
-    Linux counts to a program in ``ru_maxrss`` what the process held that it was
-    started from (``setmax_mm_hiwater_rss`` at exec), but not in ``VmHWM``.
+    On Linux ``ru_maxrss``, unlike ``VmHWM``, includes the memory that the process
+    held before exec (``setmax_mm_hiwater_rss``).
     """
     with suppress(OSError, ValueError, IndexError):
         status = Path("/proc/self/status").read_text("utf-8")
@@ -144,37 +144,40 @@ else:
 
 ADVICE = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
 
-# GDAL opens masks and overviews beside a raster when they are needed.
+# GDAL opens a raster's mask and overview files on demand.
 _FILES_OF_DATASET = 3
-# GDAL keeps 100 sources of VRTs open; the rest is for libraries and the function.
+# GDAL keeps up to 100 VRT sources open; the rest is for libraries and the function.
 _RESERVE = 160
-# Without a descriptor for a file beside a raster GDAL takes it for missing, without an error.
+# Without free descriptors, GDAL silently treats a raster's auxiliary files as missing.
 _LEAST = 8
-# macOS has a lower limit than the hard one says: OPEN_MAX of sys/syslimits.h.
+# macOS allows less than its hard limit: OPEN_MAX in sys/syslimits.h.
 _OPEN_MAX = 10_240
 
 _lock = threading.Lock()
 
 
 def allow_open_files(more: int = 0) -> None:
-    """Raise the soft limit if what is open, and so many files more, come near to it."""
+    """Raise the soft limit if the open files and this many more come close to it."""
     _free_below_limit(more)
 
 
 def check_open_files() -> None:
-    """Raise the soft limit if needed, and OSError if another dataset cannot be opened safely."""
+    """Raise OSError if another dataset cannot be opened safely.
+
+    The soft limit is raised first, where possible.
+    """
     if _free_below_limit() < _LEAST:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def lacks_open_files(text: str) -> bool:
-    """Whether a message says that too many files are open, here or in the whole system."""
+    """Return whether a message reports too many open files, here or system-wide."""
     return os.strerror(errno.EMFILE) in text or os.strerror(errno.ENFILE) in text
 
 
 @contextmanager
 def with_advice() -> Iterator[None]:
-    """Say what to do in errors that say that too many files are open."""
+    """Add advice to errors about too many open files."""
     try:
         yield
     except MuchoChildError:
@@ -191,13 +194,13 @@ def with_advice() -> Iterator[None]:
 
 
 def system_error(exc: OSError) -> MuchoError:
-    """Return an error for what the system refuses and no other message explains."""
+    """Return the MuchoError for an OSError that has no message of its own."""
     advice = ADVICE if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
     return MuchoError(f"the system does not let the run go on ({exc}){advice}")
 
 
 def _free_below_limit(more: int = 0) -> int:
-    """Raise the soft limit if needed; return how many descriptors it leaves."""
+    """Return the number of free descriptors; raise the soft limit if needed."""
     if not HAS_LIMIT:
         return _LEAST
     with _lock:
@@ -212,7 +215,7 @@ def _free_below_limit(more: int = 0) -> int:
 
 
 def _lowest_free(limit: int) -> int:
-    """Return the descriptor that a file gets next; the limit if there is none."""
+    """Return the next free descriptor; the limit if there is none."""
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY)
     except OSError:
@@ -222,7 +225,7 @@ def _lowest_free(limit: int) -> int:
 
 
 def _raise_limit(soft: int, hard: int, wanted: int) -> int:
-    """Raise the soft limit to what is wanted, or as far as allowed; return it."""
+    """Raise the soft limit as far as wanted and allowed; return the new limit."""
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     for limit in (most, min(most, _OPEN_MAX)):
         if limit > soft:
@@ -233,7 +236,7 @@ def _raise_limit(soft: int, hard: int, wanted: int) -> int:
 
 
 def write_at(file: FileIO, data: Any, offset: int) -> None:
-    """Write all of it: without a buffer, a write may take a part only."""
+    """Write all data at an offset; an unbuffered write may be partial."""
     file.seek(offset)
     rest = memoryview(data)
     while rest:
@@ -241,12 +244,12 @@ def write_at(file: FileIO, data: Any, offset: int) -> None:
 
 
 def versions_of(*names: str) -> dict[str, str]:
-    """Return the versions that this process has; "none" of what is not installed.
+    """Return versions by name; "none" for packages that are not installed.
 
     Parameters
     ----------
     *names : str
-        Of packages as pip has them, Python, and GDAL, which is rasterio's.
+        Names of packages on PyPI, "Python", or "GDAL" for rasterio's GDAL.
     """
     return {name: _version(name) for name in names}
 

@@ -1,4 +1,4 @@
-"""How messages, reports and reprs write options, numbers, names and secrets."""
+"""Format options, numbers, names and secrets for messages, reports and reprs."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from typing import Any
 
 _for_command_line: ContextVar[bool] = ContextVar("for_command_line", default=False)
 
-# Options that take no value, and the value that switches them on in Python.
+# Options without a value on the command line, and their values in Python.
 _FLAGS = {
     "masked": True, "metadata": False, "overwrite": True, "plain": True, "resume": True,
     "skip_masked": True, "stats": True,
 }  # fmt: skip
-# What the command line calls otherwise.
+# Options with another name on the command line.
 _COMMAND_LINE = {"function": "func", "metadata": "no-metadata", "creation_options": "co"}
 
 
 def option(name: str, value: object = None) -> str:
-    """Return an option as the user of the run writes it.
+    """Return an option as it is written on the command line or in Python.
 
     Parameters
     ----------
     name : str
-        Its name in Python, as `Job` has it.
+        Name in Python, as in `Job`.
     value : object
-        A value to give it; None if only the option is named. A creation
-        option is a pair (name, value).
+        Value of the option; None to name only the option. A creation option is a
+        pair (name, value).
 
     Returns
     -------
     str
         ``--nodata 0`` on the command line, ``nodata=0`` in Python; without a
-        value ``--nodata`` and ``nodata``; of what is on or off ``--overwrite``
-        and ``overwrite=True``.
+        value ``--nodata`` and ``nodata``; for flags ``--overwrite`` and
+        ``overwrite=True``.
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -61,7 +61,7 @@ def option(name: str, value: object = None) -> str:
 
 @contextmanager
 def for_command_line(yes: bool = True) -> Iterator[None]:
-    """Name options as the command line does, or not, in this thread and context."""
+    """Name options as on the command line, or as in Python, in this context."""
     token = _for_command_line.set(yes)
     try:
         yield
@@ -70,7 +70,7 @@ def for_command_line(yes: bool = True) -> Iterator[None]:
 
 
 def is_for_command_line() -> bool:
-    """Return whether options are named as the command line does."""
+    """Return whether options are named as on the command line."""
     return _for_command_line.get()
 
 
@@ -78,17 +78,20 @@ _UNITS = {10**12: "T", 10**9: "G", 10**6: "M", 10**3: "k"}
 
 
 def format_rate(pixels_per_second: float) -> str:
-    """Write pixels per second with a unit that keeps the number short."""
+    """Return pixels per second with a suitable unit."""
     return f"{_scaled(pixels_per_second)}px/s"
 
 
 def format_bytes(nbytes: float) -> str:
-    """Write a size in decimal units, as drives and networks have them."""
+    """Return a size in decimal units, as for drives and networks."""
     return f"{_scaled(nbytes)}B"
 
 
 def format_seconds(seconds: float) -> str:
-    """Write a duration with two or three digits: 12 ms, 3.10 s, 2 min 05 s, 1 h 02 min."""
+    """Return a duration with two or three digits.
+
+    For example 12 ms, 3.10 s, 2 min 05 s, 1 h 02 min.
+    """
     if seconds < 0.0095:
         return f"{1000 * seconds:.1f} ms"
     if seconds < 0.995:
@@ -101,12 +104,12 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_count(number: int, noun: str) -> str:
-    """Write a number of things: 1 window, 2 windows."""
+    """Return a number of things: 1 window, 2 windows."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def truncate(text: str, longest: int) -> str:
-    """Return a text of at most so many characters, with dots for what was cut off its end."""
+    """Return at most this many characters of a text, with dots if it was cut."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
@@ -118,38 +121,38 @@ def _scaled(value: float) -> str:
 
 
 MB = 10**6
-"""The unit of --mem-limit and of every size that is shown: 10^6 bytes, as drives have it."""
+"""Unit of --mem-limit and of sizes in messages: 10^6 bytes, as for drives."""
 
 
-# Names of so few letters are like many others.
+# Names of at most this many letters resemble too many others.
 _SHORT = 2
-# Of a name's letters, one in so many may be wrong.
+# Letters of a name for each allowed difference.
 _PER_ERROR = 3
-# What lies beside rasters, and is none.
+# Suffixes of files that are not rasters.
 _NO_RASTERS = {".py", ".pyc", ".txt", ".md", ".json", ".geojson", ".html", ".xml", ".log", ".mucho"}
 
 
 def did_you_mean(name: str, others: Iterable[str]) -> str:
-    """Return ": did you mean 'NAME'?" with the nearest other name, or nothing."""
+    """Return ": did you mean 'NAME'?" with the most similar name, or nothing."""
     other = closest(name, others)
     return "" if other is None else f": did you mean {other!r}?"
 
 
 def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) -> str | None:
-    """Return the other name that was most likely meant; None if none is near.
+    """Return the most similar name; None if none is similar.
 
     Parameters
     ----------
     name : str
     others : iterable of str
     bare : callable
-        Returns what of a name is compared: without what all of them have.
+        Returns the part of a name to compare, such as its stem.
     """
     wanted = bare(name).lower()
     limit = max(1, len(wanted) // _PER_ERROR) if len(wanted) > _SHORT else 0
     near = [
-        # Of two, the one with the same letters is meant, else the longer one: letters change
-        # places, or are left out, more often than they are added.
+        # Prefer the one with the same letters, then the longer one: letters are swapped or
+        # left out more often than added.
         (
             _distance(wanted, bare(other).lower()),
             sorted(wanted) != sorted(bare(other).lower()),
@@ -164,11 +167,10 @@ def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) 
 
 
 def _distance(one: str, other: str) -> int:
-    """Count what it takes to make one word of another.
+    """Return the edit distance of two words.
 
-    Letters that are left out, added, or others, and neighbours that have
-    changed places, each count once (Damerau and Levenshtein's distance, of
-    optimal string alignment).
+    Damerau and Levenshtein's, as optimal string alignment: letters left out,
+    added or replaced, and swapped neighbours, count one each.
     """
     before: list[int] = []
     row = list(range(len(other) + 1))
@@ -183,7 +185,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def did_you_mean_file(path: str) -> str:
-    """Return ": did you mean 'PATH'?" with a raster of a similar name beside it, or nothing."""
+    """Return ": did you mean 'PATH'?" with a similar file in the folder, or nothing."""
     wanted = Path(path)
     try:
         names = [entry.name for entry in wanted.parent.iterdir() if entry.is_file()]
@@ -196,7 +198,7 @@ def did_you_mean_file(path: str) -> str:
 
 
 def functions_in(path: Path) -> list[str]:
-    """Return the functions and classes that a Python file defines, without importing it."""
+    """Return the public functions and classes of a Python file, without importing it."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -206,13 +208,13 @@ def functions_in(path: Path) -> list[str]:
     return [name for name in names if not name.startswith("_")]
 
 
-# GDAL's pages on configuration options and on network file systems name them.
+# Secret options on GDAL's pages on configuration options and network file systems.
 _SECRETS = re.compile(
     "SECRET|TOKEN|PASS|PWD|CREDENTIAL|ACCESS_KEY|_KEY$|_SAS|BEARER|COOKIE|HEADER|CONNECTION_STRING"
 )
-# In an address, with a scheme or without: user:password@host.
+# A password in an address, with or without a scheme: user:password@host.
 _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
-# The same within a text; what follows a path's question mark; and fields of connection strings.
+# Passwords within a text, query strings of paths, and fields of connection strings.
 _SAID = (
     (re.compile(r"(?<=://)[^/@\s]*@|^[^/@\s]*:[^/@\s]*@"), "***@"),
     (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\"]+"), r"\1***"),
@@ -225,12 +227,12 @@ _SAID = (
     ),
 )
 _FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
-# Of this machine, and of no other: what they name are its files and what runs on it.
+# Options that name files or services of this machine.
 _OF_MACHINE = re.compile("_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$")
 
 
 def secrets_in_variables() -> dict[str, str]:
-    """Return GDAL's options about servers that are environment variables here."""
+    """Return the GDAL options for servers that are set as environment variables."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -239,9 +241,9 @@ def secrets_in_variables() -> dict[str, str]:
 
 
 def secret_names(options: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that must not be read by others, sorted.
+    """Return the sorted names of options with secret values.
 
-    A proxy or a URL with a password is one, too.
+    A proxy or URL with a password counts.
     """
     return sorted(
         name
@@ -251,14 +253,14 @@ def secret_names(options: Mapping[str, Any]) -> list[str]:
 
 
 def redact(text: str) -> str:
-    """Return a text in which stars stand for passwords, and for what signs an address."""
+    """Return a text with passwords and signatures replaced by stars."""
     for pattern, instead in _SAID:
         text = pattern.sub(instead, text)
     return text
 
 
 def redact_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return options as text, with stars for the values of those that are secrets."""
+    """Return options as text, with the values of secrets replaced by stars."""
     secrets = secret_names(options)
     return {str(key): "***" if key in secrets else str(options[key]) for key in options}
 
@@ -269,7 +271,7 @@ _brief.maxlist = _brief.maxtuple = _brief.maxdict = 6
 
 
 class ReprMixin:
-    """Base of dataclasses that show what differs from their defaults."""
+    """Base of dataclasses whose repr shows what differs from the defaults."""
 
     __slots__ = ()
 
@@ -294,7 +296,7 @@ def given_fields(value: Any) -> dict[str, str]:
 
 
 def short_repr(value: Any) -> str:
-    """Return a value as short text; a function is its name."""
+    """Return a value as short text; functions by name."""
     name = getattr(value, "__qualname__", None)
     if callable(value) and name is not None:
         return f"{getattr(value, '__module__', None) or type(value).__name__}:{name}"
@@ -302,7 +304,7 @@ def short_repr(value: Any) -> str:
 
 
 def html_table(title: str, rows: Mapping[str, str], more: Iterable[Iterable[str]] = ()) -> str:
-    """Return a table of names and texts, and rows of several cells after them, as HTML."""
+    """Return an HTML table of names and texts, followed by rows of several cells."""
     lines = [
         f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows.items()
     ]
@@ -312,17 +314,17 @@ def html_table(title: str, rows: Mapping[str, str], more: Iterable[Iterable[str]
 
 
 def is_default(value: Any, default: Any) -> bool:
-    """Whether a value is the default, or as empty as that."""
+    """Return whether a value equals the default or is equally empty."""
     try:
         if isinstance(value, Collection) and isinstance(default, Collection) and not len(default):
             return not len(value)
         return type(value) is type(default) and bool(value == default)
-    except Exception:  # arrays, and whatever others compare like
+    except Exception:  # arrays and other types whose comparison is not a bool
         return False
 
 
 def escaped(value: Any) -> str:
-    """Return what may stand anywhere in a page, attributes included."""
+    """Return a value as text for HTML, attributes included."""
     return escape(str(value), quote=True)
 
 
@@ -332,10 +334,10 @@ def format_number(value: float) -> str:
 
 
 def format_percent(value: float | None) -> str:
-    """Return a part of one in per cent."""
+    """Return a fraction as a percentage."""
     return "–" if value is None else f"{100 * value:.0f} %"
 
 
 def format_ij(ij: Any) -> str:
-    """Return an ij as a user writes it."""
+    """Return an ij as users write it."""
     return f"({ij[0]}, {ij[1]})" if isinstance(ij, list) else str(ij)

@@ -1,9 +1,9 @@
-"""What the stages of a window take, and where it was worked on.
+"""Wall and CPU time of the stages of a window, and the worker that ran them.
 
     read ─▶ function ─▶ encode ─▶ transfer ─▶ write
-    └──── a worker's clocks ────┘ └ the caller's ┘
+    └───── in a worker ───────┘ └─ main process ──┘
 
-Wall time tells where a run waits, CPU time what it works on.
+Wall time shows where a run waits, CPU time where it computes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
-# In a process that does nothing else, the threads of the function's own count, too.
+# Replaced in worker processes, where the function's own threads count too.
 _cpu_clock: Callable[[], float] = time.thread_time
 
 
 def count_whole_process() -> None:
-    """Count the CPU time of all threads: nobody else works in this process."""
+    """Count the CPU time of all threads of this process.
+
+    For worker processes, which do nothing else.
+    """
     global _cpu_clock
     _cpu_clock = time.process_time
 
@@ -35,21 +38,20 @@ class StageTime:
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """What each stage took, of one window or of many.
+    """Time of each stage, for one window or many.
 
     Attributes
     ----------
     read : StageTime
-        Inputs were read, warped and masked.
+        Reading, warping and masking inputs.
     function : StageTime
-        The function ran, and what it returned was checked.
+        Running the function and checking its results.
     encode : StageTime
-        Blocks were compressed, overviews of them made, statistics taken.
+        Compressing blocks, and computing their overviews and statistics.
     transfer : StageTime
-        The result was on its way to the calling process. CPU time is not known.
+        Sending the result to the main process. Its CPU time is not known.
     write : StageTime
-        Blocks were put into the file; with encoding, where workers do not do
-        that.
+        Writing blocks to the file; includes encoding where workers do not encode.
     """
 
     read: StageTime = StageTime()
@@ -65,29 +67,28 @@ class StageTimes:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all stages together."""
+        """Total wall time of all stages."""
         return sum((each.seconds for each in self.by_name().values()), 0.0)
 
     def by_name(self) -> dict[str, StageTime]:
-        """Return them by their names, in their order."""
+        """Return the times by stage name, in order."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTiming:
-    """When and where something was worked on, and how long each stage took.
+    """Time, place and stages of a task in a worker.
 
     Attributes
     ----------
     worker : str
-        Host, process and thread, divided by colons.
+        Host, process and thread, separated by colons.
     started : float
         Seconds since 1970, by the worker's clock.
     stages : StageTimes
-        Those that the worker has gone through, one after the other.
+        Stages that the worker ran, one after another.
     peak : int
-        The most memory that the worker's process has held, in bytes; 0 where
-        nobody has looked.
+        Peak memory of the worker's process in bytes; 0 if not measured.
     """
 
     worker: str = ""
@@ -97,20 +98,20 @@ class WindowTiming:
 
     @property
     def ended(self) -> float:
-        """When it was done, by the worker's clock."""
+        """End of the task in seconds since 1970, by the worker's clock."""
         return self.started + self.stages.seconds
 
 
 @dataclass
 class Stopwatch:
-    """Measures one stage after the other."""
+    """Measures one stage after another."""
 
     started: float = field(default_factory=time.time)
     _wall: float = field(default_factory=time.perf_counter)
     _cpu: float = field(default_factory=lambda: _cpu_clock())
 
     def split(self) -> StageTime:
-        """Return what has been spent since the last time, or the start."""
+        """Return the time since the last call, or since the start."""
         wall, cpu = time.perf_counter(), _cpu_clock()
         spent = StageTime(wall - self._wall, cpu - self._cpu)
         self._wall, self._cpu = wall, cpu

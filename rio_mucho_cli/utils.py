@@ -1,4 +1,4 @@
-"""Small functions that programs written for rio-mucho import."""
+"""Functions of `riomucho.utils`, for programs written for rio-mucho."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["array_stack", "getOptions", "getWindows"]
 
 
 def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs use)
-    """Return the profile of a dataset, given its path."""
+    """Return the profile of the dataset at a path."""
     with few_requests(input), rasterio.open(input) as src:
         profile = src.profile
         profile["nodata"] = exact_nodatavals(src)[0]
@@ -22,6 +22,6 @@ def getOptions(input: Any) -> Any:  # noqa: A002, N802 (the name that programs u
 
 
 def getWindows(input: Any) -> list[list[Any]]:  # noqa: A002, N802
-    """Return the block windows of a dataset as [window, ij] pairs, given its path."""
+    """Return the block windows of the dataset at a path as [window, ij] pairs."""
     with few_requests(input), rasterio.open(input) as src:
         return [[window, ij] for ij, window in src.block_windows()]

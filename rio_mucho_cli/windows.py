@@ -1,4 +1,4 @@
-"""Windows that cover a grid, and sizes of windows and blocks. Arithmetic only."""
+"""Windows that cover a grid, and sizes of windows and blocks."""
 
 from __future__ import annotations
 
@@ -29,21 +29,20 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid(Sequence[PlannedWindow]):
-    """The windows of a grid, row by row, each made when it is asked for.
+    """The windows of a grid, row by row, computed on access.
 
-    A million of them take no more memory than one.
+    A million windows take no more memory than one.
 
     Attributes
     ----------
     width, height : int
-        Of the raster.
+        Size of the raster.
     size : Size
-        Of a window; the last ones of a row and a column are cut off.
+        Size of a window; the last ones of a row and a column may be smaller.
     rows, cols : range
-        Indexes of the windows' rows and columns: all of them, or those of one
-        part of the raster.
+        Row and column indexes of the windows in the grid, or in one part of it.
     places : range
-        Which of these windows, counted row by row.
+        Positions of the selected windows, counted row by row.
     """
 
     width: int
@@ -55,7 +54,7 @@ class WindowGrid(Sequence[PlannedWindow]):
 
     @classmethod
     def of(cls, width: int, height: int, size: Size, rows: range, cols: range) -> WindowGrid:
-        """Return all windows in some rows and columns."""
+        """Return all windows in the given rows and columns."""
         return cls(width, height, size, rows, cols, range(len(rows) * len(cols)))
 
     def __len__(self) -> int:
@@ -93,11 +92,11 @@ class WindowGrid(Sequence[PlannedWindow]):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has all windows of its rows and columns."""
+        """Whether all windows of its rows and columns are selected."""
         return self.places == range(len(self.rows) * len(self.cols))
 
     def outline(self) -> Sequence[PlannedWindow]:
-        """Return a few windows that have the edges and the sizes of all: first, second and last."""
+        """Return a few windows with the edges and sizes of all: first, second and last."""
         if not self.is_whole:
             return self
         rows, cols = (
@@ -106,20 +105,20 @@ class WindowGrid(Sequence[PlannedWindow]):
         return [self._at(i, j) for i in rows for j in cols]
 
     def middle(self) -> PlannedWindow:
-        """Return the window whose middle is nearest to that of the raster."""
+        """Return the window whose centre is closest to that of the raster."""
         nearest = []
         for indexes, side, length in (
             (self.rows, self.size.height, self.height),
             (self.cols, self.size.width, self.width),
         ):
-            # Twice the distance, in whole numbers.
+            # Twice the distance, to stay with integers.
             nearest.append(
                 min(indexes, key=lambda k: abs(k * side + min((k + 1) * side, length) - length))
             )
         return self._at(nearest[0], nearest[1])
 
     def count_pixels(self) -> int:
-        """Return how many pixels they have together."""
+        """Return the total number of pixels."""
         step = self.places.step
         if abs(step) != 1:
             return sum(window.width * window.height for window, _ in self)
@@ -127,7 +126,7 @@ class WindowGrid(Sequence[PlannedWindow]):
         return self._pixels_before(last + 1) - self._pixels_before(first) if len(self) else 0
 
     def _pixels_before(self, place: int) -> int:
-        """Return how many pixels the windows before a place have."""
+        """Return the number of pixels in the windows before a position."""
         row, col = divmod(place, len(self.cols))
         whole = _length(self.rows[:row], self.size.height, self.height) * _length(
             self.cols, self.size.width, self.width
@@ -138,13 +137,13 @@ class WindowGrid(Sequence[PlannedWindow]):
         return whole + height * _length(self.cols[:col], self.size.width, self.width)
 
     def rebased(self) -> WindowGrid:
-        """Return them as windows of a raster that is no larger than they are together."""
+        """Return the windows as the grid of a raster of exactly their extent."""
         width = _length(self.cols, self.size.width, self.width)
         height = _length(self.rows, self.size.height, self.height)
         return WindowGrid.of(width, height, self.size, range(len(self.rows)), range(len(self.cols)))
 
     def split(self, part: Size) -> list[tuple[tuple[int, int], Window, WindowGrid]] | None:
-        """Return them by the parts that they lie in; None if parts are no whole windows."""
+        """Return the windows by part; None if parts are not made of whole windows."""
         if not self.is_whole or self.rows.start or self.cols.start:
             return None
         cuts = []
@@ -167,7 +166,7 @@ class WindowGrid(Sequence[PlannedWindow]):
 
 
 def _length(indexes: range, side: int, length: int) -> int:
-    """Return how many pixels some neighbouring windows have along one side of the raster."""
+    """Return the extent of adjacent windows along one side, in pixels."""
     if not indexes:
         return 0
     return min(indexes.stop * side, length) - indexes.start * side
@@ -178,7 +177,7 @@ _MOST_DIGITS = 18
 
 
 def parse_size(text: str) -> Size | None:
-    """Read ``512`` or ``1024x512`` (width x height); None if it is neither."""
+    """Return the size in ``512`` or ``1024x512`` (width x height); None for other text."""
     match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
     if match is None:
         return None
@@ -191,13 +190,12 @@ def parse_size(text: str) -> Size | None:
 
 
 def window_grid(width: int, height: int, size: Size) -> WindowGrid:
-    """Cover a raster with windows, row by row; the last ones are cut off.
+    """Return windows that cover a raster, row by row; the last ones may be smaller.
 
     Raises
     ------
     WindowsError
-        If there would be more than anybody could wait for: a file may claim
-        any size.
+        If there would be too many to process: a file may claim any size.
     """
     rows, cols = -(-height // size.height), -(-width // size.width)
     if rows * cols > _MOST:
@@ -209,12 +207,12 @@ def window_grid(width: int, height: int, size: Size) -> WindowGrid:
 
 
 def outline(windows: Sequence[PlannedWindow]) -> Sequence[PlannedWindow]:
-    """Return windows that have the edges and the sizes of all: of a grid, a few."""
+    """Return windows with the edges and sizes of all; only a few of a grid."""
     return windows.outline() if isinstance(windows, WindowGrid) else windows
 
 
 def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
-    """Return how many pixels windows have together; what is no window has none."""
+    """Return the total number of pixels; invalid windows count as empty."""
     if isinstance(windows, WindowGrid):
         return windows.count_pixels()
     pixels = 0
@@ -226,12 +224,12 @@ def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
 
 
 def check_windows(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
-    """Raise WindowsError unless windows are inside the raster and apart.
+    """Raise WindowsError unless windows are inside the raster and do not overlap.
 
     Raises
     ------
     WindowsError
-        If there is no window, or one leaves the raster, or two overlap.
+        If there is no window, one extends beyond the raster, or two overlap.
     """
     if not windows:
         raise WindowsError("the list of windows is empty: give at least one")
@@ -256,11 +254,10 @@ def check_windows(windows: Sequence[PlannedWindow], width: int, height: int) -> 
 
 
 def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
-    """Find the largest block of which every window is a whole number.
+    """Return the largest block size that divides every window.
 
-    Blocks at the right and the lower edge of a raster may be cut off, so an
-    edge of a window that is an edge of the raster sets no limit. A side
-    without any limit is 0, and any block fits there.
+    Blocks at the right and lower edge of a raster may be smaller, so window
+    edges there set no limit. A side without any limit is 0: any block fits.
     """
     col_gcd = row_gcd = 0
     for window, _ in outline(windows):
@@ -273,7 +270,7 @@ def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -
 def aligned_to_blocks(
     windows: Sequence[PlannedWindow], block: Size, width: int, height: int
 ) -> bool:
-    """Whether every window is a Window of whole pixels and a whole number of blocks."""
+    """Return whether every window is an integer Window of whole blocks."""
     for window, _ in outline(windows):
         if not isinstance(window, Window):
             return False
@@ -291,26 +288,25 @@ def aligned_to_blocks(
 def group_by_part(
     windows: Sequence[PlannedWindow], width: int, height: int, part: Size
 ) -> Sequence[tuple[tuple[int, int], Window, Sequence[PlannedWindow]]]:
-    """Say which windows lie in which part of a raster.
+    """Return the parts of a raster with the windows in each.
 
     Parameters
     ----------
     windows : sequence of (window, ij)
     width, height : int
-        Of the raster.
+        Size of the raster.
     part : Size
-        Those at the right and the lower edge are cut off.
+        Size of a part; those at the right and lower edge may be smaller.
 
     Returns
     -------
     sequence of (ij, Window, sequence of (window, ij))
-        The parts in which there is a window, row by row; windows in the order
-        in which they were given.
+        Parts with at least one window, row by row; windows in the given order.
 
     Raises
     ------
     WindowsError
-        If a window lies in several.
+        If a window lies in several parts.
     """
     of_grid = windows.split(part) if isinstance(windows, WindowGrid) else None
     if of_grid is not None:
@@ -339,14 +335,14 @@ def group_by_part(
 
 
 def normalize(window: Any, width: int, height: int) -> Window:
-    """Return rasterio's Window for anything that rasterio takes as one.
+    """Return any window that rasterio accepts as a Window.
 
     Parameters
     ----------
     window : Window, or pair of ranges or slices
-        The latter are (rows, columns); their ends may be open.
+        Ranges and slices are (rows, columns); their ends may be open.
     width, height : int
-        Of the raster, for open ends.
+        Size of the raster, for open ends.
     """
     if isinstance(window, Window):
         return window
@@ -354,7 +350,7 @@ def normalize(window: Any, width: int, height: int) -> Window:
 
 
 def format_window(window: Any) -> str:
-    """Name a window in a message by its rows and columns (ends excluded)."""
+    """Return a window's rows and columns (ends excluded) for a message."""
     if isinstance(window, Window):
         (top, bottom), (left, right) = window.toranges()
     else:
@@ -366,12 +362,12 @@ def format_window(window: Any) -> str:
 
 
 def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
-    """Find two windows that overlap, in one sweep from the top down.
+    """Return two windows that overlap, or None, in one sweep from the top down.
 
-    The columns that are taken at the current row are kept as spans that do
-    not overlap, sorted; a span that ended above makes room when it is met.
+    `taken` holds the columns in use at the current row as sorted spans that do
+    not overlap. A span that ended above is replaced when it is met.
     """
-    taken: list[tuple[int, int, int]] = []  # first column, end column, place in `rows`
+    taken: list[tuple[int, int, int]] = []  # first column, end column, index in `rows`
     rows = sorted(windows, key=lambda w: (w.row_off, w.col_off))
     for place, window in enumerate(rows):
         end = window.col_off + window.width
