@@ -1,4 +1,4 @@
-"""GDAL options, block cache and log messages; thread limits of numeric libraries."""
+"""GDAL options, cache and messages; thread limits of numeric libraries."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def env_options() -> dict[str, Any]:
 
 
 def unset_only(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that the user has set neither in an Env nor as variables."""
+    """Return the options that are set neither in an Env nor as variables."""
     given = env_options()
     return {
         name: value

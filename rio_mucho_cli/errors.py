@@ -76,7 +76,7 @@ class NodataError(UsageError):
 
     @classmethod
     def of(cls, nodata: float, dtype: str) -> NodataError:
-        """Return the error for a nodata value and a dtype that cannot represent it."""
+        """Return the error for a nodata value and a dtype that cannot hold it."""
         return cls(
             f"nodata {number_text(nodata)} does not fit {dtype}: "
             f"give one that does with {option('nodata')}, or another dtype with {option('dtype')}"
@@ -149,7 +149,7 @@ class MuchoChildError(MuchoError):
 def _unpacked(
     kind: type[MuchoChildError], message: str, packed: bytes, text: str
 ) -> MuchoChildError:
-    """Return an unpickled error, with a RuntimeError if the cause cannot be unpickled.
+    """Return an unpickled error; its cause may have become a RuntimeError.
 
     Exceptions whose __init__ takes other arguments than their args can be
     pickled, but not unpickled.
@@ -237,7 +237,10 @@ class WorkerLostError(BrokenExecutor):
 
     @classmethod
     def of(cls, lost: BrokenExecutor) -> WorkerLostError:
-        """Return a BrokenExecutor as this error; one from another executor is final."""
+        """Return a BrokenExecutor as this error.
+
+        An executor other than this package's then accepts no more calls.
+        """
         return lost if isinstance(lost, WorkerLostError) else cls(str(lost), started=False)
 
 

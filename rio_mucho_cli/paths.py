@@ -9,7 +9,7 @@ from pathlib import Path
 from rasterio._path import _parse_path, _vsi_path
 
 SERVERS = r"vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]"
-"""Pattern of GDAL's virtual file systems on servers, as GDAL's page lists them."""
+"""Pattern of GDAL's virtual file systems on servers, from GDAL's page."""
 
 _SCHEMES = r"(?:https?|ftp|s3|gs|az|adls|oss|swift|hdfs)://"
 # A remote name within the name of a subdataset or a VRT.
@@ -45,7 +45,7 @@ def vsi_path(path: str | os.PathLike[str]) -> str:
 
 
 def local_file(path: str) -> Path | None:
-    """Return the local file or folder of a dataset, or of the archive that holds it.
+    """Return the local file or folder of a dataset, or of its archive.
 
     None if the dataset is on a server, in memory, or missing.
     """

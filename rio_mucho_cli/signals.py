@@ -26,7 +26,10 @@ from typing import Any
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP was received. Like KeyboardInterrupt, it is not an Exception."""
+    """SIGTERM or SIGHUP was received.
+
+    Like KeyboardInterrupt, it is not an Exception.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -100,7 +103,10 @@ class Signals:
 
 
 signals = Signals()
-"""State of the outermost `first_signal_raises`; the main thread gets all signals."""
+"""State of the outermost `first_signal_raises`.
+
+The main thread gets all signals.
+"""
 
 
 def check(*, instead: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Limits and facts from the operating system: CPUs, memory, open files, versions.
+"""Limits and facts of the system: CPUs, memory, open files, versions.
 
 SLURM, systemd and containers set limits in the control groups of a process.
 """
@@ -157,7 +157,7 @@ _lock = threading.Lock()
 
 
 def allow_open_files(more: int = 0) -> None:
-    """Raise the soft limit if the open files and this many more come close to it."""
+    """Raise the soft limit if open files and this many more come close to it."""
     _free_below_limit(more)
 
 

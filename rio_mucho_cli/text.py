@@ -185,7 +185,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def did_you_mean_file(path: str) -> str:
-    """Return ": did you mean 'PATH'?" with a similar file in the folder, or nothing."""
+    """Return ": did you mean 'PATH'?" with a similar raster's path, or nothing."""
     wanted = Path(path)
     try:
         names = [entry.name for entry in wanted.parent.iterdir() if entry.is_file()]
@@ -198,7 +198,7 @@ def did_you_mean_file(path: str) -> str:
 
 
 def functions_in(path: Path) -> list[str]:
-    """Return the public functions and classes of a Python file, without importing it."""
+    """Return a Python file's public functions and classes, without importing it."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -1,7 +1,7 @@
 """Wall and CPU time of the stages of a window, and the worker that ran them.
 
     read ─▶ function ─▶ encode ─▶ transfer ─▶ write
-    └───── in a worker ───────┘ └─ main process ──┘
+    └────── in a worker ─────┘    └ main process ─┘
 
 Wall time shows where a run waits, CPU time where it computes.
 """

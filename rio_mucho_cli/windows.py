@@ -96,7 +96,10 @@ class WindowGrid(Sequence[PlannedWindow]):
         return self.places == range(len(self.rows) * len(self.cols))
 
     def outline(self) -> Sequence[PlannedWindow]:
-        """Return a few windows with the edges and sizes of all: first, second and last."""
+        """Return a few windows with the edges and sizes of all.
+
+        They are those in the first, second and last rows and columns.
+        """
         if not self.is_whole:
             return self
         rows, cols = (
@@ -177,7 +180,7 @@ _MOST_DIGITS = 18
 
 
 def parse_size(text: str) -> Size | None:
-    """Return the size in ``512`` or ``1024x512`` (width x height); None for other text."""
+    """Return the size in ``512`` or ``1024x512`` (width x height), else None."""
     match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Run windows on a user's executor, or on the standard library's process pool."""
+"""Run windows on a user's executor or on the standard process pool."""
 
 from __future__ import annotations
 

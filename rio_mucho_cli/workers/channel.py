@@ -1,6 +1,6 @@
 """Exchange objects between two processes.
 
-Pickles go through a socket, large buffers through shared memory::
+Pickles go through a socket, large buffers through shared memory:
 
     send(message) ─▶ head, pickle ──── socket ────▶ receive() ─▶ .load()
                      └ buffers ─▶ segment ═ mapped by both ═▶ ┘

@@ -149,7 +149,10 @@ class DaskExecutor(Executor):
             log.warning("the cluster at %s has no workers: waiting for some to join", self._address)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Cancel pending calls, and stop mosaic parts that are in progress."""
+        """Cancel pending calls, or stop all work if futures are to be cancelled.
+
+        Mosaic parts in progress are then left incomplete.
+        """
         if cancel_futures:
             with suppress(Exception):
                 self._client.run(stop, self._key, on_error="ignore")
@@ -204,7 +207,7 @@ class _Result(Future[Any]):
 
 
 def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a worker; add its address to errors that depend on it."""
+    """Call a function in a worker; add the worker's address to some errors."""
     made = carried(key, packed, fn, *args, **kwargs)
     for outcome in made if isinstance(made, list) else [made]:
         if isinstance(outcome, InputError | UsageError):

@@ -71,7 +71,7 @@ class FunctionRef:
             If its code is not the pinned code.
         """
         module_name, colon, attributes = self.name.rpartition(":")
-        # C:\dir\file.py has a colon, but names no function.
+        # C:\dir\file.py has a colon, but does not name a function.
         if not colon or not module_name or not attributes or set(attributes) & {"/", "\\"}:
             raise FunctionNotFoundError(
                 f"{option('function')} {self.name!r} is not MODULE:FUNCTION, nor "
@@ -273,7 +273,7 @@ _SHORT = 3
 def hint_of_arguments(
     function: Callable[..., Any], raised: BaseException, given: int, *, plain: bool
 ) -> str:
-    """Return a hint about a function that does not accept its arguments, or nothing.
+    """Return a hint about a function that rejects its arguments, or nothing.
 
     Parameters
     ----------
@@ -337,7 +337,7 @@ def similar_module(name: str, folder: str) -> str:
 
 
 def _modules(path: Any) -> list[str]:
-    """Return the names of public modules in folders, or of all modules for None."""
+    """Return the names of public modules in folders; of all for None."""
     return [each.name for each in pkgutil.iter_modules(path) if not each.name.startswith("_")]
 
 

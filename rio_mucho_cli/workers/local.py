@@ -42,7 +42,7 @@ def serial_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]
 
 @contextmanager
 def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
-    """Start threads that open their own datasets and use the current GDAL options.
+    """Start threads with their own datasets and the current GDAL options.
 
     Threads cannot be killed. After an error, windows in progress are completed.
     After Ctrl-C they are not waited for, and their datasets stay open until the

@@ -86,7 +86,7 @@ def dumps(value: Any, what: str, *, by_value: bool = False, or_name: bool = True
 
 
 class _NotByValueError(Exception):
-    """Modules cannot be pickled by value; the set is empty if they are unknown."""
+    """Modules that cannot be pickled by value; none if they are unknown."""
 
     def __init__(self, modules: set[str]) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ class _Pickler(cloudpickle.Pickler):
             raise _NotByValueError(_with_imports({module.__name__})) from cause
 
     def _reduce_module(self, module: ModuleType) -> Any:
-        """Reduce a module to what code may use; the worker imports the rest on demand."""
+        """Reduce a module to what code may use; workers import the rest on demand."""
         state = used_by(module, self.names)
         self._sent.append((module, set(state)))
         self.met.append((module.__name__, state.values))

@@ -1,4 +1,4 @@
-"""The main loop of a worker process: serve calls, and end with the main process."""
+"""Main loop of a worker process, which ends with the main process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rio_mucho_cli.workers.channel import Channel, Message, pack_message
 from rio_mucho_cli.workers.process import note_progress
 from rio_mucho_cli.workers.window import note_progress_with, open_run
 
-_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
 def serve(sock: socket.socket, progress: int) -> None:
-    """Serve calls, one after another, until the main process sends an empty one."""
+    """Serve calls until the main process sends an empty one."""
     note_progress_with(partial(note_progress, progress))
     count_whole_process()
     channel = Channel(sock)
@@ -39,7 +39,7 @@ def _answer(call: Message) -> Message:
 def start_worker(key: str, packed: bytes, parent: int) -> None:
     """Prepare a new worker process before its first window."""
     _be_killed_with_parent()
-    exit_with_parent(parent)  # other systems than Linux, or a parent that has already ended
+    exit_with_parent(parent)  # for systems without prctl, and parents that have already ended
     open_run(key, packed)
 
 

@@ -1,4 +1,4 @@
-"""The user's own modules: which they are, what code uses of them, their files."""
+"""The user's own modules: what code uses of them, and their files."""
 
 from __future__ import annotations
 

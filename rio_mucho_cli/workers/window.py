@@ -205,7 +205,7 @@ class Worker:
         encodes: bool,
         by_alpha: bool,
     ) -> tuple[BandStatistics, ...]:
-        """Return statistics of the stored values; none if lossy data is not encoded here."""
+        """Return statistics of the stored values, or () if they are unknown."""
         if changes_values(profile):
             if not encodes:
                 return ()
@@ -224,7 +224,7 @@ class Worker:
 def _checked(
     result: Any, wanted: OutputSpec, window: Any, overlap: int
 ) -> tuple[np.ndarray[Any, Any], ValueLoss]:
-    """Return a result as (count, rows, cols) in the output's dtype, and its ValueLoss."""
+    """Return a result as (count, rows, cols) in the output's dtype, and its losses."""
     array = check_result(result, window, wanted.count, overlap, wanted.name)
     if wanted.masks_nan and array.dtype.kind in "fc":
         array = with_nan_masked(array, wanted)
@@ -239,7 +239,7 @@ def _checked(
 
 
 def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
-    """Return whether masked pixels need an internal mask, because nodata is not set."""
+    """Return whether masked pixels need an internal mask: nodata is not set."""
     if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
         return False
     check_is_one_mask(np.ma.getmaskarray(array))
