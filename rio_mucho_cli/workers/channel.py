@@ -1,17 +1,15 @@
-"""Exchange objects between two processes.
-
-Pickles go through a socket, large buffers through shared memory:
+"""Exchange objects: pickles through a socket, buffers in shared memory.
 
     send(message) ─▶ head, pickle ──── socket ────▶ receive() ─▶ .load()
                      └ buffers ─▶ segment ═ mapped by both ═▶ ┘
 
 The sender copies a buffer into a segment once, and the receiver's arrays are
-views of that segment. A segment is reused when the receiver has dropped all
-views. A socket needs five times the CPU time: it copies each buffer into and
-out of the kernel, into newly allocated memory.
+views of that segment, which is reused once all views are gone. A socket needs
+five times the CPU time: it copies each buffer into and out of the kernel, into
+newly allocated memory.
 
 Segments have no names, so they disappear with the last process that uses them,
-even if it is killed. Their memory is allocated, not only reserved: where it is
+even if it is killed. Their memory is allocated, not only sized: where it is
 short, allocation fails and the buffers go through the socket.
 """
 
@@ -82,10 +80,7 @@ def pack_message(value: Any) -> Message:
 
 
 class Channel:
-    """One end of a connection.
-
-    Only one thread at a time may send, and only one may receive.
-    """
+    """One end of a connection, for one sending and one receiving thread."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -125,10 +120,7 @@ class Channel:
                 self._socket.sendall(buffer)
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes, preceded by their length in 8 bytes.
-
-        For a process that has not imported anything yet.
-        """
+        """Send bytes after their length, to a process without imports yet."""
         self._socket.sendall(len(data).to_bytes(8, "little") + data)
 
     def receive(self) -> Message:
@@ -187,10 +179,7 @@ class Channel:
         return data
 
     def _look_at(self, number: int, sizes: Sequence[int]) -> list[memoryview]:
-        """Map a segment and return its buffers.
-
-        The segment can be returned once the mapping is deleted.
-        """
+        """Map a segment; it can be returned once the mapping is deleted."""
         try:
             mapped = mmap.mmap(self._theirs[number], sum(map(_aligned, sizes)), **_MAPPING)
         except OSError as exc:
@@ -225,7 +214,7 @@ class _Segments:
     lent: dict[int, _Segment] = field(default_factory=dict)
 
     def take(self, size: int) -> _Segment | None:
-        """Return a segment of at least this many bytes, or None if memory is short."""
+        """Return a segment of at least this size, or None if memory is short."""
         fitting = [segment for segment in self.free.values() if len(segment.mapped) >= size]
         segment: _Segment | None
         if fitting:
@@ -268,9 +257,12 @@ def _new_segment(number: int, size: int) -> _Segment | None:
 
 
 def unnamed_file(size: int) -> int:
-    """Return the descriptor of a new, allocated file without a name.
+    """Allocate a file without a name, in memory if possible.
 
-    The file is in memory where the system supports that.
+    Returns
+    -------
+    int
+        Its file descriptor.
 
     Raises
     ------

@@ -119,7 +119,7 @@ def _variables(**given: str) -> Iterator[None]:
 
 
 def _end_workers(cluster: Any) -> None:
-    """Terminate the nannies, so that they can remove their semaphores.
+    """Terminate the nannies so that they remove their semaphores.
 
     Closing the cluster would kill them.
     """
@@ -141,10 +141,7 @@ _TRIED = 4
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide dask's log messages about workers that come and go.
-
-    This program reports the ones that matter.
-    """
+    """Hide dask's messages about workers; the ones that matter are reported here."""
     logger = logging.getLogger("distributed")
     before = logger.level
     logger.setLevel(max(before, logging.ERROR))

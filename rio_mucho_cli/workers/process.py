@@ -103,12 +103,12 @@ class Process:
         return self._channel.receive()
 
     def dismiss(self) -> None:
-        """Tell the process that there are no more calls.
+        """Send the message that ends the worker.
 
         Raises
         ------
         OSError
-            If it has already ended.
+            If the process has already ended.
         """
         self._channel.send(Message(b""))
 

@@ -34,10 +34,7 @@ _ANY_GLOBAL = {"globals", "eval", "exec"}
 
 
 def owner_of(value: Any) -> str:
-    """Return the name of the module that a function or class belongs to.
-
-    For a module, return its own name.
-    """
+    """Return the name of the module that an object belongs to, or that it is."""
     name = value.__name__ if isinstance(value, ModuleType) else value.__module__
     return name if isinstance(name, str) else ""
 
