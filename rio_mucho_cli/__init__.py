@@ -1,7 +1,7 @@
-"""Apply a Python function to every window of some rasters, in parallel.
+"""Apply a Python function to every window of rasters, in parallel.
 
-The names below are loaded when they are first used: `rio` imports this
-package at every start, for every one of its commands.
+Public names are loaded on first use, because `rio` imports this package at
+every start, whatever its command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`run`, as scripts and notebooks call it: with a Job, or with what a Job is made of."""
+"""Run jobs from scripts and notebooks, with a Job or with its attributes as arguments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 import numpy as np
 
-# nothing to import
 from rio_mucho_cli.engine.events import Event, Listener, ignore
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
@@ -36,7 +35,7 @@ Progress: TypeAlias = Listener | Callable[[Event], Any] | bool | None
 
 
 class ReadingOptions(TypedDict, total=False):
-    """Options of how inputs are read and the function is called."""
+    """Options for reading inputs and calling the function."""
 
     like: AnyPath | None
     extent: Extent | None
@@ -52,7 +51,7 @@ class ReadingOptions(TypedDict, total=False):
 
 
 class FunctionOptions(ReadingOptions, total=False):
-    """Options of a function, of what it reads and of what it returns."""
+    """Options of the function, its arguments and its results."""
 
     mode: Mode
     global_args: Any
@@ -62,7 +61,7 @@ class FunctionOptions(ReadingOptions, total=False):
 
 
 class FinishingOptions(TypedDict, total=False):
-    """Options of what is written beside the pixels, and where windows are computed."""
+    """Options for metadata, more outputs, overviews, statistics and workers."""
 
     metadata: bool
     also: Sequence[Output]
@@ -75,11 +74,11 @@ class FinishingOptions(TypedDict, total=False):
 
 
 class ClassOptions(ReadingOptions, FinishingOptions, total=False):
-    """Options of a `RioMucho` that rio-mucho does not have."""
+    """Options that `RioMucho` has and rio-mucho lacks."""
 
 
 class JobOptions(FunctionOptions, FinishingOptions, total=False):
-    """Options of a `Job` besides its inputs, its output and its function."""
+    """Options of a `Job` besides inputs, output and function."""
 
     windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
     driver: str | None
@@ -126,45 +125,42 @@ def run(
     progress: Progress = None,
     **given: Any,
 ) -> Report:
-    """Apply a function to every window of some rasters, in parallel.
-
-    With a Job alone, it runs that.
+    """Apply a function to every window of rasters, in parallel.
 
     Parameters
     ----------
     inputs : str, Path, sequence of these, or Job
-        One raster or several: paths or anything else that rasterio opens.
+        One or more rasters: paths or anything else that rasterio opens. A
+        Job has all other arguments but `progress`.
     output : str, Path or open dataset
-        Where the result goes. A file that exists is an error without
-        ``overwrite=True``.
+        The output. An existing file is an error unless `overwrite` is True.
     function : callable or str
         ``function(data, window, ij, global_args)`` returns an array (count,
-        rows, cols), or (rows, cols) for one band. As text it is
+        rows, cols), or (rows, cols) for one band. Text is
         ``module:function`` or ``path/to/file.py:function``.
-    listen : callable
-        Of a Job: another name of `progress`.
+    listen : callable or bool
+        Same as `progress`; only with a Job.
     progress : callable or bool
-        A callable gets a RunStarted, then a WindowDone for each window. True
-        shows a bar on stderr in a terminal or a notebook, and elsewhere a line
-        now and then.
+        A callable gets events: a RunStarted, then a WindowDone for each
+        window. True shows a bar on stderr in a terminal or a notebook, else
+        a line from time to time.
     **given
-        What else a `Job` has, by the names of its attributes. Some of it is
-        easier to say here: `windows` may be a number of pixels or (width,
-        height), `dtype` a numpy dtype, and paths may be Paths. `nodata`
-        counts if it is given, None too. `jobs` is as many as there are CPUs
-        if it is not given, or -1; `executor` is dask where there is a
-        `scheduler`.
+        Other attributes of a `Job`, by name. `windows` may also be a number
+        of pixels or (width, height), `dtype` a numpy dtype, `overviews` may
+        be "auto", and paths may be Paths. ``nodata=None`` means that the
+        output has no nodata. `jobs` defaults to all CPUs, as does -1;
+        `executor` defaults to dask with a `scheduler`.
 
     Returns
     -------
     Report
-        What was done, and where the time went.
+        Windows, pixels, times and failures of the run.
 
     Raises
     ------
     MuchoError
-        Of the class that fits the cause. There is no new output then, and an
-        old one is as it was.
+        If the run fails; subclasses tell why. There is no new output, and an
+        existing file is untouched.
 
     Examples
     --------
@@ -173,7 +169,7 @@ def run(
     ...     return (nir - red) / (nir + red)
     >>> run(["b5.tif", "b4.tif"], "ndvi.tif", ndvi, plain=True)
 
-    With a bar of tqdm's:
+    With a tqdm bar:
 
     >>> with tqdm(unit="window") as bar:
     ...     def show(event):
@@ -186,7 +182,7 @@ def run(
         with listening(listen) as events:
             return run_job(job, events)
     except MuchoError as exc:
-        # It says all; in a notebook the frames of this package would fill pages.
+        # The message is enough; frames of this package would fill a notebook.
         raise exc.with_traceback(None) from None
 
 
@@ -198,7 +194,7 @@ def _job_and_listener(
     progress: Progress,
     given: dict[str, Any],
 ) -> tuple[Job, Progress]:
-    """Tell apart the two ways of calling `run`."""
+    """Return the Job and the listener, for both ways of calling `run`."""
     if not isinstance(inputs, Job):
         if listen is not None:
             raise UsageError("listen is for a Job: give progress")
@@ -214,13 +210,14 @@ def _job_and_listener(
 
 
 def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> Job:
-    """Make a Job of what `run` is given.
+    """Return a Job made from the arguments of `run`.
 
     Raises
     ------
     UsageError
-        If it makes no sense; FunctionNotFoundError if there is no such
-        function.
+        If arguments are invalid or contradict each other.
+    FunctionNotFoundError
+        If the function does not exist.
     """
     check_names(given, JobOptions, "Job")
     if "nodata" in given:
@@ -233,7 +230,7 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
         if given.get(name) is not None:
             given[name] = path_text(given[name], name)
     if given.get("dtype") is not None:
-        with suppress(TypeError):  # the Job says what is wrong with it
+        with suppress(TypeError):  # Job raises the error
             given["dtype"] = np.dtype(given["dtype"]).name
     if given.get("overviews") == "auto":
         given["overviews"] = ()
@@ -248,7 +245,7 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
 
 
 def check_names(given: Mapping[str, Any], options: Any, owner: str) -> None:
-    """Raise UsageError for the first option by name that a TypedDict of options lacks."""
+    """Raise UsageError for an option that a TypedDict of options lacks."""
     unknown = sorted(set(given) - set(options.__annotations__))
     if unknown:
         hint = did_you_mean(unknown[0], options.__annotations__) or f": help({owner}) names all"
@@ -256,7 +253,7 @@ def check_names(given: Mapping[str, Any], options: Any, owner: str) -> None:
 
 
 def paths_of(inputs: Inputs) -> list[str]:
-    """Return the paths of one input or of several."""
+    """Return the paths of one or more inputs as text."""
     several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     try:
         return [os.fspath(each) for each in several]
@@ -268,7 +265,7 @@ def paths_of(inputs: Inputs) -> list[str]:
 
 
 def find_function(function: Function) -> UserFunction | FunctionRef:
-    """Return a callable as it is; of one by name, the reference, if it leads to a function."""
+    """Return a callable unchanged; for a name, a FunctionRef that was loaded once."""
     if not isinstance(function, str):
         return function
     reference = FunctionRef(function, str(Path.cwd()))
@@ -292,12 +289,12 @@ def _windows(windows: Any) -> Windows:
 
 
 def listening(progress: Progress) -> AbstractContextManager[Listener]:
-    """Return a context manager of the listener that `progress` asks for.
+    """Return a context manager that gives the listener for `progress`.
 
     Raises
     ------
     UsageError
-        If it is neither a callable nor True, False or None.
+        If it is not a callable, True, False or None.
     """
     if callable(progress):
         return nullcontext(progress)
@@ -309,15 +306,16 @@ def listening(progress: Progress) -> AbstractContextManager[Listener]:
 def full_signature(
     function: Callable[..., Any], options: Any, **defaults: Any
 ) -> inspect.Signature:
-    """Return a function's signature with its options by name, for notebooks and `help`.
+    """Return a function's signature with its options, for notebooks and `help`.
 
     Parameters
     ----------
     function : callable
-        It takes ``**given``.
+        Function with a ``**given`` parameter.
     options : TypedDict
+        Names and types of the options.
     **defaults
-        Defaults that differ from a `Job`'s.
+        Defaults that differ from those of `Job`.
     """
     own = inspect.signature(function)
     parameter = inspect.Parameter

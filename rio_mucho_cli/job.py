@@ -1,4 +1,4 @@
-"""What a run is asked to do, and what each of its outputs should be."""
+"""Describe a run and each of its outputs."""
 
 from __future__ import annotations
 
@@ -33,35 +33,39 @@ from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Output(ReprMixin):
-    """Where results go, and what they become.
+    """An output of a run, and its profile.
 
     Attributes
     ----------
     path : str, Path or open dataset
-        A dataset is open for writing, and is closed at the end.
+        Output path, or a dataset open for writing, which is closed at the
+        end.
     name : str or None
-        Of its array in the dict that the function returns; None for the one
-        that no other output has.
+        Name of its array in the dict that the function returns. None: the
+        array that no other output takes.
     driver : str or None
-        None: by the extension of the path, else the first input's.
+        GDAL driver. None: by the extension of the path, else that of the
+        first input.
     dtype : str or None
-        What results are cast to; None: the dtype of the first result.
+        Data type that results are cast to. None: that of the first result.
     count : int or None
-        Bands of every result; None: those of the first result.
+        Number of bands of every result. None: that of the first result.
     nodata : float or None
-        None: if `keep_nodata` is true, the first input's where the dtype is
-        the first input's, else NaN for floating point; else none.
+        Nodata value. None: with `keep_nodata`, the first input's if the
+        output has its dtype, else NaN for floats and none for integers;
+        without, none.
     keep_nodata : bool
-        Whether it follows from the first input; false where `nodata` is given.
+        Derive nodata from the first input. False if `nodata` is given.
     creation_options : Mapping
-        Of the driver, in any case; kept as text, with names in lower case.
+        Creation options of the driver. Names are stored in lower case and
+        values as text.
     profile : Mapping or None
-        A whole profile; it stands for the six above.
+        Complete rasterio profile, in place of the six attributes above.
 
     Raises
     ------
     UsageError
-        If it contradicts itself.
+        If attributes are invalid or contradict each other.
     NodataError
         If nodata does not fit the dtype.
     """
@@ -113,18 +117,18 @@ class Output(ReprMixin):
 
     @property
     def shown_path(self) -> str:
-        """What others may read that it is called: its path, or the dataset's, without secrets."""
+        """The path, or the name of the dataset, with secrets removed."""
         return redact(self.local_path or str(getattr(self.path, "name", self.path)))
 
     @property
     def is_mosaic(self) -> bool:
-        """Whether it is a VRT over parts: of a path that ends so, whatever the driver."""
+        """Whether the output is a VRT over parts: its path ends in ``.vrt``."""
         path = self.local_path
         return path is not None and path.lower().endswith(".vrt")
 
 
 def _option_text(value: Any) -> str:
-    """Return the value of a creation option as text for GDAL."""
+    """Return a creation option's value as text for GDAL."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Enum):
@@ -135,7 +139,7 @@ def _option_text(value: Any) -> str:
 
 
 def _is_dtype(dtype: Any) -> bool:
-    """Whether numpy and GDAL both have it."""
+    """Return whether numpy and GDAL both have a dtype."""
     try:
         return bool(check_dtype(np.dtype(dtype).name))
     except TypeError:
@@ -148,110 +152,113 @@ Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Job(ReprMixin):
-    """Everything that a run is asked to do.
+    """Inputs, function and outputs of a run, and how to run it.
 
     Attributes
     ----------
     inputs : sequence of str
-        Paths or anything else that rasterio opens. The first one gives what
-        is not said otherwise; with a profile and windows there may be none.
+        Paths, or anything else that rasterio opens. The first input gives
+        defaults for the output. May be empty with `profile` and `windows`.
     output : str or open dataset
-        A path, or a dataset that is open for writing and is closed at the end.
+        Output path, or a dataset open for writing, which is closed at the
+        end.
     function : callable or FunctionRef
         ``function(data, window, ij, global_args)``, or a class whose
-        instances are called like that.
+        instances are called like this.
     mode : {"simple_read", "array_read", "manual_read"}
-        What `data` is: a list with one (count, rows, cols) array for each
-        input, one array with the bands of all, or the open datasets.
+        Type of `data`: a list of one (count, rows, cols) array per input, one
+        array of all bands, or the open datasets.
     like : str or None
-        A dataset on whose grid all inputs are read, and the output lies.
+        Raster whose grid the output has. All inputs are read on this grid.
     extent : {"first", "intersection", "union"} or None
-        How far the output reaches if inputs differ, in pixels of the first
-        one. With neither `like` nor this, inputs must not differ.
+        Output extent when inputs differ, in pixels and CRS of the first
+        input. Without `like` and `extent`, inputs must not differ.
     bounds : tuple of float or None
-        Left, bottom, right and top, in the grid's CRS: the output is made of
-        the pixels that they touch, and nothing outside is read.
+        Left, bottom, right and top that limit the run, in the grid's CRS.
+        They are snapped outward to pixels. Nothing outside is read.
     resampling : str or Mapping of int to str
-        rasterio's name of it, for inputs that are not on the grid; by the
-        number of the input, from 1, with 0 for all others.
+        Resampling of inputs on other grids, by rasterio's name. A Mapping has
+        the number of the input as key, from 1; 0 is for all others.
     bidx : int, str, sequence of int, or Mapping of int to these, or None
-        Bands that are read, from 1; text may have ranges, ``1..3``. By the
-        number of the input, as `resampling`. None: all.
+        Bands to read, from 1. Text may have ranges, ``1..3``. A Mapping has
+        the same keys as for `resampling`. None: all bands.
     overlap : int
-        How many more pixels the function gets on each side of the window.
+        Pixels to read in addition on each side of a window. They are cut off
+        the result.
     boundary : str or None
-        What they are beyond the raster: nodata, edge, reflect, or
-        constant=VALUE. None: nodata if the input has one, else edge.
+        Pixels beyond the raster: nodata, edge, reflect or constant=VALUE.
+        None: nodata if the input has one, else edge.
     masked : bool
-        The function gets masked arrays.
+        Pass masked arrays. Masked pixels are nodata, or hidden by a mask or
+        an alpha band.
     fill : float or None
-        The function gets plain arrays in which masked pixels (of nodata, masks
-        and alpha bands) have this value. With NaN, integers are read as
-        floats, and NaN in a result is masked.
+        Number that replaces masked pixels, in plain arrays. With NaN,
+        integers are read as floats, and NaN in a result is masked again.
     skip_masked : bool
-        Windows in which every pixel of every input is masked are not computed
-        and come out as nodata.
+        Skip windows that are masked in all inputs. They are nodata in the
+        output.
     windows : None, "blocks", Size, or sequence of (window, ij)
-        None: whole numbers of output blocks, about a million pixels. "blocks":
-        the block windows of the first input. Size: width and height.
+        None: whole blocks of the output, about a million pixels. "blocks":
+        block windows of the first input. Size: width and height in pixels.
     global_args : object
-        Passed to the function as it is; for a class, a Mapping.
+        Argument that is passed to the function unchanged; for a class, a
+        Mapping.
     driver, dtype, count, nodata, keep_nodata, creation_options, profile
-        Of the output, as `Output` has them.
+        Format and profile of the first output, as for `Output`.
     also : sequence of Output
-        More outputs, of a function that returns a dict of arrays by name. All
-        appear together, or none.
+        More outputs, for a function that returns a dict of arrays by name.
+        Either all outputs are published, or none.
     plain : bool
-        The function is called with the arrays, which are (rows, cols) where
-        an input has one band, and with the global args by their names.
+        Call ``function(*arrays, **global_args)``. Arrays are (rows, cols) for
+        inputs of one band.
     overviews : sequence of int, or None
-        Factors, or empty for 2, 4, 8, ... until none of the sides has more
-        than 256 pixels. None: none; a COG has its own.
+        Factors of the overviews. Empty: 2, 4, 8, ... until no side exceeds
+        256 pixels. None: no overviews; a COG has its own.
     overview_resampling : str or None
-        rasterio's name of it. None: nearest.
+        Resampling for overviews, by rasterio's name. None: nearest.
     stats : bool
-        Write the statistics of all bands into the outputs' tags.
+        Write statistics of all bands into the outputs' tags.
     retries : int
-        How often a window is computed again whose worker process was killed,
-        or crashed.
+        Retries of a window whose worker process died. A function that raises
+        is not retried.
     resume : bool
-        Continue an interrupted run of the same job, and keep progress if
-        interrupted again. The function must be one that can be imported, and
-        global args plain values: numbers, texts, lists, dicts, sets, arrays,
-        paths, dates and times.
+        Resume an interrupted run of the same job; keep progress if
+        interrupted again. Needs a function that can be imported, and plain
+        global args: numbers, text, lists, dicts, sets, arrays, paths, dates
+        and times.
     on_error : {"fail", "nodata"}
-        What a window comes to whose function raises: the run ends, or the
-        window is nodata.
+        Action if the function raises: end the run, or leave the window
+        nodata and continue.
     part_size : int or None
-        Pixels of a side of the parts of a mosaic: an output whose path ends
-        in ``.vrt``. They are whole windows. None: 16384.
+        Side of the parts of a mosaic (an output in ``.vrt``), in pixels.
+        Parts consist of whole windows. None: 16384.
     metadata : bool
-        Carry over what is said of the first input and its bands, where the
-        output's correspond.
+        Copy tags, colours and names of the first input and its bands where
+        they still apply.
     overwrite : bool
-        Replace an output that exists.
+        Replace existing outputs.
     strict : bool
-        Refuse inputs on different grids (unless the function reads them
-        itself), and windows that overlap or leave the raster.
+        Raise an error for inputs on different grids (except in manual_read),
+        and for windows that overlap or leave the raster.
     executor : {"processes", "threads", "serial", "dask"} or Executor
-        Where windows are worked on. dask is a cluster that is started on this
-        machine, with so many workers as `jobs` says, or that of `scheduler`.
-        An Executor of one's own is used as it is, and stays open.
+        Where windows are computed. dask starts a cluster of `jobs` workers on
+        this machine, unless there is a `scheduler`. An Executor is used as it
+        is, and stays open.
     scheduler : str or None
-        The address of dask's scheduler, or a file that it has written. All
-        its workers are used.
+        Address of a dask scheduler, or its scheduler file. All workers of the
+        cluster are used.
     jobs : int
-        How many windows are worked on at once. With one, it is in the calling
-        thread, unless `executor` is an Executor.
+        Windows to compute at once. 1 computes in the calling thread, unless
+        `executor` is an Executor or there is a `scheduler`.
     mem_limit : int or None
-        MB (10^6 bytes) that all processes of the run may take together, by estimate: it
-        makes windows smaller, and then jobs fewer. None: what suits the jobs
-        and the machine.
+        Memory for all processes together, in MB (10^6 bytes), by estimate. A
+        limit makes windows smaller first, then jobs fewer. None: a default
+        that suits the jobs and the machine.
 
     Raises
     ------
     UsageError
-        If it contradicts itself.
+        If attributes are invalid or contradict each other.
     NodataError
         If nodata does not fit the dtype.
     """
@@ -304,17 +311,17 @@ class Job(ReprMixin):
 
     @property
     def is_mosaic(self) -> bool:
-        """Whether the outputs are VRTs over parts."""
+        """Whether outputs are VRTs over parts."""
         return self.outputs[0].is_mosaic
 
     @property
     def leaves_out(self) -> bool:
-        """Whether there may be windows without a result."""
+        """Whether windows may have no result."""
         return self.skip_masked or self.on_error == "nodata"
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """All outputs, the first one first."""
+        """All outputs: that of `output`, then those of `also`."""
         first = Output(
             path=self.output,
             driver=self.driver,

@@ -1,4 +1,4 @@
-"""The class that stands in for rio-mucho's."""
+"""Drop-in replacement for the class `RioMucho` of rio-mucho."""
 
 from __future__ import annotations
 
@@ -37,54 +37,54 @@ T = TypeVar("T")
 
 
 class RioMucho:
-    """Apply a function to every window of some rasters, in parallel.
+    """Apply a function to every window of rasters, in parallel.
 
     Parameters
     ----------
     inpaths : sequence of str or Path
-        Inputs. In simple_read and array_read they should have one size.
+        Inputs. In simple_read and array_read they should have the same size.
     outpath_or_dataset : str, Path or open dataset
-        The output: a path, where an existing file is replaced when all is
-        done; or a dataset open in mode "w" or "r+", which is closed at the
-        end.
+        Output path, where an existing file is replaced once the output is
+        complete; or a dataset open in mode "w" or "r+", which is closed at
+        the end.
     run_function : callable
         ``run_function(data, window, ij, global_args)`` returns an array
         (count, rows, cols), or (rows, cols) for one band. Results are cast to
-        the output's dtype; masked ones are filled with its nodata.
+        the output's dtype; masked pixels are filled with its nodata.
     mode : {"simple_read", "array_read", "manual_read"}
-        `data` is a list with one (count, rows, cols) array for each input,
-        one array with the bands of all, or a list of open datasets.
+        Type of `data`: a list of one (count, rows, cols) array per input, one
+        array of all bands, or a list of open datasets.
     windows : iterable of (window, ij), optional
-        Windows are rasterio's or pairs of ranges, and reach the function as
-        they are. Default: the block windows of the first input.
+        Windows of rasterio or pairs of ranges; the function gets them
+        unchanged. Default: the block windows of the first input.
     options : Mapping, optional
-        The output's profile. Default: the first input's.
+        Profile of the output. Default: that of the first input.
     global_args : object, optional
-        Passed to the function, as it is.
+        Argument that is passed to the function unchanged. Default: {}.
     like, extent, bounds : optional
-        Grid of the output: its size, CRS and transform, as for a `Job`.
-        Windows, if not given, are made on it.
+        Grid of the output (size, CRS and transform), as for `Job`. Default
+        windows are blocks of this grid.
     resampling, bidx, overlap, boundary, masked, fill, skip_masked, plain : optional
-        How inputs are read and the function is called, as for a `Job`.
+        Reading of inputs and call of the function, as for `Job`.
     metadata : bool, optional
         Copy metadata of the first input and its bands. Default: False.
     overviews, overview_resampling, stats : optional
-        As for a `Job`.
+        Overviews and statistics, as for `Job`.
     also : sequence of Output, optional
         More outputs, for a function that returns a dict of arrays by name.
-        What an Output does not set is taken from the first input.
+        Attributes that an Output does not set follow from the first input.
     executor : {"processes", "threads", "serial", "dask"} or Executor
         Where windows are computed if `run` is given more than one process.
         Default: dask with a `scheduler`, else processes.
     scheduler : str or Path, optional
-        Address of dask's scheduler, or a file that it has written.
+        Address of a dask scheduler, or its scheduler file.
     mem_limit : int, optional
-        MB (10^6 bytes) that all processes may take together, by estimate.
+        Memory for all processes together, in MB (10^6 bytes), by estimate.
 
     Raises
     ------
     UsageError
-        If an option does not exist.
+        If there is no such option.
     ValueError
         If `mode` is not one of the three.
     RasterioIOError
@@ -133,7 +133,7 @@ class RioMucho:
         return html_table("RioMucho", self._shown())
 
     def _shown(self) -> dict[str, str]:
-        """Return what was given, as text, and the number of windows."""
+        """Return arguments and the number of windows, as text."""
         output = self.outpath_or_dataset
         shown = {
             "inpaths": short_repr([os.fspath(path) for path in self.inpaths]),
@@ -161,34 +161,35 @@ class RioMucho:
         executor: ExecutorName | Executor | None = None,
         progress: Progress = None,
     ) -> Report:
-        """Work on all windows, and write the output.
+        """Compute all windows and write the output.
 
         Parameters
         ----------
         processes : int or None
-            How many windows are computed at once. 1: in the calling process;
-            None or -1: as many as there are CPUs.
+            Windows to compute at once. 1: in the main process; None or -1:
+            one per CPU.
         executor : str or Executor, optional
             Where windows are computed. Default: that of the constructor.
         progress : callable or bool
-            A callable gets a RunStarted, then a WindowDone for each window.
-            True shows progress on stderr.
+            A callable gets events: a RunStarted, then a WindowDone for each
+            window. True shows progress on stderr.
 
         Returns
         -------
         Report
+            Windows, pixels, times and failures of the run.
 
         Raises
         ------
         MuchoChildError
             If the function raises, or an input cannot be read. An existing
-            output is then as it was.
+            output is untouched.
         MuchoError
-            For every other failure.
+            If the run fails for another reason.
 
         Examples
         --------
-        With a bar of tqdm's:
+        With a tqdm bar:
 
         >>> with tqdm(unit="window") as bar:
         ...     def show(event):
@@ -227,9 +228,9 @@ class RioMucho:
                 return run_job(job, listen)
         except MuchoError as exc:
             if exc.window is None or not isinstance(exc, InputError | GridError):
-                # It says all; in a notebook the frames of this package would fill pages.
+                # The message is enough; frames of this package would fill a notebook.
                 raise exc.with_traceback(None) from None
-            # Reading was part of what rio-mucho's workers wrapped.
+            # rio-mucho also wraps errors of reading.
             error = MuchoChildError(str(exc), exc)
             raise error.at(exc.window, exc.ij) from None
 
@@ -240,7 +241,7 @@ RioMucho.__init__.__signature__ = full_signature(  # type: ignore[attr-defined]
 
 
 def tb_capture(func: Callable[P, T]) -> Callable[P, T]:
-    """Decorate a function: what it raises leaves it as a MuchoChildError."""
+    """Decorate a function to raise MuchoChildError in place of its exceptions."""
 
     @wraps(func)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:

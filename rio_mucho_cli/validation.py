@@ -1,4 +1,4 @@
-"""Whether values given by hand are of the kind that they should be."""
+"""Validate the attributes of a `Job` and its outputs."""
 
 from __future__ import annotations
 
@@ -36,26 +36,27 @@ _JOB_KINDS = {
 
 
 def check_kinds(owner: object, names: Mapping[str, str]) -> None:
-    """Raise UsageError for the first attribute that is of another kind; None is one of any.
+    """Raise UsageError for the first attribute of a wrong kind; None is always valid.
 
     Parameters
     ----------
     owner : object
+        Object with the attributes.
     names : Mapping of str to str
-        The kind of each attribute: WHOLE, NUMBER, TEXT or FLAG.
+        Kind of each attribute: WHOLE, NUMBER, TEXT or FLAG.
     """
     for name, kind in names.items():
         value = getattr(owner, name)
         if value is None:
             continue
-        # True is a number to Python, and to nobody else.
+        # bool is a subclass of int.
         if isinstance(value, bool) != (kind == FLAG) or not isinstance(value, _KINDS[kind]):
             hint = ', such as float("nan")' if kind == NUMBER else ""
             raise UsageError(f"{name} is {value!r}: expected {kind}{hint}")
 
 
 def check_all_are(values: Any, kind: type, name: str) -> None:
-    """Raise UsageError if something is no sequence of instances of a class."""
+    """Raise UsageError unless a value is a sequence of instances of a class."""
     wrong: Sequence[Any] = [values]
     if isinstance(values, Sequence):
         wrong = [value for value in values if not isinstance(value, kind)]
@@ -64,7 +65,7 @@ def check_all_are(values: Any, kind: type, name: str) -> None:
 
 
 def check_windows_value(windows: Any) -> None:
-    """Raise UsageError if something is neither None, "blocks", a Size, nor pairs (window, ij)."""
+    """Raise UsageError unless a value is None, "blocks", a Size or pairs (window, ij)."""
     if windows is None or isinstance(windows, Size) or windows == "blocks":
         return
     if not _is_sequence(windows) or not all(_is_sequence(each, 2) for each in windows):
@@ -72,7 +73,7 @@ def check_windows_value(windows: Any) -> None:
 
 
 def windows_error(windows: Any) -> UsageError:
-    """Say what windows can be."""
+    """Return a UsageError that lists valid values of `windows`."""
     return UsageError(
         f"windows are {truncate(repr(windows), 60)}: expected 'blocks', a size in pixels, or a "
         "list of (window, ij)"
@@ -85,7 +86,7 @@ def _is_sequence(value: Any, length: int | None = None) -> bool:
 
 
 def path_text(value: Any, name: str) -> str:
-    """Return a path as text, or raise UsageError."""
+    """Return a path as text; raise UsageError if it is not a path."""
     try:
         return str(os.fspath(value))
     except TypeError:
@@ -93,7 +94,7 @@ def path_text(value: Any, name: str) -> str:
 
 
 def check_job(job: Job) -> None:
-    """Raise UsageError if a job contradicts itself."""
+    """Raise UsageError if attributes of a job are invalid or contradict each other."""
     check_kinds(job, _JOB_KINDS)
     check_windows_value(job.windows)
     if not job.inputs and (job.profile is None or job.windows is None):
@@ -151,7 +152,7 @@ def _check_outputs(job: Job) -> None:
 
 
 def _check_mosaics(job: Job) -> None:
-    """Raise UsageError for mosaics that cannot be made, and parts of what is none."""
+    """Raise UsageError for invalid mosaics, and for a part size without a mosaic."""
     kinds = {output.is_mosaic: output for output in job.outputs}
     if job.part_size is not None and job.part_size < 1:
         raise UsageError(f"the part size is {job.part_size}: expected 1 pixel or more")
@@ -181,7 +182,7 @@ def _check_mosaics(job: Job) -> None:
 
 
 def _check_reading(job: Job) -> None:
-    """Raise UsageError for what contradicts itself in how inputs are read."""
+    """Raise UsageError for contradictions in how inputs are read."""
     if job.like is not None and job.extent is not None:
         raise UsageError("like and extent both say what the output's grid is: give one of them")
     if job.extent is not None and job.extent not in EXTENTS:
@@ -212,7 +213,7 @@ def _check_reading(job: Job) -> None:
 
 
 def _place(path: str) -> str:
-    """Return what a path leads to, if it is the file system's, else GDAL's name of it."""
+    """Return the real path of a local file, or GDAL's path of a virtual one."""
     return vsi_path(path) if is_virtual(path) else os.path.realpath(path)
 
 

@@ -1,1 +1,1 @@
-"""From a Plan to outputs: hand windows out, append results in order, publish, report."""
+"""Run a Plan: submit windows, append results in order, publish outputs, report."""

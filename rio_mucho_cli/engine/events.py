@@ -1,4 +1,4 @@
-"""Events of a run. Listeners that make a progress bar of them are in ``telling/pace.py``."""
+"""Events of a run; ``reports/progress.py`` has the listeners that show progress."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def _none_busy() -> int:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Windows are planned, and the first one is about to be computed.
+    """The run is planned, and the first window is about to be computed.
 
     Attributes
     ----------
     windows : int
-        Number of windows, with those of an earlier run.
+        Number of windows, including those of an earlier run.
     overviews : int
-        Parts of overviews that are made after the last window.
+        Number of overview parts to make after the last window.
     done : int
-        Windows that an earlier run has done.
+        Number of windows that an earlier run finished.
     pixels : int
-        Pixels of the windows that are left.
+        Pixels of the remaining windows.
     jobs : int
-        Number of workers, as far as that is known.
+        Number of workers, as far as it is known.
     busy : callable
-        Returns the number of workers that are busy at this moment.
+        Function that returns the number of tasks in progress.
     seconds : float
-        Time since the run began.
+        Seconds since the run began.
     """
 
     windows: int
@@ -50,20 +50,20 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class WindowDone:
-    """A window is written. They come in the order of the windows.
+    """A window is written. Events have the order of the windows.
 
     Attributes
     ----------
     window, ij : object
-        As the function got them.
+        Arguments of the function.
     done : int
-        How many windows are done by now.
+        Number of windows done so far.
     pixels : int
-        Of this one.
+        Pixels of this window.
     timing : WindowTiming or None
-        Of the worker; None if the function raised.
+        Times in the worker; None if the function raised.
     arrival : StageTimes
-        What it took the calling process to receive and write it.
+        Time that the main process took to receive and write the result.
     """
 
     window: Any
@@ -83,7 +83,7 @@ class PartDone:
     ij : tuple of int
         Row and column of the part.
     timing : WindowTiming
-        Of what followed after its last window.
+        Time after its last window.
     """
 
     ij: tuple[int, int]
@@ -97,8 +97,9 @@ class OverviewDone:
     Attributes
     ----------
     level : int
-        From 1, the largest one.
+        Level of the overview; 1 is the largest.
     window : Window
+        Window of the level.
     """
 
     level: int
@@ -109,19 +110,19 @@ Event: TypeAlias = RunStarted | WindowDone | PartDone | OverviewDone
 
 
 class Listener(Protocol):
-    """Anything that takes events."""
+    """A callable that takes events."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event; called in the thread of `engine.run`."""
+        """Take one event, in the thread that called `run_job`."""
 
 
 @runtime_checkable
 class PlanListener(Listener, Protocol):
-    """A listener that gets the plan, too, before the first event."""
+    """A listener that also gets the plan, before the first event."""
 
     def on_plan(self, plan: Plan, so_far: Callable[[], Report], /) -> None:
-        """Take the plan, and a function that returns a Report of what is done by then."""
+        """Take the plan, and a function that returns a Report of the run so far."""
 
 
 def ignore(event: Event, /) -> None:
-    """Do nothing with an event."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""What a run cost."""
+"""The report of a run: windows, pixels, times and failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.text import format_count, html_table
 from rio_mucho_cli.timing import StageTimes
 
-# Failures in a notebook's table.
+# Most failures to show in a notebook.
 _MOST_SHOWN = 20
 
 
@@ -21,10 +21,12 @@ class Failure:
 
     Attributes
     ----------
-    window : rasterio.windows.Window, or the caller's own window
+    window : rasterio.windows.Window or pair of ranges
+        Window, as the function got it.
     ij : tuple of int
+        Row and column of the window.
     message : str
-        What was raised, on one line.
+        Message of the exception, on one line.
     """
 
     window: Any
@@ -32,52 +34,52 @@ class Failure:
     message: str
 
     def as_json(self) -> list[Any]:
-        """Return it as what JSON can say."""
+        """Return the failure as a list for JSON."""
         return [[int(value) for value in self.window.flatten()], list(self.ij), self.message]
 
     @classmethod
     def from_json(cls, value: Any) -> Failure:
-        """Undo `as_json`; raise ValueError or TypeError if it is something else."""
+        """Return a failure from `as_json`; raise ValueError or TypeError for another value."""
         (*ends,), (row, col), message = value
         return cls(Window(*map(int, ends)), (int(row), int(col)), str(message))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Report:
-    """What a finished run did, and where its time went.
+    """Windows, pixels, times and failures of a run.
 
     Attributes
     ----------
     windows : int
-        How many were written.
+        Number of windows in the output.
     executor : str
-        The one that was used: with one job or one window it is "serial".
+        Executor that was used; "serial" with one job or one window.
     jobs : int
-        How many windows were worked on at once, at most.
+        Most windows that were computed at once.
     seconds : float
-        From start to end.
+        Seconds from start to end.
     stages : StageTimes
-        Reading, the function and encoding, as sums over all workers; transfer
-        and writing as the calling process sees them, or, of a mosaic, as sums
-        over all workers, too.
+        Times of reading, function and encoding, summed over workers. Transfer
+        and writing are times of the main process; for a mosaic they are
+        summed over workers, too.
     idle_seconds : float
-        How long workers had nothing to do between the first window and the
-        last one, together.
+        Seconds that workers had nothing to do between the first window and
+        the last, summed over workers.
     waited_seconds : float
-        How long the calling process had nothing to do.
+        Seconds that the main process had nothing to do.
     pixels : int
-        Of all windows that this run has written.
+        Pixels of all windows that this run wrote.
     nbytes : int
-        Of all outputs, with the parts of mosaics; 0 where that is not known.
+        Bytes of all outputs, including parts of mosaics; 0 if unknown.
     misfits : tuple of ValueLoss
-        What each output could not hold as what it is, of the windows that this
-        run has written; empty before its end.
+        Value loss of each output, for windows that this run wrote; empty
+        until the run has ended.
     failed : tuple of Failure
-        Windows that are nodata because their function raised.
+        Windows that are nodata because the function raised.
     retried : int
-        How often something was done again because a worker process died.
+        Number of retries after a worker process died.
     resumed : int
-        How many windows an earlier run had done.
+        Number of windows that an earlier run finished.
     """
 
     windows: int
@@ -96,7 +98,7 @@ class Report:
 
     @property
     def pixels_per_second(self) -> float:
-        """Pixels that this run has written, by the seconds from its start to its end."""
+        """Pixels that this run wrote, divided by `seconds`."""
         return self.pixels / self.seconds if self.seconds > 0 else 0.0
 
     def __repr__(self) -> str:
@@ -111,7 +113,7 @@ class Report:
         return html_table("Report", self._shown(), [*stages, *failed])
 
     def _shown(self) -> dict[str, str]:
-        """Return what is worth a look, as text."""
+        """Return the main figures as text."""
         shown = {
             "windows": str(self.windows),
             "seconds": f"{self.seconds:.2f}",

@@ -1,1 +1,1 @@
-"""From a Job to a Plan: grid, windows, formats, memory, earlier runs. Writes nothing."""
+"""Turn a Job into a Plan: grid, windows, formats, memory, earlier runs. Writes nothing."""
