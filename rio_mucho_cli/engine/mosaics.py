@@ -1,4 +1,4 @@
-"""Mosaics: each part is a task, run from start to end in a worker, and put into place there."""
+"""Write mosaics: each part is one task, which a worker computes, writes and publishes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from rio_mucho_cli.workers.window import (
 )
 
 _MOST = 64 * 1024 * 1024
-# What reading JSON of an unexpected form raises, and files that do not exist.
+# Errors of missing files, and of JSON with unexpected content.
 _NONSENSE = (
     OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, ArithmeticError,
 )  # fmt: skip
@@ -53,16 +53,16 @@ _NONSENSE = (
 
 @dataclass(frozen=True, slots=True)
 class PartRecord:
-    """What is known of one file of a part that is complete.
+    """Record of one file of a complete part, kept beside it.
 
     Attributes
     ----------
     piece : OutputResult or None
-        Its file; None if no window of the part has a result.
+        File of the part; None if no window of the part has a result.
     first : (window, ij), or None
-        The window that settled its form.
+        First window with a result; it determined count and dtype.
     failed : sequence of Failure
-        Windows in it that failed.
+        Windows of the part that failed.
     """
 
     piece: OutputResult | None
@@ -70,7 +70,7 @@ class PartRecord:
     failed: Sequence[Failure] = ()
 
     def write(self, path: Path) -> None:
-        """Write the record itself to a path from which it is moved into place later."""
+        """Write the record as JSON to a temporary path."""
         failed = [failure.as_json() for failure in self.failed]
         about: dict[str, Any] = {"form": None, "failed": failed}
         if self.piece is not None and self.first is not None:
@@ -88,9 +88,10 @@ class PartRecord:
 
     @classmethod
     def read(cls, part: Path) -> PartRecord | None:
-        """Return the record of a part's file, or None if the part is not complete.
+        """Return the record of a part's file, or None if the part is incomplete.
 
-        Both the record and the file are checked: a killed run may have left anything.
+        Record and file are both checked, because a killed run may have left
+        either of them damaged.
         """
         with suppress(*_NONSENSE):
             with open_to_read(part.with_name(part.name + RECORD)) as text:
@@ -112,7 +113,7 @@ class PartRecord:
 
 
 def _is_complete(path: Path, size: int) -> bool:
-    """Return whether a file has this size, and all blocks that it lists."""
+    """Return whether a file has this size and every block in its block tables."""
     with open_to_read(path) as file:
         if os.fstat(file.fileno()).st_size != size:
             return False
@@ -122,22 +123,22 @@ def _is_complete(path: Path, size: int) -> bool:
 
 @dataclass
 class PartResult:
-    """The result of one part.
+    """Result of one part.
 
     Attributes
     ----------
     pieces : tuple of OutputResult
-        One for each output, with its file; none if no window has a result.
+        File of each output; empty if no window has a result.
     first : (window, ij), or None
-        The window that settled the form of the pieces.
+        First window with a result; it determined count and dtype.
     failed : list of Failure
-        Windows that are nodata because their function raised.
+        Windows that are nodata because the function raised.
     traceback : str
         Traceback of the first failure.
     said : tuple of str
-        Warnings of GDAL.
-    timings : list of WindowTiming, or None
-        One for each window; None for those whose function raised.
+        Messages captured from GDAL.
+    timings : list of WindowTiming or None
+        Times of each window; None where the function raised.
     ending : WindowTiming
         Time after the last window.
     """
@@ -152,7 +153,7 @@ class PartResult:
 
     @classmethod
     def of_records(cls, records: Sequence[PartRecord]) -> PartResult:
-        """Return the result of a part that an earlier run has completed."""
+        """Return the result of a part that an earlier run completed."""
         pieces = tuple(record.piece for record in records if record.piece is not None)
         return cls(pieces, records[0].first, list(records[0].failed))
 
@@ -173,7 +174,7 @@ class PartResult:
 
 @contextmanager
 def stopped_on_error(key: str) -> Iterator[None]:
-    """Stop work on parts in threads of this process soon after an error."""
+    """Stop threads of this process that work on parts, soon after an error."""
     try:
         yield
     except BaseException:
@@ -182,14 +183,14 @@ def stopped_on_error(key: str) -> Iterator[None]:
 
 
 def run_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
-    """Write one part and put it into place; return its result, or the error.
+    """Write and publish one part; return its result, or the error.
 
     Parameters
     ----------
     key : str
-        The name of the run.
+        Id of the run.
     part : MosaicPart
-        With the paths of its files.
+        Part with the paths of its files.
     """
     try:
         with in_environment(key), captured_messages() as said:
@@ -233,7 +234,7 @@ def _write_part(key: str, part: MosaicPart) -> PartResult:
 def _results(
     key: str, part: MosaicPart
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
-    """Run one window after the other; yield their results, which take no time to arrive."""
+    """Compute windows one by one; yield each with its result and a transfer time of 0."""
     wanted = [plan.wanted for plan in part.outputs]
     for number, planned in enumerate(part.windows):
         _check(key)
@@ -248,7 +249,7 @@ def _check(key: str) -> None:
 
 
 def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Failure]) -> None:
-    """Make no file: a VRT without a part reads as a file without windows does."""
+    """Discard the files of an empty part; a VRT reads as nodata where a part is missing."""
     for writer in writers:
         writer.discard()
     if part.records:
@@ -262,7 +263,7 @@ def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Fai
 def _put_into_place(
     key: str, part: MosaicPart, targets: Sequence[Target], result: PartResult
 ) -> None:
-    """Put files that are finished into place, with their records."""
+    """Publish finished files together with their records."""
     if part.records:
         for target, piece in zip(targets, result.pieces, strict=True):
             file = target.temporary
@@ -276,7 +277,7 @@ def _put_into_place(
 
 
 def _piece(delivery: OutputStream) -> OutputResult:
-    """Return the file of an output that is finished and not in place yet."""
+    """Return the result of an output that is finished but not yet published."""
     assert delivery.form is not None
     file = PartFile.of(delivery.writer.target.temporary)
     return OutputResult(delivery.form, file, delivery.statistics, delivery.misfits)
@@ -286,16 +287,17 @@ Folder: TypeAlias = RunFolder | RemoteFolder
 
 
 def folders_of(deliveries: Sequence[OutputStream]) -> list[Folder]:
-    """Return the folders in which this run's parts lie: one for each output."""
+    """Return the folder of this run's parts for each output."""
     return [cast("MosaicWriter", delivery.writer).folder for delivery in deliveries]
 
 
 def finished_parts(
     parts: Sequence[MosaicPart], folders: Sequence[Folder]
 ) -> dict[tuple[int, int], PartResult]:
-    """Return what came of those parts that an earlier run has completed, by their ij.
+    """Return results of parts that an earlier run completed, by ij.
 
-    What there is of others is removed: a link in its place would be followed.
+    Files of incomplete parts are removed, because writing would follow a
+    link left in their place.
     """
     kept = {}
     for part in parts:
@@ -314,15 +316,16 @@ def finished_parts(
 def tasks_of(
     key: str, parts: Sequence[MosaicPart], folders: Sequence[Folder]
 ) -> Iterator[Task[MosaicPart]]:
-    """Yield a task for each part, with the paths of its files.
+    """Yield a task for each part.
 
     Parameters
     ----------
     key : str
-        The name of the run.
+        Id of the run.
     parts : sequence of MosaicPart
+        Parts to compute.
     folders : sequence of Folder
-        For each output, the folder of its parts.
+        Folder of the parts for each output.
     """
     for part in parts:
         yield Task(

@@ -1,4 +1,4 @@
-"""Outputs while they are written: all results for one have the form of the first."""
+"""Write results to outputs; the first result determines an output's count and dtype."""
 
 from __future__ import annotations
 
@@ -38,32 +38,34 @@ from rio_mucho_cli.workers.window import OutputResult, WindowResult, is_fatal
 
 log = logging.getLogger(__name__)
 
-# Of a TIFF.
+# Most bands of a TIFF.
 _MOST_BANDS = 65535
 
 
 @dataclass
 class OutputStream:
-    """One output of a run, while it comes to be.
+    """One output of a run while it is written.
 
     Attributes
     ----------
     plan : OutputPlan
+        Plan of the output.
     writer : Writer
+        Writer of its file.
     leaves_out : bool
-        There may be windows without a result.
+        Whether windows may have no result.
     form : tuple or None
-        Of the first result: (count, dtype, whether it is masked).
+        (count, dtype, masked) of the first result.
     has_mask : bool
-        The output has an internal mask.
+        Whether the output has an internal mask.
     statistics : tuple of BandStatistics
-        Of its bands, as far as they have come.
+        Statistics of each band so far.
     digest : str or None
-        Which run it is, if it can be resumed.
+        Digest of the run's fingerprint, if the run can be resumed.
     part_bytes : int
-        Of the parts of a mosaic that have come.
+        Bytes of the parts of a mosaic so far.
     misfits : ValueLoss
-        What it cannot hold as what it is, of all that have come.
+        Value loss so far.
     """
 
     plan: OutputPlan
@@ -79,26 +81,27 @@ class OutputStream:
     def open_log(
         self, run: Mapping[str, Any], windows: Sequence[PlannedWindow], *, overwrite: bool
     ) -> int:
-        """Open the journal; return how many windows an earlier run has done.
+        """Open the journal; return how many windows an earlier run finished.
 
         Parameters
         ----------
         run : Mapping
-            Its fingerprint.
+            Fingerprint of the run.
         windows : sequence of (window, ij)
+            All windows of the plan.
         overwrite : bool
-            Begin anew if the earlier run was another one.
+            Start over if the journal belongs to a different run.
         """
         self.digest = digest(run)
         return self.writer.open_log(run, windows, overwrite=overwrite)
 
     def restore(self, windows: int) -> list[Failure]:
-        """Take up so many windows of an earlier run; return those that failed.
+        """Resume after this many windows of an earlier run; return their failures.
 
         Raises
         ------
         OutputError
-            If what is said of them makes no sense.
+            If the journal's state is invalid.
         """
         try:
             states = self.writer.restrict(windows)
@@ -122,19 +125,19 @@ class OutputStream:
         return failed
 
     def note(self, number: int, failed: Sequence[Failure]) -> bool:
-        """Write down that all windows up to a number are written.
+        """Record in the journal that the first windows of the plan are written.
 
         Parameters
         ----------
         number : int
-            Of the last one, in the plan.
+            Number of windows written.
         failed : sequence of Failure
-            Those of them that have failed since the last note.
+            Failures since the last record.
 
         Returns
         -------
         bool
-            False if there is nothing yet to note it of.
+            False if it is too early, because the output does not exist yet.
         """
         state = {
             "form": self.form,
@@ -144,12 +147,12 @@ class OutputStream:
         return self.writer.note(number, state)
 
     def append(self, window: Window, piece: OutputResult) -> None:
-        """Write one result; the first one settles what the output is.
+        """Write one result; the first one creates the output.
 
         Raises
         ------
         ResultError
-            If the result is unlike the first one.
+            If count, dtype or mask differ from those of the first result.
         """
         if self.form is None:
             self.form = piece.form
@@ -179,24 +182,24 @@ class OutputStream:
             self.statistics = piece.statistics
 
     def warn(self, *, some: bool) -> None:
-        """Say what the output could not hold.
+        """Log warnings of value loss.
 
         Parameters
         ----------
         some : bool
-            There are windows of an earlier run, which nobody has counted.
+            Whether an earlier run wrote some windows, which are not counted.
         """
         if self.form is not None:
             warn_of_value_loss(self.plan, self.profile, self.misfits, some=some)
 
     def describe(self) -> None:
-        """Give the writer the statistics of all bands, as far as they are known."""
+        """Pass the statistics of all bands to the writer, as far as they are known."""
         if not self.plan.wanted.statistics:
             return
         pixels = self.plan.size.width * self.plan.size.height
         missing = pixels - sum(band.pixels for band in self.statistics[:1])
         if missing and changes_values(self.profile):
-            # Not even those of one colour are what a codec like WebP makes of them.
+            # A lossy codec such as WebP may change even blocks of one value.
             self.writer.set_statistics([])
             return
         rest = statistics_of_nothing(
@@ -211,7 +214,7 @@ class OutputStream:
         self.writer.set_statistics([band.tags() for band in merged])
 
     def count_bytes(self) -> int:
-        """Return how large the output is that is finished and not published; 0 if nobody knows."""
+        """Return the size of the finished, unpublished output in bytes; 0 if unknown."""
         target = self.writer.target
         with suppress(OSError):
             if target is not None:
@@ -219,16 +222,16 @@ class OutputStream:
         return 0
 
     def begin_with_nothing(self, bands: int) -> None:
-        """Make an output that no window has a result for."""
+        """Create the output if no window has a result."""
         if self.form is None:
             self.form = self.plan.form_of_nothing(bands)
             self.begin(*self.form)
             self.statistics = (BandStatistics(0),) * self.form[0]
 
     def begin(self, count: int, dtype: str, masked: bool) -> None:
-        """Make the output, and say what a user might not expect of it."""
+        """Create the output, and log warnings about its profile."""
         self.profile = profile = final_profile(self.plan, count, dtype, masked)
-        # What is skipped must not look like pixels, and 0 is transparent.
+        # Without nodata or alpha, skipped windows would read as valid zeros.
         marks = profile.get("nodata") is not None or hides_by_alpha(self.plan.recipe, profile)
         self.has_mask = masked or (self.leaves_out and not marks)
         metadata = self.plan.metadata
@@ -243,7 +246,7 @@ class OutputStream:
 def warn_of_value_loss(
     plan: OutputPlan, profile: Mapping[str, Any], misfits: ValueLoss, *, some: bool = False
 ) -> None:
-    """Say what an output cannot hold as what it is; see `ValueLoss.messages`."""
+    """Log warnings of value loss; see `ValueLoss.messages`."""
     for message in misfits.messages(
         str(profile["dtype"]),
         profile.get("nodata"),
@@ -254,12 +257,12 @@ def warn_of_value_loss(
 
 
 def final_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dict[str, Any]:
-    """Return an output's profile once its form is known; say what a user might not expect.
+    """Return an output's profile for its count, dtype and mask; log warnings about it.
 
     Raises
     ------
     MuchoError
-        If there is no such output.
+        If the output cannot be made with this profile.
     """
     if not plan.is_part:
         plan.warn(count, dtype, masked)
@@ -282,23 +285,27 @@ def open_streams(
     resume: bool = False,
     leaves_out: bool = False,
 ) -> list[OutputStream]:
-    """Open all outputs, or none; see `make_writer`.
+    """Open all outputs, or none; see `open_writer`.
 
     Parameters
     ----------
     plans : sequence of OutputPlan
+        Plan of each output.
     overwrite : bool
+        Replace existing outputs.
     replaceable : sequence of str
         Outputs that may be replaced without `overwrite`.
     inputs : sequence of str
+        Paths of the inputs.
     resume : bool
+        Keep progress for a later run.
     leaves_out : bool
-        Windows without a result are possible.
+        Whether windows may have no result.
 
     Raises
     ------
     OutputError
-        If an output exists and may not be replaced, or cannot be made.
+        If an output exists and may not be replaced, or cannot be created.
     """
     deliveries: list[OutputStream] = []
     try:
@@ -333,21 +340,23 @@ def write_windows(
     done: int = 0,
     shifted: Callable[[Window], Window] | None = None,
 ) -> None:
-    """Write the results of windows to all outputs, in their order.
+    """Write the results of windows to all outputs, in order.
 
     Parameters
     ----------
     deliveries : sequence of OutputStream
+        Outputs to write to.
     results : iterable of (planned window, outcome, transfer)
-        With the time that each outcome took to arrive.
+        Outcome of each window, with its transfer time.
     on_result : callable
-        Gets each window, its outcome, and the time of transfer and writing.
+        Called with each window, its outcome, and its times of transfer and
+        writing.
     tolerant : bool
-        Windows whose function raises are nodata.
+        Leave a window nodata if the function raises.
     done : int
-        Number of windows that are written already.
+        Number of windows already written.
     shifted : callable, optional
-        Returns a window of the grid as one of the outputs.
+        Function that turns a window of the grid into a window of the outputs.
 
     Raises
     ------
@@ -372,4 +381,4 @@ def write_windows(
             raise outcome
         done += 1
         on_result(planned, cast("WindowResult | MuchoChildError", outcome), arrival)
-        del outcome  # nothing keeps a result that has been written
+        del outcome  # free the result before the next one arrives

@@ -1,4 +1,4 @@
-"""Overviews that remain when all windows are written: workers make them."""
+"""Make the overviews that remain after the last window, in workers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from rio_mucho_cli.workers.window import in_environment
 
 
 def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) -> MuchoError | None:
-    """Have GDAL make overviews in a file, or beside it.
+    """Build overviews with GDAL, in a file or beside it; return an error or None.
 
     Parameters
     ----------
     key : str
-        The name of the run.
+        Id of the run.
     unmade : PendingOverviews
+        Overviews to build.
     pyramid : OverviewPlan
+        Overviews of the output.
     """
     try:
         with in_environment(key):
@@ -53,22 +55,24 @@ def encode_overview(
     block: int,
     masked: bool,
 ) -> EncodedBlocks | MuchoError:
-    """Encode a window of a level of a file.
+    """Return a window of an overview level, encoded, or an error.
 
     Parameters
     ----------
     key : str
-        The name of the run.
+        Id of the run.
     path : str
+        File with the level.
     level : int
-        From 1; 0 is the raster itself.
+        Level in the file; 0 is full resolution.
     window : Window
+        Window of the level.
     profile : Mapping
-        Of the output.
+        Profile of the output.
     block : int
-        The side of tiles.
+        Side of tiles, in pixels.
     masked : bool
-        The output has an internal mask.
+        Whether the output has an internal mask.
     """
     try:
         with in_environment(key), closing(Encoder()) as encoder:
@@ -78,7 +82,7 @@ def encode_overview(
         return exc
 
 
-# Pixels of a side of what is encoded in one go.
+# Side of the windows that are encoded in one task, in pixels.
 _SIDE = 1024
 
 
@@ -89,12 +93,12 @@ def make_remaining_overviews(
     delivery: OutputStream,
     recover: Recover | None = None,
 ) -> Iterator[tuple[int, Window]]:
-    """Make an output's overviews as far as they are not made; yield level and window of each part.
+    """Make an output's remaining overviews; yield level and window of each part.
 
     Raises
     ------
     MuchoError
-        If one cannot be made.
+        If an overview cannot be made.
     """
     for unmade in delivery.writer.unmade_overviews():
         pyramid = cast("OverviewPlan", delivery.plan.pyramid)
@@ -112,7 +116,7 @@ def make_remaining_overviews(
 
 
 def count_windows(deliveries: Sequence[OutputStream]) -> int:
-    """Return how many parts `make_rest` makes."""
+    """Return how many parts `make_remaining_overviews` yields."""
     count = 0
     for delivery in deliveries:
         pyramid = delivery.plan.pyramid
@@ -125,7 +129,7 @@ def count_windows(deliveries: Sequence[OutputStream]) -> int:
 def _tasks(
     key: str, unmade: PendingOverviews, delivery: OutputStream
 ) -> Iterator[Task[tuple[int, Window]]]:
-    """Yield a task for each part of the levels that a file has."""
+    """Yield a task for each part of the pending levels."""
     pyramid = cast("OverviewPlan", delivery.plan.pyramid)
     count, dtype, _ = cast("tuple[int, str, bool]", delivery.form)
     profile = delivery.plan.recipe.profile(count, dtype)

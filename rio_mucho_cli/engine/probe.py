@@ -1,4 +1,4 @@
-"""One window of a job, worked on in the calling process to see what comes of it."""
+"""Compute one window in the main process, to estimate times and sizes of a run."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ from rio_mucho_cli.workers.context import OutputSpec
 from rio_mucho_cli.workers.executor import LOCAL
 from rio_mucho_cli.workers.window import OutputResult, WindowResult, run_window
 
-# Imports, and opening inputs, are part of a first window: if that was quick, a second one tells.
+# The first window includes imports and opening inputs: if it was quick, time it again.
 _QUICK = 1.0
-# Until workers of these executors work, about, in seconds.
+# Approximate start-up time of these executors, in seconds.
 _STARTING = {"processes": 1.0, "dask": 3.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What came of one window.
+    """Outcome of one window.
 
     Attributes
     ----------
     window : (window, ij)
+        The window that was computed.
     shape : tuple of int
-        Rows and columns.
+        Rows and columns of the window.
     forms : tuple of (count, dtype, masked)
-        Of each output; empty if the window is nodata.
+        Type of the result for each output; empty if the window is nodata.
     encoded : tuple of int or None
-        Bytes of the encoded blocks, without overviews; None where workers do
-        not encode.
+        Bytes of encoded blocks for each output, without overviews; None where
+        workers do not encode.
     seconds : dict
-        Of the stages read, function and encode.
+        Seconds of the stages read, function and encode.
     profiles : tuple of dict
-        Of each output.
+        Profile of each output.
     failure : str
-        What the function raised, if that does not end a run.
+        Traceback of the function, if the run would continue.
     """
 
     window: PlannedWindow
@@ -61,12 +62,12 @@ class Probe:
 
 
 def probe_window(job: Job, plan: Plan) -> Probe:
-    """Work on the window in the middle; nothing of it is written.
+    """Compute the middle window without writing it; return its outcome.
 
     Raises
     ------
     MuchoError
-        What a run would raise for this window.
+        If a run would raise it for this window.
     """
     planned = _middle(plan)
     plans = plan.outputs
@@ -103,7 +104,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
 
 
 def _middle(plan: Plan) -> PlannedWindow:
-    """Return the window whose middle is nearest to that of the raster."""
+    """Return the window whose centre is nearest to that of the raster."""
     if isinstance(plan.windows, WindowGrid):
         return plan.windows.middle()
     width, height = plan.outputs[0].size
@@ -112,7 +113,7 @@ def _middle(plan: Plan) -> PlannedWindow:
         try:
             window = normalize(planned[0], width, height)
         except (WindowError, TypeError, ValueError):
-            return math.inf  # reading it will say what is wrong
+            return math.inf  # reading it raises the error
         across = window.col_off + window.width / 2 - width / 2
         return math.hypot(across, window.row_off + window.height / 2 - height / 2)
 
@@ -122,27 +123,29 @@ def _middle(plan: Plan) -> PlannedWindow:
 def _work(
     job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[OutputSpec]
 ) -> WindowResult | MuchoError:
-    """Work on a window with a worker of its own: another one would have its blocks in the cache."""
+    """Compute a window in a new worker, so that none of its blocks are cached."""
     key = uuid.uuid4().hex
     with limited_block_cache(plan.cache), local.serial_workers(1, key, run_context(job, plan)):
         return run_window(key, planned, wanted)
 
 
 def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] | None:
-    """Estimate how long a run takes of what one window took.
+    """Estimate the duration of a run from one window.
 
     Parameters
     ----------
     plan : Plan
+        Plan of the run.
     probe : Probe
+        Outcome of one window.
     pixels : int
-        Of the windows that are to be worked on.
+        Pixels of all windows to compute.
 
     Returns
     -------
-    dict, or None
-        ``starting`` until workers work, ``windows`` from then on, and the
-        sum, ``whole``, in seconds. None if the window left nothing.
+    dict or None
+        Seconds for ``starting`` workers, for ``windows``, and their sum,
+        ``whole``. None if the window has no result.
     """
     if not probe.forms:
         return None

@@ -51,7 +51,7 @@ class Report:
     Attributes
     ----------
     windows : int
-        Number of windows in the output.
+        Number of windows written, including those of an earlier run.
     executor : str
         Executor that was used; "serial" with one job or one window.
     jobs : int
