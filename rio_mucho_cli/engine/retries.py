@@ -1,4 +1,4 @@
-"""Workers that die: their windows are computed again, and one that kills them is named."""
+"""Retry windows of workers that died, and report the window at fault."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ _MEANINGS = {
 
 
 class Retries:
-    """Does again what a worker was lost with.
+    """Retry tasks whose worker died.
 
     Parameters
     ----------
     executor : Executor
+        Executor that runs the retries.
     most : int
-        How often a window is computed again; the last time alone, so that no
-        other one can be the cause.
+        Retries of a window. The last one runs alone, so that no other window
+        can be the cause.
     tolerant : bool
-        Windows whose function raises are nodata.
+        Leave a window nodata if the function raises.
 
     Attributes
     ----------
     count : int
-        How often something was done again.
+        Number of retries so far.
     """
 
     def __init__(self, executor: Executor, most: int, *, tolerant: bool) -> None:
@@ -58,12 +59,12 @@ class Retries:
     def __call__(
         self, task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /
     ) -> Any:
-        """Return the task's result after all.
+        """Return the task's result after one or more retries.
 
         Raises
         ------
         WorkerDiedError
-            If its worker is lost again and again.
+            If its worker dies in every retry.
         """
         if task.function is not run_windows:
             return self._again(task, lost, others)
@@ -80,7 +81,7 @@ class Retries:
             guilty = min(guilty, len(batch) - 1)
         outcomes: list[Any] = []
         for number, planned in enumerate(batch):
-            # Alone in its batch it can be named, if it dies again.
+            # In a batch of its own, the window at fault is known.
             single = Task([planned], run_windows, (key, [planned]))
             outcomes += self._again(single, lost if number == guilty else None, others)
             if is_fatal(outcomes[-1], tolerant=self._tolerant):
@@ -96,7 +97,7 @@ class Retries:
             if known is not None:
                 deaths += known.times
                 died = _described(known, task.about, deaths, alone=1 < deaths > self._most)
-                # dask counts what else a worker was lost with, too.
+                # dask also counts deaths of the worker during other tasks.
                 is_sure = deaths > self._most and (is_alone or known.times == 1)
                 if is_sure or not known.started:
                     raise died
@@ -112,7 +113,7 @@ class Retries:
 
 
 def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
-    """Name the window that was being worked on, and what the signal means."""
+    """Return an error with the window in progress and the likely cause of the signal."""
     if isinstance(lost, WorkerStartError):
         return WorkerDiedError(str(lost))
     how, why, often = "was lost", str(lost), ""
@@ -147,7 +148,7 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
 
 
 def _window_of(about: Any, progress: int | None) -> PlannedWindow | None:
-    """Return the window that was being worked on, if it was one."""
+    """Return the window that was in progress, or None."""
     match about:
         case MosaicPart():
             if progress is None or progress >= len(about.windows):

@@ -1,12 +1,12 @@
-"""Run a job: plan, hand windows out, write what comes back in order, commit.
+"""Run a job: plan, submit windows, append results in order, publish outputs.
 
     Job ─▶ plan ─▶ windows ─▶ batch ─▶ submit ─▶ ≤ 2 × jobs in flight ─▶ append ─▶ commit ─▶ Report
                                 ▲                                          │
                                 └─────────── one written, one more ◀───────┘
 
-Results are taken in the order of the windows, and a batch of windows is handed
-out only when an earlier one has been written. Bounded memory and the same
-bytes for every number of jobs follow from that.
+Results are written in the order of the windows, and a batch is submitted only
+once an earlier one is written. This bounds memory, and makes outputs identical
+for any number of jobs.
 """
 
 from __future__ import annotations
@@ -68,28 +68,25 @@ from rio_mucho_cli.workers.window import WindowResult, run_windows
 
 log = logging.getLogger(__name__)
 
-# What an output or a worker has open in the calling process, at most.
+# Most files that an output or a worker has open in the main process.
 _FILES_OF_EACH = 8
 
 
 def run_job(job: Job, listen: Listener = ignore) -> Report:
-    """Run a job.
+    """Run a job and return its Report.
 
     Parameters
     ----------
     job : Job
+        Job to run.
     listen : callable
-        Gets a RunStarted, then a WindowDone for each window.
-
-    Returns
-    -------
-    Report
+        Listener that gets a RunStarted, then a WindowDone for each window.
 
     Raises
     ------
     MuchoError
-        Of the class that fits the cause. There is no new output then, and an
-        old one is as it was.
+        If the run fails; subclasses tell why. There is no new output, and an
+        existing file is untouched.
     """
     with (
         signals.reraised_to_default(),
@@ -123,9 +120,9 @@ class _Run:
         if isinstance(listen, PlanListener):
             listen.on_plan(self.plan, self.tally.report)
         self.committed = False
-        # Of a mosaic: what came of parts that an earlier run has completed, by their ij.
+        # Results of a mosaic's parts that an earlier run completed, by ij.
         self.kept: Mapping[tuple[int, int], PartResult] = {}
-        # Windows that have failed and are in no journal yet.
+        # Failures that are not in the journal yet.
         self.unnoted: list[Failure] = []
 
     def run(self) -> Report:
@@ -148,7 +145,7 @@ class _Run:
         return self.tally.end()
 
     def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
-        """Work on all windows that an earlier run has not done, and commit."""
+        """Compute the windows that an earlier run did not finish, and publish."""
         job = self.job
         key = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
@@ -190,7 +187,7 @@ class _Run:
             if run is not None:
                 check_inputs(job, run)
             stopwatch = Stopwatch()
-            stack.close()  # Windows replaces no file that a worker has open
+            stack.close()  # Windows cannot replace a file that a worker has open
             finish_all(writers)
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
             self.tally.misfits = tuple(delivery.misfits for delivery in deliveries)
@@ -202,12 +199,12 @@ class _Run:
             warn_of_leftovers(job)
 
     def _commit(self) -> None:
-        """Take note that the outputs are in their places: the run cannot fail any more."""
+        """Record that the outputs are published: from here on, the run cannot fail."""
         self.committed = True
         signals.finish()
 
     def _rest(self, plan: Plan) -> list[Sequence[PlannedWindow]]:
-        """Return the windows that no earlier run has done, of a mosaic by parts."""
+        """Return the remaining windows in one sequence, or one per part of a mosaic."""
         if not plan.parts:
             return [plan.windows[self.tally.done :]]
         return [part.windows for part in plan.parts if part.ij not in self.kept]
@@ -215,7 +212,7 @@ class _Run:
     def _take_up(
         self, deliveries: Sequence[OutputStream], run: Mapping[str, Any], plan: Plan
     ) -> None:
-        """Find out what an earlier run has done, and go on from there."""
+        """Resume an earlier run: restore its journal or its finished parts."""
         overwrite = self.job.overwrite
         done = min(
             delivery.open_log(run, plan.windows, overwrite=overwrite) for delivery in deliveries
@@ -226,7 +223,7 @@ class _Run:
             self.tally.resume(done)
             log.info("%d of %d parts are done", len(self.kept), len(plan.parts))
         elif not done:
-            # One of them has begun anew: so do the others.
+            # One output starts over, so all of them do.
             for delivery in deliveries:
                 delivery.writer.restrict(0)
         else:
@@ -243,7 +240,7 @@ class _Run:
         deliveries: Sequence[OutputStream],
         recover: Recover,
     ) -> None:
-        """Write all parts of a mosaic that no earlier run has completed, and record all of them."""
+        """Write the remaining parts of a mosaic, and append all parts to the outputs."""
         folders, told = folders_of(deliveries), set[str]()
         rest = [part for part in plan.parts if part.ij not in self.kept]
         tasks, room = tasks_of(key, rest, folders), max_in_flight(executor, plan.in_flight)
@@ -276,7 +273,7 @@ class _Run:
         outcome: WindowResult | MuchoChildError,
         arrival: StageTimes,
     ) -> None:
-        """Record a window that is written, or whose function raised."""
+        """Record a window that is written or failed."""
         if isinstance(outcome, MuchoChildError):
             if not self.tally.failed:
                 log.warning("%s", outcome.formatted.rstrip())
@@ -293,7 +290,7 @@ class _Run:
     def _make_overviews(
         self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[OutputStream]
     ) -> None:
-        """Make the overviews that windows did not have, where the files are: on this machine."""
+        """Make the remaining overviews on this machine, where the files are."""
         if not any(delivery.plan.pyramid for delivery in deliveries):
             return
         stopwatch = Stopwatch()
@@ -321,9 +318,10 @@ def _run_windows(
     recover: Recover,
     watch: TaskClock,
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
-    """Hand out windows; yield what came of them in order, and how long it was on its way.
+    """Submit windows in batches; yield each window, its outcome and its transfer time.
 
-    All of a batch arrive with its last one.
+    A batch arrives as one result, so its last window has all the transfer
+    time.
     """
     room = max_in_flight(executor, plan.in_flight)
     batches = BatchSizer(len(windows), room())

@@ -1,4 +1,4 @@
-"""What a run has come to so far; whoever listens is told."""
+"""Running totals of a run, and the events that follow from them."""
 
 from __future__ import annotations
 
@@ -22,31 +22,34 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class RunState:
-    """Counts windows, pixels and seconds of one run.
+    """Windows, pixels and times of a run so far.
 
     Attributes
     ----------
     plan : Plan
+        Plan of the run.
     listen : Listener
-    watch : TaskClock
-        Of the tasks that are handed out.
+        Listener that gets the events.
     started : float
-        When the run began, by `time.perf_counter`.
+        Start of the run, by `time.perf_counter`.
+    watch : TaskClock
+        Times of the submitted tasks.
     done, resumed : int
-        Windows that are written, and those of them that an earlier run has done.
+        Number of windows written, and how many of them by an earlier run.
     pixels : int
-        Of what this run has written.
+        Pixels that this run wrote.
     stages : StageTimes
+        Times of all stages, summed over windows.
     idle_seconds : float
-        How long workers had nothing to do, together.
+        Seconds that workers had nothing to do, summed over workers.
     failed : list of Failure
         Windows whose function raised.
     nbytes : int
-        Of all outputs.
+        Bytes of all outputs.
     misfits : tuple of ValueLoss
-        Of each output.
+        Value loss of each output.
     recovers : list of Retries
-        They count how often something was done again because a worker process died.
+        Retries after worker processes died; each object has its count.
     """
 
     plan: Plan
@@ -66,11 +69,11 @@ class RunState:
     _ended: float | None = None
 
     def resume(self, done: int) -> None:
-        """Count windows that an earlier run has done."""
+        """Count windows that an earlier run finished."""
         self.done = self.resumed = done
 
     def start(self, rest: Iterable[Sequence[PlannedWindow]], overviews: int) -> None:
-        """Say that the first one of the windows that are left is about to be worked on."""
+        """Send RunStarted, just before the first of the remaining windows is computed."""
         started = RunStarted(
             len(self.plan.windows),
             overviews,
@@ -89,15 +92,16 @@ class RunState:
         timing: WindowTiming | None,
         arrival: StageTimes = StageTimes(),
     ) -> None:
-        """Count a window that is written.
+        """Count a window that is written, and send WindowDone.
 
         Parameters
         ----------
         planned : (window, ij)
+            Window that is written.
         timing : WindowTiming or None
-            Of the worker; None if the function raised.
+            Times in the worker; None if the function raised.
         arrival : StageTimes
-            What it took the calling process.
+            Times of transfer and writing in the main process.
         """
         window, ij = planned
         pixels = count_pixels([planned], self._raster)
@@ -123,14 +127,14 @@ class RunState:
         timings: Sequence[WindowTiming | None],
         ending: WindowTiming,
     ) -> None:
-        """Count a part of a mosaic, with its windows."""
+        """Count a part of a mosaic and its windows, and send PartDone."""
         for planned, timing in zip(windows, timings, strict=True):
             self.note(planned, timing)
         self.stages += ending.stages
         self.listen(PartDone(ij, ending))
 
     def end_of_windows(self) -> None:
-        """Find out how long workers had nothing to do."""
+        """Calculate how long workers were idle."""
         stages = self.stages
         busy = [stages.read, stages.function, stages.encode]
         if self.plan.parts or self.plan.executor == "serial":
@@ -139,12 +143,12 @@ class RunState:
         self.idle_seconds = max(0.0, there - sum(each.seconds for each in busy))
 
     def end(self) -> Report:
-        """Say what the run did; from now on no time passes for it."""
+        """Stop the clock, and return the final Report."""
         self._ended = time.perf_counter()
         return self.report()
 
     def report(self) -> Report:
-        """Say what the run has done by now."""
+        """Return a Report of the run so far."""
         return Report(
             windows=self.done,
             executor=executor_name(self.plan.executor),

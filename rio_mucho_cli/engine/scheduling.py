@@ -1,4 +1,4 @@
-"""Hand tasks out, a bounded number at once, and take their results in order."""
+"""Submit tasks, a bounded number at once, and yield their results in order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rio_mucho_cli.timing import StageTime, WindowTiming
 
 _SECONDS = 0.1
 _MOST = 256
-# How much of the average the newest window makes up.
+# Weight of the newest window in the moving average.
 _WEIGHT = 0.2
 
 
 class BatchSizer:
-    """Chooses the size of each batch by what windows before it took.
+    """Choose the size of each batch by the time and size of earlier windows.
 
     Parameters
     ----------
     windows : int
-        How many there are.
+        Number of windows.
     in_flight : int
-        How many batches are handed out at once.
+        Number of batches that are submitted at once.
     """
 
     def __init__(self, windows: int, in_flight: int) -> None:
@@ -37,16 +37,16 @@ class BatchSizer:
         self._bytes = 0.0
 
     def measure(self, seconds: float, size: int) -> None:
-        """Take note of what a window took, and of the bytes of its result."""
+        """Record the seconds of a window and the bytes of its result."""
         if self._seconds is None:
             self._seconds, self._bytes = seconds, size
         self._seconds += _WEIGHT * (seconds - self._seconds)
         self._bytes += _WEIGHT * (size - self._bytes)
 
     def next_size(self) -> int:
-        """Return how many windows the next batch has.
+        """Return the number of windows of the next batch.
 
-        The last batches are small: all workers should end at the same time.
+        The last batches are small, so that all workers end at the same time.
         """
         size = 1
         if self._seconds is not None:
@@ -63,14 +63,16 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[P]):
-    """A call that a worker makes.
+    """A function call for a worker.
 
     Attributes
     ----------
     about : object
-        What it is about, for whoever takes its result.
+        Subject of the call; it is returned with the result.
     function : callable
+        Function to call.
     arguments : tuple
+        Positional arguments.
     """
 
     about: P
@@ -78,7 +80,7 @@ class Task(Generic[P]):
     arguments: tuple[Any, ...]
 
     def submit(self, executor: Executor) -> Future[Any]:
-        """Hand it out; if there is nobody left to take it, its future says so."""
+        """Submit the call; with a broken executor, return a future with that exception."""
         try:
             return executor.submit(self.function, *self.arguments)
         except BrokenExecutor as exc:
@@ -88,17 +90,17 @@ class Task(Generic[P]):
 
 
 class Recover(Protocol):
-    """What is done when a worker was lost with a task."""
+    """A callable that retries a task whose worker died."""
 
     def __call__(
         self, task: Task[Any], lost: BrokenExecutor, others: Sequence[Future[Any]], /
     ) -> Any:
-        """Return the task's result after all, or raise."""
+        """Return the task's result, or raise."""
 
 
 @dataclass
 class _Submitted(Generic[P]):
-    """A task that has been handed out; `arrived` is when its result was there."""
+    """A submitted task; `arrived` is the time when its result was available."""
 
     task: Task[P]
     future: Future[Any]
@@ -116,16 +118,17 @@ class _Submitted(Generic[P]):
 
 @dataclass
 class TaskClock:
-    """What can be seen from where tasks are handed out.
+    """Times of tasks, as the main process sees them.
 
     Attributes
     ----------
     waited : float
-        For so many seconds there was nothing to do but to wait for a result.
+        Seconds spent waiting for results.
     arrived : float
-        When the result that was taken last had arrived, in seconds since 1970.
+        Arrival of the result that was taken last, in seconds since 1970.
     fetched : float
-        How many seconds it took from then on, while somebody waited for it.
+        Seconds from its arrival, or from the start of waiting if later, until
+        it was returned.
     """
 
     waited: float = 0.0
@@ -134,20 +137,20 @@ class TaskClock:
     _handed: deque[_Submitted[Any]] = field(default_factory=deque)
 
     def count_busy(self) -> int:
-        """Return how many tasks are handed out whose results are not there."""
+        """Return the number of submitted tasks without a result."""
         return sum(not each.future.done() for each in tuple(self._handed))
 
     def transfer(self, timing: WindowTiming) -> StageTime:
-        """Return how long the result of what was timed was on its way.
+        """Return the transfer time of the result that was taken last.
 
         Notes
         -----
-        Between two machines it is no better than their clocks.
+        Between two machines, it is only as accurate as their clocks.
         """
         return StageTime(max(0.0, self.arrived - timing.ended) + self.fetched)
 
     def take(self, handed: _Submitted[Any]) -> Any:
-        """Wait for a task's result."""
+        """Wait for a task's result and return it."""
         asked = time.time()
         try:
             return handed.future.result()
@@ -165,20 +168,21 @@ def in_order(
     recover: Recover | None = None,
     watch: TaskClock | None = None,
 ) -> Iterator[tuple[P, Any]]:
-    """Yield what each task is about and its result, in the order of the tasks.
+    """Yield the subject and result of each task, in the order of the tasks.
 
     Parameters
     ----------
     executor : Executor
+        Executor that runs the tasks.
     tasks : iterator of Task
-        The next one is taken when there is room for it.
+        Tasks; the next one is taken only when it can be submitted.
     in_flight : callable
-        Returns how many are to be handed out at once, by now.
+        Function that returns how many tasks may be submitted at once, now.
     recover : callable, optional
-        Gets the task whose worker was lost, how it was, and the futures of
-        all others that are handed out.
+        Called with the task whose worker died, the exception, and the futures
+        of all other submitted tasks. Returns the task's result.
     watch : TaskClock, optional
-        Sees it.
+        Clock that records waiting and transfer times.
     """
     watch = TaskClock() if watch is None else watch
     waiting = watch._handed = deque()
@@ -195,7 +199,7 @@ def in_order(
             if recover is None:
                 raise
             result = recover(task, exc, [other.future for other in waiting])
-        del handed  # nothing keeps a result that has been written
+        del handed  # free the result once it is written
         check()
         yield task.about, result
         del result

@@ -1,4 +1,4 @@
-"""Identify a run by everything its output depends on, and find what earlier runs have left."""
+"""Identify a run by all that its output depends on, and find what earlier runs left."""
 
 from __future__ import annotations
 
@@ -37,23 +37,24 @@ from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.reloading import changed_modules
 from rio_mucho_cli.workers.source import can_be_imported, source_digest
 
-# Fields of a Job that say where, how fast and how often, but not what.
+# Attributes of a Job that do not change the output's content.
 _OF_NO_MATTER = {
     "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
 }  # fmt: skip
 _WITH_PARTS = {"inputs", "function", "global_args", "windows", "also"}
-# How many characters of an argument are kept as they are.
+# Most characters of an argument; longer ones are hashed.
 _MOST = 1000
 
 
 def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
-    """Describe a run, in parts that have names and are JSON.
+    """Return the fingerprint of a run: a dict of JSON values.
 
     Parameters
     ----------
     job : Job
+        Job of the run.
     windows : sequence of (window, ij)
-        As they were planned.
+        Windows of its plan.
 
     Raises
     ------
@@ -64,8 +65,8 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
 
     Notes
     -----
-    It contains signed URLs and credentials in paths and arguments as they are:
-    keep it where others cannot read it.
+    Signed URLs and credentials in paths and arguments are not removed: keep
+    the fingerprint where others cannot read it.
     """
     options = _options(job, _OF_NO_MATTER | _WITH_PARTS)
     is_list = not (job.windows is None or isinstance(job.windows, str | Size))
@@ -88,13 +89,13 @@ def _options(asked: Job | Output, others: Container[str] = ()) -> dict[str, Any]
         for field in dataclasses.fields(asked)
         if field.name not in others
     }
-    if options.pop("keep_nodata"):  # then none is given
+    if options.pop("keep_nodata"):  # then nodata is None
         options["nodata"] = "the first input's"
     return options
 
 
 def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
-    """Raise InputError if inputs are not what they were when the run began."""
+    """Raise InputError if inputs changed since the run began."""
     for name, paths in (("inputs", job.inputs), ("like", [job.like] if job.like else [])):
         for path, was in zip(paths, run[name], strict=True):
             if _dataset(path) != was:
@@ -105,14 +106,14 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
 
 
 def _dataset(path: str) -> dict[str, Any]:
-    """Return the path of an input, and the size and age of its files, or of their archives."""
+    """Return the path of an input, with size and time of its files or their archives."""
     if is_on_network(path) or is_in_memory(path):
         return {"path": path, "files": {}}
     files = {}
     with open_dataset(path) as src:
         for name in src.files:
             file = local_file(name)
-            # GDAL writes statistics there when another program asks for them.
+            # GDAL writes statistics to this file when another program computes them.
             if file is not None and not name.endswith(".aux.xml"):
                 about = file.stat()
                 files[str(file.resolve())] = {
@@ -146,12 +147,12 @@ def _function(function: Any) -> dict[str, Any]:
 
 
 def _reference_to(function: Any) -> FunctionRef:
-    """Return a function by its name.
+    """Return a FunctionRef to a function.
 
     Raises
     ------
     UsageError
-        If importing that does not give this very function.
+        If importing its name does not give this function.
     """
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = str(getattr(function, "__qualname__", None))
@@ -190,7 +191,7 @@ def _describe(function: Any) -> str:
 
 
 def _arguments(arguments: Any) -> Any:
-    """Return arguments as JSON, short ones in full, so that messages can show them."""
+    """Return arguments as JSON; short ones are kept in full, for messages."""
     found = to_json(arguments, "global_args")
     return (
         {key: _brief(value) for key, value in found.items()}
@@ -205,7 +206,7 @@ def _brief(value: Any) -> Any:
 
 def _windows(windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     total = hashlib.sha256()
-    if isinstance(windows, WindowGrid):  # it may be of millions
+    if isinstance(windows, WindowGrid):  # it may have millions of windows
         total.update(json.dumps([windows.width, windows.height, *windows.size]).encode("ascii"))
     for window, ij in () if isinstance(windows, WindowGrid) else windows:
         total.update(json.dumps(to_json([_ends(window), ij], "windows")).encode("ascii"))
@@ -225,10 +226,10 @@ log = logging.getLogger(__name__)
 
 
 def with_earlier_windows(job: Job) -> Job:
-    """Return a job with the windows of the run that it resumes, if nobody has given any.
+    """Return a job with the window size of the run that it resumes, unless it has windows.
 
-    They depend on jobs and memory, and fewer jobs are a good reason to resume
-    a run.
+    Default windows depend on jobs and memory, and a run may be resumed with
+    fewer jobs.
     """
     path = job.outputs[0].local_path
     if not job.resume or job.windows is not None or path is None:
@@ -240,16 +241,16 @@ def with_earlier_windows(job: Job) -> Job:
 
 
 def check_can_resume(job: Job) -> None:
-    """Raise UsageError if outputs are none that could be found again, half done."""
+    """Raise UsageError unless all outputs are local files."""
     for output in job.outputs:
         if output.local_path is None or is_virtual(output.local_path):
             raise UsageError("only outputs that are local files can be resumed")
 
 
 def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
-    """Return the outputs that are there, and are those of this very run.
+    """Return paths of outputs that this run already published.
 
-    If it was killed while it put several into place, some may be.
+    These may be some of them, if the run was killed while publishing.
     """
     wanted = digest(run)
     paths = [str(output.local_path) for output in job.outputs]
@@ -257,7 +258,7 @@ def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
 
 
 def is_done(job: Job, run: Mapping[str, Any]) -> bool:
-    """Whether there is nothing left to do but to remove what an end at the last moment left."""
+    """Return whether this run has published all outputs; if so, remove its leftovers."""
     if job.overwrite:
         return False
     done = done_outputs(job, run)
@@ -272,7 +273,7 @@ def is_done(job: Job, run: Mapping[str, Any]) -> bool:
 
 
 def warn_of_leftovers(job: Job) -> None:
-    """Say where a run that was to be resumed has left what it did of outputs that now are there."""
+    """Log a warning for each partial result that an earlier run with `resume` left."""
     for output in job.outputs:
         path = output.local_path
         if path is None or is_virtual(path) or is_in_memory(path):

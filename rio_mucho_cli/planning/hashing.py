@@ -1,7 +1,7 @@
-"""Write plain values as JSON: the same in every process, and different for different values.
+"""Convert plain values to JSON that is the same in every process, and hash it.
 
-Pickles will not do: they depend on which of their objects are identical, and on
-the order of sets.
+Pickles are not suitable: they depend on the identity of objects and on the
+order of sets.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _NUMBERS = (bool, int, float, complex)
 
 
 def to_json(value: Any, name: str) -> Any:
-    """Return a value as JSON, arrays and bytes as their digests.
+    """Return a value as JSON; arrays and bytes are replaced by digests.
 
     Parameters
     ----------
     value : object
-        JSON, or sets, bytes, complex numbers, arrays, paths, dates and times, and
-        rasterio's dtypes, transforms and CRSs.
+        JSON value, or sets, bytes, complex numbers, arrays, paths, dates,
+        times, dtypes, transforms and CRSs.
     name : str
-        What messages call it.
+        Name of the value in messages.
 
     Raises
     ------
     UsageError
-        If it is, or contains, something else.
+        If the value is, or contains, an object of another type.
     """
     try:
         return _to_json(value, name)
@@ -48,7 +48,7 @@ def to_json(value: Any, name: str) -> Any:
 
 
 def digest(value: Any) -> str:
-    """Return the SHA-256 of bytes, or of JSON."""
+    """Return the SHA-256 of bytes or of a JSON value, in hex."""
     if not isinstance(value, bytes):
         value = json.dumps(value, sort_keys=True).encode("ascii")
     return hashlib.sha256(value).hexdigest()
@@ -102,7 +102,7 @@ def _array_to_json(value: Any, name: str) -> Any:
         return {str(value.dtype): str(value)}
     if isinstance(value, np.generic) and value.dtype.kind in "biufcSU":
         item = value.item()
-        if not isinstance(item, np.generic):  # as a longdouble's is
+        if not isinstance(item, np.generic):  # item() of a longdouble is one
             return _to_json(item, name)
     found: dict[str, Any] = {"dtype": str(value.dtype), "shape": list(value.shape)}
     if value.dtype.hasobject:
