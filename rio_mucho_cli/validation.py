@@ -41,7 +41,6 @@ def check_kinds(owner: object, names: Mapping[str, str]) -> None:
     Parameters
     ----------
     owner : object
-        Object with the attributes.
     names : Mapping of str to str
         Kind of each attribute: WHOLE, NUMBER, TEXT or FLAG.
     """

@@ -323,7 +323,6 @@ def tasks_of(
     key : str
         Id of the run.
     parts : sequence of MosaicPart
-        Parts to compute.
     folders : sequence of Folder
         Folder of the parts for each output.
     """

@@ -49,9 +49,7 @@ class OutputStream:
     Attributes
     ----------
     plan : OutputPlan
-        Plan of the output.
     writer : Writer
-        Writer of its file.
     leaves_out : bool
         Whether windows may have no result.
     form : tuple or None
@@ -88,7 +86,6 @@ class OutputStream:
         run : Mapping
             Fingerprint of the run.
         windows : sequence of (window, ij)
-            All windows of the plan.
         overwrite : bool
             Start over if the journal belongs to a different run.
         """
@@ -290,13 +287,10 @@ def open_streams(
     Parameters
     ----------
     plans : sequence of OutputPlan
-        Plan of each output.
     overwrite : bool
-        Replace existing outputs.
     replaceable : sequence of str
         Outputs that may be replaced without `overwrite`.
     inputs : sequence of str
-        Paths of the inputs.
     resume : bool
         Keep progress for a later run.
     leaves_out : bool
@@ -345,7 +339,6 @@ def write_windows(
     Parameters
     ----------
     deliveries : sequence of OutputStream
-        Outputs to write to.
     results : iterable of (planned window, outcome, transfer)
         Outcome of each window, with its transfer time.
     on_result : callable

@@ -28,9 +28,7 @@ def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) ->
     key : str
         Id of the run.
     unmade : PendingOverviews
-        Overviews to build.
     pyramid : OverviewPlan
-        Overviews of the output.
     """
     try:
         with in_environment(key):
@@ -66,7 +64,6 @@ def encode_overview(
     level : int
         Level in the file; 0 is full resolution.
     window : Window
-        Window of the level.
     profile : Mapping
         Profile of the output.
     block : int

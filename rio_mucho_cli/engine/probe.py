@@ -36,7 +36,6 @@ class Probe:
     Attributes
     ----------
     window : (window, ij)
-        The window that was computed.
     shape : tuple of int
         Rows and columns of the window.
     forms : tuple of (count, dtype, masked)
@@ -135,9 +134,7 @@ def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] 
     Parameters
     ----------
     plan : Plan
-        Plan of the run.
     probe : Probe
-        Outcome of one window.
     pixels : int
         Pixels of all windows to compute.
 

@@ -37,7 +37,6 @@ class Retries:
     Parameters
     ----------
     executor : Executor
-        Executor that runs the retries.
     most : int
         Retries of a window. The last one runs alone, so that no other window
         can be the cause.

@@ -78,7 +78,6 @@ def run_job(job: Job, listen: Listener = ignore) -> Report:
     Parameters
     ----------
     job : Job
-        Job to run.
     listen : callable
         Listener that gets a RunStarted, then a WindowDone for each window.
 

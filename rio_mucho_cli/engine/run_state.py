@@ -27,9 +27,7 @@ class RunState:
     Attributes
     ----------
     plan : Plan
-        Plan of the run.
     listen : Listener
-        Listener that gets the events.
     started : float
         Start of the run, by `time.perf_counter`.
     watch : TaskClock
@@ -97,7 +95,6 @@ class RunState:
         Parameters
         ----------
         planned : (window, ij)
-            Window that is written.
         timing : WindowTiming or None
             Times in the worker; None if the function raised.
         arrival : StageTimes

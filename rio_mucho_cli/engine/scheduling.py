@@ -25,7 +25,6 @@ class BatchSizer:
     Parameters
     ----------
     windows : int
-        Number of windows.
     in_flight : int
         Number of batches that are submitted at once.
     """
@@ -70,9 +69,7 @@ class Task(Generic[P]):
     about : object
         Subject of the call; it is returned with the result.
     function : callable
-        Function to call.
     arguments : tuple
-        Positional arguments.
     """
 
     about: P
@@ -173,7 +170,6 @@ def in_order(
     Parameters
     ----------
     executor : Executor
-        Executor that runs the tasks.
     tasks : iterator of Task
         Tasks; the next one is taken only when it can be submitted.
     in_flight : callable

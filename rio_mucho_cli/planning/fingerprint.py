@@ -52,9 +52,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     Parameters
     ----------
     job : Job
-        Job of the run.
     windows : sequence of (window, ij)
-        Windows of its plan.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What each output of a job is: its driver, what is written first, and its overviews."""
+"""Choose the format of each output: driver, intermediate file and overviews."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.paths import is_in_memory
 from rio_mucho_cli.text import did_you_mean
 
-# What a profile must say; the driver follows from the extension.
+# Required keys of a profile; the driver follows from the extension.
 _NEEDED = ("width", "height", "count", "dtype")
 
 log = logging.getLogger(__name__)
 
-# What these drivers make of a file is gone with it.
+# Files of these drivers hold no pixels themselves.
 _WITHOUT_PIXELS = {"VRT", "MEM", "MEMORY"}
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFormat:
-    """How an output comes to be.
+    """Driver and options of an output, and how it is written.
 
     Attributes
     ----------
     driver : str
-        Of what is written window by window.
+        Driver of the file that is written window by window.
     options : Mapping
-        Its creation options; of a COG, as GDAL's COG driver names them.
+        Creation options; for a COG, with the names of GDAL's COG driver.
     given : Mapping or None
-        Its whole profile, if there is one.
+        Complete profile, if the output has one.
     conversion : Conversion or None
-        What it is converted to by GDAL.
+        Conversion by GDAL at the end.
     cog : bool
-        It is a GeoTIFF that is put into the order of a COG.
+        Whether the GeoTIFF is rewritten as a COG at the end.
     factors : tuple of int
-        Of its overviews.
+        Factors of the overviews.
     resampling : str
-        Of its overviews.
+        Resampling for overviews.
     """
 
     driver: str
@@ -72,34 +72,33 @@ class OutputFormat:
 
     @property
     def is_geotiff(self) -> bool:
-        """Whether a GeoTIFF is written window by window."""
+        """Whether the file that is written window by window is a GeoTIFF."""
         return self.driver == "GTiff"
 
     @property
     def layout_options(self) -> Mapping[str, str]:
-        """Creation options that say how blocks lie, as the GTiff driver names them."""
+        """Creation options for the block layout, with the names of the GTiff driver."""
         if not self.cog:
             return self.options
         return geotiff_options(self.options, "none", 1, "uint8")
 
     @property
     def cog_block(self) -> int:
-        """The side of a COG's tiles."""
+        """Side of a COG's tiles, in pixels."""
         return pixels_of(self.options, "blocksize") or BLOCK
 
     @property
     def suits_gdal(self) -> bool:
-        """Whether GDAL's driver makes such a COG."""
+        """Whether GDAL's COG driver supports this tile size."""
         return self.cog_block >= LEAST_BLOCK
 
     def left_to_gdal(self, why: str, *, stats: bool, same_values: bool = True) -> OutputFormat:
-        """Return a COG that GDAL's driver makes at the end.
+        """Return the format of a COG that GDAL's driver writes at the end.
 
         Raises
         ------
         UsageError
-            If it is to have statistics, and there is no telling what values
-            the driver makes of the function's.
+            If statistics are asked for, and the driver may change values.
         """
         if stats and (not same_values or profiles.changes_values(self.options)):
             raise UsageError(
@@ -115,23 +114,23 @@ class OutputFormat:
 def choose_format(
     job: Job, output: Output, first: DatasetInfo | None, grid: Grid | None
 ) -> OutputFormat:
-    """Choose the driver of an output, and how it comes to be.
+    """Return the format of an output.
 
     Parameters
     ----------
     job : Job
     output : Output
     first : DatasetInfo or None
-        The first input, on the output's grid.
+        First input, on the output's grid.
     grid : Grid or None
-        The output's, if it is not the first input's own.
+        Grid of the output, if it differs from the first input's.
 
     Raises
     ------
     FormatError
         If there is no such driver.
     UsageError
-        If a creation option is none.
+        If a creation option is invalid.
     """
     driver = _choose_driver(output, first)
     path = output.local_path
@@ -178,7 +177,7 @@ def choose_format(
 
 
 def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFormat:
-    """Choose how a part of a mosaic comes to be.
+    """Return the format of the parts of a mosaic.
 
     Parameters
     ----------
@@ -186,12 +185,12 @@ def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFor
     output : Output
         The mosaic.
     part : DatasetInfo
-        The first input, on the grid of the part.
+        First input, on the grid of the part.
 
     Raises
     ------
     OutputError
-        If it is to be neither a GeoTIFF nor a COG.
+        If the driver is neither GTiff nor COG.
     """
     profiles.check_options(output.creation_options)
     driver = (output.driver or "GTiff").upper()
@@ -208,7 +207,7 @@ def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFor
 
 
 def _cog(job: Job, output: Output, first: DatasetInfo) -> OutputFormat:
-    """Choose who makes a COG."""
+    """Return the format of a COG, written by this package or by GDAL's driver."""
     options = dict(output.creation_options)
     if job.overviews is not None and not has_overviews(options):
         del options["overviews"]
@@ -240,7 +239,7 @@ def _cog(job: Job, output: Output, first: DatasetInfo) -> OutputFormat:
     factors = default_factors(first.grid.width, first.grid.height, block)
     count = pixels_of(options, "overview_count")
     if count is not None:
-        # None is made of a single pixel.
+        # A single pixel has no overviews.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
     if not has_overviews(options):
         factors = ()
@@ -261,12 +260,12 @@ def _factors(
 
 
 def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str, Any] | None:
-    """Return a profile by hand, on the output's grid.
+    """Return a complete profile on the output's grid.
 
     Raises
     ------
     UsageError
-        If it is not a whole one.
+        If required keys are missing.
     """
     if given is None:
         return None

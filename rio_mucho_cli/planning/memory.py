@@ -1,10 +1,10 @@
-"""What a run may take of the memory, and what that means for windows and jobs.
+"""Estimate the memory of a run, and limit windows and jobs to fit.
 
     base + jobs × (worker + cache + window × copies) + tasks in flight × result
 
-is held below a limit: first by the size of the windows, then by the number of
-tasks in flight, then, if somebody has set the limit, by the number of jobs.
-It is an estimate, because nobody knows what the function takes for itself.
+is kept below a limit: first by smaller windows, then by fewer tasks in flight,
+then, if the user set the limit, by fewer jobs. It is an estimate, because the
+function's own memory is unknown.
 """
 
 from __future__ import annotations
@@ -33,34 +33,35 @@ from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.executor import ExecutorName
 
 BATCH_BYTES = 4 * 1024 * 1024
-"""What the results of a batch may take together, if that is more than one window."""
+"""Most bytes for the results of a batch of several windows."""
 
 
-# The program with numpy, rasterio and GDAL, and each worker process.
+# Bytes of the main process with numpy, rasterio and GDAL, and of each worker process.
 _BASE = 100 * MB
 _WORKER = 80 * MB
-# A function that works on whole arrays has some of its window's size at once,
-# and encoding takes two of the result's.
+# Copies of a window in memory: array expressions make several, encoding makes
+# two of the result.
 _COPIES = 4
-# Nobody has to think of memory with so much for a job, or half of what there is.
+# Default limit: this for each job, at most half of the usable memory.
 _DEFAULT_JOB = 256 * MB
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """What windows and tasks may be like within a limit.
+    """Memory limit of a run, and what determines its use.
 
     Attributes
     ----------
     limit : int
-        In bytes.
+        Limit in bytes.
     is_strict : bool
-        Whether somebody set it; else jobs are not reduced for it.
+        Whether the user set the limit; otherwise jobs are not reduced.
     jobs : int
+        Jobs to run at once, at most.
     in_processes : bool
-        Whether each job has a process of its own.
+        Whether each job has its own process.
     read_bytes, result_bytes : int
-        For one pixel: of all inputs, and of what the function returns.
+        Bytes per pixel of all inputs, and of all results.
     """
 
     limit: int
@@ -74,25 +75,25 @@ class MemoryBudget:
     def of(
         cls, mem_limit: int | None, jobs: int, *, in_processes: bool, read: int, result: int
     ) -> MemoryBudget:
-        """Make the budget of a run; `mem_limit` is in MB (10^6 bytes), None for the default."""
+        """Return the budget of a run; `mem_limit` is in MB (10^6 bytes), None for the default."""
         limit = min(_BASE + jobs * _DEFAULT_JOB, usable_memory() // 2)
         if mem_limit is not None:
             limit = mem_limit * MB
         return cls(limit, mem_limit is not None, jobs, in_processes, read, result)
 
     def window_pixels(self) -> int:
-        """Return how many pixels a window may have; it may be less than one."""
+        """Return the most pixels that a window may have; it may be 0."""
         rest = self.limit - _BASE - self.jobs * self._fixed
         each = self.jobs * _COPIES * (self.read_bytes + self.result_bytes)
         return max(0, rest // (each + self._most_in_flight * self.result_bytes))
 
     def fitted(self, pixels: int) -> tuple[int, int]:
-        """Return jobs and tasks in flight for windows of so many pixels.
+        """Return jobs and tasks in flight for windows of this many pixels.
 
         Raises
         ------
         UsageError
-            If not even one job is within a limit that somebody set.
+            If one job alone exceeds a limit that the user set.
         """
         for jobs in range(self.jobs, 0, -1):
             fewer = replace(self, jobs=jobs)
@@ -120,7 +121,7 @@ class MemoryBudget:
         return 1 if self.jobs == 1 else 2 * self.jobs
 
     def total(self, pixels: int, in_flight: int) -> int:
-        """Return what all jobs take with windows of so many pixels, in bytes."""
+        """Return the bytes that all jobs need for windows of this many pixels."""
         window = pixels * _COPIES * (self.read_bytes + self.result_bytes)
         waiting = in_flight * max(pixels * self.result_bytes, BATCH_BYTES)
         return _BASE + self.jobs * (self._fixed + window) + waiting
@@ -134,7 +135,7 @@ _IN_PROCESSES = ("processes", "dask")
 def make_budget(
     job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo], executor: ExecutorName | Executor
 ) -> MemoryBudget:
-    """Estimate what a pixel takes, and say what there is room for."""
+    """Return the memory budget of a job, from the bytes per pixel of inputs and results."""
     profiles_ = [
         source.of_bands(each.indexes).profile
         for each, source in zip(reading.inputs, sources, strict=True)
@@ -154,7 +155,7 @@ def make_budget(
 
 
 def _check_blocks(source: DatasetInfo) -> None:
-    """Raise InputError if one block does not fit into memory: a file may claim any size."""
+    """Raise InputError if one block does not fit into memory; a file may claim any size."""
     pixels = source.block.width * source.block.height
     together = source.profile["count"] if source.profile.get("interleave") == "pixel" else 1
     size = pixels * int(together) * _itemsize(source.profile["dtype"])
@@ -166,7 +167,7 @@ def _check_blocks(source: DatasetInfo) -> None:
 
 
 def _result_bytes(output: Output, bands: int) -> int:
-    """Estimate what a pixel of an output takes; it has so many bands if nobody says otherwise."""
+    """Estimate the bytes per pixel of an output; `bands` is its default count."""
     profile = output.profile or {}
     dtype = output.dtype or profile.get("dtype")
     count = int(output.count or profile.get("count") or bands)
@@ -179,7 +180,7 @@ def _itemsize(dtype: Any) -> int:
 
 
 def fit_jobs(job: Job, budget: MemoryBudget, size: Size) -> tuple[int, int]:
-    """Return jobs and tasks in flight for windows of a size, and say what it costs."""
+    """Return jobs and tasks in flight for windows of a size; log the effect of overlap."""
     padded = _padded(job, size)
     if job.overlap:
         log.info(
@@ -210,21 +211,21 @@ def estimate(
     jobs: int,
     in_flight: int,
 ) -> int:
-    """Return what a run takes of the memory with windows of a size, in bytes, by estimate."""
+    """Estimate the memory of a run with windows of a size, in bytes."""
     budget = replace(budget, jobs=jobs, in_processes=executor in _IN_PROCESSES)
     return budget.total(_padded(job, size), in_flight)
 
 
 def _padded(job: Job, size: Size) -> int:
-    """Return how many pixels are read for a window."""
+    """Return the number of pixels to read for a window, with overlap."""
     return (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
 
 
 def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
-    """Return the size of the window that has most pixels."""
+    """Return the size of the window with the most pixels."""
     largest = Size(1, 1)
     for window, _ in windowing.outline(windows):
-        with suppress(WindowError, TypeError, ValueError):  # reading it will say what is wrong
+        with suppress(WindowError, TypeError, ValueError):  # reading it raises the error
             whole = windowing.normalize(window, width, height)
             if whole.width * whole.height > largest.width * largest.height:
                 largest = Size(math.ceil(whole.width), math.ceil(whole.height))
@@ -232,7 +233,7 @@ def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
 
 
 def dtype_name(dtype: Any) -> str | None:
-    """Return numpy's name of a dtype, or None if numpy has none (complex_int16)."""
+    """Return numpy's name of a dtype, or None if numpy lacks it (complex_int16)."""
     try:
         return None if dtype is None else str(np.dtype(dtype).name)
     except TypeError:

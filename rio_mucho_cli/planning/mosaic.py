@@ -1,4 +1,4 @@
-"""The parts of a mosaic: each is an output of its own, on its part of the grid."""
+"""Plan the parts of a mosaic: each is a separate output, on its part of the grid."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid, common_multip
 log = logging.getLogger(__name__)
 
 PART_SIZE = 16384
-"""Pixels of a side, if nobody says otherwise."""
+"""Default side of a part, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class MosaicPart:
-    """One part of a mosaic; of several, if the function returns several arrays.
+    """One part of a mosaic, with one file for each output.
 
     Attributes
     ----------
     ij : tuple of int
-        Its (row, column) in the grid of parts.
+        Row and column in the grid of parts.
     window : Window
-        Of the whole.
+        Window of the mosaic that the part covers.
     windows : sequence of (window, ij)
-        That lie in it, in the order in which they are worked on.
+        Windows inside the part, in the order of computation.
     outputs : tuple of OutputPlan
-        Its files; in each plan the path is a name, until it is `placed`.
+        Plans of its files. Their paths are bare names until `placed`.
     records : bool
-        Leave a record of it beside it, for a later run.
+        Whether to keep a record beside each file, for a later run.
     leaves_out : bool
-        There may be windows without a result.
+        Whether windows may have no result.
     tolerant : bool
-        Windows whose function raises are nodata.
+        Leave a window nodata if the function raises.
     """
 
     ij: tuple[int, int]
@@ -56,11 +56,11 @@ class MosaicPart:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Name of its files."""
         return f"{self.ij[0]}_{self.ij[1]}.tif"
 
     def placed(self, places: Sequence[str]) -> MosaicPart:
-        """Return it with the paths of its files."""
+        """Return the part with the paths of its files."""
         outputs = tuple(
             replace(plan, output=replace(plan.output, path=place))
             for plan, place in zip(self.outputs, places, strict=True)
@@ -68,7 +68,7 @@ class MosaicPart:
         return replace(self, outputs=outputs)
 
     def shifted(self, window: Window) -> Window:
-        """Return a window of the whole as one of the part."""
+        """Return a window of the mosaic in pixels of the part."""
         col_off, row_off = (
             window.col_off - self.window.col_off,
             window.row_off - self.window.row_off,
@@ -77,7 +77,7 @@ class MosaicPart:
 
 
 def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
-    """Return the first input on a part's grid: the largest one that tiles can be made to fit."""
+    """Return the first input on the grid of the largest part, in whole tile units."""
     asked = job.part_size or PART_SIZE
     width, height = (
         length if asked >= length else max(1, asked // TILE_UNIT) * TILE_UNIT
@@ -87,16 +87,15 @@ def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
 
 
 def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
-    """Return how large parts are: whole windows, and at least one.
+    """Return the size of parts: whole windows, at least one.
 
     Parameters
     ----------
     job : Job
     first : DatasetInfo
-        The first input, on the output's grid.
+        First input, on the output's grid.
     window : Size
-        Of the windows, or of what all are a multiple of; 0 where there is no
-        such limit, because they reach from edge to edge.
+        Size that divides all windows; 0 for windows from edge to edge.
     """
     asked = job.part_size or PART_SIZE
     sides = [
@@ -107,7 +106,7 @@ def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
 
 
 def window_unit(job: Job, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
-    """Return the size of windows, or what all of them are a multiple of."""
+    """Return the size of the windows, or a size that divides all of them."""
     match job.windows:
         case "blocks":
             return first.block
@@ -123,18 +122,18 @@ def plan_parts(
     size: Size,
     metadata: Metadata | None,
 ) -> list[MosaicPart]:
-    """Say which parts there are, and what each is like.
+    """Return the parts of a mosaic.
 
     Parameters
     ----------
     job : Job
     first : DatasetInfo
-        The first input, on the output's grid.
+        First input, on the output's grid.
     windows : sequence of (window, ij)
     size : Size
-        Of a part that no edge cuts off.
+        Size of a part that is not cut by an edge.
     metadata : Metadata or None
-        Of the whole.
+        Metadata of the mosaic.
 
     Raises
     ------
@@ -143,9 +142,9 @@ def plan_parts(
     """
     width, height = first.grid.width, first.grid.height
     if metadata is not None:
-        # That is about the pixels of the whole.
+        # GCPs, RPCs and the like refer to pixels of the mosaic.
         metadata = metadata.without_grid()
-    # A part is begun anew if it is not complete: nothing of it has to outlast an interruption.
+    # An incomplete part starts over, so its own progress need not be kept.
     one_go = replace(job, resume=False)
     parts = []
     for ij, window, inside in windowing.group_by_part(windows, width, height, size):
@@ -173,7 +172,7 @@ def plan_parts(
 
 
 def _moved(part: MosaicPart, width: int, height: int) -> Sequence[PlannedWindow]:
-    """Return a part's windows as windows of the part."""
+    """Return the windows inside a part, in pixels of the part."""
     if isinstance(part.windows, WindowGrid):
         return part.windows.rebased()
     return [

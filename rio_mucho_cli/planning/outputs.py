@@ -1,4 +1,4 @@
-"""What one output of a job comes to: its blocks, its profile, who makes its overviews."""
+"""Plan one output of a job: blocks, profile, and how overviews are made."""
 
 from __future__ import annotations
 
@@ -25,37 +25,38 @@ from rio_mucho_cli.workers.context import OutputSpec
 
 log = logging.getLogger(__name__)
 
-# Creation options that order the blocks of a file in their own way.
+# Creation options that impose an order of blocks on the file.
 _WHOLE_FILE_ONLY = {"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"}
 
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """What is known of an output before the first window is read.
+    """Plan of an output, made before the first window is read.
 
     Attributes
     ----------
     output : Output
     format : OutputFormat
     recipe : ProfileTemplate
-        For its profile, or that of the GeoTIFF that it is made from.
+        Template for the profile of the output, or of its intermediate GeoTIFF.
     size : Size
-        In pixels.
+        Size in pixels.
     blocks : BlockLayout or None
-        Its blocks, if workers encode them.
+        Block layout, if workers encode blocks.
     pyramid : OverviewPlan or None
-        Its overviews.
+        Plan of the overviews.
     metadata : Metadata or None
-        What is carried over.
+        Metadata to copy from the first input.
     wanted : OutputSpec
-        What workers have to know of it.
+        Description of the output for workers.
     is_part : bool
-        It is one part of a mosaic.
+        Whether the output is a part of a mosaic.
     by_gdal : str
-        Why GDAL writes it in the calling process, if workers do not encode
-        its blocks.
+        Reason why GDAL writes the output in the main process; empty if
+        workers encode blocks.
     mask_of : str
-        The first input, if the function does not get its mask.
+        Path of the first input, if it has a mask that the function does not
+        get; else empty.
     """
 
     output: Output
@@ -71,7 +72,7 @@ class OutputPlan:
     mask_of: str = ""
 
     def warn(self, count: int, dtype: str, masked: bool) -> None:
-        """Warn of what a user might not expect of the output, once the form of results is known."""
+        """Log warnings about lossy compression, lost nodata and lost masks."""
         lossy = self.recipe.inherits_loss(count, dtype)
         if lossy:
             log.warning(
@@ -92,7 +93,7 @@ class OutputPlan:
         self._warn_of_masks(count, dtype, masked)
 
     def _warn_of_masks(self, count: int, dtype: str, masked: bool) -> None:
-        """Say what masks pixels of the first input, and not those of the output."""
+        """Log warnings about masks and nodata of the first input that the output lacks."""
         first = self.recipe.first
         if first is None:
             return
@@ -123,12 +124,12 @@ class OutputPlan:
             )
 
     def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:
-        """Return the form of a result where no window has one.
+        """Return (count, dtype, masked) of an output whose windows all lack a result.
 
         Parameters
         ----------
         bands : int
-            How many are read of the first input; 0 for all.
+            Bands read from the first input; 0 for all.
         """
         first = self.recipe.first
         count = self.output.count or bands
@@ -148,7 +149,7 @@ def plan_output(
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
 ) -> OutputPlan:
-    """Choose an output's blocks, and who makes what of it."""
+    """Return the plan of an output."""
     recipe = _recipe(output, chosen, first, windows, metadata)
     size = _size(output, recipe)
     blocks, by_gdal = _encodable(output, chosen, recipe, windows, size)
@@ -165,7 +166,7 @@ def plan_output(
     if chosen.factors and chosen.is_geotiff:
         pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
         if job.resume:
-            # What is kept beside the output would not outlast an interruption.
+            # An intermediate file beside the output would not survive an interruption.
             pyramid = replace(pyramid, kept=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = _wanted(output, job, recipe, blocks, pyramid)
@@ -186,7 +187,7 @@ def plan_output(
 def plan_whole(
     output: Output, chosen: OutputFormat, job: Job, first: DatasetInfo, metadata: Metadata | None
 ) -> OutputPlan:
-    """Say what is known of a mosaic as a whole: its parts have plans of their own."""
+    """Return the plan of a mosaic itself; its parts have separate plans."""
     recipe = _recipe(output, chosen, first, (), metadata)
     size = Size(first.grid.width, first.grid.height)
     wanted = _wanted(output, job, recipe, None, None)
@@ -195,19 +196,19 @@ def plan_whole(
 
 
 def _mask_of(output: Output, job: Job, first: DatasetInfo | None, metadata: Metadata | None) -> str:
-    """Return the first input if it has a mask or an alpha band that the function does not get."""
-    # Without metadata, a profile by hand or an open dataset is RioMucho's: rio-mucho is quiet.
+    """Return the first input if the function does not get its mask or alpha band."""
+    # These are calls by RioMucho, and rio-mucho does not warn.
     is_given = output.profile is not None or output.local_path is None
     is_bare = metadata is None and is_given
     if first is None or is_bare or output != job.outputs[0]:
         return ""
-    # A plain function that gets hidden pixels is warned of for itself.
+    # Hidden pixels in a plain function have a warning of their own.
     is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"
     return redact(first.path) if first.hidden_by and not is_read else ""
 
 
 def _are_same(nodata: float | None, other: float | None) -> bool:
-    """Whether two nodata values are one; NaN is not equal to itself."""
+    """Return whether two nodata values are the same, or both NaN."""
     return nodata == other or (nodata != nodata and other != other)
 
 
@@ -244,7 +245,7 @@ def _size(output: Output, recipe: ProfileTemplate) -> Size:
 
 
 def _has_another_grid(recipe: ProfileTemplate) -> bool:
-    """Return whether a whole profile has other pixels than the first input."""
+    """Return whether a complete profile differs from the first input in size or transform."""
     given, first = recipe.given, recipe.first
     if given is None or first is None:
         return False
@@ -262,7 +263,7 @@ def _encodable(
     windows: Sequence[PlannedWindow],
     size: Size,
 ) -> tuple[BlockLayout | None, str]:
-    """Return the output's blocks if workers can encode them, else None and why not."""
+    """Return the block layout if workers can encode blocks, else None and the reason."""
     profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
     options = {str(key).upper() for key in (*recipe.options, *profile)}
@@ -306,7 +307,7 @@ def _pyramid(
     size: Size,
     metadata: Metadata | None,
 ) -> OverviewPlan:
-    """Say who makes which overview."""
+    """Return the plan of an output's overviews."""
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
     block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
@@ -329,7 +330,7 @@ def _wanted(
     pyramid: OverviewPlan | None,
 ) -> OutputSpec:
     count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
-    # Where nothing can mark masked pixels, NaN stays what it is.
+    # Without nodata to mark masked pixels, NaN is kept.
     if recipe.given is not None:
         count, dtype = recipe.given.get("count"), recipe.given.get("dtype")
         masks_nan = masks_nan and recipe.given.get("nodata") is not None

@@ -1,4 +1,4 @@
-"""What a job comes to: its windows, its outputs, its workers."""
+"""The plan of a job: windows, outputs, workers."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from rio_mucho_cli.workers.executor import ExecutorName, check_installed
 
 log = logging.getLogger(__name__)
 
-# So many blocks, or windows, take no memory worth counting.
+# Memory of this many blocks or windows is negligible.
 _FEW = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is known before the first window is read.
+    """Plan of a run, made before the first window is read.
 
     Attributes
     ----------
@@ -50,20 +50,20 @@ class Plan:
     outputs : sequence of OutputPlan
     executor : str or Executor
     jobs : int
-        1 if there is one window only.
+        Tasks to run at once; 1 if there is only one window.
     in_flight : int
-        How many tasks are handed out at once.
+        Tasks that are submitted at once.
     cache : int
-        What GDAL's block cache may take in the calling process, in bytes.
+        Bytes of GDAL's block cache in the main process.
     parts : sequence of MosaicPart
-        Of mosaics: a task is one of them then, and not some windows.
+        Parts of mosaics. A task is then one part instead of a batch of
+        windows.
     sources : sequence of DatasetInfo
-        The inputs, on their own grids.
+        Inputs on their own grids.
     reasons : tuple of str
-        Why windows are as they are: keys of `window_plan.REASONS`.
+        Reasons for the choice of windows: keys of `planning.windows.REASONS`.
     memory, limit : int
-        What all processes take together, by estimate, and what they may take,
-        in bytes.
+        Estimated memory of all processes together, and its limit, in bytes.
     """
 
     windows: Sequence[PlannedWindow]
@@ -81,19 +81,18 @@ class Plan:
 
 
 def make_plan(job: Job) -> Plan:
-    """Look at the inputs, and choose windows, blocks and workers.
+    """Return the plan of a job.
 
-    Windows of a job that is resumed, if it gives none, are those of its
-    earlier run.
+    A resumed job without windows gets those of its earlier run.
 
     Raises
     ------
     InputError
-        If an input is missing or no raster.
+        If an input is missing or not a raster.
     GridError
-        If inputs differ in their grid and the job wants one.
+        If inputs are on different grids and the job needs one grid.
     WindowsError
-        If windows are none, overlap or leave the raster.
+        If windows are invalid, overlap or leave the raster.
     OutputError
         If there is no such driver.
     """
@@ -138,7 +137,7 @@ def make_plan(job: Job) -> Plan:
     jobs = min(jobs, tasks)
     cache = CACHE_BYTES * (jobs if executor in {"serial", "threads"} else 1)
     if not parts and any(output.blocks is None for output in outputs):
-        # Blocks that several windows write to must stay until they are full.
+        # Blocks that several windows write to must stay cached until they are full.
         cache = max(4 * CACHE_BYTES, 2 * budget.result_bytes * outputs[0].size.width * size.height)
     in_flight = min(in_flight, 2 * jobs)
     return Plan(
@@ -158,13 +157,13 @@ def make_plan(job: Job) -> Plan:
 
 
 def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> int:
-    """Estimate what the calling process keeps of each block, and of windows that were listed.
+    """Estimate the bytes of block tables and listed windows in the main process.
 
     Notes
     -----
-    Measured: 70 bytes for each block of a GeoTIFF, the most of it in GDAL, and
-    300 for a window with its ij in a list. What is counted for the program
-    itself has room for the first ones.
+    Measured: 70 bytes for each block of a GeoTIFF, most of it in GDAL, and 300
+    for a window with its ij in a list. The estimate for the program itself
+    covers the first 50,000.
     """
     blocks = sum(
         math.prod(-(-length // side) for length, side in zip(each.size, block, strict=True))
@@ -200,7 +199,7 @@ def _choose_executor(job: Job) -> ExecutorName | Executor:
 
 
 def _is_elsewhere(job: Job) -> bool:
-    """Whether there are workers already, which somebody has chosen to use."""
+    """Return whether the job brings its own workers: an Executor or a scheduler."""
     return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
@@ -216,7 +215,7 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
 
 
 def run_context(job: Job, plan: Plan) -> RunContext:
-    """Say what workers have to know; of the outputs, as much as is known by now."""
+    """Return what workers need to know about the run."""
     return RunContext(
         reading=plan.reading,
         function=job.function,

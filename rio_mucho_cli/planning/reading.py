@@ -1,4 +1,4 @@
-"""What is said of some inputs, or of all: bands, for instance."""
+"""Plan the reading of inputs: bands, grid, resampling, boundary and fill."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ T = TypeVar("T")
 
 
 def parse_bidx(value: str | int | Sequence[int], source: DatasetInfo) -> tuple[int, ...]:
-    """Return the bands that are asked for, checked against an input.
+    """Return band numbers, checked against an input.
 
     Parameters
     ----------
     value : str, int or sequence of int
-        Text is ``1``, ``3,1`` or a range, ``1..3``, ``2..`` or ``..2``.
+        Bands from 1. Text is ``1``, ``3,1`` or a range: ``1..3``, ``2..``,
+        ``..2``.
     source : DatasetInfo
+        The input.
 
     Raises
     ------
     UsageError
-        If it is none of these.
+        If `value` is invalid or selects no band.
     InputError
         If there is no such band.
     """
@@ -45,7 +47,7 @@ def parse_bidx(value: str | int | Sequence[int], source: DatasetInfo) -> tuple[i
                 first, dots, last = part.strip().partition("..")
                 start, stop = int(first or 1 if dots else first), int(last or count)
                 stop = stop if dots else start
-                # One band that is not there is enough to say so.
+                # One missing band is enough for the error.
                 indexes += range(
                     start, min(stop, max(start, count + 1)) + 1 if stop >= start else 0
                 )
@@ -63,17 +65,19 @@ def parse_bidx(value: str | int | Sequence[int], source: DatasetInfo) -> tuple[i
 
 
 def per_input(value: T | Mapping[int, T] | None, default: T, inputs: int, name: str) -> list[T]:
-    """Spread a value over inputs.
+    """Return one value for each input.
 
     Parameters
     ----------
     value : object, Mapping of int to object, or None
-        One for all inputs; or by the number of the input, from 1, where 0
-        means all others.
+        Value for all inputs; or values by number of the input, from 1, with
+        0 for all others.
     default : object
+        Value of inputs that have none.
     inputs : int
+        Number of inputs.
     name : str
-        For messages.
+        Name of the value in messages.
 
     Raises
     ------
@@ -96,17 +100,17 @@ log = logging.getLogger(__name__)
 
 
 def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
-    """Settle how inputs are read.
+    """Return how a job reads its inputs.
 
     Raises
     ------
     GridError
-        If inputs differ in their grid, and nothing says what to do about it;
-        or if there is no way from one to the other.
+        If inputs are on different grids without `like` or `extent`, or an
+        input cannot be warped onto the output's grid.
     InputError
         If there is no such band.
     UsageError
-        If a resampling, a band or a boundary makes no sense.
+        If a resampling, a band or a boundary is invalid.
     """
     count = len(sources)
     resamplings = per_input(job.resampling, "nearest", count, "resampling")
@@ -141,15 +145,15 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
 
 
 def _notes_absent(job: Job) -> bool:
-    """Return whether it matters that the function gets nodata as ordinary numbers."""
-    # NaN is no number, and is masked again.
+    """Return whether to record that the function gets nodata as ordinary numbers."""
+    # With NaN, masked pixels stay NaN and are masked again.
     if job.masked or job.mode == "manual_read" or fills_with_nan(job.fill):
         return False
     return job.plain or any(output.profile is None for output in job.outputs)
 
 
 def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
-    """Return the output's grid, or None if it is the first input's and nobody asked."""
+    """Return the output's grid, or None for that of the first input."""
     grids = [source.grid for source in sources]
     if job.like is not None:
         like = _open_like(job.like, job.inputs)
@@ -173,13 +177,14 @@ def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
 
 
 def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
-    """Return which part of the output an input covers, from 0 to 1, or None if that is unknown.
+    """Return the fraction of the output that an input covers, or None if unknown.
 
     Parameters
     ----------
     source : DatasetInfo
+        The input.
     grid : Grid or None
-        The output's; None if inputs are taken as they are.
+        Grid of the output; None if inputs are read on their own grids.
     """
     if grid is None:
         return 1.0
@@ -187,12 +192,12 @@ def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
 
 
 def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
-    """Return the raster on whose grid the output lies.
+    """Return the raster that gives the output's grid.
 
     Raises
     ------
     GridError
-        If it is a CRS: that has neither pixels nor an extent.
+        If `like` is a CRS, which has neither pixels nor an extent.
     """
     try:
         return DatasetInfo.of(like)
@@ -207,7 +212,7 @@ def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
 
 
 def _require_transform(source: DatasetInfo) -> None:
-    """Raise GridError if pixels of an input lie where GCPs or RPCs say."""
+    """Raise GridError if an input has GCPs or RPCs instead of a transform."""
     if source.has_points:
         raise GridError(
             f"{source.path} is placed by GCPs or RPCs, and has no transform: give the output's "
@@ -216,7 +221,7 @@ def _require_transform(source: DatasetInfo) -> None:
 
 
 def _check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
-    """Raise GridError if an input cannot be brought onto the grid."""
+    """Raise GridError if an input cannot be warped onto a grid."""
     if source.fault_of_points:
         raise GridError(
             f"{source.path} has {source.fault_of_points}, and cannot be warped onto another grid: "

@@ -1,4 +1,4 @@
-"""Which windows a job is worked on in, and why these."""
+"""Choose the windows of a job, with the reasons for the choice."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rio_mucho_cli.planning.mosaic import largest_part
 from rio_mucho_cli.windows import PlannedWindow, Size
 
 TARGET_PIXELS = 1024 * 1024
-"""Pixels of a window when nobody says otherwise.
+"""Default number of pixels of a window.
 
-Large enough that handing a window to a worker costs nothing beside computing
-it, small enough that a few bands of it stay in a worker's memory.
+Large enough that the overhead of a window is negligible, small enough that a
+few bands of it fit into a worker's memory.
 """
 
 
@@ -34,25 +34,23 @@ def default_size(
     most: int | None = None,
     low: bool = False,
 ) -> Size:
-    """Choose a window of about a million pixels that is a whole number of blocks.
+    """Return a window size of whole blocks and about a million pixels.
 
     Parameters
     ----------
     width, height : int
-        Of the raster.
+        Size of the raster, in pixels.
     block : Size
-        Of the output.
+        Block size of the output.
     whole_rows : bool
-        Make windows as wide as the raster: where the blocks of the input or
-        the output are strips, a narrower window would decode or encode every
-        strip several times.
+        Make windows as wide as the raster. Narrower windows would decode or
+        encode strips of inputs or outputs several times.
     most : int
-        How many pixels there is memory for. One block is the least there is,
-        and whole rows are not taken if there is no room for a row of blocks.
+        Most pixels that fit into memory. The result is at least one block;
+        whole rows are given up if a row of blocks does not fit.
     low : bool
-        Make windows as wide and as low as they can be: blocks that are side
-        by side lie one after the other in a file, and are one request to a
-        server.
+        Make windows as wide and short as possible. Adjacent blocks of a row
+        are contiguous in a file, and need only one request to a server.
     """
     pixels = TARGET_PIXELS if most is None else min(TARGET_PIXELS, most)
     if whole_rows and (most is None or width * block.height <= most or block.width >= width):
@@ -66,7 +64,7 @@ def default_size(
 
 log = logging.getLogger(__name__)
 
-# Blocks of several outputs that have no common multiple below this are not made to fit.
+# Largest common multiple of the outputs' block sides; above it, only the first fits.
 _LARGEST_COMMON = 2048
 
 Reason: TypeAlias = Literal[
@@ -85,23 +83,23 @@ REASONS: dict[Reason, str] = {
     "limit": "smaller, because of the memory limit",
     "parts": "no larger than a part of the mosaic",
 }
-"""What a reason says of windows."""
+"""Text of each reason."""
 
 
 def say_why(reasons: Sequence[Reason]) -> str:
-    """Return reasons as one text."""
+    """Return the text of several reasons."""
     return "; ".join(REASONS[reason] for reason in reasons)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
-    """The windows of a job, and why they are like that.
+    """Windows of a job, and the reasons for their size.
 
     Attributes
     ----------
     windows : sequence of (window, ij)
     reasons : tuple of str
-        The first one says who chose them; others, what changed that.
+        Origin of the windows first, then what changed their size.
     """
 
     windows: Sequence[PlannedWindow]
@@ -116,23 +114,25 @@ def plan_windows(
     *,
     resumed: bool = False,
 ) -> WindowPlan:
-    """Plan windows; those that nobody has given are made to suit the outputs' blocks.
+    """Return the windows of a job; by default they suit the outputs' blocks.
 
     Parameters
     ----------
     job : Job
     first : DatasetInfo or None
-        The first input, on the output's grid.
+        First input, on the output's grid.
     formats : sequence of OutputFormat
+        Format of each output.
     most_pixels : int
-        How many of a window there is memory for.
+        Most pixels of a window that fit into memory.
     resumed : bool
-        The job's windows are those of the run that it goes on with.
+        Whether the job's windows are those of the run that it resumes.
 
     Raises
     ------
     WindowsError
-        If they are none, overlap or leave the raster, and the job is strict.
+        If the job is strict, and windows are invalid, overlap or leave the
+        raster.
     """
     if first is None:
         return WindowPlan(cast("Sequence[PlannedWindow]", job.windows), ("given",))
@@ -157,16 +157,16 @@ def plan_windows(
 def _size_for(
     job: Job, first: DatasetInfo, formats: Sequence[OutputFormat], most_pixels: int
 ) -> tuple[Size, tuple[Reason, ...]]:
-    """Choose windows that suit the outputs' blocks, and strips where there are some."""
+    """Return a window size that suits blocks and strips, with the reasons."""
     within = largest_part(job, first) if job.is_mosaic else first
     low = any(map(is_on_network, job.inputs))
-    # Where outputs do not agree, a COG's blocks count: they cannot be others.
+    # If block sizes conflict, those of a COG win, because they are fixed.
     in_order = sorted(formats, key=lambda each: not each.cog)
     layouts = [choose_layout(within, each.layout_options, None) for each in in_order]
     block = _common_block(layouts)
     whole_rows = within.is_striped or not all(layout.tiled for layout in layouts)
     if low:
-        # Or each block would be asked for by several windows.
+        # Otherwise several windows would request the same block.
         block = _common_size([block, within.block]) or block
     grid = within.grid
 
@@ -183,7 +183,7 @@ def _size_for(
         reasons.append("network")
     if size != chosen(None):
         reasons.append("memory" if job.mem_limit is None else "limit")
-    # Where a part has less than the whole, windows are whole blocks that lie in it.
+    # In a part smaller than the raster, windows are whole blocks inside the part.
     most = (
         length if side >= length else max(1, side // of_block) * of_block
         for side, length, of_block in zip(
@@ -197,9 +197,9 @@ def _size_for(
 
 
 def _common_block(layouts: Sequence[BlockLayout]) -> Size:
-    """Return a size that is a whole number of each output's blocks, or else of the first one's."""
+    """Return a size in whole blocks of all outputs, or else of the first output."""
     first = layouts[0].block
-    # Windows that are whole rows fit tiles of every width.
+    # Whole rows fit tiles of any width.
     strips = [layout.block.width for layout in layouts if not layout.tiled]
     widths = strips[:1] or [layout.block.width for layout in layouts]
     common = Size(math.lcm(*widths), math.lcm(*(layout.block.height for layout in layouts)))
@@ -209,7 +209,7 @@ def _common_block(layouts: Sequence[BlockLayout]) -> Size:
 
 
 def _common_size(sizes: Sequence[Size]) -> Size | None:
-    """Return a size that is a whole number of each, unless that would be too large."""
+    """Return a common multiple of sizes, or None if it is too large."""
     widths, heights = zip(*sizes, strict=True)
     common = Size(math.lcm(*widths), math.lcm(*heights))
     return common if max(common) <= _LARGEST_COMMON else None
