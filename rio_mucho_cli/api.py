@@ -164,6 +164,7 @@ def run(
 
     Examples
     --------
+    >>> from rio_mucho_cli import WindowDone, run
     >>> def ndvi(nir, red):
     ...     nir, red = nir.astype("float32"), red.astype("float32")
     ...     return (nir - red) / (nir + red)
@@ -171,6 +172,7 @@ def run(
 
     With a tqdm bar:
 
+    >>> from tqdm import tqdm
     >>> with tqdm(unit="window") as bar:
     ...     def show(event):
     ...         bar.total = getattr(event, "windows", bar.total)
@@ -313,7 +315,6 @@ def full_signature(
     function : callable
         Function with a ``**given`` parameter.
     options : TypedDict
-        Names and types of the options.
     **defaults
         Defaults that differ from those of `Job`.
     """

@@ -92,6 +92,7 @@ class RioMucho:
 
     Examples
     --------
+    >>> from rio_mucho_cli import RioMucho
     >>> with RioMucho(["b4.tif", "b3.tif"], "index.tif", index) as rm:
     ...     rm.run(4)
     """
@@ -177,7 +178,6 @@ class RioMucho:
         Returns
         -------
         Report
-            Windows, pixels, times and failures of the run.
 
         Raises
         ------
@@ -191,6 +191,7 @@ class RioMucho:
         --------
         With a tqdm bar:
 
+        >>> from tqdm import tqdm
         >>> with tqdm(unit="window") as bar:
         ...     def show(event):
         ...         bar.total = getattr(event, "windows", bar.total)

@@ -122,7 +122,7 @@ class OutputStream:
         return failed
 
     def note(self, number: int, failed: Sequence[Failure]) -> bool:
-        """Record in the journal that the first windows of the plan are written.
+        """Record in the journal how many windows of the plan are written.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class OutputStream:
         Raises
         ------
         ResultError
-            If count, dtype or mask differ from those of the first result.
+            If count or dtype differ from the first result, or only this one is masked.
         """
         if self.form is None:
             self.form = piece.form

@@ -60,7 +60,6 @@ def encode_overview(
     key : str
         Id of the run.
     path : str
-        File with the level.
     level : int
         Level in the file; 0 is full resolution.
     window : Window

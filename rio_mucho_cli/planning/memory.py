@@ -57,7 +57,6 @@ class MemoryBudget:
     is_strict : bool
         Whether the user set the limit; otherwise jobs are not reduced.
     jobs : int
-        Jobs to run at once, at most.
     in_processes : bool
         Whether each job has its own process.
     read_bytes, result_bytes : int

@@ -142,7 +142,7 @@ def plan_parts(
     """
     width, height = first.grid.width, first.grid.height
     if metadata is not None:
-        # GCPs, RPCs and the like refer to pixels of the mosaic.
+        # RPCs and geolocation tags refer to pixels of the mosaic.
         metadata = metadata.without_grid()
     # An incomplete part starts over, so its own progress need not be kept.
     one_go = replace(job, resume=False)

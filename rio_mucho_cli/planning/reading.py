@@ -30,7 +30,6 @@ def parse_bidx(value: str | int | Sequence[int], source: DatasetInfo) -> tuple[i
         Bands from 1. Text is ``1``, ``3,1`` or a range: ``1..3``, ``2..``,
         ``..2``.
     source : DatasetInfo
-        The input.
 
     Raises
     ------
@@ -75,7 +74,6 @@ def per_input(value: T | Mapping[int, T] | None, default: T, inputs: int, name: 
     default : object
         Value of inputs that have none.
     inputs : int
-        Number of inputs.
     name : str
         Name of the value in messages.
 
@@ -182,7 +180,6 @@ def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
     Parameters
     ----------
     source : DatasetInfo
-        The input.
     grid : Grid or None
         Grid of the output; None if inputs are read on their own grids.
     """

@@ -122,7 +122,6 @@ def plan_windows(
     first : DatasetInfo or None
         First input, on the output's grid.
     formats : sequence of OutputFormat
-        Format of each output.
     most_pixels : int
         Most pixels of a window that fit into memory.
     resumed : bool
