@@ -1,4 +1,4 @@
-"""What numbers a dtype can hold."""
+"""Range of dtypes, and the numbers they can hold."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from rasterio.dtypes import dtype_rev
 
 DTYPES = tuple(name for name in dtype_rev if name not in (None, "complex", "complex_int16"))
-"""The names of all that this GDAL can write and numpy has."""
+"""Names of the dtypes that both the installed GDAL and numpy support."""
 
 
 def nodata_fits(nodata: float, dtype: str | np.dtype[Any]) -> bool:
     """Return whether a dtype can hold a nodata value.
 
-    Integers want a whole number in their range; floating point takes NaN and
-    infinity, and what is not beyond its range (it may be rounded).
+    Integer dtypes hold whole numbers in their range. Floating-point dtypes
+    hold NaN, infinity and numbers in their range, which may be rounded.
     """
     kind = numpy_dtype(dtype)
     if kind.kind in "iu":
@@ -28,15 +28,15 @@ def nodata_fits(nodata: float, dtype: str | np.dtype[Any]) -> bool:
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return the dtype as which rasterio reads one of GDAL's."""
+    """Return the numpy dtype in which rasterio reads a GDAL dtype."""
     return np.dtype("complex64" if str(dtype) == "complex_int16" else dtype)
 
 
 def filled_dtype(dtype: Any, fill: float | None) -> np.dtype[Any]:
-    """Return the dtype of arrays whose masked pixels are filled with a number.
+    """Return the dtype of an array after its masked pixels are filled.
 
-    Integers become floating point to hold NaN: float32 where that holds all
-    of them, else float64.
+    Integers are converted to hold NaN: to float32 if it holds all their
+    values, else to float64.
     """
     kind = numpy_dtype(dtype)
     if not fills_with_nan(fill) or kind.kind not in "iu":
@@ -45,12 +45,12 @@ def filled_dtype(dtype: Any, fill: float | None) -> np.dtype[Any]:
 
 
 def fills_with_nan(fill: float | None) -> bool:
-    """Return whether masked pixels become NaN."""
+    """Return whether a fill value is NaN."""
     return fill is not None and math.isnan(fill)
 
 
 def number_text(value: float) -> str:
-    """Return a number as short text that says all of it."""
+    """Return the shortest text that loses no digits of a number."""
     if isinstance(value, Integral):
         return str(int(value))
     text = f"{value:g}"
@@ -58,12 +58,12 @@ def number_text(value: float) -> str:
 
 
 def parse_number(text: str) -> float:
-    """Read a number; a whole number that floats may not hold stays one.
+    """Return the number in a text: an int where a float may not be exact.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If the text is not a number.
     """
     found = float(text)
     if math.isfinite(found) and abs(found) >= 2**53:

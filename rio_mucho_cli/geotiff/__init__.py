@@ -1,1 +1,1 @@
-"""A GeoTIFF from blocks that were encoded elsewhere. Knows neither inputs nor jobs."""
+"""Write a GeoTIFF from blocks encoded elsewhere, independent of inputs and jobs."""

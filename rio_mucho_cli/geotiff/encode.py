@@ -1,4 +1,4 @@
-"""Turn an array into the encoded blocks of a GeoTIFF: GDAL encodes, in memory."""
+"""Encode arrays as GeoTIFF blocks, with GDAL and in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rio_mucho_cli.geotiff.int64 import is_patched
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.geotiff.overviews import check_overviews, overview_profile, read_level, reduce
 
-# What concerns the whole file, and not how a block is encoded.
+# Options of the whole file, which do not affect how a block is encoded.
 _WHOLE_FILE = {
     "CRS", "TRANSFORM", "GCPS", "RPCS", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB",
     "RPCTXT",
@@ -28,11 +28,10 @@ _WHOLE_FILE = {
 
 
 class Encoder:
-    """Encodes arrays, one after the other, in one thread.
+    """Encodes arrays one after the other, in one thread.
 
-    It writes to the same file in memory again and again, because that keeps
-    its buffer: a new one grows with every block that is written to it, and is
-    copied each time.
+    It reuses one in-memory file to keep its buffer: the buffer of a new file
+    grows, and is copied, with every block written.
     """
 
     def __init__(self) -> None:
@@ -46,31 +45,31 @@ class Encoder:
         masked: bool = False,
         pyramid: OverviewPlan | None = None,
     ) -> EncodedBlocks:
-        """Encode an array as a file with a profile would have it.
+        """Return an array's blocks, encoded as in a file with this profile.
 
         Parameters
         ----------
         array : ndarray
-            (count, rows, cols): a whole number of blocks, or cut off at the
-            raster's right and lower edge.
+            (count, rows, cols): whole blocks, except at the right and lower
+            edges of the raster.
         profile : Mapping
-            Of the whole output; size and georeferencing are left aside.
-            Results are cast, and masked ones filled, as ``dst.write`` does it.
+            Profile of the output; its size and georeferencing are ignored.
+            Values are cast, and masked ones filled, as by ``dst.write``.
         masked : bool
             Encode the mask as well, for a file with an internal mask.
         pyramid : OverviewPlan or None
-            Make those overviews of it as well that lie in windows.
+            Overviews, of which the levels within windows are made as well.
 
         Raises
         ------
         OutputError
-            If GDAL cannot encode it.
+            If GDAL cannot encode the array.
 
         Notes
         -----
-        GDAL gives a part and a whole the same blocks: each is encoded on its
-        own, with the same options, and what lies beyond an edge is filled in
-        the same way.
+        A block has the same bytes whether GDAL writes a part or the whole
+        raster: blocks are encoded one by one with the same options, and
+        padded the same way beyond an edge.
         """
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
@@ -103,7 +102,7 @@ class Encoder:
     def as_stored(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
     ) -> np.ndarray[Any, Any]:
-        """Return an array as it is read from a file with a profile, whose codec changes values."""
+        """Return an array as read back after lossy encoding with a profile."""
         self.encode(array, profile, masked=masked)
         stored: np.ndarray[Any, Any] = read_level(self._memory.name, 0, masked=masked)
         return stored
@@ -111,7 +110,7 @@ class Encoder:
     def encode_overview(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
     ) -> EncodedBlocks:
-        """Encode a part of an overview, whose pixels are kept under the mask as well."""
+        """Return a part of an overview, encoded; pixels under the mask keep their values."""
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
             return self._encode(array, part, masked, filled=False)
@@ -128,9 +127,9 @@ class Encoder:
     ) -> EncodedBlocks:
         size = {"width": array.shape[2], "height": array.shape[1]}
         if is_patched(part):
-            # Blocks that are 0 are left out where there is no nodata, and it is not 0.
+            # Without nodata, GDAL leaves out blocks of 0; but the real nodata is not 0.
             part = {key: part[key] for key in part if key.lower() != "sparse_ok"} | {"nodata": None}
-        # What GDAL says of the options, the parent has heard when it made the header.
+        # The main process got GDAL's messages about options when it wrote the header.
         with captured_messages(), internal_masks(masked):
             with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:
                 write_array(dst, array, masked=masked, filled=filled)
@@ -142,13 +141,13 @@ class Encoder:
             return replace(parts[0], mask=parts[1]) if masked else parts[0]
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._memory.close()
 
 
 def encode(
     array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool = False
 ) -> EncodedBlocks:
-    """Encode one array; see `Encoder.encode`."""
+    """Return one array's encoded blocks; see `Encoder.encode`."""
     with closing(Encoder()) as encoder:
         return encoder.encode(array, profile, masked=masked)

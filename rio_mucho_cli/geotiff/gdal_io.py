@@ -1,4 +1,4 @@
-"""Make, write and close a dataset through GDAL."""
+"""Create, write and close datasets through GDAL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, NO_OPTIONS
 from rio_mucho_cli.text import did_you_mean, option
 from rio_mucho_cli.windows import format_window
 
-# rasterio logs under this name what GDAL only warns of.
+# rasterio's logger of GDAL's warnings.
 _log = logging.getLogger("rasterio._env")
 
 
@@ -31,24 +31,24 @@ def create(
     options: Mapping[str, str],
     metadata: Metadata | None = None,
 ) -> Any:
-    """Open a new dataset.
+    """Return a new dataset, open for writing.
 
     Parameters
     ----------
     path : str
     name : str
-        What messages call it.
+        Name of the output in messages.
     profile : Mapping
     options : Mapping
-        The creation options that the user gave: if GDAL does not take them it
-        is an error, while of others it is a warning.
+        Creation options from the user. It is an error if GDAL rejects one of
+        these, and a warning for any other.
     metadata : Metadata or None
-        What is said of it beside its pixels.
+        Metadata to write.
 
     Raises
     ------
     OutputError
-        If GDAL does not make it.
+        If GDAL cannot create the dataset.
     """
     with heard() as said:
         try:
@@ -65,7 +65,7 @@ def create(
 
 
 def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None) -> None:
-    """Write what is said of a new dataset beside its pixels, or raise OutputError."""
+    """Write the metadata of a new dataset, or raise OutputError."""
     if metadata is None:
         return
     options = {key.lower(): value for key, value in profile.items()}
@@ -81,7 +81,7 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
         _log.info("%s", message)
 
 
-# What is asked for by a name of another driver's, or of GDAL's utilities.
+# Advice for option names that belong to another driver or to GDAL's utilities.
 _WAYS = {
     ("", "COLORMAP"): "a colour table is copied from the first input, else rasterio's "
     "write_colormap gives the output one",
@@ -107,7 +107,7 @@ _WAYS = {
 def raise_for_options(
     said: Sequence[str], name: str, driver: str, options: Mapping[str, str]
 ) -> None:
-    """Raise FormatError for what GDAL said of options that the user gave; log the rest."""
+    """Raise FormatError if GDAL's messages concern the user's options; log the others."""
     for message in said:
         unknown = _unknown(message, options)
         if unknown:
@@ -146,8 +146,8 @@ def write_array(
 ) -> None:
     """Write an array, and its mask if the file has an internal one.
 
-    Such a mask is one for all bands. What is under it is 0, unless it is not
-    to be filled.
+    An internal mask is shared by all bands. Masked pixels are written as 0 if
+    `filled`.
     """
     if masked:
         pixels = np.ma.filled(array, 0) if filled else np.ma.getdata(array)
@@ -158,10 +158,10 @@ def write_array(
 
 
 def _without_nan_mask(dst: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return an array with NaN where it is masked, if that is the nodata of the file.
+    """Return an array with masked pixels set to NaN if NaN is the file's nodata.
 
-    rasterio fills with nodata if all bands have the same, and takes NaN of one
-    band and NaN of another for different values.
+    rasterio fills with nodata only if all bands have the same value, and it
+    treats the NaN of two bands as different values.
     """
     if isinstance(array, np.ma.MaskedArray) and np.isnan([v or 0 for v in dst.nodatavals]).all():
         return np.ma.filled(array.astype(dst.dtypes[0], copy=False), np.nan)
@@ -169,20 +169,20 @@ def _without_nan_mask(dst: Any, array: np.ndarray[Any, Any]) -> np.ndarray[Any, 
 
 
 def make_mask(dst: Any) -> None:
-    """Make the internal mask of a file in which nothing is valid yet."""
+    """Create the internal mask of a file, with every pixel masked."""
     with internal_masks(True):
         dst.write_mask(np.zeros((1, 1), bool), window=Window(0, 0, 1, 1))
 
 
 @contextmanager
 def internal_masks(wanted: bool) -> Iterator[None]:
-    """Have GDAL put masks into the file, and not beside it."""
+    """Make GDAL write masks into the file, not to a sidecar file."""
     with gdal_config({"GDAL_TIFF_INTERNAL_MASK": True}) if wanted else nullcontext():
         yield
 
 
 def close(dst: Any, name: str) -> None:
-    """Close a dataset, or raise OutputError: GDAL's errors are only logged by rasterio."""
+    """Close a dataset, or raise OutputError for errors that rasterio only logs."""
     with heard(logging.ERROR) as errors:
         try:
             dst.close()
@@ -193,7 +193,7 @@ def close(dst: Any, name: str) -> None:
 
 
 def _unknown(message: str, options: Mapping[str, str]) -> str:
-    """Return the creation option that a driver does not have, by GDAL's message, or nothing."""
+    """Return the creation option that GDAL's message rejects, or an empty string."""
     if "support creation option" not in message:
         return ""
     words = message.upper().split()
@@ -201,7 +201,7 @@ def _unknown(message: str, options: Mapping[str, str]) -> str:
 
 
 def _instead(unknown: str, driver: str) -> str:
-    """Say what to do about a creation option that a driver does not have."""
+    """Return what to use instead of a creation option that a driver lacks."""
     kind = driver.upper()
     way = _WAYS.get((kind, unknown)) or _WAYS.get(("", unknown))
     known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(kind)

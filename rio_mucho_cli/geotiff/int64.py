@@ -1,13 +1,14 @@
-"""Nodata of 64-bit integers: rasterio passes it to GDAL as a double, which cannot hold all of them.
+"""Write exact nodata values of 64-bit integer GeoTIFFs.
 
-Where it would not come out as the same number, a GeoTIFF is made with another
-value, whose text in the tag GDAL_NODATA is longer. The exact text replaces it
-once GDAL has closed the file.
+rasterio passes nodata to GDAL as a double, which cannot hold every 64-bit
+integer. Where the value would change, the file is created with a placeholder
+whose text in the tag GDAL_NODATA is longer. The exact text replaces it once
+GDAL has closed the file.
 
 Notes
 -----
-GDAL writes doubles with 17 digits, and from 1e17 on with an exponent, which it
-reads of 64-bit integers as the digits before it: "1e+17" is 1.
+GDAL writes doubles with 17 digits, and from 1e17 with an exponent. For 64-bit
+integers it reads only the digits before the exponent: "1e+17" is read as 1.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.geotiff.ifd import IFD
 
 _GDAL_NODATA = 42113
-# 23 characters, where a 64-bit integer has 20 at most.
+# 23 characters; a 64-bit integer has at most 20.
 _PLACEHOLDER = 1.0000000000000002e-300
 _WITH_EXPONENT = 10**17
 
 
 def is_beyond_gdal(nodata: float | None, dtype: Any) -> bool:
-    """Return whether a nodata value of a dtype does not reach GDAL as the same number."""
+    """Return whether GDAL would receive another number than this nodata value."""
     kind = numpy_dtype(dtype)
     if nodata is None or kind.kind not in "iu" or kind.itemsize < 8:
         return False
@@ -36,17 +37,17 @@ def is_beyond_gdal(nodata: float | None, dtype: Any) -> bool:
 
 
 def is_patched(profile: Mapping[str, Any]) -> bool:
-    """Return whether `write_nodata` has something to do for a file with a profile."""
+    """Return whether a file with this profile needs `write_nodata`."""
     return is_beyond_gdal(profile.get("nodata"), profile.get("dtype", "uint8"))
 
 
 def for_rasterio(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a profile with which rasterio makes the file."""
+    """Return the profile to create the file with, which may hold the placeholder."""
     return {**profile, "nodata": _PLACEHOLDER} if is_patched(profile) else dict(profile)
 
 
 def write_nodata(path: Path, profile: Mapping[str, Any]) -> None:
-    """Write the exact nodata of a profile into a GeoTIFF that was made with `for_rasterio`."""
+    """Write the exact nodata into a GeoTIFF created with `for_rasterio`."""
     if not is_patched(profile):
         return
     text = f"{int(profile['nodata'])}\0".encode("ascii")

@@ -1,1 +1,1 @@
-"""What comes in: grids, windows, and the datasets that are read."""
+"""Input datasets: their grids, and reading windows of them."""
