@@ -1,4 +1,8 @@
-"""Small files that GDAL writes for their tags, which are like those of a large one."""
+"""Append encoded blocks to a GeoTIFF whose header GDAL wrote.
+
+IFDs of overviews and the text of tags are taken from small in-memory files,
+which GDAL writes with the same profile.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from rio_mucho_cli.geotiff.overviews import build, overview_profile
 from rio_mucho_cli.system import write_at
 from rio_mucho_cli.windows import Size
 
-# Pixels of a side.
+# Side of a small file, in pixels.
 _SMALL = 64
 
 
@@ -40,7 +44,7 @@ def overview_template(
     bytes
         The file.
     Size
-        Of its overview, in pixels.
+        Size of its overview, in pixels.
     """
     with small_file(profile, metadata) as (memory, dst):
         if masked:
@@ -54,7 +58,7 @@ def overview_template(
 def metadata_text(
     profile: Mapping[str, Any], metadata: Metadata | None, tags: Sequence[Mapping[str, str]]
 ) -> bytes:
-    """Return the text in which a GeoTIFF has its tags, with others for its bands."""
+    """Return the text of GDAL's metadata tag, with the given tags of bands added."""
     with small_file(profile, metadata) as (memory, dst):
         write_band_tags(dst, tags)
         dst.close()
@@ -67,7 +71,7 @@ def metadata_text(
 def small_file(
     profile: Mapping[str, Any], metadata: Metadata | None, name: str = ""
 ) -> Iterator[tuple[MemoryFile, Any]]:
-    """Yield a small file in memory like one with a profile, and the dataset that is open for it."""
+    """Yield a small in-memory file with a profile, and its open dataset."""
     small = {**profile, "width": _SMALL, "height": _SMALL, "sparse_ok": "YES"}
     with MemoryFile(ext=".tif") as memory:
         with captured_messages():
@@ -76,35 +80,35 @@ def small_file(
 
 
 def is_sparse(profile: Mapping[str, Any]) -> bool:
-    """Whether blocks in which there is nothing are to be missing in a file."""
+    """Return whether empty blocks are left out of the file (SPARSE_OK)."""
     return any(key.upper() == "SPARSE_OK" and is_yes(value) for key, value in profile.items())
 
 
 class AppendableGeoTiff:
-    """A GeoTIFF whose header is written, and whose blocks are being appended.
+    """A GeoTIFF with a complete header, to which blocks are appended.
 
     Parameters
     ----------
     file : FileIO
-        Open for reading and writing.
+        File, open for reading and writing.
     name : str
-        What messages call it.
+        Name of the file in messages.
     profile : Mapping
-        Of the raster.
+        Profile of the raster.
     block : Size
-        Of the raster.
+        Block size of the raster, in pixels.
     nodata : float or None
     metadata : Metadata or None
-        What else is said of it.
+        Metadata to copy.
 
     Attributes
     ----------
     file : FileIO
     end : int
-        Where the next block goes.
+        Offset of the next block.
     levels : list of list of BlockTable
-        The raster's, and those of its overviews: of the image, and of its
-        mask if there is one.
+        Block tables of the raster and of each overview: one for the image,
+        and one for its internal mask if there is one.
     """
 
     def __init__(
@@ -121,9 +125,9 @@ class AppendableGeoTiff:
         self._metadata = metadata
         self._nodata = nodata
         self._sparse_ok = is_sparse(profile)
-        # With these profiles the blocks of each level are encoded.
+        # The profile for encoding each level.
         self._profiles: list[Mapping[str, Any]] = [profile]
-        # The entries of an overview's directories: the image's, and the mask's.
+        # The entries of an overview's IFDs: of its image, and of its mask.
         self._template: list[list[Entry]] = []
         self.size = Size(int(profile["width"]), int(profile["height"]))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
@@ -139,7 +143,7 @@ class AppendableGeoTiff:
         self.end = file.seek(0, 2)
 
     def add_overviews(self, pyramid: OverviewPlan) -> None:
-        """Learn from GDAL what the directories of overviews are like."""
+        """Add block tables for overviews, with IFDs like those that GDAL writes."""
         block, masked = Size(pyramid.block, pyramid.block), len(self._directories) > 1
         profile = self._profiles[0]
         data, size = overview_template(profile, self._metadata, pyramid.block, masked=masked)
@@ -156,7 +160,7 @@ class AppendableGeoTiff:
             self._profiles.append(overview_profile(profile, pyramid.block))
 
     def append(self, level: int, window: Window, data: EncodedBlocks) -> list[EncodedBlocks]:
-        """Append the encoded blocks of a window of a level; return them, and those of its mask."""
+        """Append the blocks of one window; return them, and those of its mask."""
         parts = [data]
         tables = self.levels[level]
         if len(tables) > 1:
@@ -168,7 +172,7 @@ class AppendableGeoTiff:
         return parts
 
     def fill_in_tables(self) -> None:
-        """Write down in the header where the raster's blocks are."""
+        """Write the raster's block tables into the header."""
         for directory, tables in zip(self._directories, self.levels[0], strict=True):
             for field, values in zip(
                 directory.tables, (tables.offsets, tables.counts), strict=True
@@ -176,7 +180,7 @@ class AppendableGeoTiff:
                 self._write(directory.packed(field, values), field.offset)
 
     def write_overviews(self) -> None:
-        """Write the directories of overviews, and have the last one of the header lead there."""
+        """Write the IFDs of overviews, and link them to the last IFD of the header."""
         last = self._directories[-1]
         start = self.end + self.end % 2
         chain = [
@@ -193,7 +197,7 @@ class AppendableGeoTiff:
             self.end = start + len(directories)
 
     def write_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Write the text of all tags anew, as GDAL puts it, and have the header lead there.
+        """Append GDAL's metadata tag with statistics, and point the header to it.
 
         Raises
         ------
@@ -209,7 +213,7 @@ class AppendableGeoTiff:
         self._write(first.moved(field, len(text), start, big=self._is_big), field.at)
 
     def fill(self, level: int) -> None:
-        """Put blocks of nodata where no window was, as GDAL does."""
+        """Write blocks of nodata where there was no window, as GDAL does."""
         if self._sparse_ok:
             return
         for number, tables in enumerate(self.levels[level]):
@@ -226,7 +230,7 @@ class AppendableGeoTiff:
                 self.end = end
 
     def _empty(self, level: int, rows: int) -> list[EncodedBlocks]:
-        """Encode one block of nothing but nodata, and one of the mask."""
+        """Return one encoded block of nodata, and one of the mask."""
         profile, tables = self._profiles[level], self.levels[level]
         columns = min(tables[0].block.width, tables[0].size.width)
         shape = (int(profile["count"]), rows, columns)
@@ -240,14 +244,14 @@ class AppendableGeoTiff:
         ]
 
     def _all_valid(self, level: int, window: Window) -> EncodedBlocks:
-        """Encode the mask of a window in which nothing is masked."""
+        """Return the encoded mask of a window with every pixel valid."""
         profile = self._profiles[level]
         shape = (int(profile["count"]), int(window.height), int(window.width))
         array = np.ma.zeros(shape, profile["dtype"])
         return cast("EncodedBlocks", encode(array, profile, masked=True).mask)
 
     def _write(self, data: Any, offset: int) -> None:
-        """Write all of it, or raise OutputError."""
+        """Write all data at an offset, or raise OutputError."""
         try:
             write_at(self.file, data, offset)
         except OSError as exc:

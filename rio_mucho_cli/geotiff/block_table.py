@@ -1,7 +1,6 @@
-"""Which entry of a TIFF's block tables a block has, and where its bytes are.
+"""Block tables of a TIFF: the offset and byte count of each block (tile or strip).
 
-A TIFF keeps two numbers for each block (tile or strip): the offset of its bytes, and how many
-they are. The image, its mask and their overviews have tables of their own.
+The image, its mask and each overview have their own tables.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def split_blocks(data: Any, directory: IFD) -> tuple[np.ndarray[Any, Any], Indexes]:
-    """Return the encoded blocks that a directory speaks of, in the order of its tables.
+    """Return the encoded blocks of an IFD, in the order of its block tables.
 
     Returns
     -------
     content : ndarray of uint8
-        One block after the other.
+        The bytes of all blocks, one after the other.
     sizes : ndarray of int64
-        Their numbers of bytes; 0 for a block that is not there.
+        Byte count of each block; 0 for a missing block.
 
     Raises
     ------
     ValueError
-        If they are not in the data.
+        If a block is not within the data.
     """
     tables = _tables_within(data, directory)
-    # Blocks that share bytes could come to any length.
+    # Overlapping blocks could add up to any length.
     if tables is None or sum(tables[1].tolist()) > len(data):
         raise ValueError("blocks of a TIFF lie beyond its end, or over each other")
     offsets, sizes = (table.astype(np.int64) for table in tables)
     there = np.flatnonzero(sizes)
     starts, ends = offsets[there], offsets[there] + sizes[there]
-    # Blocks that follow each other in the file are taken in one piece.
+    # Copy adjacent blocks together.
     breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
     content = np.frombuffer(data, np.uint8)
     pieces = [
@@ -58,7 +57,7 @@ def split_blocks(data: Any, directory: IFD) -> tuple[np.ndarray[Any, Any], Index
 
 
 def is_whole(data: Any) -> bool:
-    """Whether the directory of a TIFF, and all blocks that it speaks of, are in the file."""
+    """Return whether the first IFD of a TIFF and all its blocks are in the file."""
     try:
         return _tables_within(data, IFD.read(data)) is not None
     except ValueError:
@@ -68,12 +67,12 @@ def is_whole(data: Any) -> bool:
 def _tables_within(
     data: Any, directory: IFD
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
-    """Return the block tables, or None if a block is not in the data.
+    """Return offsets and byte counts, or None if a block is not within the data.
 
     Raises
     ------
     ValueError
-        If there are no tables, or they are not.
+        If there are no block tables, or they are not within the data.
     """
     offsets, counts = (
         directory.values(data, field).astype(np.uint64) for field in directory.tables
@@ -86,23 +85,23 @@ def _tables_within(
 
 
 def block_indexes(window: Window, block: Size, width: int, height: int, planes: int) -> Indexes:
-    """Return the places of a window's blocks in the whole raster's tables.
+    """Return the indexes of a window's blocks in the raster's block tables.
 
     Parameters
     ----------
     window : Window
-        A whole number of blocks.
+        A window of whole blocks.
     block : Size
     width, height : int
-        Of the raster.
+        Size of the raster, in pixels.
     planes : int
-        1 if the bands of a pixel lie together, else the number of bands.
+        1 if the file is pixel-interleaved, else the number of bands.
 
     Returns
     -------
     ndarray
-        In the order in which a file of the window alone has its blocks: band
-        by band, row by row.
+        Indexes in the order of a file of this window alone: band by band,
+        row by row.
     """
     across, down = math.ceil(width / block.width), math.ceil(height / block.height)
     left, top = window.col_off // block.width, window.row_off // block.height
@@ -120,19 +119,20 @@ class EncodedBlocks:
     Attributes
     ----------
     content : ndarray of uint8
-        One block after the other: band by band if bands are apart, and row by
-        row.
+        The bytes of all blocks, row by row; band by band unless the file is
+        pixel-interleaved.
     sizes : ndarray of int64
-        Their numbers of bytes. Empty ones take no place in the file
+        Byte count of each block; 0 if it is left out of the file
         (SPARSE_OK).
     decoding : dict
-        What a reader has to know to decode them.
+        Values of the tags needed to decode the blocks, by name.
     mask : EncodedBlocks or None
-        The blocks of the internal mask.
+        Blocks of the internal mask.
     overviews : tuple of EncodedBlocks
-        The blocks of those overviews that the window has whole blocks of.
+        Blocks of the overviews that the window covers in whole blocks.
     kept : ndarray or None
-        (count, rows, cols): the pixels of the level of which it has not.
+        (count, rows, cols): pixels of the source level, from which further
+        overviews are made.
     """
 
     content: np.ndarray[Any, Any]
@@ -144,25 +144,25 @@ class EncodedBlocks:
 
     @property
     def nbytes(self) -> int:
-        """How large all of it is together."""
+        """Total bytes of the blocks, their mask and overviews."""
         parts = [self.content, self.mask, *self.overviews, self.kept]
         return sum(part.nbytes for part in parts if part is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class BlockTable:
-    """Where the blocks of one directory are, as far as they have been placed.
+    """Offsets and byte counts of the blocks of one IFD that are written so far.
 
     Attributes
     ----------
     name : str
-        The file, for messages.
+        Name of the file in messages.
     size, block : Size
-        Of the image, and of its blocks.
+        Size of the image and of its blocks, in pixels.
     planes : int
-        As many as bands, if these are apart.
+        1 if the file is pixel-interleaved, else the number of bands.
     decoding : dict
-        What a reader has to know to decode blocks.
+        Values of the tags needed to decode blocks, by name.
     offsets, counts : ndarray of int64
     """
 
@@ -184,17 +184,17 @@ class BlockTable:
         name: str,
         like: Size | None = None,
     ) -> BlockTable:
-        """Make empty tables for a directory.
+        """Return an empty block table for an IFD.
 
         Parameters
         ----------
         directory : IFD
         data : bytes-like
-            The file that it is in.
+            The file that holds the IFD.
         size, block : Size
         name : str
         like : Size or None
-            Of the image in that file, if it is another.
+            Size of the image in that file, if it differs from `size`.
         """
         of_directory = like or size
         per_plane = len(block_indexes(Window(0, 0, *of_directory), block, *of_directory, 1))
@@ -211,35 +211,35 @@ class BlockTable:
 
     @property
     def per_plane(self) -> int:
-        """Blocks of a plane."""
+        """Number of blocks in a plane."""
         return len(self.offsets) // self.planes
 
     def place(self, window: Window, data: EncodedBlocks, start: int) -> int:
-        """Take note of the blocks of a window that are written at an offset.
+        """Record the blocks of a window that are written at an offset.
 
         Returns
         -------
         int
-            Where they end.
+            Offset of their end.
 
         Raises
         ------
         OutputError
-            If they are none of this file.
+            If the blocks do not fit this file.
         """
         indexes = block_indexes(window, self.block, *self.size, self.planes)
         self.check(data, len(indexes))
         return self.place_at(indexes, data, start)
 
     def place_at(self, indexes: Indexes, data: EncodedBlocks, start: int) -> int:
-        """Take note of blocks by their places; empty ones take no room."""
+        """Record blocks by their indexes; empty ones take no room."""
         ends = start + np.cumsum(data.sizes)
         self.offsets[indexes] = np.where(data.sizes > 0, ends - data.sizes, 0)
         self.counts[indexes] = data.sizes
         return int(ends[-1])
 
     def check(self, data: EncodedBlocks, expected: int) -> None:
-        """Raise OutputError unless the blocks are those of this file."""
+        """Raise OutputError unless the blocks fit this file."""
         if len(data.sizes) != expected:
             raise OutputError(
                 f"{self.name}: GDAL made {len(data.sizes)} blocks of a window, expected {expected}"
@@ -254,11 +254,11 @@ class BlockTable:
                 )
 
     def missing(self) -> Sequence[int]:
-        """Return the places of blocks that are not there."""
+        """Return the indexes of missing blocks."""
         found: list[int] = np.flatnonzero(self.counts == 0).tolist()
         return found
 
     def is_short(self, index: int) -> bool:
-        """Whether a block is the last strip, which has only the rows that are left."""
+        """Return whether a block is a last strip with fewer rows than the others."""
         is_strip = self.block.width >= self.size.width and self.size.height % self.block.height
         return bool(is_strip) and index % self.per_plane == self.per_plane - 1

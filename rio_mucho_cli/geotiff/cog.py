@@ -1,18 +1,18 @@
-"""Cloud-optimised GeoTIFFs: a GeoTIFF whose parts are put into another order.
+"""Reorder a finished GeoTIFF into a cloud-optimised GeoTIFF (COG).
 
     ┌────────┬───────────────────────┬─────────────────────────┬───────────────┐
-    │ header │ all directories       │ overviews,              │ blocks of     │
-    │        │ with their tables     │ the smallest one first  │ the raster    │
+    │ header │ all IFDs              │ overviews,              │ blocks of     │
+    │        │ with block tables     │ the smallest one first  │ the raster    │
     └────────┴───────────────────────┴─────────────────────────┴───────────────┘
 
-The GeoTIFF grows in the order of the windows. At the end its blocks are
-copied, as they are, into this order.
+Blocks of the GeoTIFF are in the order of the windows. They are copied into
+this order, unchanged.
 
 Notes
 -----
-GDAL's page on the COG driver describes the file: each block stands between its
-size and a copy of its last four bytes, the blocks of a mask follow those that
-they belong to, and a text behind the header says so.
+GDAL's page on the COG driver describes the layout. Each block is preceded by
+its size and followed by a copy of its last four bytes. Each block of a mask
+follows its block of the image. A text after the header declares this.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from rio_mucho_cli.geotiff.ifd import (
 from rio_mucho_cli.geotiff.options import is_no, is_yes
 from rio_mucho_cli.windows import Size
 
-# Leader and trailer of a block.
+# Bytes of a block's leader and trailer.
 _AROUND = 8
 _BUFFER = 4 * 1024 * 1024
-# A tag, and the bit of its first byte that says so of a mask (TIFF 6.0, section 8).
+# A tag, and the bit of its first byte that marks a mask (TIFF 6.0, section 8).
 _NEW_SUBFILE_TYPE, _IS_MASK = 254, 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """One directory of the GeoTIFF: where its blocks are, and where they come to be."""
+    """One IFD of the GeoTIFF, with the old and new offsets of its blocks."""
 
     entries: list[Entry]
     size: Size
@@ -77,14 +77,14 @@ def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
     Parameters
     ----------
     source, target : Path
-        The source has its bands pixel by pixel.
+        The source is pixel-interleaved.
     bigtiff : str or None
-        "YES" or "NO"; everything else means: where it is needed.
+        "YES" or "NO"; any other value means where needed.
 
     Raises
     ------
     OutputError
-        If it does not fit into a classic TIFF, and must.
+        If `bigtiff` is "NO" and a classic TIFF is too small.
     """
     with (
         source.open("rb") as file,
@@ -94,7 +94,7 @@ def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
         directories = IFD.read_all(data)
         order = directories[0].order
         images = [_Image.of(data, directory) for directory in directories]
-        # GDAL puts the masks of overviews behind all overviews.
+        # GDAL puts the masks of overviews after all overviews.
         masks = [image for image in images if image.is_mask]
         levels = [[image] for image in images if not image.is_mask]
         for level, mask in zip(levels, masks, strict=bool(masks)):
@@ -119,8 +119,8 @@ def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
 
 
 def _placed(level: Sequence[_Image], start: int) -> int:
-    """Give the blocks of a level their places from an offset on; return where they end."""
-    # One row for each image, one column for each block: they take turns.
+    """Set the new offsets of a level's blocks; return the offset of their end."""
+    # A row for each image, a column for each block: blocks of the mask alternate.
     counts = np.stack([image.counts for image in level])
     room = np.where(counts > 0, counts + _AROUND, 0)
     ends = start + room.T.cumsum().reshape(room.shape[::-1]).T
@@ -130,7 +130,7 @@ def _placed(level: Sequence[_Image], start: int) -> int:
 
 
 def _blocks(level: Sequence[_Image]) -> Iterator[tuple[int, int]]:
-    """Yield where the blocks of a level are, in the order in which they come to be."""
+    """Return the old offset and byte count of a level's blocks, in their new order."""
     offsets = np.stack([image.offsets for image in level]).T.ravel().tolist()
     counts = np.stack([image.counts for image in level]).T.ravel().tolist()
     return ((offset, count) for offset, count in zip(offsets, counts, strict=True) if count)
@@ -145,7 +145,7 @@ def _header(levels: Sequence[Sequence[_Image]], order: str, *, big: bool) -> byt
         "BLOCK_TRAILER=LAST_4_BYTES_REPEATED",
         "KNOWN_INCOMPATIBLE_EDITION=NO",
     ]
-    text = "\n".join(said) + "\n "  # a space, where GDAL says YES of a file that it has changed
+    text = "\n".join(said) + "\n "  # GDAL replaces NO and the space by YES once it changes the file
     if len(levels[0]) > 1:
         text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
     structure = f"GDAL_STRUCTURAL_METADATA_SIZE={len(text):06d} bytes\n{text}".encode("ascii")

@@ -1,8 +1,7 @@
-"""Find and fill the block tables of a TIFF. Arithmetic on bytes only.
+"""Read and write image file directories (IFDs) of a TIFF, as bytes.
 
-A TIFF keeps two numbers for each block (tile or strip): where its bytes are,
-and how many. A block that is not there has 0 for both. Everything else of the
-header is GDAL's affair.
+Block tables hold the offset and byte count of each block (tile or strip); both
+are 0 for a missing block. GDAL writes the rest of the header.
 
 Notes
 -----
@@ -27,8 +26,8 @@ METADATA = 42112  # GDAL's tags, as XML
 STRIP_TABLES = (273, 279)  # StripOffsets, StripByteCounts
 TILE_TABLES = (324, 325)  # TileOffsets, TileByteCounts
 
-# What a reader must know to decode a block. Where two files have the same,
-# a block of the one is a block of the other.
+# Tags needed to decode a block. If two files agree on them, a block can be
+# copied from one to the other.
 _DECODING_TAGS = {
     258: "BitsPerSample",
     259: "Compression",
@@ -47,29 +46,29 @@ _DECODING_TAGS = {
     50674: "LercParameters",
 }
 
-# JPEG (6 is the old one) and WebP, as values of Compression.
+# Values of Compression for JPEG (6 is the old one) and WebP.
 _COLOUR_CODECS = {6, 7, 50001}
 
-# Sizes in bytes, by the number of the type.
+# Size in bytes of each TIFF type.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
 _MOST_DIRECTORIES = 64
-# All that a classic TIFF can say; there are no more tags, either.
+# The limit of a classic TIFF, and the number of possible tags.
 _MOST_ENTRIES = 65535
 _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One entry of a directory: where its values are, and what they are.
+    """Type, count and location of one tag's values.
 
     Attributes
     ----------
     type, count : int
     offset : int
-        Of the values, in the file.
+        Offset of the values in the file.
     at : int
-        Of the entry itself.
+        Offset of the entry itself.
     """
 
     type: int
@@ -79,22 +78,22 @@ class Tag:
 
     @property
     def size(self) -> int:
-        """Bytes that the values take."""
+        """Total bytes of the values."""
         return _TYPE_SIZES[self.type] * self.count
 
 
 @dataclass(frozen=True, slots=True)
 class IFD:
-    """A directory of a TIFF: the image's, or that of its mask.
+    """An image file directory: of an image, or of its mask.
 
     Attributes
     ----------
     order : {"<", ">"}
-        Byte order, as struct and numpy write it.
+        Byte order, as in struct and numpy.
     fields : Mapping of int to Tag
-        By the number of the tag.
+        Tags by number.
     next_at : int
-        Where in the file it is said where the next directory is.
+        Offset of the pointer to the next IFD.
     """
 
     order: str
@@ -103,22 +102,22 @@ class IFD:
 
     @classmethod
     def read(cls, data: Any) -> IFD:
-        """Read the first directory of a TIFF; see `read_all`."""
+        """Return the first IFD of a TIFF; see `read_all`."""
         return cls.read_all(data)[0]
 
     @classmethod
     def read_all(cls, data: Any) -> list[IFD]:
-        """Read the directories of a TIFF.
+        """Return the IFDs of a TIFF.
 
         Parameters
         ----------
         data : bytes-like
-            The whole file, or as much as holds the directories.
+            The whole file, or the part that holds the IFDs.
 
         Raises
         ------
         ValueError
-            If it is no TIFF, or one that is cut off.
+            If it is not a TIFF, or is truncated.
         """
         try:
             directories = cls._read_all(data)
@@ -162,27 +161,27 @@ class IFD:
         return directories
 
     def bands_lie_together(self, data: Any) -> bool:
-        """Whether the bands of a pixel are in one block (PlanarConfiguration)."""
+        """Return whether the file is pixel-interleaved (PlanarConfiguration)."""
         return 284 not in self.fields or int(self.values(data, self.fields[284])[0]) == 1
 
     def moved(self, field: Tag, count: int, offset: int, *, big: bool) -> bytes:
-        """Return the bytes of an entry whose values are elsewhere."""
+        """Return the bytes of an entry whose values are at another offset."""
         tag = next(tag for tag, each in self.fields.items() if each == field)
         number = "Q" if big else "I"
         return struct.pack(f"{self.order}HH{number}{number}", tag, field.type, count, offset)
 
     def pointer(self, offset: int, *, big: bool) -> bytes:
-        """Return the bytes that say where the next directory is."""
+        """Return the bytes of a pointer to the next IFD."""
         return struct.pack(f"{self.order}{'Q' if big else 'I'}", offset)
 
     @property
     def tables(self) -> tuple[Tag, Tag]:
-        """The block tables: offsets, and numbers of bytes.
+        """The tags of the block tables: offsets and byte counts.
 
         Raises
         ------
         ValueError
-            If there are none.
+            If there are no block tables.
         """
         offsets, counts = TILE_TABLES if TILE_TABLES[0] in self.fields else STRIP_TABLES
         if offsets not in self.fields or counts not in self.fields:
@@ -190,12 +189,12 @@ class IFD:
         return self.fields[offsets], self.fields[counts]
 
     def values(self, data: Any, field: Tag) -> np.ndarray[Any, Any]:
-        """Return the values of a field of unsigned integers.
+        """Return the values of a tag of unsigned integers.
 
         Raises
         ------
         ValueError
-            If they are something else, or not all in the data.
+            If the tag has another type, or values are not within the data.
         """
         if field.type not in _UNSIGNED or field.offset + field.size > len(data):
             raise ValueError("a field of a TIFF has no whole numbers, or lies beyond its end")
@@ -203,24 +202,24 @@ class IFD:
         return np.frombuffer(data, kind, field.count, field.offset)
 
     def decoding(self, data: Any) -> dict[str, bytes]:
-        """Return, by name, the values that a reader needs to decode blocks."""
+        """Return the values of the tags needed to decode blocks, by name."""
         found = {}
         for tag, name in _DECODING_TAGS.items():
             if tag in self.fields:
                 field = self.fields[tag]
                 found[name] = bytes(data[field.offset : field.offset + field.size])
         if 277 not in self.fields or int(self.values(data, self.fields[277])[0]) == 1:
-            # A single band lies together and apart.
+            # Interleaving makes no difference to a single band.
             found.pop("PlanarConfiguration", None)
         codec = int(self.values(data, self.fields[259])[0]) if 259 in self.fields else 1
         if codec not in _COLOUR_CODECS:
-            # What bands mean makes no difference to their bytes.
+            # Colour interpretation makes no difference to the bytes.
             for name in ("PhotometricInterpretation", "ExtraSamples"):
                 found.pop(name, None)
         return found
 
     def packed(self, field: Tag, values: np.ndarray[Any, Any]) -> bytes:
-        """Return the bytes of a block table, in the type that the header has for it.
+        """Return the bytes of a block table, in the type given in the header.
 
         Raises
         ------
@@ -243,14 +242,14 @@ _CLASSIC_LIMIT = 2**32
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of a directory, with its values.
+    """One entry of an IFD, with its values.
 
     Attributes
     ----------
     tag, type, count : int
-        As the file has them.
+        Numbers as in the file.
     data : bytes
-        The values, in the file's byte order.
+        Values in the byte order of the file.
     """
 
     tag: int
@@ -260,7 +259,7 @@ class Entry:
 
 
 def entries_of(data: Any, directory: IFD) -> list[Entry]:
-    """Return all entries of a directory, given the file that it is in."""
+    """Return all entries of an IFD, given the data of its file."""
     return [
         Entry(tag, field.type, field.count, bytes(data[field.offset : field.offset + field.size]))
         for tag, field in directory.fields.items()
@@ -276,18 +275,18 @@ def with_block_table(
     *,
     big: bool,
 ) -> list[Entry]:
-    """Return the entries of an image of another size, with its block tables.
+    """Return the entries with another image size and its block tables.
 
     Parameters
     ----------
     entries : iterable of Entry
     order : {"<", ">"}
     size : Size
-        In pixels.
+        Size of the image, in pixels.
     offsets, counts : ndarray of int64
-        Where its blocks are, and how many bytes each has.
+        Offset and byte count of each block.
     big : bool
-        For a BigTIFF.
+        Whether the file is a BigTIFF.
     """
 
     def longs(tag: int, values: Any, wide: bool) -> Entry:
@@ -307,21 +306,21 @@ def with_block_table(
 def serialize(
     directories: Sequence[Sequence[Entry]], start: int, order: str, *, big: bool
 ) -> bytes:
-    """Return the bytes of a chain of directories that begins at an offset.
+    """Return the bytes of a chain of IFDs that begins at an offset.
 
     Parameters
     ----------
     directories : sequence of sequence of Entry
     start : int
-        Where in the file the first one is to be; an even number.
+        Offset of the first IFD, an even number.
     order : {"<", ">"}
     big : bool
-        For a BigTIFF.
+        Whether the file is a BigTIFF.
 
     Raises
     ------
     OutputError
-        If they end beyond what the header of a classic TIFF can address.
+        If they end beyond the largest offset of a classic TIFF.
     """
     number, value = ("Q", 8) if big else ("I", 4)
     head = struct.Struct(f"{order}{'Q' if big else 'H'}")
@@ -350,7 +349,7 @@ def serialize(
 
 
 def fits_classic(end: int) -> bool:
-    """Whether a file of so many bytes can be a classic TIFF."""
+    """Return whether a file of this many bytes can be a classic TIFF."""
     return end < _CLASSIC_LIMIT
 
 
