@@ -144,7 +144,7 @@ class EncodedBlocks:
 
     @property
     def nbytes(self) -> int:
-        """Total bytes of the blocks, their mask and overviews."""
+        """Total bytes, including mask, overviews and source level."""
         parts = [self.content, self.mask, *self.overviews, self.kept]
         return sum(part.nbytes for part in parts if part is not None)
 

@@ -1,12 +1,12 @@
-"""Which tags of the first input are true of an output: one rule for each kind of tag.
+"""Copy the metadata of the first input that still applies to an output.
 
-The tables below name the tags that are left out, and when. Every other tag
+The tables below list the tags that are left out, and when. Every other tag
 describes the scene (sensor, date, names, licences) and is copied.
 
-    about the file    never copied: GDAL finds them in each file anew
+    about the file    never copied: GDAL derives them from each file
     about the values  never copied: the function computes other values
-    about the grid    copied where the output has the first input's pixels
-    about the bands   copied where the output has the first input's bands
+    about the grid    copied if the output has the first input's grid
+    about the bands   copied if the output has the first input's bands
 
 Notes
 -----
@@ -27,54 +27,54 @@ from rasterio.enums import ColorInterp
 from rio_mucho_cli.gcps import fault_of_rpcs
 
 Tags: TypeAlias = "Mapping[str, Mapping[str, str]]"
-"""Name to value, by namespace."""
+"""Mapping of namespace to tags, each a mapping of name to value."""
 
 OVERVIEWS = "rio_overview"
-"""Where ``rio overview`` keeps what it needs to make overviews anew."""
+"""Namespace in which ``rio overview`` stores what it needs to rebuild overviews."""
 RUN = "RIO_MUCHO"
-"""Where a resumable run keeps its fingerprint."""
+"""Namespace in which a resumable run stores its fingerprint."""
 RPC = "RPC"
 """GDAL's namespace of rational polynomial coefficients."""
 
 COLOURS = "COLOR_PROFILE"
-"""GDAL's namespace of what colours the values of all bands together are."""
+"""GDAL's namespace of the colour profile, which concerns all bands together."""
 
 # Namespaces.
 _FILE = {
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS",  # how a file is made up
-    "TILING_SCHEME",  # of the tiles and overviews of a COG
+    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS",  # structure of the file
+    "TILING_SCHEME",  # tiles and overviews of a COG
     "rio_creation_kwds", OVERVIEWS, RUN,  # how a file was written
 }  # fmt: skip
-_FILE_PREFIXES = ("xml:", "json:")  # labels of whole files, not NAME=VALUE
-_GRID = {RPC, "GEOLOCATION"}  # a place for pixels, by their columns and rows
+_FILE_PREFIXES = ("xml:", "json:")  # whole documents, not NAME=VALUE
+_GRID = {RPC, "GEOLOCATION"}  # georeferencing by column and row
 _BANDS = {COLOURS}
 
-# Names, or their beginnings.
+# Prefixes of names.
 _VALUES_PREFIXES = (
-    "STATISTICS_", "HISTOGRAM_",  # as gdalinfo -stats writes them
-    "OVR_RESAMPLING_ALG",  # of the input's overviews
-    "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE",  # TIFF 6.0: the least and greatest value
+    "STATISTICS_", "HISTOGRAM_",  # written by gdalinfo -stats
+    "OVR_RESAMPLING_ALG",  # overviews of the input
+    "TIFFTAG_MINSAMPLEVALUE", "TIFFTAG_MAXSAMPLEVALUE",  # TIFF 6.0: minimum and maximum
 )  # fmt: skip
 _GRID_PREFIXES = (
     "TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION", "TIFFTAG_RESOLUTIONUNIT",  # pixels per inch
     "EXIF_XResolution", "EXIF_YResolution", "EXIF_ResolutionUnit", "EXIF_Pixel",
     "NITF_IGEOLO", "NITF_ICORDS",  # the corners of an image
-    "geospatial_",  # ACDD: the extent, and the size of pixels
+    "geospatial_",  # ACDD: extent and pixel size
 )  # fmt: skip
 _BANDS_PREFIXES = (
-    "NETCDF_DIM_",  # which values of a dimension the bands are for
-    "Band_",  # ENVI: the bands' names
+    "NETCDF_DIM_",  # dimension values of the bands
+    "Band_",  # ENVI: names of the bands
 )
-# Attributes of netCDF variables: NAME of a band, VARIABLE#NAME of a file.
+# Attributes of netCDF variables: NAME for a band, VARIABLE#NAME for a file.
 _VALUES_ATTRIBUTES = {
     "_FillValue", "missing_value", "valid_min", "valid_max", "valid_range", "actual_range",
-    "scale_factor", "add_offset", "_Unsigned",  # what stored numbers mean, and which there are
+    "scale_factor", "add_offset", "_Unsigned",  # meaning and range of stored numbers
 }  # fmt: skip
 _GRID_ATTRIBUTES = {"grid_mapping"}
-# A variable that has one of these is a CRS; with one of those standard names, coordinates.
+# Attributes of variables that hold a CRS; standard names of those that hold coordinates.
 _CRS_ATTRIBUTES = {"grid_mapping_name", "spatial_ref", "crs_wkt", "GeoTransform"}
 _COORDINATES = {"projection_x_coordinate", "projection_y_coordinate", "latitude", "longitude"}
-# What an ENVI header says of the file, of its grid and of its bands.
+# Fields of an ENVI header about the file, its grid and its bands.
 _ENVI_FILE = {
     "description", "samples", "lines", "bands", "header_offset", "file_type", "data_type",
     "interleave", "byte_order", "data_ignore_value", "data_gain_values", "data_offset_values",
@@ -84,20 +84,20 @@ _ENVI_FILE = {
 
 
 def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[str, str]]:
-    """Return the tags of a dataset, or of one of its bands, that hold for an output.
+    """Return the tags of a dataset, or one of its bands, that apply to an output.
 
     Parameters
     ----------
     src : dataset
     index : int
-        Of the band; 0 for the dataset.
+        Index of the band; 0 for the dataset.
     same_grid : bool
-        Whether the output has the pixels of the dataset.
+        Whether the output has the grid of the dataset.
 
     Returns
     -------
     dict
-        Name to value, by namespace.
+        Mapping of namespace to tags.
     """
     found = {}
     for namespace in ["", *src.tag_namespaces(index)]:
@@ -117,13 +117,13 @@ def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[s
 
 
 def without_grid(tags: Tags) -> dict[str, Mapping[str, str]]:
-    """Leave out what is about the grid: for a part of the output."""
+    """Return the tags that are not about the grid, for a part of the output."""
     kept = {space: _without_grid(values) for space, values in tags.items() if space not in _GRID}
     return {space: values for space, values in kept.items() if values}
 
 
 def without_bands(tags: Tags) -> dict[str, Mapping[str, str]]:
-    """Leave out what is about the bands: for an output that has others."""
+    """Return the tags that are not about the bands, for an output with others."""
     kept = {s: _kept(values, _about_bands) for s, values in tags.items() if s not in _BANDS}
     return {space: values for space, values in kept.items() if values}
 
@@ -160,27 +160,27 @@ def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
 
 log = logging.getLogger(__name__)
 
-# Which run an output is of.
+# Tag with the run that wrote an output.
 _DIGEST = "RUN"
 
 COLOUR_CODECS = {"JPEG", "WEBP"}
-"""With these, a block can only be decoded as the header says what its bands are."""
+"""Codecs whose blocks depend on the colour interpretation in the header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """What is said of one band.
+    """Metadata of one band.
 
     Attributes
     ----------
     dtype : str
     tags : Mapping of str to Mapping
-        By namespace.
+        Tags by namespace.
     description, unit : str or None
     colorinterp : ColorInterp
     scale, offset : float
     colormap : Mapping or None
-        Value to (red, green, blue, alpha).
+        Mapping of value to (red, green, blue, alpha).
     """
 
     dtype: str
@@ -194,8 +194,8 @@ class Band:
 
     @classmethod
     def all_of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> list[Band]:
-        """Take it from bands of an open dataset."""
-        # Each of these is made anew, for all bands, when it is asked for.
+        """Return the metadata of some bands of an open dataset."""
+        # rasterio computes each of these for all bands at every access.
         dtypes, descriptions, units = src.dtypes, src.descriptions, src.units
         colours, scales, offsets = src.colorinterp, src.scales, src.offsets
         return [
@@ -215,15 +215,15 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What is said of a dataset and its bands.
+    """Metadata of a dataset and its bands.
 
     Attributes
     ----------
     tags : Mapping of str to Mapping
-        By namespace; RPCs are among them.
+        Tags by namespace, including RPCs.
     bands : sequence of Band
     gcps : tuple or None
-        GCPs and their CRS, which may be an empty one.
+        GCPs and their CRS, which may be empty.
     """
 
     tags: Tags = field(default_factory=dict)
@@ -232,21 +232,21 @@ class Metadata:
 
     @classmethod
     def of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> Metadata:
-        """Take it from an open dataset.
+        """Return the metadata of an open dataset.
 
         Parameters
         ----------
         src : dataset
         indexes : sequence of int
-            Its bands that are read.
+            Bands that are read.
         same_grid : bool
-            Whether the output has the pixels of the dataset: GCPs, RPCs and
-            some tags are about these.
+            Whether the output has the grid of the dataset; if not, GCPs, RPCs
+            and some tags are left out.
 
         Notes
         -----
-        GDAL takes a geotransform before GCPs, and drops it of a GeoTIFF that
-        is given both: GCPs are copied only where there is no geotransform.
+        GDAL prefers a geotransform to GCPs, but drops it when a GeoTIFF is
+        given both. GCPs are therefore copied only if there is no geotransform.
         """
         tags = tags_of(src, 0, same_grid=same_grid)
         fault = fault_of_rpcs(src) if RPC in tags else ""
@@ -257,28 +257,28 @@ class Metadata:
         return cls(
             tags if list(indexes) == list(src.indexes) else without_bands(tags),
             Band.all_of(src, indexes, same_grid=same_grid),
-            # rasterio wants a CRS, and takes an empty one.
+            # rasterio needs a CRS, which may be empty.
             (gcps, crs or src.crs or CRS()) if gcps else None,
         )
 
     def without_grid(self) -> Metadata:
-        """Leave out what is about the pixels' places."""
+        """Return the metadata that is not about the grid."""
         bands = [replace(band, tags=without_grid(band.tags)) for band in self.bands]
         return Metadata(without_grid(self.tags), bands)
 
     def with_overviews(self, resampling: str) -> Metadata:
-        """Say how overviews are made, where `rio overview` looks for it."""
+        """Return the metadata with the resampling of overviews, for `rio overview`."""
         return replace(self, tags={**self.tags, OVERVIEWS: {"resampling": resampling}})
 
     def with_digest(self, digest: str) -> Metadata:
-        """Say which run the output is of."""
+        """Return the metadata with the run that writes the output."""
         return replace(self, tags={**self.tags, RUN: {_DIGEST: digest}})
 
     def write(self, dst: Any, compress: str = "") -> None:
-        """Put it into a dataset that is open for writing, and has no pixels yet.
+        """Write the metadata to a new dataset that has no pixels yet.
 
-        Bands of the dataset are these if there are as many; colour tables,
-        scales and offsets need the same dtype as well.
+        Metadata of bands is written if the dataset has the same number of
+        bands; colour tables, scales and offsets also need the same dtype.
         """
         same_bands = dst.count == len(self.bands)
         tags = self.tags if same_bands else without_bands(self.tags)
@@ -292,7 +292,7 @@ class Metadata:
         colormaps = self._write_bands(dst)
         if not colormaps and compress.upper() not in COLOUR_CODECS:
             wanted = tuple(
-                # A palette is nothing without its table.
+                # A palette needs its colour table.
                 ColorInterp.gray if band.colorinterp == ColorInterp.palette else band.colorinterp
                 for band in self.bands
             )
@@ -300,7 +300,7 @@ class Metadata:
                 dst.colorinterp = wanted
 
     def _write_bands(self, dst: Any) -> bool:
-        """Write what is said of bands; return whether there was a colour table."""
+        """Write the metadata of bands; return whether there was a colour table."""
         colormaps = False
         for index, (band, dtype) in enumerate(zip(self.bands, dst.dtypes, strict=True), start=1):
             _write_tags(dst, index, band.tags)
@@ -319,7 +319,7 @@ class Metadata:
 
 
 def digest_of(src: Any) -> str | None:
-    """Return which run an open dataset is of, if that is said in it."""
+    """Return the run that wrote an open dataset, or None if it is not recorded."""
     digest: str | None = src.tags(ns=RUN).get(_DIGEST)
     return digest
 

@@ -1,4 +1,4 @@
-"""Creation options of GDAL's drivers GTiff and COG."""
+"""Creation options of GDAL's GTiff and COG drivers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rio_mucho_cli.errors import UsageError
 
 
 def is_yes(value: Any) -> bool:
-    """Whether an option is switched on, in one of the ways that GDAL understands."""
+    """Return whether GDAL reads a value as true."""
     return str(value).lower() in {"yes", "true", "on", "1"}
 
 
 def is_no(value: Any) -> bool:
-    """Whether an option is switched off, in one of the ways that GDAL understands."""
+    """Return whether GDAL reads a value as false."""
     return str(value).lower() in {"no", "false", "off", "0"}
 
 
 def pixels_of(options: Mapping[str, str], name: str) -> int | None:
-    """Return the number that an option has, or None; raise UsageError if it is none."""
+    """Return an option's number of pixels, or None; raise UsageError if it is invalid."""
     value = options.get(name)
     if value is None:
         return None
@@ -30,7 +30,7 @@ def pixels_of(options: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-# Those that are typed by hand, of GDAL's page on the driver GTiff.
+# Options that people type, from GDAL's page on the GTiff driver.
 GTIFF_OPTIONS = (
     *("TILED", "BLOCKXSIZE", "BLOCKYSIZE", "INTERLEAVE", "NBITS", "PHOTOMETRIC", "ALPHA"),
     *("COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY"),
@@ -39,7 +39,7 @@ GTIFF_OPTIONS = (
 )
 
 
-# Likewise, of the driver COG.
+# The same for the COG driver.
 COG_OPTIONS = (
     *("BLOCKSIZE", "COMPRESS", "LEVEL", "QUALITY", "PREDICTOR", "MAX_Z_ERROR", "NBITS"),
     *("BIGTIFF", "SPARSE_OK", "INTERLEAVE", "STATISTICS", "ADD_ALPHA", "GEOTIFF_VERSION"),
@@ -48,15 +48,15 @@ COG_OPTIONS = (
     *("TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS"),
     *("RES", "EXTENT"),
 )
-# What an output has beside them.
+# Fields of an output that are not creation options.
 NO_OPTIONS = ("dtype", "count", "nodata", "driver")
 
 
 BLOCK = 512
-"""The side of tiles, if nobody says otherwise."""
+"""Default side of tiles, in pixels."""
 
 LEAST_BLOCK = 128
-"""The least side of tiles that GDAL's driver makes."""
+"""Smallest side of tiles that GDAL's COG driver accepts, in pixels."""
 
 _SAME = {"sparse_ok", "nbits", "max_z_error", "geotiff_version"}
 _SERVED = _SAME | {
@@ -76,7 +76,7 @@ _CHOICES = {
 
 
 def check_cog_options(options: Mapping[str, str]) -> None:
-    """Raise UsageError for a value that GDAL's driver would only warn of."""
+    """Raise UsageError for a value that GDAL's driver would only warn about."""
     for name, choices in _CHOICES.items():
         value = options.get(name, min(choices))
         if value.lower() not in choices:
@@ -90,7 +90,7 @@ def check_cog_options(options: Mapping[str, str]) -> None:
 
 
 def only_gdal_serves(options: Mapping[str, str]) -> str | None:
-    """Return the name of an option that GDAL's own driver is needed for, or None."""
+    """Return the name of an option that only GDAL's COG driver supports, or None."""
     others = sorted(set(options) - _SERVED)
     if others:
         return others[0]
@@ -102,12 +102,12 @@ def only_gdal_serves(options: Mapping[str, str]) -> str | None:
 
 
 def has_overviews(options: Mapping[str, str]) -> bool:
-    """Whether a COG is to have overviews."""
+    """Return whether a COG gets overviews."""
     return options.get("overviews", "auto").lower() != "none"
 
 
 def resampling_of(options: Mapping[str, str]) -> str | None:
-    """Return the resampling of overviews, as rasterio names it, or None if none is given."""
+    """Return rasterio's name of the resampling of overviews, or None if not given."""
     name = options.get("overview_resampling", options.get("resampling"))
     return None if name is None else {"cubicspline": "cubic_spline"}.get(name.lower(), name.lower())
 
@@ -115,16 +115,16 @@ def resampling_of(options: Mapping[str, str]) -> str | None:
 def geotiff_options(
     options: Mapping[str, str], codec: str, count: int, dtype: str
 ) -> dict[str, str]:
-    """Translate options into those of a temporary GeoTIFF with the same blocks.
+    """Return the GTiff options of a temporary GeoTIFF with the blocks of a COG.
 
     Parameters
     ----------
     options : Mapping
-        As the COG driver names them, in lower case.
+        Options of the COG driver, with names in lower case.
     codec : str
-        The compression, which they need not say.
+        Compression, which the options may omit.
     count : int
-        Bands.
+        Number of bands.
     dtype : str
     """
     codec = codec.lower()
@@ -149,7 +149,7 @@ def geotiff_options(
 
 
 def _predictor(asked: str, dtype: str) -> str | None:
-    """Return the GTiff driver's number of a predictor."""
+    """Return the GTiff driver's number for a predictor, or None."""
     by_dtype = "3" if np.dtype(dtype).kind == "f" else "2"
     numbers = {"yes": by_dtype, "standard": "2", "floating_point": "3"}
     return numbers.get(asked, asked if asked in {"2", "3"} else None)

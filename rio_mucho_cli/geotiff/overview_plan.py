@@ -1,17 +1,17 @@
-"""Overviews: which there are, and who makes which of them. Arithmetic only.
+"""Plan the overviews of an output: which levels it has, and what makes each one.
 
     level 0   windows ──────▶ workers encode blocks
-    level 1      the same windows, with half as many rows and columns: encoded
-    level 2      in the same go, while each of its blocks lies within one window
-    level 3      the first one that is not encoded: workers give its pixels back,
-    level 4, …   and it and all further ones are made of these at the end
+    level 1      the same windows with half the rows and columns: workers encode
+    level 2      their blocks too, while each block lies within one window
+    level 3      first level not encoded (source level): workers return its
+    level 4, …   pixels, and it and all further levels are made from them at the end
 
 Notes
 -----
-Where a raster has an odd number of rows or columns, GDAL's overview of half
-the size does not have two of them for each of its own, but a little less: its
-pixels drift along the raster, and take in what lies in two windows. From the
-first such level on, GDAL makes all levels at the end.
+If a raster has an odd number of rows or columns, a pixel of GDAL's overview
+covers slightly less than two of them. Such pixels drift along the raster and
+cross the edges of windows. From the first such level, GDAL makes all levels at
+the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
 
 LOCAL_RESAMPLINGS = ("nearest", "average", "mode")
-"""Resamplings that look at 2 x 2 pixels, which lie in one window."""
+"""Resamplings that read only 2 x 2 pixels, which lie in one window."""
 
 _SMALLEST = 256
 _SIDES = {2**power for power in range(6, 13)}
@@ -40,19 +40,19 @@ class OverviewPlan:
     Attributes
     ----------
     factors : tuple of int
-        By how much each is smaller than the raster.
+        Decimation factor of each level.
     resampling : str
-        rasterio's name of it.
+        rasterio's name of the resampling.
     block : int
-        The side of their tiles, in pixels.
+        Side of the tiles, in pixels.
     encoded : int
-        So many of them, from the first on, lie in windows block by block:
-        workers encode them.
+        Number of levels, from the first, that workers encode: each of their
+        blocks lies within one window.
     kept : int
-        The level whose pixels workers give back, from 1; 0 if none.
+        Source level, whose pixels workers return, from 1; 0 if none.
     is_local : bool
-        Whether workers and this package make them; else GDAL does, in the
-        finished file.
+        Whether this package makes overviews; otherwise GDAL builds them in
+        the finished file.
     """
 
     factors: tuple[int, ...]
@@ -64,11 +64,11 @@ class OverviewPlan:
 
     @property
     def in_windows(self) -> int:
-        """How many levels workers make of each window."""
+        """Number of levels that workers make from each window."""
         return max(self.encoded, self.kept)
 
     def size(self, level: int, width: int, height: int) -> Size:
-        """Return the size of a level; 0 is the raster, whose size is given."""
+        """Return the size of a level of a raster; level 0 is the raster itself."""
         factor = 1 if level == 0 else self.factors[level - 1]
         return Size(-(-width // factor), -(-height // factor))
 
@@ -83,25 +83,25 @@ def plan_overviews(
     *,
     by_windows: bool = True,
 ) -> OverviewPlan:
-    """Say who makes which overview.
+    """Return the plan of an output's overviews.
 
     Parameters
     ----------
     factors : sequence of int
     resampling : str
     block : int
-        The side of their tiles.
-    windows : sequence of (Window, ij)
-        Whole blocks of the raster.
+        Side of the tiles, in pixels.
+    windows : sequence of PlannedWindow
+        Windows of whole blocks of the raster.
     width, height : int
-        Of the raster.
+        Size of the raster, in pixels.
     by_windows : bool
-        Whether pixels of overviews depend on those of the raster alone. They
-        do not where a colour table says what their average is.
+        Whether pixels of overviews depend on those of the raster alone. With
+        a colour table they do not: it determines their average.
     """
     powers = tuple(2**level for level in range(1, len(factors) + 1))
-    # Where a level is as wide or as high as the one before, which has a single
-    # column or row, it depends on how bands lie of what GDAL makes it.
+    # A level may be as wide or as high as the one before, if that has a single
+    # column or row. GDAL's source for it then depends on the interleaving.
     is_thin = min(width, height) <= 2 ** (len(powers) - 1)
     if tuple(factors) != powers or resampling not in LOCAL_RESAMPLINGS or is_thin:
         return OverviewPlan(tuple(factors), resampling, block, is_local=False)
@@ -125,12 +125,12 @@ def plan_overviews(
 
 
 def side_of_tiles(block: Size | None) -> int:
-    """Return the side of an overview's tiles: the raster's own, where GDAL can make such.
+    """Return the side of an overview's tiles: that of the raster where GDAL allows it.
 
     Parameters
     ----------
     block : Size or None
-        The raster's tiles, if it has tiles.
+        Size of the raster's tiles; None if it has strips.
 
     Notes
     -----
@@ -143,7 +143,7 @@ def side_of_tiles(block: Size | None) -> int:
 
 
 def default_factors(width: int, height: int, smallest: int = _SMALLEST) -> tuple[int, ...]:
-    """Return 2, 4, 8, ... until neither side has more pixels than `smallest`."""
+    """Return factors 2, 4, 8, ... until neither side exceeds `smallest` pixels."""
     factors: list[int] = []
     factor = 1
     while max(-(-width // factor), -(-height // factor)) > smallest:
@@ -158,10 +158,10 @@ def scaled(window: Window, factor: int, size: Size) -> Window:
     Parameters
     ----------
     window : Window
-        It begins at a multiple of the factor.
+        Window that begins at a multiple of the factor.
     factor : int
     size : Size
-        Of the overview.
+        Size of the overview, in pixels.
     """
     left, top = window.col_off // factor, window.row_off // factor
     right = min(-(-(window.col_off + window.width) // factor), size.width)
@@ -170,7 +170,7 @@ def scaled(window: Window, factor: int, size: Size) -> Window:
 
 
 def check_factors(factors: Sequence[int]) -> None:
-    """Raise UsageError unless these can be the factors of overviews; there may be none."""
+    """Raise UsageError unless these are valid factors of overviews (or none)."""
     are_whole = isinstance(factors, Sequence) and all(isinstance(each, int) for each in factors)
     if not are_whole or list(factors) != sorted(set(factors)) or any(each < 2 for each in factors):
         text = ",".join(map(str, factors)) if are_whole else repr(factors)
@@ -178,7 +178,7 @@ def check_factors(factors: Sequence[int]) -> None:
 
 
 def check_resampling(name: str) -> None:
-    """Raise UsageError unless GDAL can make overviews with a resampling of that name."""
+    """Raise UsageError unless GDAL can make overviews with this resampling."""
     names = [method.name for method in OverviewResampling]
     if name not in names:
         raise UsageError(
@@ -189,17 +189,18 @@ def check_resampling(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PendingOverviews:
-    """Overviews that are made after the last window, out of a file.
+    """Overviews that GDAL makes from a file, after the last window.
 
     Attributes
     ----------
     path : str
     factors : tuple of int
-        What GDAL has to make in that file, or beside it.
+        Factors of the overviews that GDAL makes.
     beside : bool
+        Whether GDAL writes them to an ``.ovr`` file instead of the file itself.
     levels : tuple of (int, int)
-        Which levels of the output these are, and of the file; there, 0 is
-        the raster itself.
+        Pairs of a level of the output and the same level in the file, where
+        0 is the file's raster.
     """
 
     path: str
@@ -211,22 +212,23 @@ class PendingOverviews:
 def from_source_level(
     pyramid: OverviewPlan, width: int, height: int, *, cascades: bool
 ) -> list[int]:
-    """Return which levels that windows do not have are made of the one that is kept.
+    """Return the levels that are made from the source level.
 
     Parameters
     ----------
     pyramid : OverviewPlan
     width, height : int
-        Of the raster.
+        Size of the raster, in pixels.
     cascades : bool
-        Whether GDAL makes each overview of the one before with the resampling
-        nearest as well: it does where bands lie together, or one is alpha.
+        Whether GDAL makes each overview from the previous one even with
+        nearest resampling: if the file is pixel-interleaved, or a band is
+        alpha.
     """
     levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
     if not pyramid.kept:
         return []
     if pyramid.resampling == "nearest" and not cascades:
-        # While pixels do not drift, it makes no difference.
+        # As long as pixels do not drift, the source makes no difference.
         return [level for level in levels if not (width % 2**level or height % 2**level)]
     return list(levels)
 
@@ -234,19 +236,19 @@ def from_source_level(
 def pending_overviews(
     pyramid: OverviewPlan, width: int, height: int, path: str, kept: str, *, cascades: bool
 ) -> list[PendingOverviews]:
-    """Say what overviews are made after the last window.
+    """Return the overviews to make after the last window.
 
     Parameters
     ----------
     pyramid : OverviewPlan
     width, height : int
-        Of the output.
+        Size of the output, in pixels.
     path : str
-        Of the output, which has its pixels by now.
+        Path of the output, with all its pixels.
     kept : str
-        Of the file with the level that was kept.
+        Path of the file with the source level.
     cascades : bool
-        As for `of_kept`.
+        See `from_source_level`.
     """
     found = []
     levels = from_source_level(pyramid, width, height, cascades=cascades)
@@ -258,20 +260,20 @@ def pending_overviews(
         if level not in levels
     ]
     if rest and cascades and pyramid.resampling == "nearest":
-        # Beside a file, GDAL makes each of the raster. Of what it has made
-        # there, it makes the others as it should.
+        # In an .ovr file, GDAL makes every overview from the raster. So it makes
+        # only the first there, and the others as overviews of that file.
         first = tuple((level, level) for level in rest if level == 1)
         found.append(PendingOverviews(path, (2,), True, first))
         if rest != [1]:
             found.append(_made_of(f"{path}.ovr", [level for level in rest if level > 1], 1))
     elif rest:
-        # From the first one on, or the others would not be made of it.
+        # All levels from the first, or the others would not be made from it.
         factors = tuple(2**level for level in range(1, len(pyramid.factors) + 1))
         found.append(PendingOverviews(path, factors, True, tuple((level, level) for level in rest)))
     return found
 
 
 def _made_of(path: str, levels: Sequence[int], first: int) -> PendingOverviews:
-    """Describe levels that are made in a file whose own pixels are a level's."""
+    """Return the levels to make in a file whose raster is one of the levels."""
     factors = tuple(2 ** (level - first) for level in levels if level > first)
     return PendingOverviews(path, factors, False, tuple((level, level - first) for level in levels))

@@ -1,4 +1,4 @@
-"""Overviews that GDAL makes: of one window in memory, or of a file."""
+"""Make overviews with GDAL: of one window in memory, or of a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import Size
 
-# What says how pixels are compressed, but not what they are.
+# Options that affect how pixels are compressed, but not their values.
 _ENCODING = {
     "COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY",
     "JPEGTABLESMODE", "WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW",
@@ -38,17 +38,17 @@ _ENCODING = {
 
 
 def overview_profile(profile: Mapping[str, Any], block: int) -> dict[str, Any]:
-    """Return the profile with which blocks of an overview are encoded: they are square tiles."""
+    """Return the profile for encoding an overview, in square tiles."""
     layout = {"TILED", "BLOCKXSIZE", "BLOCKYSIZE"}
     rest = {key: value for key, value in profile.items() if key.upper() not in layout}
     return {**rest, "tiled": True, "blockxsize": block, "blockysize": block}
 
 
 def uncompressed_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the profile of a file with the same pixels that nothing is lost in."""
+    """Return the profile of an uncompressed, lossless file of the same kind."""
     kept = {key: value for key, value in profile.items() if key.upper() not in _ENCODING}
     for key in [key for key in kept if key.upper() == "PHOTOMETRIC"]:
-        if str(kept[key]).lower() == "ycbcr":  # which wants JPEG
+        if str(kept[key]).lower() == "ycbcr":  # needs JPEG
             del kept[key]
     return kept
 
@@ -58,8 +58,8 @@ def check_overviews(profile: Mapping[str, Any]) -> None:
 
     Notes
     -----
-    Where 64-bit integers have a nodata value, GDAL 3.10 and 3.12 keep the
-    first overview alone, and if the file is not compressed, they never end.
+    For 64-bit integers with nodata, GDAL 3.10 and 3.12 write only the first
+    overview, and never return if the file is uncompressed.
     """
     dtype = numpy_dtype(profile["dtype"])
     if dtype.kind in "iu" and dtype.itemsize == 8 and profile.get("nodata") is not None:
@@ -78,7 +78,7 @@ def build(
     block: int,
     beside: bool = False,
 ) -> None:
-    """Have GDAL make the overviews of a file.
+    """Make the overviews of a file with GDAL.
 
     Parameters
     ----------
@@ -86,20 +86,20 @@ def build(
     factors : sequence of int
     resampling : str
     block : int
-        The side of their tiles.
+        Side of the tiles, in pixels.
     beside : bool
-        Into another file, ``.ovr``, uncompressed; the file itself is not
-        changed.
+        Write an uncompressed ``.ovr`` file, and leave the file itself
+        unchanged.
 
     Raises
     ------
     OutputError
-        If GDAL does not make them.
+        If GDAL cannot make them.
     """
     options = {
         "GDAL_TIFF_OVR_BLOCKSIZE": block,
         "BIGTIFF_OVERVIEW": "IF_SAFER",
-        # Where the system gives it no thread, GDAL leaves overviews empty, and does not say so.
+        # If GDAL cannot start a thread, it leaves overviews empty without an error.
         "GDAL_NUM_THREADS": 1,
     }
     if beside:
@@ -114,7 +114,7 @@ def build(
             dst.build_overviews(list(factors), OverviewResampling[resampling])
     except Exception as exc:
         raise OutputError(f"overviews cannot be made: {one_line(exc)}") from None
-    if errors:  # while it was closed; rasterio only logs them
+    if errors:  # from closing the file; rasterio only logs them
         raise OutputError(f"overviews cannot be made: {errors[0]}; is the disk full?")
     if path.startswith("/vsimem/"):
         return
@@ -131,17 +131,17 @@ def build(
 
 
 def check_block_size(data: Any, *, beside: bool = False) -> None:
-    """Raise OutputError if overviews that GDAL has made lack blocks.
+    """Raise OutputError if overviews made by GDAL lack blocks.
 
-    Where there is no memory for its buffers, GDAL (3.10, 3.12) makes
-    overviews without any, and does not say so. Those of nodata are there.
+    If there is no memory for its buffers, GDAL (3.10, 3.12) leaves blocks out
+    without an error. It does write blocks of nodata.
 
     Parameters
     ----------
     data : buffer
-        A TIFF.
+        A TIFF file.
     beside : bool
-        It has nothing but overviews.
+        Whether the file holds only overviews.
     """
     if is_yes(_option("SPARSE_OK_OVERVIEW")):
         return
@@ -154,12 +154,12 @@ def check_block_size(data: Any, *, beside: bool = False) -> None:
 
 
 def _option(name: str) -> Any:
-    """Return what the user has set one of GDAL's options to."""
+    """Return the value of a GDAL option, from rasterio's Env or the environment."""
     return env_options().get(name, os.environ.get(name, "NO"))
 
 
 def build_in_thread(path: str, pyramid: OverviewPlan) -> None:
-    """Have GDAL make all overviews of a finished file, in the calling process."""
+    """Make all overviews of a finished file with GDAL, in the main process."""
     env = env_options()
 
     def work() -> None:
@@ -170,7 +170,7 @@ def build_in_thread(path: str, pyramid: OverviewPlan) -> None:
 
 
 def compute_statistics(path: str) -> None:
-    """Have GDAL find out the statistics of a finished file, and write them into it."""
+    """Compute the statistics of a finished file and write them into it."""
     env = env_options()
 
     def work() -> None:
@@ -181,7 +181,7 @@ def compute_statistics(path: str) -> None:
 
 
 def run_in_thread(work: Callable[[], None]) -> None:
-    """Let GDAL work in a thread of its own, because it does not look for Ctrl-C."""
+    """Run a function in another thread, as GDAL cannot be interrupted by Ctrl-C."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="mucho-gdal")
     try:
         pool.submit(work).result()
@@ -192,16 +192,16 @@ def run_in_thread(work: Callable[[], None]) -> None:
 
 
 def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> Any:
-    """Return the pixels of an overview: (count, rows, cols), masked if that is asked for.
+    """Return the pixels of an overview as (count, rows, cols).
 
     Parameters
     ----------
     path : str
     level : int
-        From 1; 0 is the raster itself.
+        Level from 1; 0 is the raster itself.
     window : Window or None
     masked : bool
-        Take along what an internal mask says.
+        Return a masked array, with the internal mask.
     """
     which = {"overview_level": level - 1} if level else {}
     with rasterio.open(path, sharing=False, **which) as src:
@@ -227,12 +227,11 @@ def reduce(
     Parameters
     ----------
     memory : MemoryFile
-        It is written to.
+        File to work in; it is overwritten.
     array : ndarray
-        (count, rows, cols), as the output has it.
+        (count, rows, cols): pixels of the output.
     profile : Mapping
-        Of the output: nodata, alpha bands and masks have their part in an
-        average.
+        Profile of the output: nodata and alpha bands affect averages.
     factors : sequence of int
     resampling : str
     block : int
@@ -242,7 +241,7 @@ def reduce(
     Returns
     -------
     list of ndarray
-        One for each factor; masked if `masked`.
+        One array for each factor; masked if `masked`.
     """
     name = memory.name
     whole = overview_profile(uncompressed_profile(profile), block)
@@ -259,16 +258,18 @@ _BLOCK = 256
 
 
 class SourceLevel:
-    """A level of an output, uncompressed, in a file of its own while a run is under way.
+    """An uncompressed file with one level of an output, kept during the run.
+
+    Further overviews are made from it.
 
     Parameters
     ----------
     output : Path
-        The file lies beside it.
+        Path of the output; the file is written to its directory.
     profile : Mapping
-        Of the output.
+        Profile of the output.
     size : Size
-        Of the level, in pixels.
+        Size of the level, in pixels.
     masked : bool
         Whether the output has an internal mask.
     """
@@ -285,7 +286,7 @@ class SourceLevel:
             self._dst: Any = rasterio.open(self.path, "w", **own)
 
     def write(self, window: Window, data: Any) -> None:
-        """Write the pixels of a window: (count, rows, cols), masked if some are."""
+        """Write the pixels of a window: (count, rows, cols), possibly masked."""
         name = str(self.path)
         gdal_io.write(self._dst, name, window, np.ma.getdata(data), masked=False)
         if self._masked:
@@ -294,10 +295,10 @@ class SourceLevel:
                 self._dst.write_mask(valid, window=window)
 
     def close(self) -> None:
-        """Let others read it, or raise OutputError: what GDAL had not written yet may not fit."""
+        """Close the file for reading, or raise OutputError if the disk is full."""
         gdal_io.close(self._dst, str(self.path))
 
     def discard(self) -> None:
-        """Close it, whatever comes of it."""
+        """Close the file and ignore errors."""
         with suppress(Exception), captured_messages():
             self._dst.close()
