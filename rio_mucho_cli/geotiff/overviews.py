@@ -159,7 +159,7 @@ def _option(name: str) -> Any:
 
 
 def build_in_thread(path: str, pyramid: OverviewPlan) -> None:
-    """Make all overviews of a finished file with GDAL, in the main process."""
+    """Make all overviews of a finished file with GDAL, in another thread."""
     env = env_options()
 
     def work() -> None:

@@ -1,8 +1,8 @@
-"""Bands of one open dataset, read as one array, with all that masks them.
+"""Read bands of one open dataset as one array, with everything that masks them.
 
-A pixel is masked if anything hides it: nodata of its band, a mask in the file
-or beside it, or a band of opacity that is 0. GDAL looks at one of them only,
-and at opacity only in 2 or 4 bands of uint8 or uint16.
+A pixel is masked by nodata of its band, by a mask in the file or in a sidecar
+file, or by an alpha band of 0. GDAL uses only one of these, and the alpha band
+only in datasets of 2 or 4 bands of uint8 or uint16.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Bands:
     ----------
     src : dataset
     indexes : sequence of int
-        From 1, in the order in which they are read.
+        Band indexes from 1, in reading order.
     dtype : dtype, optional
-        Of the array. Default: that of the bands, or numpy's common one.
+        Dtype of the array. Default: numpy's common dtype of the bands.
 
     Attributes
     ----------
@@ -35,10 +35,10 @@ class Bands:
     indexes : list of int
     dtype : dtype
     nodatavals : tuple of float or None
-        Which value hides pixels of each band; none hides opacity.
+        Nodata value of each band; None for the alpha band.
     have_nodata, are_alpha : ndarray of bool
-        Whether each band has such a value, and whether it is opacity, which
-        is never masked.
+        Whether each band has a nodata value, and whether it is the alpha
+        band, which is never masked.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Bands:
     ) -> None:
         self.src = src
         self.indexes = list(indexes)
-        # Each of these is made anew, for all bands, when it is asked for.
+        # rasterio computes each of these for all bands at every access.
         dtypes, nodatavals, flags = src.dtypes, exact_nodatavals(src), src.mask_flag_enums
         names = [dtypes[index - 1] for index in indexes]
         self.dtype = numpy_dtype(common_dtype(names)) if dtype is None else dtype
@@ -57,10 +57,10 @@ class Bands:
             for index, name, is_alpha in zip(indexes, names, self.are_alpha, strict=True)
         )
         same = len(set(map(str, self.nodatavals))) == 1  # NaN is not equal to itself
-        # numpy warns where magnitudes of complex numbers inherit a complex fill value.
+        # numpy warns if magnitudes of complex numbers inherit a complex fill value.
         self._fill = self.nodatavals[0] if same and self.dtype.kind != "c" else None
         self.have_nodata = np.array([value is not None for value in self.nodatavals], bool)
-        # rasterio reads bands of one dtype at a time.
+        # rasterio can only read bands of one dtype together.
         self._by_dtype = [
             (name, [place for place, other in enumerate(names) if other == name])
             for name in dict.fromkeys(names)
@@ -69,16 +69,16 @@ class Bands:
         self._find_masks([flags[index - 1] for index in indexes])
 
     def _find_masks(self, flags: Sequence[Sequence[MaskFlags]]) -> None:
-        """Find out which masks there are, and which of them GDAL does not heed.
+        """Record which masks there are, and which of them GDAL ignores.
 
-        GDAL's mask of a band is one of these: a mask in the file or beside
-        it, nodata, opacity.
+        GDAL uses one mask for a band: a mask in the file or in a sidecar
+        file, nodata, or the alpha band.
         """
         by_nodata = np.array([MaskFlags.nodata in each for each in flags], bool)
         by_alpha = np.array([MaskFlags.alpha in each for each in flags], bool)
         self._hides_by_alpha = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
         missing = self.have_nodata & ~by_nodata
-        # rasterio warns of nodata where there is opacity, which GDAL hides by it, too.
+        # With an alpha band, GDAL masks it by nodata too, and rasterio warns of nodata.
         self._hides_by_nodata = bool(missing.any() or (self._alpha and by_nodata.any()))
         self._has_other_masks = any(
             each not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for each in flags
@@ -86,17 +86,17 @@ class Bands:
 
     @property
     def have_unread_mask(self) -> bool:
-        """Whether a mask, or a band of opacity that is not read, hides pixels."""
+        """Whether a mask, or an alpha band that is not read, masks pixels."""
         return bool((self._has_other_masks or self._hides_by_alpha) and not self.are_alpha.any())
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return an array (count, rows, cols)."""
+        """Return the pixels of a window as (count, rows, cols)."""
         if not masked or not (self._hides_by_alpha or self._hides_by_nodata):
             array = self._read(window, masked=masked)
             if masked and self.dtype.kind == "c":
                 return self._masked(np.ma.getdata(array), np.ma.getmaskarray(array))
             if masked and self._fill is not None:
-                array.fill_value = self._fill  # rasterio has none for NaN of several bands
+                array.fill_value = self._fill  # rasterio sets none for NaN in several bands
             return array
         data = self._read(window, masked=False)
         mask = np.zeros(data.shape, bool)
@@ -115,17 +115,16 @@ class Bands:
     def beyond(
         self, height: int, width: int, *, masked: bool, constant: float | None = None
     ) -> Any:
-        """Return what there is where the input has no pixels.
+        """Return an array for an area outside of the input.
 
         Parameters
         ----------
         height, width : int
-            In pixels.
+            Size of the area, in pixels.
         masked : bool
-            Return a masked array. Opacity is not masked, and 0.
+            Return a masked array. The alpha band is 0 and not masked.
         constant : float or None
-            A value for all bands, which is not masked. None: nodata of each
-            band, or 0.
+            Value of all bands, not masked. None: nodata of each band, or 0.
 
         Returns
         -------
@@ -148,12 +147,12 @@ class Bands:
         return whole
 
     def joined(self, parts: Sequence[tuple[list[int], Any]], *, masked: bool) -> Any:
-        """Put bands that were read apart into one array.
+        """Return one array of bands that were read separately.
 
         Parameters
         ----------
         parts : sequence of (list of int, ndarray)
-            Where bands stand among all, and what was read of them.
+            Positions of bands in the result, and their pixels.
         masked : bool
             Return a masked array.
         """
@@ -166,7 +165,7 @@ class Bands:
         return self._masked(data, mask) if masked else data
 
     def _read(self, window: Any, *, masked: bool) -> Any:
-        """Return what rasterio returns of bands of one dtype."""
+        """Return the pixels of all bands, reading one dtype at a time."""
         parts = []
         for name, places in self._by_dtype:
             indexes = [self.indexes[place] for place in places]
@@ -180,9 +179,9 @@ class Bands:
 
 
 def common_dtype(names: Sequence[str]) -> str:
-    """Return the dtype in which bands of some dtypes are read together.
+    """Return the dtype in which bands of several dtypes are read together.
 
-    It is numpy's, the one that an array of the bands of several files has.
+    It is numpy's common dtype, as for bands of several files.
     """
     if len(set(names)) == 1:
         return names[0]
@@ -190,24 +189,24 @@ def common_dtype(names: Sequence[str]) -> str:
 
 
 def alpha_of(src: Any) -> int:
-    """Return which band of a dataset is opacity, from 1; 0 if none is."""
+    """Return the index of the alpha band, from 1; 0 if there is none."""
     colours = list(src.colorinterp)
     return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
 
 
 def holdable(nodata: float | None, name: str) -> float | None:
-    """Return a nodata value, or None if a band of a dtype has no pixels with it."""
+    """Return a nodata value, or None if a dtype cannot hold it."""
     dtype = numpy_dtype(name)
     if nodata is None or dtype.kind not in "iu":
         return nodata
     info = np.iinfo(dtype)
     if not math.isfinite(nodata) or not info.min <= nodata <= info.max:
         return None
-    return nodata if nodata == int(nodata) else float(int(nodata))  # as GDAL takes it
+    return nodata if nodata == int(nodata) else float(int(nodata))  # as in GDAL
 
 
 def equals(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:
-    """Return which pixels of a band, whose dtype in the file may be another, are nodata."""
+    """Return where a band is nodata; `dtype` is the band's dtype in the file."""
     if math.isnan(nodata):
         return np.isnan(band)
     with np.errstate(over="ignore"):

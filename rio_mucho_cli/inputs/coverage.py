@@ -1,4 +1,4 @@
-"""How much of an output's grid an input covers. Arithmetic only: no pixels are read."""
+"""Compute how much of an output's grid an input covers, without reading pixels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rio_mucho_cli.inputs.grid import Grid
 
 Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
-# So many points of each edge are taken to another CRS.
+# Number of points along each edge that are transformed to another CRS.
 _POINTS = 33
-# In pixels of either grid: those that only touch overlap by the last digits of their numbers.
+# Overlap in pixels of either grid that counts as none: rounding between grids that touch.
 _NOTHING = 1e-3
-# In pixels: more is lost on the way to another CRS and back where there is no way.
+# Largest error in pixels after a transform to another CRS and back, if it is valid.
 _LOST = 1.0
 
 
 def coverage(source: Grid, target: Grid) -> float | None:
-    """Return which part of a grid's pixels lies within the footprint of a source.
+    """Return the fraction of a grid's pixels within the footprint of a source.
 
     Parameters
     ----------
@@ -32,17 +32,18 @@ def coverage(source: Grid, target: Grid) -> float | None:
     Returns
     -------
     float or None
-        From 0 to 1; None if that cannot be found out.
+        Fraction from 0 to 1; None if it cannot be determined.
 
     Notes
     -----
-    The outline of one grid is taken into the pixels of the other, is clipped
-    there, and its area is compared. Within one CRS this is exact; between two,
-    edges are curves, for which 33 points of each stand. If the target's
-    outline has no place in the source's CRS (the whole world in UTM), which
-    shows on the way back, the
-    source's outline is taken to the target. If that has none either, grids
-    whose bounds in degrees are apart do not overlap.
+    The outline of the target is transformed to pixels of the source and
+    clipped there; the result is the ratio of the areas. This is exact within
+    one CRS. Between two, edges are curves, approximated by 33 points each.
+
+    If the outline cannot be represented in the source's CRS (the world in
+    UTM), which a round trip shows, the source's outline is transformed to the
+    target instead. If that fails too, grids whose bounds in degrees are apart
+    do not overlap.
     """
     if target.transform.is_degenerate or source.transform.is_degenerate:
         return None
@@ -76,7 +77,7 @@ def _outline_in(grid: Grid, other: Grid) -> Points | None:
                 back = transform(other.crs, grid.crs, *there)
         except (RasterioError, CPLE_BaseError, ValueError):
             return None
-        # Far from where a CRS is made for, numbers come out that mean nothing.
+        # Far outside the area of a CRS, coordinates are meaningless.
         if not np.isfinite([*there, *back]).all():
             return None
         if np.abs(_applied(~grid.transform, np.column_stack(back)) - pixels).max() > _LOST:
@@ -107,7 +108,7 @@ def _clipped(outline: Points, width: int, height: int) -> Points:
         with np.errstate(divide="ignore", invalid="ignore"):
             share = was_inside / (was_inside - inside)
             crossing = before + share[:, np.newaxis] * (outline - before)
-        # Each point that stays comes behind the place where the edge into it is cut.
+        # A point that is kept follows the crossing of the edge that leads to it.
         both = np.stack([crossing, outline], axis=1).reshape(-1, 2)
         outline = both[np.stack([crosses, inside >= 0], axis=1).ravel()]
     return outline
@@ -119,7 +120,7 @@ def _area(outline: Points) -> float:
 
 
 def _are_apart(source: Grid, target: Grid) -> bool:
-    """Return whether bounds in degrees are known, and do not touch."""
+    """Return whether bounds in degrees are known and do not touch."""
     try:
         with captured_messages():
             one, other = (

@@ -1,4 +1,4 @@
-"""64-bit integers, which GDAL and rasterio pass through doubles in several places."""
+"""Exact 64-bit integers, where GDAL and rasterio convert them to doubles."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import InputError
 
 _WIDE = {"int64", "uint64"}
-# Doubles hold all whole numbers below it.
+# Doubles hold every smaller whole number.
 _EXACT = 2**53
-# GDAL's warper adds a half before it cuts off the fraction.
+# GDAL's warper adds 0.5 before it truncates.
 _RESAMPLED = 2**52
 
 
 def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
-    """Return the nodata of all bands, exactly.
+    """Return the exact nodata values of all bands.
 
-    rasterio has a double of each, or None where that is out of the dtype's
-    range. GDAL itself has the number, and writes it into a VRT.
+    rasterio returns them as doubles, or None if out of the dtype's range.
+    GDAL has the exact number and writes it into a VRT.
     """
     values = tuple(src.nodatavals)
     doubtful = [
@@ -46,7 +46,7 @@ def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
 
 
 def check_nodata_for_warping(src: Any, indexes: Sequence[int]) -> None:
-    """Raise InputError if GDAL's warper might take other numbers for nodata, too."""
+    """Raise InputError if GDAL's warper might confuse other values with nodata."""
     values = exact_nodatavals(src)
     for index in indexes:
         nodata, dtype = values[index - 1], src.dtypes[index - 1]
@@ -55,12 +55,12 @@ def check_nodata_for_warping(src: Any, indexes: Sequence[int]) -> None:
 
 
 def check_resampled(array: np.ndarray[Any, Any], src: Any) -> None:
-    """Raise InputError if resampled integers may not be what they were.
+    """Raise InputError if resampled integers may be inexact.
 
     Parameters
     ----------
     array : ndarray or MaskedArray
-        (count, rows, cols), through GDAL's warper, which works in float64.
+        (count, rows, cols), from GDAL's warper, which works in float64.
     src : dataset
     """
     if array.dtype.name not in _WIDE:

@@ -1,4 +1,4 @@
-"""More pixels than the window's, and what they are beyond the raster. Arithmetic only."""
+"""Pixels of windows with overlap, and their values beyond the edge of the raster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Kind: TypeAlias = Literal["nodata", "edge", "reflect", "constant"]
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """What pixels beyond the raster are.
+    """Values of pixels beyond the edge of the raster.
 
     Attributes
     ----------
     kind : {"nodata", "edge", "reflect", "constant"}
-        As `numpy.pad` calls the last three.
+        Padding mode; the last three are those of `numpy.pad`.
     value : float
-        Of "constant".
+        Value for "constant".
     """
 
     kind: Kind
@@ -30,12 +30,12 @@ class Boundary:
 
     @classmethod
     def parse(cls, text: str) -> Boundary:
-        """Read ``nodata``, ``edge``, ``reflect`` or ``constant=VALUE``.
+        """Return the boundary ``nodata``, ``edge``, ``reflect`` or ``constant=VALUE``.
 
         Raises
         ------
         UsageError
-            If it is none of them.
+            If the text is none of these.
         """
         kind, equals, value = text.strip().partition("=")
         if kind == "constant" and equals:
@@ -49,37 +49,37 @@ class Boundary:
 
     @property
     def is_filled(self) -> bool:
-        """Whether pixels beyond the raster have one value, and are not the raster's own."""
+        """Whether pixels beyond the raster have a fixed value."""
         return self.kind in {"nodata", "constant"}
 
 
 def padded_indexes(
     start: int, stop: int, length: int, overlap: int, boundary: Boundary
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return which rows (or columns) of a raster a padded window shows.
+    """Return the row (or column) indexes of a window with overlap.
 
     Parameters
     ----------
     start, stop : int
-        Of the window.
+        Range of the window.
     length : int
-        Of the raster.
+        Number of rows (or columns) of the raster.
     overlap : int
-        How many more are wanted on each side.
+        Number of extra rows (or columns) on each side.
     boundary : Boundary
 
     Returns
     -------
     ndarray
-        (stop - start + 2 * overlap,); -1 where the boundary has a value of
-        its own.
+        (stop - start + 2 * overlap,); -1 where the boundary has a fixed
+        value.
     """
     wanted = np.arange(start - overlap, stop + overlap)
     if boundary.is_filled:
         return np.where((wanted >= 0) & (wanted < length), wanted, -1)
     if boundary.kind == "edge":
         return wanted.clip(0, length - 1)
-    # There and back again, without showing the last row twice.
+    # Forth and back, without repeating the last row.
     period = max(1, 2 * (length - 1))
     there = wanted % period
     return np.where(there < length, there, period - there)

@@ -1,4 +1,4 @@
-"""GDAL's warping, told what hides pixels of the input."""
+"""Warp datasets with GDAL, respecting everything that masks their pixels."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from rasterio.vrt import WarpedVRT
 
 from rio_mucho_cli.inputs.bands import alpha_of
 
-# In pixels of the source. GDAL interpolates coordinates within each piece that
-# it warps, up to an eighth of a pixel off by default, and pieces depend on the
-# windows: the result must not.
+# In pixels of the source. By default, GDAL interpolates coordinates within each
+# chunk that it warps, with errors up to 1/8 pixel. Chunks depend on windows, so
+# results would too.
 _TOLERANCE = 1e-6
 
 
 def warped(src: Any, nodata: float | None, *, adds_alpha: bool = True, **options: Any) -> Any:
-    """Return a dataset on another grid, in which nothing that is hidden is mixed with the rest.
+    """Return a dataset on another grid, without resampling masked pixels.
 
     Parameters
     ----------
     src : dataset
     nodata : float or None
-        Of the bands that will be read. They have it where the input has no
-        pixels.
+        Nodata of the bands to read, also used where the input has no pixels.
     adds_alpha : bool
-        Where bands have no nodata, add a band of opacity that is 0 where the
-        input has no pixels, unless it has such a band.
+        If bands have no nodata, add an alpha band that is 0 where the input
+        has no pixels, unless there is an alpha band.
     **options
-        Of `WarpedVRT`.
+        Options of `WarpedVRT`.
 
     Raises
     ------
     ValueError
-        If GDAL cannot heed all that hides pixels.
+        If GDAL cannot use everything that masks pixels.
 
     Notes
     -----
-    UNIFIED_SRC_NODATA is YES in rasterio: pixels count as nodata only if they
-    are nodata in all bands. gdalwarp takes PARTIAL.
+    rasterio sets UNIFIED_SRC_NODATA=YES: a pixel is nodata only if it is
+    nodata in all bands. gdalwarp uses PARTIAL.
     """
     alpha = alpha_of(src)
     if has_mask(src) and (alpha or nodata is not None):
@@ -59,15 +58,15 @@ def warped(src: Any, nodata: float | None, *, adds_alpha: bool = True, **options
 
 
 def has_mask(src: Any) -> bool:
-    """Whether a dataset has a mask in the file or beside it."""
+    """Return whether a dataset has a mask in the file or in a sidecar file."""
     flags = src.mask_flag_enums[0]
     return list(flags) == [MaskFlags.per_dataset]
 
 
 def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
-    """Return a dataset that is nodata, or transparent, where its mask hides it.
+    """Return a dataset with masked pixels set to nodata or transparent.
 
-    GDAL's warping heeds one of them: opacity before nodata, and both before a
+    GDAL's warper uses only one of these: the alpha band, else nodata, else a
     mask.
     """
     if any("complex" in dtype for dtype in src.dtypes):
@@ -97,13 +96,13 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
             continue
         SubElement(band, "ColorInterp").text = "Alpha"
         _add_source(band, src, str(index))
-        # What is 255 in the mask is left out, what is 0 lies above the opacity.
+        # 255 in the mask is skipped; 0 replaces the alpha value.
         SubElement(_add_source(band, src, "mask,1"), "NODATA").text = "255"
     return rasterio.open(tostring(root, encoding="unicode"), sharing=False)
 
 
 def _add_source(band: Element, src: Any, of: str) -> Element:
-    """Put a band of a dataset, or its mask, above what a band of a VRT has."""
+    """Add a dataset's band, or its mask, as the top source of a VRT band."""
     source = SubElement(band, "ComplexSource")
     path = SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
     path.text = _vsi_path(_parse_path(src.name))
