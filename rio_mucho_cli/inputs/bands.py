@@ -78,7 +78,7 @@ class Bands:
         by_alpha = np.array([MaskFlags.alpha in each for each in flags], bool)
         self._hides_by_alpha = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
         missing = self.have_nodata & ~by_nodata
-        # With an alpha band, GDAL masks it by nodata too, and rasterio warns of nodata.
+        # GDAL also masks an alpha band by nodata, and rasterio warns of nodata beside alpha.
         self._hides_by_nodata = bool(missing.any() or (self._alpha and by_nodata.any()))
         self._has_other_masks = any(
             each not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for each in flags

@@ -1,4 +1,4 @@
-"""Open an input, and describe it."""
+"""Open input datasets and describe them."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from rio_mucho_cli.text import did_you_mean_file
 from rio_mucho_cli.windows import Size
 
 OPENING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-"""GDAL's options while such an input is opened, as far as the user has set none of them.
+"""GDAL options for opening remote inputs, unless the user has set them.
 
-Without it GDAL asks a plain HTTP server for some forty files that might lie
-beside a raster. Others that are said to help were tried: VSI_CACHE,
-GDAL_INGESTED_BYTES_AT_OPEN and CPL_VSIL_CURL_USE_HEAD made no difference to a
-COG that is read window by window, and what merges ranges is on by default.
+Without them, GDAL asks a plain HTTP server for some forty possible sidecar
+files. VSI_CACHE, GDAL_INGESTED_BYTES_AT_OPEN and CPL_VSIL_CURL_USE_HEAD, often
+recommended, made no difference to a COG read window by window. Merging of
+ranges is on by default.
 """
 
 
 def is_listed(path: str | os.PathLike[str]) -> bool:
-    """Whether GDAL asks a server for what lies beside a dataset: not of those in an archive."""
+    """Return whether GDAL asks a server for sidecar files (not within an archive)."""
     return re.match(rf"/{SERVERS}", vsi_path(path)) is not None
 
 
 @contextmanager
 def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iterator[None]:
-    """Set GDAL's options for opening an input, in this thread alone.
+    """Set `OPENING` for opening a remote input, in this thread only.
 
-    They hold for whatever GDAL will read of it later. Local inputs are opened
-    as ever: what lies beside them is found.
+    The options also apply to later reads of the dataset. Local inputs are
+    unaffected: their sidecar files are found.
 
     Parameters
     ----------
     path : str or Path
     looks_beside : bool
-        Look for files that lie beside it all the same.
+        Look for sidecar files of remote inputs too.
     """
     if looks_beside or not is_listed(path):
         yield
@@ -64,29 +64,29 @@ def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What a run needs to know of an input before it starts.
+    """Description of an input dataset, for planning a run.
 
     Attributes
     ----------
     path : str
     grid : Grid
     profile : dict
-        As rasterio gives it.
+        Profile from rasterio, with exact nodata.
     block : Size
-        Of the first band.
+        Block size of the first band, in pixels.
     alpha : int
-        The band of opacity, from 1; 0 if there is none.
+        Index of the alpha band, from 1; 0 if there is none.
     has_points : bool
-        Whether GCPs or RPCs say where its pixels are, and no transform.
+        Whether the dataset has GCPs or RPCs and no transform.
     dtypes : tuple of str
-        The dtype of each band.
+        Dtype of each band.
     nodatavals : tuple of float or None
-        The nodata value of each band.
+        Nodata value of each band.
     hidden_by : str
-        What masks the dataset as a whole: "a mask", in the file or beside it,
-        "an alpha band", or "".
+        What masks the dataset as a whole: "a mask" (in the file or in a
+        sidecar file), "an alpha band", or "".
     fault_of_points : str
-        What those GCPs or RPCs lack to place pixels in a CRS.
+        Reason why GCPs or RPCs cannot georeference the dataset, or "".
     structure : Mapping
         GDAL's tags about the file: COMPRESSION, PREDICTOR, INTERLEAVE.
     """
@@ -105,24 +105,24 @@ class DatasetInfo:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of the arrays that are read, which holds the values of all bands."""
+        """Common dtype of all bands, in which arrays are read."""
         names = self.dtypes or (str(self.profile["dtype"]),)
         found: np.dtype[Any] = np.result_type(*map(numpy_dtype, names))
         return found
 
     @property
     def is_striped(self) -> bool:
-        """Whether blocks are as wide as the raster, and there are several."""
+        """Whether blocks are several strips, as wide as the raster."""
         return self.block.width >= self.grid.width and self.block.height < self.grid.height
 
     @classmethod
     def of(cls, path: str) -> DatasetInfo:
-        """Open a dataset, look at it, close it.
+        """Return the description of the dataset at a path.
 
         Raises
         ------
         InputError
-            If it is missing or is no raster.
+            If it does not exist, is not a raster, or has no bands.
         """
         with open_dataset(path) as src:
             if not src.count:
@@ -146,18 +146,18 @@ class DatasetInfo:
             )
 
     def of_bands(self, indexes: Sequence[int]) -> DatasetInfo:
-        """Return the input as if it had some of its bands only.
+        """Return the description of a subset of bands.
 
         Parameters
         ----------
         indexes : sequence of int
-            Bands, from 1, in the order in which they are read; empty for all.
+            Band indexes from 1, in reading order; empty for all.
 
         Returns
         -------
-        Source
-            Its profile has their count, the dtype in which they are read
-            together, and the nodata value of the first of them.
+        DatasetInfo
+            Description whose profile has the count of these bands, their
+            common dtype, and the nodata value of the first.
         """
         indexes = tuple(indexes) or tuple(range(1, len(self.dtypes) + 1))
         dtypes = tuple(self.dtypes[index - 1] for index in indexes)
@@ -173,7 +173,7 @@ class DatasetInfo:
 
 
 def open_dataset(path: str) -> Any:
-    """Open an input, shared with nobody, or raise InputError."""
+    """Return an open, unshared dataset, or raise InputError."""
     try:
         check_open_files()
         with quiet_if_raised():
@@ -187,9 +187,9 @@ def open_dataset(path: str) -> Any:
 
 
 def _explain(path: str, said: str) -> str:
-    """Say more than GDAL does of a path that leads to no raster."""
+    """Return GDAL's message about a path, with advice where possible."""
     said = said if path in said else f"{path}: {said}"
-    if os.path.isdir(path):  # noqa: PTH112 (a Path takes no name of a length like any)
+    if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises if a name is too long)
         return f"{said.rstrip('.')}: it is a folder, expected a raster"
     if "No such file" in said:
         return f"{said}{did_you_mean_file(path)}"
@@ -203,6 +203,6 @@ def _open(path: str) -> Any:
     except RasterioIOError as exc:
         if not is_listed(path) or "not recognized" not in text_of(exc):
             raise
-    # There are formats of several files, each of which means nothing by itself.
+    # In some formats a dataset is several files, none of which can be opened alone.
     with few_requests(path, looks_beside=True):
         return rasterio.open(path, sharing=False)

@@ -1,4 +1,4 @@
-"""Grids of pixels: what a dataset lies on, and one that is made out of many. Arithmetic only."""
+"""Pixel grids: the grid of a dataset, and the common grid of several."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from rio_mucho_cli.text import option
 log = logging.getLogger(__name__)
 
 Bounds: TypeAlias = "tuple[float, float, float, float]"
-"""Left, bottom, right and top, in units of a CRS."""
+"""Left, bottom, right and top, in CRS units."""
 
 Extent: TypeAlias = Literal["first", "intersection", "union"]
 EXTENTS: tuple[Extent, ...] = get_args(Extent)
 
-# Transforms that went through a text format or a reprojection differ in their
-# last digits; a hundredth of a pixel moves no pixel.
+# In pixels. Text formats and reprojection change the last digits of a transform;
+# a hundredth of a pixel is insignificant.
 _TOLERANCE = 0.01
 
-# Less of a union than this is probably, or certainly, a mistake.
+# Fractions of a union covered by inputs: less is probably, or certainly, a mistake.
 _SPARSE = 0.05
 _ABSURD = 1e-6
 
-# EPSG:4326, +proj=utm or WKT, right or wrong.
+# EPSG:4326, +proj=utm or WKT, valid or not.
 _LIKE_A_CRS = re.compile(r"[A-Za-z]{3,}:\d+$|\+\w+|[A-Z]+\[")
 
 
@@ -49,9 +49,9 @@ class Grid:
     ----------
     crs : rasterio.crs.CRS or None
     transform : affine.Affine
-        From (column, row) to CRS units.
+        Transform from (column, row) to CRS units.
     width, height : int
-        In pixels.
+        Size in pixels.
     """
 
     crs: Any
@@ -65,13 +65,13 @@ class Grid:
         return cls(src.crs, src.transform, src.width, src.height)
 
     def difference(self, other: Grid) -> tuple[str, str] | None:
-        """Say how two grids differ.
+        """Return the first difference between two grids.
 
         Returns
         -------
         tuple of str, or None
-            The first difference as (what this grid is, what `other` is), or
-            None if both have the same pixels.
+            Descriptions of this grid and of `other`; None if both have the
+            same pixels.
         """
         if (self.width, self.height) != (other.width, other.height):
             return (
@@ -88,12 +88,12 @@ class Grid:
         return None
 
     def offset_on(self, target: Grid) -> tuple[int, int] | None:
-        """Return the column and row of another grid at which this one's first pixel lies.
+        """Return the column and row of this grid's first pixel on another grid.
 
         Returns
         -------
         tuple of int, or None
-            None if pixels of the two do not coincide.
+            Offset in pixels; None if pixels of the two grids do not coincide.
         """
         if self.crs != target.crs:
             return None
@@ -108,23 +108,24 @@ class Grid:
         return int(offset[0]), int(offset[1])
 
     def bounds(self) -> Bounds:
-        """Return the bounds; of a rotated grid, those of its corners."""
+        """Return the bounds of the grid's four corners."""
         return _box(_matrix(self.transform) @ _corners(self.width, self.height))
 
     def cut(self, columns: tuple[int, int], rows: tuple[int, int]) -> Grid:
-        """Return the grid of some columns and rows, which may lie outside of this one."""
+        """Return the grid of a range of columns and rows, which may exceed this one."""
         a, b, _, d, e, _ = tuple(self.transform)[:6]
         c, f, _ = _matrix(self.transform) @ (columns[0], rows[0], 1)
         moved = Affine(a, b, float(c), d, e, float(f))
         return Grid(self.crs, moved, columns[1] - columns[0], rows[1] - rows[0])
 
     def within(self, bounds: Bounds) -> Grid:
-        """Return the grid of all pixels that bounds touch.
+        """Return the grid of all pixels that intersect some bounds.
 
         Raises
         ------
         GridError
-            If they touch none, or are not left, bottom, right, top.
+            If no pixel intersects the bounds, the bounds are not left, bottom,
+            right, top, or the grid is rotated.
         """
         left, bottom, right, top = bounds
         text = " ".join(f"{value:.10g}" for value in bounds)
@@ -149,11 +150,11 @@ class Grid:
         return self.cut(columns, rows)
 
     def source_pixels(self, source: Grid) -> tuple[float, float]:
-        """Return how many pixels of a source one pixel is wide and high.
+        """Return the width and height of a pixel in pixels of a source.
 
-        It is looked at in the source's middle, wherever this grid begins and
-        ends: parts of a grid must have the pixels of the whole. NaN where the
-        source's middle has no place in this grid's CRS.
+        They are measured at the centre of the source, so that any part of a
+        grid gives the same result as the whole. NaN if the centre cannot be
+        transformed to this grid's CRS.
         """
         middle = _matrix(source.transform) @ (source.width / 2, source.height / 2, 1)
         across, down = _matrix(self.transform)[:2, :2].T
@@ -169,10 +170,10 @@ class Grid:
         return float(wide), float(high)
 
     def _span(self, points: Any, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the columns and the rows between points (x, y, 1), in whole pixels."""
+        """Return the range of columns and of rows of points (x, y, 1), in whole pixels."""
         found = np.linalg.inv(_matrix(self.transform)) @ points
         first, last = found[:2].min(axis=1), found[:2].max(axis=1)
-        # Beyond this, floating point has no whole numbers of its own.
+        # Larger floats are not exact whole numbers.
         first, last = first.clip(-(2.0**53), 2.0**53), last.clip(-(2.0**53), 2.0**53)
         if outward:
             first, last = np.floor(first + _TOLERANCE), np.ceil(last - _TOLERANCE)
@@ -182,7 +183,7 @@ class Grid:
         return (int(left_col), int(right_col)), (int(top_row), int(bottom_row))
 
     def _hint(self, bounds: Bounds) -> str:
-        """Say that bounds look like degrees, where the grid's are none."""
+        """Return advice on bounds that seem to be in another CRS than the grid."""
         left, bottom, right, top = bounds
         are_degrees = left >= -180 and right <= 180 and bottom >= -90 and top <= 90
         if are_degrees and self.crs and not self.crs.is_geographic:
@@ -192,20 +193,20 @@ class Grid:
         return ": give bounds in that CRS"
 
     def _apart(self, other: Grid) -> float:
-        """Return the largest distance between two corners, in pixels."""
+        """Return the largest distance between corresponding corners, in pixels."""
         if self.transform == other.transform:
             return 0.0
         if self.transform.is_degenerate or other.transform.is_degenerate:
             return math.inf
-        # One matrix takes pixels of this grid to pixels of the other: at a
-        # corner it is as far from the identity as the two grids are apart.
+        # The matrix transforms pixels of this grid to pixels of the other. At a
+        # corner, its distance from the identity is that between the two grids.
         across = np.linalg.solve(_matrix(other.transform), _matrix(self.transform))
         corners = _corners(self.width, self.height)
         return float(np.abs(across @ corners - corners).max())
 
 
 def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
-    """Raise GridError unless all grids are the first one."""
+    """Raise GridError unless all grids equal the first one."""
     for path, grid in zip(paths, grids, strict=True):
         differs = grid.difference(grids[0])
         if differs:
@@ -217,20 +218,21 @@ def require_one_grid(paths: Sequence[str], grids: Sequence[Grid]) -> None:
 
 
 def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> Grid:
-    """Return a grid with the first one's pixels that reaches as far as asked.
+    """Return a grid with the pixels of the first grid and the given extent.
 
     Parameters
     ----------
     paths : sequence of str
     grids : sequence of Grid
     extent : {"first", "intersection", "union"}
-        The last two are of the corners, in the first grid's pixels; of a grid
-        in another CRS, of its bounds.
+        Output extent. The intersection and union use the corners of each
+        grid, or its transformed bounds if it is in another CRS.
 
     Raises
     ------
     GridError
-        If the intersection is empty, or a CRS is missing.
+        If the intersection is empty, inputs cover almost nothing of the
+        union, a CRS is missing, or a grid cannot be transformed.
     """
     first = grids[0]
     spans = [((0, first.width), (0, first.height))]
@@ -276,7 +278,7 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
 
 
 def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
-    """Raise GridError if one of two grids that are to be matched has no CRS."""
+    """Raise GridError if either of two grids has no CRS."""
     for missing, has, of_missing in ((path, other_path, grid), (other_path, path, other)):
         if not of_missing.crs:
             raise GridError(
@@ -286,7 +288,7 @@ def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
 
 
 def parse_crs(text: str) -> str | None:
-    """Return a CRS in the words in which commands take it, or None if a text is none."""
+    """Return a CRS as an argument on the command line, or None if the text is not one."""
     if "://" in text or text.startswith("/"):
         return None
     try:
@@ -305,7 +307,7 @@ def _moved(crs: Any, to: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
 
 
 def _bounds_in(crs: Any, to: Any, bounds: Bounds) -> Bounds | None:
-    """Return bounds in another CRS, or None if they have no place there."""
+    """Return bounds in another CRS, or None if they cannot be transformed."""
     try:
         found: Bounds = transform_bounds(crs, to, *bounds)
     except (RasterioError, CPLE_BaseError):

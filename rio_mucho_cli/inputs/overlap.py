@@ -79,7 +79,7 @@ def padded_indexes(
         return np.where((wanted >= 0) & (wanted < length), wanted, -1)
     if boundary.kind == "edge":
         return wanted.clip(0, length - 1)
-    # Forth and back, without repeating the last row.
+    # Reflect without repeating the last row.
     period = max(1, 2 * (length - 1))
     there = wanted % period
     return np.where(there < length, there, period - there)

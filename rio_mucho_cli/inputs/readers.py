@@ -1,8 +1,8 @@
-"""How pixels of the output's grid are read from one open input.
+"""Read windows of the output's grid from one open input.
 
-same grid ───────────▶ as they are
-same pixels, moved ──▶ as they are, and nodata where the input does not reach
-any other ───────────▶ through a WarpedVRT of GDAL's
+same grid ────────────▶ PlainReader: unchanged pixels
+shifted whole pixels ─▶ ShiftedReader: unchanged pixels, nodata outside of the input
+any other grid ───────▶ WarpedReader: resampled by GDAL's WarpedVRT
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rio_mucho_cli.inputs.overlap import Boundary, padded_indexes
 from rio_mucho_cli.inputs.warping import warped
 from rio_mucho_cli.text import did_you_mean
 
-# In pixels of the source; GDAL's own.
+# Tolerance in pixels of the source, as in GDAL.
 _NEARLY = 0.05
 
 
@@ -37,17 +37,17 @@ class Reader(Protocol):
 
     @property
     def dataset(self) -> Any:
-        """The input, as a dataset on that grid."""
+        """The input as a dataset on the output's grid."""
 
     @property
     def bands(self) -> Bands:
-        """The bands that are read, of the input or of that dataset."""
+        """The bands that are read, of the input or of `dataset`."""
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return an array (count, rows, cols)."""
+        """Return the pixels of a window as (count, rows, cols)."""
 
     def close(self) -> None:
-        """Close what the reader has opened."""
+        """Close all datasets that the reader opened."""
 
 
 class PlainReader:
@@ -58,7 +58,7 @@ class PlainReader:
         self.dataset = bands.src
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return the pixels as they are."""
+        """Return the unchanged pixels of a window."""
         return self.bands.read(window, masked=masked)
 
     def close(self) -> None:
@@ -67,13 +67,13 @@ class PlainReader:
 
 
 class ShiftedReader(PlainReader):
-    """Reads an input with the pixels of the output's grid that begins elsewhere.
+    """Reads an input that is shifted from the output's grid by whole pixels.
 
     Parameters
     ----------
     bands : Bands
     offset : tuple of int
-        The column and row of the output's grid where the input begins.
+        Column and row of the input's first pixel on the output's grid.
     """
 
     def __init__(self, bands: Bands, offset: tuple[int, int]) -> None:
@@ -81,7 +81,7 @@ class ShiftedReader(PlainReader):
         self._offset = offset
 
     def read(self, window: Window, *, masked: bool) -> Any:
-        """Return what the input has, and nodata, or 0, where it does not reach."""
+        """Return the pixels of a window; nodata, or 0, outside of the input."""
         src = self.dataset
         left, top = window.col_off - self._offset[0], window.row_off - self._offset[1]
         columns = max(left, 0), min(left + window.width, src.width)
@@ -99,17 +99,17 @@ class ShiftedReader(PlainReader):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Bands of an input that have the same nodata, and so are warped together.
+    """Bands of an input with the same nodata, which are warped together.
 
     Attributes
     ----------
     src : dataset
-        The input, or how GCPs or RPCs lay it out.
+        The input, or the input georeferenced by its GCPs or RPCs.
     nodata : float or None
     indexes : list of int
-        The bands, from 1.
+        Band indexes, from 1.
     places : list of int
-        Where they stand among all bands that are read.
+        Positions of these bands among all bands that are read.
     """
 
     src: Any
@@ -119,7 +119,7 @@ class Layer:
 
     @classmethod
     def all_of(cls, bands: Bands) -> list[Layer]:
-        """Take bands apart."""
+        """Return bands grouped by nodata value."""
         found: dict[str, Layer] = {}
         for place, (index, nodata) in enumerate(zip(bands.indexes, bands.nodatavals, strict=True)):
             # NaN is not equal to itself.
@@ -130,27 +130,27 @@ class Layer:
 
 
 class WarpedReader:
-    """Reads an input on any grid, resampled by GDAL.
+    """Reads an input on any other grid, resampled by GDAL.
 
     Parameters
     ----------
     bands : Bands
-        Of the input.
+        Bands of the input.
     layers : sequence of Layer
     grid : Grid
-        The output's.
+        Grid of the output.
     resampling : str
-        rasterio's name of it.
+        rasterio's name of the resampling.
     as_dataset : bool
-        The dataset is what a function gets: it has the input's bands and no
-        other.
+        Whether the function gets the dataset, which must then have the bands
+        of the input and no others.
 
     Notes
     -----
-    GDAL stretches a resampling kernel by how much smaller the result is, and
-    finds that out for each piece that it warps; it is told the scale of the
-    whole instead, so that pixels do not depend on windows. GDAL rounds its own
-    scale (GDALWarpKernel::PerformWarp), and not one that it is told.
+    GDAL stretches a resampling kernel by the scale, which it estimates for
+    each chunk that it warps. This class passes the scale of the whole instead
+    (XSCALE, YSCALE), so that pixels do not depend on windows. GDAL rounds its
+    own estimate (GDALWarpKernel::PerformWarp), but not a given scale.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class WarpedReader:
         src = layers[0].src
         self.bands = bands
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
-        # Where the source's middle has no place in the output's CRS there is no scale.
+        # There is no scale if the source's centre cannot be transformed to the output's CRS.
         options = {
             name: repr(1 / _rounded(size)) for name, size in scales if math.isfinite(size) and size
         }
@@ -192,7 +192,7 @@ class WarpedReader:
         self.dataset = self._parts[0][1].src
 
     def read(self, window: Any, *, masked: bool) -> Any:
-        """Return resampled pixels, and nodata, or 0, where the input does not reach."""
+        """Return the resampled pixels of a window; nodata, or 0, outside of the input."""
         array = self.bands.joined(
             [(places, part.read(window, masked=masked)) for places, part in self._parts],
             masked=masked,
@@ -209,24 +209,24 @@ class WarpedReader:
 def open_reader(
     src: Any, indexes: Sequence[int], grid: Grid | None, resampling: str, *, as_dataset: bool
 ) -> Reader:
-    """Choose how an input is read.
+    """Return the reader for an input and the output's grid.
 
     Parameters
     ----------
     src : dataset
     indexes : sequence of int
-        Bands.
+        Band indexes, from 1.
     grid : Grid or None
-        The output's; None if inputs are taken as they are.
+        Grid of the output; None to read the input on its own grid.
     resampling : str
-        rasterio's name of it.
+        rasterio's name of the resampling.
     as_dataset : bool
-        The reader's dataset is used and must be on the grid.
+        Whether the reader's dataset is used and must be on the grid.
 
     Raises
     ------
     GridError
-        If GDAL finds no way from one grid to the other.
+        If GDAL cannot warp the input to the grid.
     """
     bands = Bands(src, indexes)
     if grid is None:
@@ -262,7 +262,7 @@ def read_padded(
     *,
     masked: bool,
 ) -> Any:
-    """Read a window with more pixels on each side.
+    """Return the pixels of a window with overlap.
 
     Parameters
     ----------
@@ -270,10 +270,10 @@ def read_padded(
     window : Window
     grid : Grid
     overlap : int
-        How many more pixels there are on each side.
+        Number of extra pixels on each side.
     boundary : Boundary or None
-        What they are beyond the raster. None: nodata in bands that have it,
-        and the nearest pixels in others.
+        Values of pixels beyond the raster. None: nodata in bands that have
+        it, the nearest pixels in others.
     masked : bool
         Return a masked array.
 
@@ -313,10 +313,9 @@ def read_padded(
 
 
 def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
-    """Return bands that GCPs or RPCs place on a grid of its own, in the output's CRS.
+    """Return a layer warped to the output's CRS with its GCPs or RPCs.
 
-    rasterio leaves it to GDAL to use such points, and GDAL then chooses the
-    grid: about that of the input.
+    GDAL chooses the grid, with about the resolution of the input.
     """
     check_nodata_for_warping(layer.src, layer.indexes)
     src = warped(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
@@ -324,9 +323,9 @@ def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
 
 
 def _rounded(pixels: float) -> float:
-    """Return how many pixels become one, as a whole number where it is nearly one.
+    """Return a scale in pixels, rounded if it is nearly a whole number.
 
-    A kernel that is stretched by a hair is sampled beyond its ends, where
+    A kernel that is stretched very slightly is sampled beyond its ends, where
     GDAL's cubic spline has large negative weights.
     """
     whole = max(1.0, float(round(pixels)))
@@ -338,7 +337,7 @@ def _spans(pair: tuple[float, float]) -> bool:
 
 
 def check_resampling(name: str) -> None:
-    """Raise UsageError unless GDAL can warp with a resampling of that name."""
+    """Raise UsageError unless GDAL can warp with this resampling."""
     supported = [method.name for method in SUPPORTED_RESAMPLING]
     if name not in supported:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Read a window of all inputs: bands, masks, fill values, and one array or several."""
+"""Read a window of all inputs, as the arrays or datasets that the function gets."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """An input, and what is read of it.
+    """An input, and how to read it.
 
     Attributes
     ----------
     path : str
     indexes : sequence of int
-        Bands, from 1; empty for all.
+        Band indexes, from 1; empty for all.
     resampling : str
-        rasterio's name of it, where pixels are not those of the output's grid.
+        rasterio's name of the resampling, for an input on another grid.
     boundary : Boundary or None
-        What pixels beyond the raster are; None: nodata if it has one, else
-        the nearest pixels.
+        Values of pixels beyond the raster. None: nodata in bands that have
+        it, the nearest pixels in others.
     """
 
     path: str
@@ -46,25 +46,26 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class ReadSpec:
-    """How windows are read.
+    """How to read windows of all inputs.
 
     Attributes
     ----------
     inputs : sequence of InputSpec
     mode : str
     grid : Grid or None
-        The output's; None if inputs are taken as they are.
+        Grid of the output; None to read each input on its own grid.
     overlap : int
-        How many more pixels are read on each side.
+        Number of extra pixels on each side.
     masked : bool
-        The function gets masked arrays.
+        Whether the function gets masked arrays.
     skips_masked : bool
-        Windows in which all pixels are masked are of no interest.
+        Whether windows with all pixels masked are skipped.
     fill : float or None
-        The function gets plain arrays, with this number where pixels are
-        masked.
+        Value of masked pixels in the plain arrays that the function gets;
+        None to leave them unchanged.
     notes_absent : bool
-        Find out where inputs have no value, and the function gets numbers.
+        Whether to record nodata and masked pixels in `InputDatasets.absent`
+        while the function gets plain arrays.
     """
 
     inputs: Sequence[InputSpec]
@@ -78,16 +79,16 @@ class ReadSpec:
 
 
 class InputDatasets:
-    """The inputs, open for reading in one worker.
+    """All inputs, open for reading in one worker.
 
-    GDAL's datasets must not be used by two threads at once nor cross a fork,
-    so every worker opens its own, and shares none of them.
+    GDAL datasets must not be used by two threads at once or after a fork, so
+    every worker opens its own, unshared datasets.
 
     Attributes
     ----------
     absent : ndarray of bool, or None
-        (rows, cols): where an input has no value in the window that was read
-        last; None if there are no such pixels, or that is not to be noted.
+        (rows, cols): pixels of the last window where an input is nodata or
+        masked; None if there are none, or without ``notes_absent``.
     """
 
     absent: np.ndarray[Any, Any] | None = None
@@ -104,7 +105,7 @@ class InputDatasets:
             raise
 
     def _open(self, each: InputSpec) -> None:
-        """Open an input, and its mask, before the next one."""
+        """Open one input and its reader."""
         src = open_dataset(each.path)
         self._datasets.append(src)
         reader = open_reader(
@@ -117,7 +118,7 @@ class InputDatasets:
         self._readers.append(reader)
 
     def read(self, window: Any) -> Any:
-        """Return what the function gets as its first argument.
+        """Return the function's first argument for a window.
 
         Returns
         -------
@@ -125,14 +126,14 @@ class InputDatasets:
             simple_read: one (count, rows, cols) array for each input.
             array_read: one (sum of counts, rows, cols) array.
             manual_read: the open datasets.
-            None if all is masked and such windows are to be skipped.
+            None if all pixels are masked and such windows are skipped.
 
         Raises
         ------
         InputError
             If a block cannot be read.
         GridError
-            If in array_read the arrays differ in rows or columns.
+            If arrays for array_read differ in rows or columns.
         """
         reading = self._reading
         if reading.mode == "manual_read":
@@ -147,7 +148,7 @@ class InputDatasets:
         return stack(arrays) if reading.mode == "array_read" else arrays
 
     def _find_absent(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
-        """Return where an input has no value, of those that are as large as the first one."""
+        """Return where an input with the first one's shape is nodata or masked."""
         found: Any = None
         for array, reader in zip(arrays, self._readers, strict=True):
             if array.shape[1:] == arrays[0].shape[1:]:
@@ -187,13 +188,13 @@ class InputDatasets:
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:
-    """Whether nothing of what was read can be seen. Opacity itself is never masked."""
+    """Return whether all pixels are masked, except in the alpha band, which never is."""
     seen = ~reader.bands.are_alpha
     return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
 
 
 def _filled(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:
-    """Return a plain array, with a number where pixels are masked."""
+    """Return a plain array, with masked pixels set to the fill value if given."""
     data = np.ma.getdata(array)
     if fill is None:
         return data
@@ -203,23 +204,23 @@ def _filled(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, 
 
 
 def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Put the bands of several arrays into one.
+    """Return one array with the bands of several.
 
     Parameters
     ----------
     arrays : sequence of ndarray
-        Each (count, rows, cols), with the same rows and columns.
+        Arrays (count, rows, cols), with the same rows and columns.
 
     Returns
     -------
     ndarray
-        (sum of counts, rows, cols), in the smallest dtype that holds all;
-        masked if one of them is.
+        (sum of counts, rows, cols), in numpy's common dtype; masked if any
+        of the arrays is.
 
     Raises
     ------
     GridError
-        If rows or columns differ. It is a ValueError, too.
+        If rows or columns differ. A GridError is also a ValueError.
     """
     first = arrays[0].shape
     for array in arrays:
@@ -236,14 +237,14 @@ def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
 def find_absent(
     array: np.ndarray[Any, Any], nodata: Sequence[float | None], overlap: int
 ) -> np.ndarray[Any, Any] | None:
-    """Return where a band of an array has no value.
+    """Return where any band of an array is nodata or masked.
 
     Parameters
     ----------
     array : ndarray or MaskedArray
         (count, rows + 2 * overlap, cols + 2 * overlap).
     nodata : sequence of float or None
-        Of each band; NaN is no ordinary number, and is not looked for.
+        Nodata value of each band. NaN is ignored: it is not an ordinary number.
     overlap : int
 
     Returns
@@ -252,7 +253,7 @@ def find_absent(
         (rows, cols), without the overlap; None if there are no such pixels.
     """
     core = array[:, overlap : array.shape[1] - overlap, overlap : array.shape[2] - overlap]
-    data = np.ma.getdata(core).real  # as GDAL compares complex numbers
+    data = np.ma.getdata(core).real  # GDAL compares only the real part
     masks = [
         band == band.dtype.type(value)
         for band, value in zip(data, nodata, strict=True)
