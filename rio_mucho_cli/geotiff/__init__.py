@@ -1,1 +1,1 @@
-"""Write a GeoTIFF from blocks encoded elsewhere, independent of inputs and jobs."""
+"""Write GeoTIFFs from encoded blocks. Nothing here depends on inputs or jobs."""

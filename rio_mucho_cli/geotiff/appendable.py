@@ -1,7 +1,7 @@
 """Append encoded blocks to a GeoTIFF whose header GDAL wrote.
 
-IFDs of overviews and the text of tags are taken from small in-memory files,
-which GDAL writes with the same profile.
+IFDs of overviews and the text of tags come from small files that GDAL writes
+in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Block tables of a TIFF: the offset and byte count of each block (tile or strip).
+"""Block tables of a TIFF: offset and byte count of each tile or strip.
 
 The image, its mask and each overview have their own tables.
 """

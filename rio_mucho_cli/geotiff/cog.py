@@ -130,7 +130,7 @@ def _placed(level: Sequence[_Image], start: int) -> int:
 
 
 def _blocks(level: Sequence[_Image]) -> Iterator[tuple[int, int]]:
-    """Return the old offset and byte count of a level's blocks, in their new order."""
+    """Return the old offsets and byte counts of blocks, in their new order."""
     offsets = np.stack([image.offsets for image in level]).T.ravel().tolist()
     counts = np.stack([image.counts for image in level]).T.ravel().tolist()
     return ((offset, count) for offset, count in zip(offsets, counts, strict=True) if count)

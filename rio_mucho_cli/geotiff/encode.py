@@ -110,7 +110,7 @@ class Encoder:
     def encode_overview(
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
     ) -> EncodedBlocks:
-        """Return a part of an overview, encoded; pixels under the mask keep their values."""
+        """Return an overview's encoded blocks; masked pixels keep their values."""
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
             return self._encode(array, part, masked, filled=False)

@@ -107,7 +107,7 @@ _WAYS = {
 def raise_for_options(
     said: Sequence[str], name: str, driver: str, options: Mapping[str, str]
 ) -> None:
-    """Raise FormatError if GDAL's messages concern the user's options; log the others."""
+    """Raise FormatError for messages about the user's options; log the others."""
     for message in said:
         unknown = _unknown(message, options)
         if unknown:

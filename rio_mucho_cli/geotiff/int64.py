@@ -28,7 +28,7 @@ _WITH_EXPONENT = 10**17
 
 
 def is_beyond_gdal(nodata: float | None, dtype: Any) -> bool:
-    """Return whether GDAL would receive another number than this nodata value."""
+    """Return whether GDAL would receive a different nodata value."""
     kind = numpy_dtype(dtype)
     if nodata is None or kind.kind not in "iu" or kind.itemsize < 8:
         return False

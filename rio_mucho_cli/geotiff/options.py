@@ -21,7 +21,7 @@ def is_no(value: Any) -> bool:
 
 
 def pixels_of(options: Mapping[str, str], name: str) -> int | None:
-    """Return an option's number of pixels, or None; raise UsageError if it is invalid."""
+    """Return an option in pixels, or None; raise UsageError if it is invalid."""
     value = options.get(name)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Plan the overviews of an output: which levels it has, and what makes each one.
+"""Plan which overviews an output has, and how each level is made.
 
     level 0   windows ──────▶ workers encode blocks
     level 1      the same windows with half the rows and columns: workers encode
@@ -125,7 +125,7 @@ def plan_overviews(
 
 
 def side_of_tiles(block: Size | None) -> int:
-    """Return the side of an overview's tiles: that of the raster where GDAL allows it.
+    """Return the side of an overview's tiles: the raster's, if GDAL allows it.
 
     Parameters
     ----------

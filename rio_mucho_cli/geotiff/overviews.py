@@ -29,7 +29,7 @@ from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import Size
 
-# Options that affect how pixels are compressed, but not their values.
+# Options of compression, which an uncompressed file does not need.
 _ENCODING = {
     "COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY",
     "JPEGTABLESMODE", "WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW",
@@ -258,9 +258,7 @@ _BLOCK = 256
 
 
 class SourceLevel:
-    """An uncompressed file with one level of an output, kept during the run.
-
-    Further overviews are made from it.
+    """An uncompressed file with one level, from which further overviews are made.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read bands of one open dataset as one array, with everything that masks them.
+"""Read bands of one open dataset, with everything that masks them.
 
 A pixel is masked by nodata of its band, by a mask in the file or in a sidecar
 file, or by an alpha band of 0. GDAL uses only one of these, and the alpha band

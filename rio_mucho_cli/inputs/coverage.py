@@ -1,4 +1,4 @@
-"""Compute how much of an output's grid an input covers, without reading pixels."""
+"""Compute how much of a grid an input covers, without reading pixels."""
 
 from __future__ import annotations
 

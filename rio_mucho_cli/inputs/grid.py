@@ -170,7 +170,7 @@ class Grid:
         return float(wide), float(high)
 
     def _span(self, points: Any, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the range of columns and of rows of points (x, y, 1), in whole pixels."""
+        """Return the ranges of columns and rows that points (x, y, 1) span."""
         found = np.linalg.inv(_matrix(self.transform)) @ points
         first, last = found[:2].min(axis=1), found[:2].max(axis=1)
         # Larger floats are not exact whole numbers.
@@ -288,7 +288,7 @@ def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
 
 
 def parse_crs(text: str) -> str | None:
-    """Return a CRS as an argument on the command line, or None if the text is not one."""
+    """Return a CRS quoted for a command line, or None if the text is not one."""
     if "://" in text or text.startswith("/"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Pixels of windows with overlap, and their values beyond the edge of the raster."""
+"""Windows with overlap, and pixels beyond the edge of the raster."""
 
 from __future__ import annotations
 

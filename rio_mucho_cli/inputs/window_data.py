@@ -1,4 +1,4 @@
-"""Read a window of all inputs, as the arrays or datasets that the function gets."""
+"""Read a window of all inputs for the user's function."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class InputDatasets:
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:
-    """Return whether all pixels are masked, except in the alpha band, which never is."""
+    """Return whether all pixels are masked, ignoring the alpha band."""
     seen = ~reader.bands.are_alpha
     return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
 
