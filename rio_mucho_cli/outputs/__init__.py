@@ -1,1 +1,1 @@
-"""What goes out: the profile of the output, and how it is written."""
+"""Outputs: profiles, writers, targets, mosaics and the journal."""

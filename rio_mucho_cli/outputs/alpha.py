@@ -1,4 +1,4 @@
-"""Bands of opacity in outputs, and what they have to do with masks."""
+"""Alpha bands of outputs, and how they relate to masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rio_mucho_cli.text import option
 
 
 def alpha_of(recipe: ProfileTemplate, count: int) -> int:
-    """Return which band of an output is opacity as in the first input, from 1; 0 if none is."""
+    """Return the 1-based alpha band taken over from the first input, 0 if there is none."""
     first = recipe.first
     if recipe.given is not None or first is None or not first.alpha:
         return 0
@@ -23,10 +23,10 @@ def alpha_of(recipe: ProfileTemplate, count: int) -> int:
 
 
 def hides_by_alpha(recipe: ProfileTemplate, profile: Mapping[str, Any]) -> bool:
-    """Whether GDAL masks pixels of an output by a band of opacity.
+    """Return whether GDAL derives the output's mask from its alpha band.
 
-    It does where there are 2 or 4 bands of uint8 or uint16, the last one is
-    opacity, and there is no nodata.
+    It does for 2 or 4 bands of uint8 or uint16 without nodata, where the last
+    band is alpha.
     """
     count = int(profile["count"])
     if count not in {2, 4} or profile["dtype"] not in {"uint8", "uint16"}:
@@ -39,20 +39,20 @@ def hides_by_alpha(recipe: ProfileTemplate, profile: Mapping[str, Any]) -> bool:
 
 
 def made_transparent(array: Any, alpha: int) -> Any:
-    """Return a masked result with one mask for all bands, and 0 under it.
+    """Return a masked result with the same mask in all bands, and 0 under it.
 
     Parameters
     ----------
     array : MaskedArray
-        (count, rows, cols). Pixels that are masked in the colours, or in the
-        band of opacity, become transparent.
+        (count, rows, cols). Pixels masked in the colour bands or in the alpha
+        band become transparent.
     alpha : int
-        The band of opacity, from 1.
+        1-based index of the alpha band.
 
     Raises
     ------
     ResultError
-        If other pixels are masked in one of the colours than in another.
+        If the masks of the colour bands differ.
     """
     mask = np.ma.getmaskarray(array)
     colours = np.delete(mask, alpha - 1, axis=0)
@@ -62,7 +62,7 @@ def made_transparent(array: Any, alpha: int) -> Any:
 
 
 def check_is_one_mask(mask: np.ndarray[Any, Any]) -> None:
-    """Raise ResultError if other pixels are masked in one band than in another."""
+    """Raise ResultError if the masks of the bands differ."""
     if (mask != mask[:1]).any():
         raise ResultError(
             "the function masked other pixels in one band than in another, and the output has no "

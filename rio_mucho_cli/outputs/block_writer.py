@@ -1,4 +1,4 @@
-"""Write a GeoTIFF from blocks that workers have encoded, and what is to be known to resume it."""
+"""Write a GeoTIFF from blocks encoded by workers, with a journal to resume it."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _NOTHING = np.zeros(0, np.uint8)
 
 
 class BlockWriter:
-    """Appends encoded blocks to a header that GDAL has written.
+    """Appends encoded blocks to a header written by GDAL.
 
     Parameters
     ----------
     target : Target
     options : Mapping
-        The creation options that the user gave.
+        Creation options given by the user.
     layout : BlockLayout
-        The output's blocks.
+        Blocks of the output.
     pyramid : OverviewPlan or None
-        Its overviews.
+        Overviews of the output.
     statistics : bool
-        Leave a place for the statistics of its bands.
+        Reserve space for band statistics.
     finish : callable or None
-        Makes the output from the GeoTIFF, if that is an intermediate file.
+        Function that makes the output from an intermediate GeoTIFF.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class BlockWriter:
         self._has_statistics = statistics
         self._tiff: AppendableGeoTiff | None = None
         self._kept: SourceLevel | None = None
-        # Overviews that GDAL makes in the finished file.
+        # Overviews that GDAL builds in the finished file.
         self._left_to_gdal: OverviewPlan | None = None
-        # None: not wanted; empty: GDAL finds them out.
+        # None: not requested; empty: GDAL computes them.
         self._statistics: Sequence[Mapping[str, str]] | None = None
         self._log: ResumeLog | None = None
-        # What has been appended since the last note: blocks, and the sizes of all.
+        # Blocks appended since the last record, and their sizes.
         self._fresh: list[Any] = []
         self._sizes: list[list[list[int]]] = []
 
@@ -88,7 +88,7 @@ class BlockWriter:
         *,
         overwrite: bool,
     ) -> int:
-        """Open the journal; return how many windows an earlier run has done."""
+        """Open the journal and return the number of windows an earlier run finished."""
         self._windows = windows
         self._log = ResumeLog.take_up(
             self.target, self._path, fingerprint, len(windows), overwrite=overwrite
@@ -96,25 +96,25 @@ class BlockWriter:
         return self._log.done
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Take up so many windows of the earlier run, at the beginning; return its states."""
+        """Keep only the first windows of the earlier run; return their states."""
         log = cast("ResumeLog", self._log)
         log.restrict(windows)
         return log.states()
 
     def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Write down that all windows up to a number have been appended.
+        """Record that all windows up to a number have been appended.
 
         Parameters
         ----------
         number : int
-            Of the last one, in the plan.
+            Index of the last window in the plan.
         state : Mapping
-            What is to be known again, as JSON.
+            State to restore on resume, as JSON.
 
         Returns
         -------
         bool
-            False before `begin`: there is no file yet.
+            False before `begin`, when there is no file yet.
         """
         if self._log is None:
             return True
@@ -132,7 +132,7 @@ class BlockWriter:
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Have GDAL write the header: a file in which every block is missing."""
+        """Write the header with GDAL: a sparse file without any blocks."""
         path, name = self._header_path(), self.target.path
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         dst = gdal_io.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
@@ -140,17 +140,17 @@ class BlockWriter:
         if is_patched(profile):
             nodata = profile["nodata"]
         if self._has_statistics:
-            # They are not known yet, but there must be a place that leads to them.
+            # Their values are not known yet, but the IFD needs the tag.
             write_band_tags(dst, [{"STATISTICS_VALID_PERCENT": "0"}])
         if masked:
-            # It makes the mask. The one block that is written stays in the
-            # header, and the table forgets it.
+            # This creates the mask. The one block that GDAL writes stays in
+            # the header and is dropped from the block table.
             gdal_io.make_mask(dst)
         gdal_io.close(dst, name)
         write_nodata(path, profile)
         file = self._opened(path)
         self._tiff = tiff = AppendableGeoTiff(file, name, profile, self._block, nodata, metadata)
-        # Whether GDAL makes each overview of the one before, whatever the resampling.
+        # Whether GDAL computes each overview from the previous one, for any resampling.
         self._cascades = tiff.lie_together or has_alpha
         pyramid = self._pyramid
         if pyramid is not None and not _is_local(pyramid, tiff, masked=masked):
@@ -165,13 +165,13 @@ class BlockWriter:
             self._restore(self._log, tiff)
 
     def _header_path(self) -> Path:
-        """Return where GDAL writes the header: aside, if there are blocks behind an earlier one."""
+        """Return the path of the header: a separate file when resuming."""
         if self._log is not None and self._log.records:
             return self._path.with_name(_HEADER)
         return self._path
 
     def _opened(self, path: Path) -> FileIO:
-        """Open the file with its header and, if there are, the blocks of an earlier run."""
+        """Open the file with its header and any blocks of an earlier run."""
         if self._log is None or not self._log.records:
             return path.open("r+b", buffering=0)
         file, header = cast("FileIO", self._log.file), path.read_bytes()
@@ -180,18 +180,18 @@ class BlockWriter:
             raise OutputError(
                 f"{self.target.journal} does not fit this GDAL: remove it to begin anew"
             )
-        # The tables in it may have been filled in, and what comes last is not in the journal.
+        # The file may hold a complete block table, and blocks that are not in the journal.
         file.truncate(self._log.records[-1].end)
         write_at(file, header, 0)
         return file
 
     def _restore(self, log: ResumeLog, tiff: AppendableGeoTiff) -> None:
-        """Fill the tables with the blocks of an earlier run."""
+        """Enter the blocks of an earlier run into the block tables."""
         for record in log.records:
             end = record.begin
             sizes = log.sizes(record)
             window = self._windows[record.window][0]
-            # A window that was skipped has none.
+            # A skipped window has no blocks.
             for level, of_level in enumerate(sizes):
                 place = self._window_of(tiff, level, window)
                 for tables, part in zip(tiff.levels[level], of_level, strict=True):
@@ -199,14 +199,14 @@ class BlockWriter:
                     end = tables.place(place, blocks, end)
 
     def _window_of(self, tiff: AppendableGeoTiff, level: int, window: Window) -> Window:
-        """Return the window of a level that a window of the raster covers."""
+        """Return the window at an overview level that a full-resolution window covers."""
         if level == 0:
             return window
         pyramid = cast("OverviewPlan", self._pyramid)
         return scaled(window, pyramid.factors[level - 1], tiff.levels[level][0].size)
 
     def append(self, window: Any, data: EncodedBlocks) -> None:
-        """Append the encoded blocks of a window, and of its overviews."""
+        """Append the encoded blocks of a window and of its overviews."""
         tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
         overviews = data.overviews if pyramid is not None else ()
         for level, part in enumerate([data, *overviews]):
@@ -219,13 +219,13 @@ class BlockWriter:
             self._kept.write(scaled(window, factor, self._kept.size), data.kept)
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
-        """Append the encoded blocks of a window of a level that windows did not have."""
+        """Append the encoded blocks of a window of a pending overview level."""
         cast("AppendableGeoTiff", self._tiff).append(level, window, data)
 
     def unmade_overviews(self) -> Sequence[PendingOverviews]:
-        """Say what overviews are to be made, by whom they can be made, and of what.
+        """Return the overviews still to be built, with their source levels.
 
-        The file is readable from now on, as far as its own pixels go.
+        After this call the file can be read at full resolution.
         """
         tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
         if pyramid is None:
@@ -240,11 +240,11 @@ class BlockWriter:
         return pending_overviews(pyramid, *tiff.size, path, kept, cascades=self._cascades)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Take the statistics of all bands, as tags."""
+        """Store the statistics of all bands, as tags."""
         self._statistics = tags
 
     def finish(self) -> None:
-        """Fill in the tables, write the directories of overviews, and make the output."""
+        """Write the block tables and the IFDs of overviews, and make the output."""
         tiff = cast("AppendableGeoTiff", self._tiff)
         for level in range(len(tiff.levels)):
             tiff.fill(level)
@@ -264,7 +264,7 @@ class BlockWriter:
             self._make_output(self._path, self.target)
 
     def discard(self) -> None:
-        """Remove what there is, unless a later run is to go on with it."""
+        """Remove the partial output, unless a later run can resume it."""
         if self._kept is not None:
             self._kept.discard()
         if self._log is not None:
@@ -277,11 +277,11 @@ class BlockWriter:
 
 
 def _is_local(pyramid: OverviewPlan, tiff: AppendableGeoTiff, *, masked: bool) -> bool:
-    """Whether workers make the overviews.
+    """Return whether workers build the overviews.
 
-    GDAL makes none of a mask beside a file. Where bands lie apart, it asks
-    the mask for no level but the first; and it does not make one level of a
-    mask out of another with the resampling nearest.
+    GDAL builds none of an external mask. If the file is not pixel-interleaved,
+    it uses only the first level of the mask. With nearest resampling, it does
+    not compute one level of a mask from another.
     """
     if not pyramid.is_local or not masked:
         return pyramid.is_local

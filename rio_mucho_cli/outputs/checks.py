@@ -1,4 +1,4 @@
-"""Whether an output could be made: found out without making anything."""
+"""Check whether an output can be written, without writing anything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rio_mucho_cli.paths import is_in_memory, is_virtual
 def check_output(
     path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool, is_mosaic: bool
 ) -> bool:
-    """Say whether an output is there already.
+    """Return whether an output exists already.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def check_output(
     overwrite : bool
     inputs : sequence of str
     resume : bool
-        It grows in a folder of that purpose.
+        The output is written in a folder that can be resumed.
     is_mosaic : bool
 
     Raises
     ------
     OutputError
-        If a run would refuse it. Whether an object may be written in its
-        bucket is not known before something is.
+        If a run would refuse the output. Write access to a bucket is not
+        checked: that would take a write.
     """
     if is_in_memory(path):
         found = bool(rasterio.shutil.exists(path))
@@ -81,7 +81,7 @@ def check_output(
 
 
 def _check_free(folder: Path) -> None:
-    """Raise OutputError if a run has a folder, which is locked for a moment to find that out."""
+    """Raise OutputError if another run has locked a folder; lock it for a moment to see."""
     try:
         os.close(lock_folder(folder))
     except BlockingIOError:
@@ -89,14 +89,14 @@ def _check_free(folder: Path) -> None:
 
 
 def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:
-    """Return how many windows of an output an earlier run has written down.
+    """Return how many windows of an output an earlier run has recorded.
 
-    Its data are not compared with their checksums: the run does that.
+    Checksums are not verified: the run does that.
 
     Raises
     ------
     UsageError
-        If the earlier run was another one.
+        If the earlier run was a different one.
     OutputError
         If its journal cannot be read.
     """
@@ -118,12 +118,12 @@ def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:
 
 
 def check_parts(path: str, run: Mapping[str, Any], *, overwrite: bool) -> bool:
-    """Say whether an earlier run has left parts of a mosaic that this one can keep.
+    """Return whether an earlier run left parts of a mosaic that this run can keep.
 
     Raises
     ------
     UsageError
-        If the earlier run was another one.
+        If the earlier run was a different one.
     """
     earlier = unfinished_run(path)
     if earlier is None:

@@ -1,4 +1,4 @@
-"""Files, folders and locks beside an output: they last, or are gone with their process."""
+"""Files, folders and locks beside an output."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ else:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Return whether a path is that of a folder, and not of a link to one."""
+    """Return whether a path is a folder and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 def lock_file(file: FileIO) -> None:
-    """Lock an open file where the system can; elsewhere the lock of its folder has to do.
+    """Lock an open file, where the system supports that.
+
+    Elsewhere the lock of its folder must be enough.
 
     Raises
     ------
     BlockingIOError
-        If another process has it.
+        If another process has locked it.
     """
     if HAS_FLOCK:
         try:
@@ -46,24 +48,24 @@ def lock_file(file: FileIO) -> None:
         except BlockingIOError:
             raise
         except OSError:
-            pass  # a file system that has no locks
+            pass  # the file system does not support locks
 
 
 def lock_folder(folder: Path, *, must: bool = False) -> int:
-    """Lock a folder, no link to one, until the descriptor is closed or the process ends.
+    """Lock a folder until the descriptor is closed or the process ends.
 
     Parameters
     ----------
     folder : Path
     must : bool
-        Else it is not minded if the file system has no locks.
+        Raise OSError if the file system does not support locks.
 
     Raises
     ------
     BlockingIOError
-        If another process has it.
+        If another process has locked it.
     OSError
-        If it is no folder.
+        If it is not a folder, or is a link to one.
     """
     if not HAS_FLOCK:
         return _lock_beside(folder)
@@ -78,9 +80,9 @@ def lock_folder(folder: Path, *, must: bool = False) -> int:
 
 
 def _lock_beside(folder: Path) -> int:
-    """Make a file beside a folder that Windows removes when this process closes it, or ends.
+    """Create a lock file beside a folder, which Windows removes when it is closed.
 
-    Windows opens no folders, and removes none in which a file is open.
+    Windows cannot open folders, nor remove a folder in which a file is open.
     """
     if not is_real_folder(folder):
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -91,26 +93,26 @@ def _lock_beside(folder: Path) -> int:
         raise BlockingIOError(f"{folder} is in use") from None
 
 
-# No link, no pipe that makes one wait, no line ends changed: each system has some of these.
+# Do not follow links, wait for pipes or convert line ends; flags differ between systems.
 _AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def open_locked(path: Path, flags: int = 0) -> FileIO:
-    """Open a regular file, no link or pipe, for reading and writing.
+    """Open and lock a regular file for reading and writing.
 
-    One that has another name, too, is somebody else's. Nobody else can read
-    one that is made. The lock goes with the process, however that ends.
+    Links, pipes and files with several hard links are refused. A new file is
+    readable by its owner only. The lock ends with the process.
 
     Parameters
     ----------
     path : Path
     flags : int
-        os.O_CREAT, to make one where there is none.
+        os.O_CREAT to create a missing file.
 
     Raises
     ------
     BlockingIOError
-        If another process has it.
+        If another process has locked it.
     OSError
         If it cannot be opened.
     """
@@ -129,12 +131,12 @@ def open_locked(path: Path, flags: int = 0) -> FileIO:
 
 
 def open_to_read(path: Path) -> FileIO:
-    """Open a file that may come from anywhere, no link: a pipe does not make it wait."""
+    """Open an untrusted file for reading: follow no link, wait for no pipe."""
     return FileIO(os.open(path, os.O_RDONLY | _AS_IT_IS))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that nobody else can read, and wait until it is on the disk."""
+    """Write a new file readable by its owner only, and flush it to disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _AS_IT_IS
     with FileIO(os.open(path, flags, 0o600), "w") as file:
         write_at(file, text.encode("ascii"), 0)
@@ -142,22 +144,22 @@ def write_private(path: Path, text: str) -> None:
 
 
 def flush(descriptor: int) -> None:
-    """Wait until what has been written is on the disk."""
+    """Flush a descriptor to disk, if the file system can."""
     try:
         os.fsync(descriptor)
     except OSError as exc:
         if exc.errno not in {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}:
-            raise  # else the file system cannot do that
+            raise
 
 
 def flush_file(path: Path) -> None:
-    """Wait until a file is on the disk: what says that it is complete must not be there before."""
-    with FileIO(os.open(path, os.O_RDWR | _AS_IT_IS), "r+") as file:  # Windows flushes no other
+    """Flush a file to disk, before anything marks it as complete."""
+    with FileIO(os.open(path, os.O_RDWR | _AS_IT_IS), "r+") as file:  # writable, for Windows
         flush(file.fileno())
 
 
 def flush_folder(path: Path) -> None:
-    """Wait until the names of the files in a folder are on the disk, as far as it can be had."""
+    """Flush the entries of a folder to disk, where the system can."""
     with suppress(OSError):
         folder = os.open(path, os.O_RDONLY)
         try:
@@ -167,18 +169,18 @@ def flush_folder(path: Path) -> None:
 
 
 _PARTIAL = ".mucho-partial"
-# So many bytes may a name have on nearly all file systems, with what may be put before it.
+# Longest file name in bytes, leaving room for a prefix: nearly all file systems allow 255.
 _MOST = 240
-# How many bytes of an output's name are in the name of its folder.
+# Bytes of an output's name that its temporary folder's name repeats.
 _LONGEST = 60
-# How many descriptors it takes to remove a folder with another one in it.
+# Descriptors needed to remove a folder that contains another one.
 _TO_REMOVE = 3
 
 
 def beside(path: str, ending: str) -> Path:
-    """Return the path of what lies beside a file and has its name with an ending.
+    """Return the path beside a file that has its name plus an ending.
 
-    A name that would be too long is cut, and a digest of it tells it from others.
+    A name that would be too long is shortened and gets a digest.
     """
     place = Path(os.path.realpath(path))
     name, most = os.fsencode(place.name), _MOST - len(ending)
@@ -190,18 +192,18 @@ def beside(path: str, ending: str) -> Path:
 
 
 def partial_folder(path: str) -> Path:
-    """Return the folder in which an output grows that can be resumed."""
+    """Return the folder for the partial output of a resumable run."""
     return beside(path, _PARTIAL)
 
 
 def journal_of(path: str) -> Path:
-    """Return where it is written down what has been done of an output."""
+    """Return the path of the journal of an output."""
     folder = partial_folder(path)
     return folder / f"{folder.name.removesuffix(_PARTIAL)}.journal"
 
 
 def remove_partial(path: str) -> None:
-    """Remove the folder in which an output has grown, unless a run has it."""
+    """Remove the folder of a partial output, unless a run has locked it."""
     folder = partial_folder(path)
     with suppress(OSError):
         lock = lock_folder(folder)
@@ -210,10 +212,10 @@ def remove_partial(path: str) -> None:
 
 
 def locks_of(folder: Path) -> list[int]:
-    """Lock a folder, until all descriptors that are returned are closed.
+    """Lock a folder until all returned descriptors are closed.
 
-    All but one are there to be closed before it is removed. If there are not
-    so many left, it is removed at once, provided that it is empty.
+    All but one are spare: closing them frees the descriptors needed to remove
+    the folder. If there are too few, an empty folder is removed at once.
     """
     locks: list[int] = []
     try:
@@ -230,9 +232,10 @@ def locks_of(folder: Path) -> list[int]:
 
 
 def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
-    """Make a folder for an output of that name, and lock it; remove those that runs have left.
+    """Create and lock a temporary folder for an output, and remove abandoned ones.
 
-    Another run may come in between, and take it for one that was left.
+    Until the folder is locked, another run may take it for abandoned and remove
+    it: then try again.
     """
     start = os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore")
     prefix = f".mucho-{start}-"
@@ -248,7 +251,7 @@ def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
 
 
 def _remove_stale(parent: Path, prefix: str) -> None:
-    """Remove what a killed run has left: its folder is locked by nobody."""
+    """Remove the folders of killed runs: those that are not locked."""
     for folder in parent.glob(f"{glob.escape(prefix)}*"):
         with suppress(OSError):
             lock = lock_folder(folder, must=True)
@@ -257,7 +260,7 @@ def _remove_stale(parent: Path, prefix: str) -> None:
 
 
 def folder_exists(folder: Path, purpose: str) -> bool:
-    """Return whether a folder exists; raise OutputError for a file or a link in its place."""
+    """Return whether a folder exists; raise OutputError if the path is a file or a link."""
     if not os.path.lexists(folder):
         return False
     if not is_real_folder(folder):
@@ -268,13 +271,13 @@ def folder_exists(folder: Path, purpose: str) -> bool:
 
 
 def exists_error(path: str) -> OutputError:
-    """Say that an output exists."""
+    """Return the error for an output that exists already."""
     return OutputExistsError(f"the output {path} exists: pass {option('overwrite')} to replace it")
 
 
 @contextmanager
 def os_errors_explained(path: str, place: Path) -> Iterator[None]:
-    """Say why the file system does not take an output."""
+    """Turn an OSError into an OutputError that explains why an output cannot be written."""
     try:
         yield
     except OutputError:
@@ -291,7 +294,7 @@ def os_errors_explained(path: str, place: Path) -> Iterator[None]:
 
 
 def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Raise OutputError if there is something that may not be replaced."""
+    """Raise OutputError if the path exists and may not be replaced."""
     if not place.exists():
         return
     if not place.is_file():
