@@ -234,8 +234,8 @@ def locks_of(folder: Path) -> list[int]:
 def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
     """Create and lock a temporary folder for an output, and remove abandoned ones.
 
-    Until the folder is locked, another run may take it for abandoned and remove
-    it: then try again.
+    Before the folder is locked, another run may remove it as abandoned: a new
+    one is then created.
     """
     start = os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore")
     prefix = f".mucho-{start}-"

@@ -1,8 +1,8 @@
-"""Make an output from an intermediate GeoTIFF: reorder it to a COG, or have GDAL convert it.
+"""Make an output from an intermediate GeoTIFF: reorder it as a COG, or convert it with GDAL.
 
 Most formats cannot be written window by window, and none by several workers.
-The GeoTIFF is in the folder in which the output grows. One that GDAL converts is
-compressed quickly, because it is read once.
+The GeoTIFF is kept in the output's temporary folder. If GDAL converts it, it is
+compressed with a fast setting, because it is read only once.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.target import Target
 
 INTERMEDIATE = {"compress": "deflate", "zlevel": "1"}
-"""Creation options of the GeoTIFF that is converted."""
+"""Creation options of an intermediate GeoTIFF that GDAL converts."""
 
 _SAMPLE_SIDE = 64
 
 
 def finish_cog(source: Path, target: Target, bigtiff: str | None = None) -> None:
-    """Write a GeoTIFF in the order of a COG, and remove it; see `rearrange`.
+    """Write a COG from a GeoTIFF with `write_cog`, and remove the GeoTIFF.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def finish_cog(source: Path, target: Target, bigtiff: str | None = None) -> None
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """Driver and creation options with which GDAL converts a GeoTIFF.
+    """Driver and creation options for converting a GeoTIFF with GDAL.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Conversion:
 
     @classmethod
     def of_profile(cls, profile: Mapping[str, Any]) -> Conversion:
-        """Return the driver and the creation options of a whole profile."""
+        """Return the conversion to a profile's driver and creation options."""
         options = {name: value for name, value in profile.items() if name not in PROFILE_KEYS}
         return cls(str(profile["driver"]), options)
 
     def check(self, profile: Mapping[str, Any], target: Target, asked: Mapping[str, Any]) -> None:
-        """Convert a small sample, so that what GDAL refuses is known before the first window.
+        """Convert a small sample, to find errors before the first window.
 
         Parameters
         ----------
@@ -78,15 +78,15 @@ class Conversion:
             Profile of the GeoTIFF.
         target : Target
         asked : Mapping
-            The creation options that the user gave.
+            Creation options given by the user.
 
         Raises
         ------
         OutputError
-            If it cannot be converted, or comes with a file that exists already.
+            If GDAL cannot convert it, or a sidecar file exists already.
         """
         folder = target.temporary.with_name("sample")
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(folder, ignore_errors=True)  # from a killed run
         folder.mkdir()
         sample = folder / target.intermediate.name
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
@@ -99,7 +99,7 @@ class Conversion:
         shutil.rmtree(folder)
 
     def finish(self, source: Path, target: Target, asked: Mapping[str, Any]) -> None:
-        """Convert the whole GeoTIFF, and remove it.
+        """Convert the complete GeoTIFF, and remove it.
 
         Raises
         ------
@@ -122,8 +122,8 @@ class Conversion:
         env: Mapping[str, Any],
     ) -> None:
         if self.driver.upper() == "NETCDF":
-            # GDAL asks HDF5 what an old file is, and HDF5 prints to the terminal, in every thread
-            # but netCDF's first, that there is none.
+            # GDAL lets HDF5 look for an old file. If there is none, HDF5 prints an error to the
+            # terminal, in every thread but netCDF's first.
             path.touch()
         with gdal_config(env), heard() as said:
             try:

@@ -1,4 +1,4 @@
-"""What writers have in common that append no encoded blocks."""
+"""Writers that pass arrays to GDAL: files, memory and open datasets."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from rio_mucho_cli.windows import PlannedWindow
 
 
 class WithoutBlocks:
-    """No overviews of workers, and no journal of blocks."""
+    """Base of writers without a journal and without overviews from workers."""
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Refuse: there is no journal."""
+        """Raise NotImplementedError: this writer has no journal."""
         raise NotImplementedError
 
     def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Do nothing: there is no journal."""
+        """Return True: this writer has no journal."""
         return True
 
     def unmade_overviews(self) -> Sequence[PendingOverviews]:
-        """Return nothing."""
+        """Return an empty tuple: workers build no overviews here."""
         return ()
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
-        """Refuse: nobody has been asked for it."""
+        """Raise NotImplementedError: workers build no overviews here."""
         raise NotImplementedError
 
 
@@ -50,11 +50,11 @@ log = logging.getLogger(__name__)
 
 
 class _WithoutResume(WithoutBlocks):
-    """What writers have in common that get arrays."""
+    """Base of writers that take arrays and cannot resume."""
 
     @property
     def target(self) -> Any:
-        """Nothing that is to be published."""
+        """None: there is no target to publish."""
         return None
 
     def open_log(
@@ -64,21 +64,21 @@ class _WithoutResume(WithoutBlocks):
         *,
         overwrite: bool,
     ) -> int:
-        """Refuse: there are no blocks that could be found again."""
+        """Raise UsageError: only encoded blocks can be resumed."""
         raise cannot_resume()
 
 
 class _GdalWriter(_WithoutResume):
-    """What writers have in common that leave all to GDAL.
+    """Base of writers that create their dataset with GDAL.
 
     Parameters
     ----------
     path : str
-        Where GDAL writes.
+        Path that GDAL writes to.
     name : str
-        What messages call it.
+        Name of the output in messages.
     options : Mapping
-        The creation options that the user gave.
+        Creation options given by the user.
     """
 
     def __init__(self, path: str, name: str, options: Mapping[str, str]) -> None:
@@ -97,25 +97,25 @@ class _GdalWriter(_WithoutResume):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Make the output."""
+        """Create the output."""
         self._masked = masked
         self._profile = profile
         self._dst = gdal_io.create(self._path, self._name, profile, self._options, metadata)
 
     def append(self, window: Any, data: Any) -> None:
-        """Write one window."""
+        """Write a window."""
         self._is_empty = False
         gdal_io.write(self._dst, self._name, window, data, masked=self._masked)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Write the statistics of all bands."""
+        """Write the statistics of all bands, or compute them if there are no tags."""
         if tags:
             write_band_tags(self._dst, tags)
         else:
             self._compute_statistics()
 
     def _close(self) -> None:
-        """Close the output; one that nothing was written to gets its mask now."""
+        """Close the output; create the mask first if no window was written."""
         if self._masked and self._is_empty:
             gdal_io.make_mask(self._dst)
         gdal_io.close(self._dst, self._name)
@@ -125,17 +125,17 @@ class _GdalWriter(_WithoutResume):
 
 
 class FileWriter(_GdalWriter):
-    """Writes a file, through GDAL, beside the target.
+    """Writes a file with GDAL in the target's temporary folder.
 
     Parameters
     ----------
     target : Target
     options : Mapping
-        The creation options that the user gave.
+        Creation options given by the user.
     pyramid : OverviewPlan or None
-        Overviews that GDAL makes at the end.
+        Overviews that GDAL builds at the end.
     finish : callable or None
-        Makes the output from the file, if that is an intermediate GeoTIFF.
+        Function that makes the output from an intermediate GeoTIFF.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class FileWriter(_GdalWriter):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Make the output, in which everything is nodata that GDAL does not know."""
+        """Create the output; fill it with nodata where GDAL cannot represent that value."""
         super().begin(profile, masked=masked, metadata=metadata)
         if is_patched(profile):
             dst = self._dst
@@ -175,7 +175,7 @@ class FileWriter(_GdalWriter):
                 gdal_io.write(dst, self._name, window, nothing)
 
     def finish(self) -> None:
-        """Close the file, have GDAL make its overviews, and make the output."""
+        """Close the file, build its overviews with GDAL, and make the output."""
         self._close()
         self._check()
         write_nodata(self._file, self._profile)
@@ -191,17 +191,17 @@ class FileWriter(_GdalWriter):
         self._computes_statistics = True
 
     def discard(self) -> None:
-        """Close and remove what there is."""
+        """Close and remove the partial output."""
         if self._dst is not None:
             with suppress(Exception), captured_messages():
                 self._dst.close()
         self._target.discard()
 
     def _check(self) -> None:
-        """Raise OutputError unless all that GDAL should have written is there.
+        """Raise OutputError unless the file is complete.
 
-        A write that fails while a dataset is closed, on a full disk, is
-        reported by libtiff to the terminal and by nobody to the program.
+        If a write fails while a dataset is being closed, as on a full disk,
+        libtiff only prints to the terminal and the program gets no error.
         """
         whole = False
         if self._file.stat().st_size:
@@ -212,7 +212,7 @@ class FileWriter(_GdalWriter):
 
 
 class MemoryWriter(_GdalWriter):
-    """Writes GDAL's virtual files, which are in memory and cannot be renamed."""
+    """Writes to GDAL's in-memory files, which cannot be renamed."""
 
     def __init__(self, path: str, *, overwrite: bool, options: Mapping[str, str]) -> None:
         super().__init__(path, path, options)
@@ -230,7 +230,7 @@ class MemoryWriter(_GdalWriter):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Make the output, or raise NodataError."""
+        """Create the output, or raise NodataError if GDAL cannot represent its nodata."""
         if is_patched(profile):
             raise NodataError(
                 f"nodata {profile['nodata']} of {profile['dtype']} reaches GDAL as another number, "
@@ -243,7 +243,7 @@ class MemoryWriter(_GdalWriter):
         self._close()
 
     def discard(self) -> None:
-        """Close and delete what there is."""
+        """Close and delete the partial output."""
         if self._dst is not None:
             with suppress(Exception), captured_messages():
                 self._dst.close()
@@ -251,10 +251,9 @@ class MemoryWriter(_GdalWriter):
 
 
 class DatasetWriter(_WithoutResume):
-    """Writes to a dataset that the caller has opened, and closes it.
+    """Writes to a dataset opened by the user, and closes it.
 
-    What is in it after a failure is the caller's affair: its place and its
-    making are not ours.
+    After a failure the dataset is left as it is: it belongs to the user.
     """
 
     def __init__(self, dst: Any) -> None:
@@ -267,14 +266,14 @@ class DatasetWriter(_WithoutResume):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Do nothing: the dataset is made."""
+        """Do nothing: the dataset exists already."""
 
     def append(self, window: Any, data: Any) -> None:
-        """Write one window."""
+        """Write a window."""
         gdal_io.write(self._dst, str(self._dst.name), window, data)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Write the statistics of all bands, if they are known."""
+        """Write the statistics of all bands, if there are any."""
         if tags:
             write_band_tags(self._dst, tags)
 

@@ -1,4 +1,4 @@
-"""Write down what has been appended to a file, to resume after any interruption."""
+"""The journal: a log of the windows appended to a file, to resume an interrupted run."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _MOST = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """One window that has been appended.
+    """A window that has been appended.
 
     Attributes
     ----------
     window : int
-        Its number in the plan. A window that left nothing needs no record:
-        results come in order, so all before this one are done.
+        Index of the window in the plan. Results come in order, so all windows
+        before it are finished; an empty window needs no record.
     begin, end : int
-        Where its bytes are in the data file.
+        Byte range of the window in the data file.
     checksum : int
-        CRC-32 of them.
+        CRC-32 of these bytes.
     payload : bytes
-        What the writer has to know again, the sizes of blocks for instance.
-        No pickle: it may come from anywhere.
+        State that the writer restores, such as block sizes. It is not a
+        pickle, because a journal is untrusted.
     """
 
     window: int
@@ -51,7 +51,7 @@ class JournalRecord:
 
     @classmethod
     def of(cls, window: int, begin: int, *parts: Any, payload: bytes = b"") -> JournalRecord:
-        """Describe bytes-like parts that lie in the file one after the other."""
+        """Return the record of bytes-like parts that are consecutive in the file."""
         end, checksum = begin, 0
         for part in parts:
             end += memoryview(part).nbytes
@@ -59,29 +59,29 @@ class JournalRecord:
         return cls(window, begin, end, checksum, payload)
 
     def packed(self) -> bytes:
-        """Return it as bytes."""
+        """Return the record as bytes."""
         return _PLACE.pack(self.window, self.begin, self.end, self.checksum) + self.payload
 
     @classmethod
     def unpacked(cls, body: bytes) -> JournalRecord:
-        """Read it again; struct.error if there are too few bytes."""
+        """Return the record in `body`; raise struct.error if it is too short."""
         window, begin, end, checksum = _PLACE.unpack_from(body)
         return cls(window, begin, end, checksum, body[_PLACE.size :])
 
 
 class Position(NamedTuple):
-    """A place between two parts, and the checksum of the part before."""
+    """An offset between two parts of a journal, and the checksum of the previous part."""
 
     place: int = len(MAGIC)
     checksum: int = zlib.crc32(MAGIC)
 
     def part(self, body: bytes) -> tuple[bytes, Position]:
-        """Make a part that comes here; return it, and the mark behind it.
+        """Return the part to write at this position, and the position after it.
 
         Raises
         ------
         OutputError
-            If it is larger than anybody would read.
+            If it exceeds the size limit of `read`.
         """
         if len(body) > _MOST:
             raise OutputError(
@@ -93,7 +93,10 @@ class Position(NamedTuple):
         return _PART.pack(len(body), checksum) + body, Position(end, checksum)
 
     def read(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
-        """Read the part that is here, as `part` makes it; None if it is not whole."""
+        """Return the body of the part at this position, and the position after it.
+
+        Return None if the part is incomplete.
+        """
         head = file.read(_PART.size)
         end = self.place + _PART.size
         if len(head) < _PART.size:
@@ -107,19 +110,20 @@ class Position(NamedTuple):
         return body, Position(end + length, checksum)
 
     def _chained(self, body: bytes) -> int:
-        # With the length, or zeros behind a part could be part of it.
+        # The checksum covers the length, or zeros after a part could pass as part of it.
         return zlib.crc32(body, zlib.crc32(struct.pack("<I", len(body)), self.checksum))
 
 
 class Contents(NamedTuple):
-    """What can be believed of a journal.
+    """The valid contents of a journal.
 
     Attributes
     ----------
     header : dict
     records : list of JournalRecord
     begin, end : Position
-        Of the records. What comes after the end is to be cut off.
+        Positions of the first record and after the last one. Bytes after the
+        end are to be truncated.
     """
 
     header: dict[str, Any]
@@ -129,12 +133,12 @@ class Contents(NamedTuple):
 
 
 def read_header(file: FileIO) -> tuple[dict[str, Any], Position]:
-    """Read the header of a journal, and no more.
+    """Return the header of a journal and the position after it.
 
     Raises
     ------
     ValueError
-        If there is none: it is damaged, or no journal.
+        If there is none: the file is damaged or is not a journal.
     """
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
@@ -152,12 +156,12 @@ def read_header(file: FileIO) -> tuple[dict[str, Any], Position]:
 
 
 def read_records(file: FileIO) -> Contents:
-    """Read a journal up to the first record that is not whole.
+    """Return the contents of a journal up to the first incomplete record.
 
     Raises
     ------
     ValueError
-        If there is no header: it is damaged, or no journal.
+        If there is no header: the file is damaged or is not a journal.
     """
     size = os.fstat(file.fileno()).st_size
     header, begin = read_header(file)
@@ -174,18 +178,18 @@ def read_records(file: FileIO) -> Contents:
 
 SYNC_SECONDS = 10.0
 SYNC_BYTES = 512 * 1024 * 1024
-"""What is appended at most before it is flushed, however little time has passed."""
+"""Bytes appended before a flush, however little time has passed."""
 
 
 class JournalError(OutputError):
-    """A journal cannot be read or written, or another run has it."""
+    """A journal cannot be read or written, or is in use by another run."""
 
 
 class Journal:
-    """A journal that is open for appending, in this process only.
+    """A journal that is open for appending, in one process only.
 
-    `create` and `open` make it. It is locked, and the lock goes with the
-    process, however that ends.
+    Use `create` or `open` to get one. The file is locked until it is closed or
+    the process ends.
     """
 
     def __init__(self, path: Path, file: FileIO, clock: Callable[[], float]) -> None:
@@ -204,20 +208,20 @@ class Journal:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> Journal:
-        """Begin a journal: it is there with its whole header, or not at all.
+        """Create a journal atomically, with its complete header.
 
         Parameters
         ----------
         path : Path
         header : Mapping
-            Which run it is; anything that JSON can say.
+            Fingerprint of the run, as JSON.
         clock : callable
-            Seconds, by a clock that nobody sets.
+            Function that returns seconds on a monotonic clock.
 
         Raises
         ------
         JournalError
-            If there is one, or it cannot be written.
+            If the journal exists already or cannot be written.
         """
         new = path.with_name(f"{path.name}.new")
         part, begin = Position().part(json.dumps(header).encode("ascii"))
@@ -238,20 +242,20 @@ class Journal:
     def open(
         cls, path: Path, *, clock: Callable[[], float] = time.monotonic
     ) -> tuple[Journal, dict[str, Any], list[JournalRecord]]:
-        """Open a journal, and cut off what is damaged or half written.
+        """Open a journal, and truncate damaged or incomplete records.
 
         Returns
         -------
         journal : Journal
         header : dict
         records : list of JournalRecord
-            Their data are still to be verified.
+            Records whose data are not yet verified.
 
         Raises
         ------
         JournalError
-            If there is none, its header cannot be read, or another run has
-            it.
+            If the journal does not exist, its header cannot be read, or
+            another run has locked it.
         """
         with _told(path):
             journal = cls(path, open_locked(path), clock)
@@ -266,7 +270,7 @@ class Journal:
         return journal, header, records
 
     def append(self, record: JournalRecord) -> None:
-        """Write a record, when the data that it speaks of have been written.
+        """Write a record, after its data have been written.
 
         Raises
         ------
@@ -280,25 +284,25 @@ class Journal:
         self._waiting += record.end - record.begin
 
     def sync(self, data_file: FileIO, *, now: bool = False) -> None:
-        """Flush the data, then the journal, if it is time to or they are many.
+        """Flush the data, then the journal, if enough time or bytes have passed.
 
         Raises
         ------
         JournalError
-            If the disk does not take them.
+            If they cannot be flushed.
         """
-        # A clock that went back does not say how long it has been.
+        # If the clock went back, the elapsed time is unknown.
         is_early = 0 <= self._clock() - self._flushed < SYNC_SECONDS
         if is_early and self._waiting < SYNC_BYTES and not now:
             return
         with _told(self._path):
             flush(data_file.fileno())
             flush(self._file.fileno())
-        # Counted from the end, or a slow disk would do nothing but flush.
+        # Measured from the end of the flush, or a slow disk would do nothing else.
         self._waiting, self._flushed = 0, self._clock()
 
     def keep(self, records: Sequence[JournalRecord]) -> None:
-        """Cut off all but the first records, which these are."""
+        """Truncate the journal after these records, which are its first ones."""
         self._end = self._begin
         for record in records:
             _, self._end = self._end.part(record.packed())
@@ -306,11 +310,11 @@ class Journal:
             self._file.truncate(self._end.place)
 
     def close(self) -> None:
-        """Leave it for another run to go on with."""
+        """Close the journal and keep it for a later run."""
         self._file.close()
 
     def remove(self) -> None:
-        """Delete it: there is nothing to go on with."""
+        """Close and delete the journal."""
         self.close()
         with _told(self._path):
             self._path.unlink(missing_ok=True)
@@ -318,7 +322,7 @@ class Journal:
 
 @contextmanager
 def _told(path: Path, file: FileIO | None = None) -> Iterator[None]:
-    """Make an OSError one of ours; close a file on any failure."""
+    """Turn an OSError into a JournalError; close a file on any failure."""
     try:
         yield
     except BaseException as exc:

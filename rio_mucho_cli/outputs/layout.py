@@ -1,4 +1,17 @@
-"""How the blocks of a GeoTIFF lie, and how they are compressed. Arithmetic and rules only."""
+"""Block layout and compression of a GeoTIFF.
+
+If no creation option sets the compression, one rule chooses it:
+
+    first input                output
+    GeoTIFF, not compressed    not compressed
+    GeoTIFF, compressed        the same codec if the output supports it, with a predictor if
+                               the first input has one; otherwise deflate
+    any other format           deflate
+
+Deflate gets the predictor that fits the output's dtype: 2 for integers, 3 for
+floating point, none for complex numbers. A COG gets LZW, the default of GDAL's
+COG driver, where a GeoTIFF would not be compressed.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +28,23 @@ from rio_mucho_cli.windows import PlannedWindow, Size, common_multiple
 
 DEFAULT_BLOCK = 256
 _LARGEST_BLOCK = 2048
-# Between these, sides are looked for where blocks are not to be padded, and the
-# most of an uncompressed file that may be padding.
+# Range of tile sides tried to reduce padding, and the largest part of an
+# uncompressed file that may be padding.
 _LEAST_SIDE, _MOST_SIDE, _MOST_PADDING = 128, 512, 0.05
 TILE_UNIT = 16
-"""Of TIFF tiles, both sides are multiples of it (TIFF 6.0, section 15)."""
+"""Unit of tile sides: width and height are multiples of it (TIFF 6.0, section 15)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLayout:
-    """How the output's blocks lie.
+    """Size and kind of the output's blocks.
 
     Attributes
     ----------
     block : Size
-        In pixels.
+        Block size in pixels.
     tiled : bool
-        If not, blocks are strips, as wide as the raster.
+        True for tiles, False for strips, which are as wide as the raster.
     """
 
     block: Size
@@ -41,25 +54,25 @@ class BlockLayout:
 def choose_layout(
     first: DatasetInfo, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
 ) -> BlockLayout:
-    """Choose blocks for a GeoTIFF of which every window is a whole number.
+    """Return a block layout for a GeoTIFF, so that windows are whole blocks if possible.
 
     Parameters
     ----------
     first : DatasetInfo
     options : Mapping
-        Creation options as the user gave them: they are followed.
+        Creation options given by the user, which take precedence.
     windows : sequence of (Window, ij), or None
-        None if windows are to be made from the blocks.
+        None if windows will be derived from the blocks.
 
     Notes
     -----
-    A compressed block that is written twice takes the file's space twice,
-    because GDAL does not use the place of the first again: hence windows are
-    whole numbers of blocks wherever that is possible. A source's own strips
-    are not copied to a tiled output; 3-row strips make invalid tiles. Tiles
-    are padded at the right and lower edge, which takes space in a file without
-    compression: tiles that are not the source's own are of a size that needs
-    little of it there, or the file has strips.
+    GDAL does not reuse the space of a compressed block that it writes again,
+    so a file with blocks written twice is larger: hence windows are whole
+    blocks wherever possible. The first input's strips are not copied to a
+    tiled output: 3-row strips would make invalid tiles. Tiles are padded at
+    the right and lower edges, which takes space in an uncompressed file. There,
+    tiles that do not come from the first input get a size that needs little
+    padding, or the file has strips.
     """
     width, height = first.grid.width, first.grid.height
     asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
@@ -83,13 +96,13 @@ def choose_layout(
     if min(fitting) > 0:
         return BlockLayout(fitting, tiled=True)
     if common.width == 0 and not asked_width:
-        # Windows as wide as the raster, with rows that no tile fits: strips.
+        # Windows are as wide as the raster, and no tile fits their rows: use strips.
         return BlockLayout(Size(width, common.height), tiled=False)
     return BlockLayout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
 
 
 def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:
-    """Return the blocks that a GeoTIFF's whole profile asks for, if it says so."""
+    """Return the block layout set by a complete GeoTIFF profile, None if it sets none."""
     options = {key.lower(): value for key, value in profile.items()}
     if str(options.get("driver", "GTiff")).upper() != "GTIFF":
         return None
@@ -104,13 +117,13 @@ def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:
 
 
 def _strips(first: DatasetInfo, rows: int | None) -> BlockLayout:
-    """Return strips of so many rows, else of as many as the first input's."""
+    """Return strips of `rows` rows, by default as many as in the first input."""
     rows = rows or (first.block.height if first.is_striped else TILE_UNIT)
     return BlockLayout(Size(first.grid.width, min(rows, first.grid.height)), tiled=False)
 
 
 def _preferred_tile(first: DatasetInfo) -> Size:
-    """Take the first input's tiles, if they are tiles, else 256, if the raster has as much."""
+    """Return the first input's tile size, else 256 x 256, at most the padded raster."""
 
     def side(block: int, length: int) -> int:
         if block % TILE_UNIT == 0 and 64 <= block <= min(_LARGEST_BLOCK, length):
@@ -125,7 +138,7 @@ def _preferred_tile(first: DatasetInfo) -> Size:
 
 
 def _fitting_side(common: int, preferred: int) -> int:
-    """Return the side of a tile that divides `common`, nearest to the preferred one, or 0."""
+    """Return the tile side that divides `common` and is nearest to `preferred`, or 0."""
     if common % preferred == 0:
         return preferred
     sides = [
@@ -137,7 +150,7 @@ def _fitting_side(common: int, preferred: int) -> int:
 
 
 def _tightest_side(common: int, length: int, preferred: int) -> int:
-    """Return the side of a tile that divides `common` and is padded least."""
+    """Return the tile side that divides `common` and needs the least padding."""
     sides = [
         side
         for side in range(_LEAST_SIDE, _MOST_SIDE + 1, TILE_UNIT)
@@ -152,7 +165,7 @@ def _tightest_side(common: int, length: int, preferred: int) -> int:
 
 
 def _padding(first: DatasetInfo, tile: Size) -> float:
-    """Return the pixels beyond the raster's edges, as a part of those within."""
+    """Return the padding of a tiled raster, as a fraction of its pixels."""
     width, height = first.grid.width, first.grid.height
     return _filled(width, tile.width) * _filled(height, tile.height) / (width * height) - 1
 
@@ -169,7 +182,7 @@ _WITH_PREDICTOR = {"deflate", "lzw", "zstd"}
 
 
 def is_uncompressed(first: DatasetInfo, options: Mapping[str, str]) -> bool:
-    """Return whether a GeoTIFF that is no COG is not compressed."""
+    """Return whether the output is uncompressed, if it is a GeoTIFF and not a COG."""
     if "compress" in options:
         return str(options["compress"]).lower() == "none"
     return (
@@ -186,16 +199,16 @@ def choose_compression(
     count: int,
     interleave: str,
 ) -> dict[str, str]:
-    """Return the creation options for the compression of a GeoTIFF.
+    """Return the creation options that set the compression of a GeoTIFF.
 
     Parameters
     ----------
     first : DatasetInfo
     options : Mapping
-        Creation options as the user gave them, without a compression.
+        Creation options given by the user, without ``compress``.
     dtype : str
     count : int
-        Bands.
+        Number of bands.
     interleave : str
         ``band`` or ``pixel``.
     """
@@ -221,11 +234,11 @@ def choose_compression(
 
 
 def predictor_of(dtype: str) -> str | None:
-    """Return the number of the predictor that fits a dtype, or None for complex numbers.
+    """Return the TIFF predictor for a dtype, or None for complex numbers.
 
     Notes
     -----
-    GDAL's page on the driver GTiff: 2 is for samples of 8, 16, 32 and 64 bits,
+    GDAL's page on the GTiff driver: 2 is for samples of 8, 16, 32 and 64 bits,
     3 for float32 and float64.
     """
     kind = np.dtype(dtype)
@@ -236,7 +249,7 @@ def predictor_of(dtype: str) -> str | None:
 
 def _with_predictor(codec: str, dtype: str, options: Mapping[str, str]) -> dict[str, str]:
     predictor = predictor_of(dtype)
-    # Samples of other numbers of bits have none.
+    # NBITS makes samples of other widths, which have no predictor.
     if predictor is None or codec not in _WITH_PREDICTOR or "nbits" in options:
         return {"compress": codec}
     return {"compress": codec, "predictor": predictor}

@@ -1,11 +1,11 @@
-"""Write a mosaic: the parts lie in their places already, and a VRT says where.
+"""Write a mosaic: a VRT over parts that workers have written.
 
     worker ──▶ out.vrt.parts/3f0c52b91d/0_0.tif
-    worker ──▶ out.vrt.parts/3f0c52b91d/0_1.tif     the calling process ──▶ out.vrt
+    worker ──▶ out.vrt.parts/3f0c52b91d/0_1.tif     main process ──▶ out.vrt
     …
 
-No pixel comes to the calling process: it learns the form of each part, its
-statistics and its name. The VRT is put into place last, as any other output.
+No pixels reach the main process, only the name, result type and statistics of
+each part. The VRT is moved into place last, like any other output.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ log = logging.getLogger(__name__)
 
 
 class _WithParts:
-    """What both places of a VRT have: beside what they are, the folder of its parts."""
+    """Mixin for the target of a VRT, which adds the folder of its parts."""
 
     parts: RunFolder | RemoteFolder | None = None
     resumes_parts = False
 
     def settle(self) -> None:
-        """Remove what the VRT that is in its place now has no need of."""
-        # Whatever happens from here on, the parts are no longer to be discarded.
+        """Remove what the published VRT does not need."""
+        # From here on, the parts must not be discarded, whatever happens.
         parts, self.parts = self.parts, None
         try:
             if parts is not None:
@@ -55,7 +55,7 @@ class _WithParts:
             super().settle()  # type: ignore[misc]
 
     def discard(self) -> None:
-        """Remove what there is, unless a later run is to go on with it."""
+        """Remove the partial output, unless a later run can resume it."""
         if self.parts is not None and self.resumes_parts:
             self.parts.leave()
         elif self.parts is not None:
@@ -64,7 +64,7 @@ class _WithParts:
 
 
 class MosaicTarget(_WithParts, Target):
-    """The place of a VRT on a file system, and the folder of its parts.
+    """Target of a VRT on a file system, with the folder of its parts.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class MosaicTarget(_WithParts, Target):
     overwrite : bool
     inputs : sequence of str
     resume : bool
-        The folder of parts is made, or taken up, when it is known which run
-        it is.
+        Let `MosaicWriter.open_log` create or reopen the folder of parts, once
+        the run's fingerprint is known.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class MosaicTarget(_WithParts, Target):
 
 
 class RemoteMosaicTarget(_WithParts, RemoteTarget):
-    """The place of a VRT in object storage, and that of its parts."""
+    """Target of a VRT in object storage, with the folder of its parts."""
 
     def __init__(self, path: str, *, overwrite: bool, inputs: Sequence[str]) -> None:
         super().__init__(path, overwrite=overwrite, inputs=inputs)
@@ -105,20 +105,20 @@ class RemoteMosaicTarget(_WithParts, RemoteTarget):
 def open_mosaic(
     path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool
 ) -> MosaicTarget | RemoteMosaicTarget:
-    """Open the place of a mosaic; see `Target`."""
+    """Return the target of a mosaic; see `Target`."""
     if is_virtual(path):
         return RemoteMosaicTarget(path, overwrite=overwrite, inputs=inputs)
     return MosaicTarget(path, overwrite=overwrite, inputs=inputs, resume=resume)
 
 
 class MosaicWriter(WithoutBlocks):
-    """Collects parts, and writes the VRT over them.
+    """Collects parts and writes the VRT over them.
 
     Parameters
     ----------
     target : MosaicTarget or RemoteMosaicTarget
     resampling : str
-        Of the parts' overviews.
+        Resampling of the parts' overviews.
     """
 
     def __init__(self, target: MosaicTarget | RemoteMosaicTarget, resampling: str) -> None:
@@ -130,7 +130,7 @@ class MosaicWriter(WithoutBlocks):
 
     @property
     def folder(self) -> RunFolder | RemoteFolder:
-        """Where the parts of this run lie."""
+        """Folder of this run's parts."""
         assert self.target.parts is not None
         return self.target.parts
 
@@ -141,14 +141,16 @@ class MosaicWriter(WithoutBlocks):
         *,
         overwrite: bool,
     ) -> int:
-        """Take up the folder of an earlier run, or make one; what is in it, records say.
+        """Open the folder of an earlier run, or create one, and return 0.
+
+        Finished parts are found by their record files.
 
         Raises
         ------
         UsageError
-            If it was another run.
+            If the earlier run was a different one.
         OutputError
-            If another process has it.
+            If another process has locked the folder.
         """
         path = self.target.path
         try:
@@ -174,21 +176,21 @@ class MosaicWriter(WithoutBlocks):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Have GDAL describe the whole."""
+        """Create the XML of the VRT, still without parts."""
         self._root = describe_whole(profile, metadata, self.target.path, masked=masked)
 
     def append(self, window: Window, data: PartFile) -> None:
-        """Take note of a part that is in its place."""
+        """Add a part that has been written."""
         self._parts.append(Placed(f"{self.folder.name}/{data.name}", data, window))
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Take the statistics of all bands, as tags."""
+        """Store the statistics of all bands, as tags."""
         if not tags:
             log.warning("%s has no statistics: its compression changes values", self.target.path)
         self._statistics = tags
 
     def finish(self) -> None:
-        """Write the VRT, under its temporary name."""
+        """Write the VRT under its temporary name."""
         assert self._root is not None
         if self._statistics:
             add_statistics(self._root, self._statistics)
@@ -197,5 +199,5 @@ class MosaicWriter(WithoutBlocks):
         self.target.temporary.write_bytes(as_text(self._root))
 
     def discard(self) -> None:
-        """Leave nothing of it, or what a later run can go on with."""
+        """Remove the partial output, unless a later run can resume it."""
         self.target.discard()

@@ -1,15 +1,4 @@
-"""How an output is compressed if no creation option says so: one rule.
-
-    first input                output
-    GeoTIFF, not compressed    not compressed
-    GeoTIFF, compressed        the same codec, with a predictor if the first input has one,
-                               where the output can have that codec; else deflate
-    any other                  deflate
-
-Deflate comes with the predictor that fits the output's dtype: 2 for integers,
-3 for floating point, none for complex numbers. A COG has LZW, as GDAL's driver
-has it, where a GeoTIFF would not be compressed.
-"""
+"""The profile of an output: driver, dtype, nodata and creation options."""
 
 from __future__ import annotations
 
