@@ -1,19 +1,19 @@
-"""The folder beside a mosaic in which its parts lie, each run's in a folder of its own.
+"""The folder of a mosaic's parts, with one subfolder for each run.
 
-    out.vrt                        the mosaic: it names the files of one run
+    out.vrt                        the mosaic, which names the files of one run
     out.vrt.parts/
       3f0c52b91d/                  the parts of that run
         0_0.tif  0_1.tif  …
-      a81b77e4c0/                  a run that has not come to its end (yet)
-        run.json                   says so, and which run it is if it can be resumed
-        0_0.tif  0_0.tif.json  …   what is known of a part, if it can be resumed
+      a81b77e4c0/                  an unfinished run
+        run.json                   marks it as unfinished; fingerprint if it can be resumed
+        0_0.tif  0_0.tif.json  …   record of a part, if the run can be resumed
 
-Of two runs of one output none touches what the other one writes, and an old
-mosaic stays whole until the new one is in its place. Then the parts of the old
-one are removed, and ``run.json`` last: what has it, is locked by nobody and
-cannot be resumed was left by a run that was killed. What has none is a
-finished mosaic's, and is removed only by the run that replaces that: its VRT
-may have been moved to another name.
+Runs of the same output never touch each other's files, and an old mosaic stays
+complete until the new one is in place. Then the old parts are removed, and
+``run.json`` last. A folder with ``run.json`` that is not locked and cannot be
+resumed belongs to a killed run. A folder without it belongs to a finished
+mosaic. Only the run that replaces that mosaic removes it, because its VRT may
+have been renamed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from rio_mucho_cli.outputs.files import (
 from rio_mucho_cli.outputs.vrt import folders_used
 
 RECORD = ".json"
-"""The ending, after a part's name, of the file in which it is said what it is."""
+"""Suffix added to a part's name for the file with its record."""
 
 _MARKER = "run.json"
 _TEMPORARY = ".mucho-"
@@ -55,15 +55,17 @@ def parts_folder(path: str) -> Path:
 
 @dataclass
 class RunFolder:
-    """The folder of one run's parts, locked while the run has it.
+    """The folder of one run's parts, locked during the run.
 
     Attributes
     ----------
     path : Path
+    lock : int or None
+        Descriptor that holds the lock, None once closed.
     run : Mapping or None
-        Its fingerprint, if it can be resumed.
+        Fingerprint of the run, if it can be resumed.
     replaces : list of str
-        Folders that are to be removed when the new mosaic is in its place.
+        Names of folders to remove once the new mosaic is in place.
     """
 
     path: Path
@@ -73,27 +75,27 @@ class RunFolder:
 
     @classmethod
     def create(cls, mosaic: str, run: Mapping[str, Any] | None = None) -> RunFolder:
-        """Make one.
+        """Create and lock a new folder.
 
         Parameters
         ----------
         mosaic : str
-            The path of the VRT.
+            Path of the VRT.
         run : Mapping or None
-            The fingerprint of a run that can be resumed.
+            Fingerprint of a run that can be resumed.
 
         Raises
         ------
         OutputError
-            If the folder of parts is something else.
+            If the path of the parts is a file or a link.
         OSError
-            If it cannot be made.
+            If the folder cannot be created.
         """
         parent = parts_folder(mosaic)
         folder_exists(parent, "parts")
         while True:
             folder = parent / uuid.uuid4().hex[:10]
-            # Another run may take it for one that was left, until it is locked.
+            # Before it is locked, another run may remove it as abandoned.
             with suppress(FileNotFoundError, FileExistsError, BlockingIOError):
                 parent.mkdir(exist_ok=True)
                 folder.mkdir()
@@ -106,7 +108,7 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """Of it, from the mosaic."""
+        """Path of the folder relative to the mosaic."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     def place(self, part: str) -> str:
@@ -114,20 +116,20 @@ class RunFolder:
         return str(self.path / part)
 
     def note_old(self, mosaic: str) -> None:
-        """Write down, before the new mosaic takes its place, what the old one is made of."""
+        """Record the folders that the old mosaic uses, before it is replaced."""
         self.replaces = sorted(folders_used(Path(mosaic)))
         self.write_marker()
 
     def write_marker(self) -> None:
-        """Say that the run has not come to its end, and what is to be known of it."""
+        """Write ``run.json``, which marks the run as unfinished."""
         text = json.dumps({"run": self.run, "replaces": self.replaces})
         new = self.path / _NEW_MARKER
-        # Arguments and paths may hold what is nobody else's business.
+        # Arguments and paths may be confidential.
         write_private(new, text)
         new.replace(self.path / _MARKER)
 
     def finish(self) -> None:
-        """Leave nothing but the parts, when the mosaic is in its place."""
+        """Remove all but the parts, once the mosaic is in place."""
         for name in self.replaces:
             if name != self.path.name:
                 _remove(self.path.with_name(name))
@@ -138,14 +140,14 @@ class RunFolder:
         self.close()
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove the folder and its contents."""
         _remove(self.path)
         self.close()
         with suppress(OSError):
             self.path.parent.rmdir()  # if it is empty
 
     def leave(self) -> None:
-        """Leave it for a later run, if there is a part that it could keep."""
+        """Keep the folder for a later run if it has finished parts, else remove it."""
         if not any(self.path.glob(f"*.tif{RECORD}")):
             self.remove()
             return
@@ -154,19 +156,19 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self.lock is not None:
             os.close(self.lock)
             self.lock = None
 
 
 def open_unfinished(mosaic: str) -> RunFolder | None:
-    """Take what a run has left that can be resumed, if there is any.
+    """Return the locked folder of a run that can be resumed, if there is one.
 
     Raises
     ------
     BlockingIOError
-        If another run has it.
+        If another run has locked it.
     """
     for folder, run in _unfinished(mosaic):
         with suppress(FileNotFoundError):
@@ -188,7 +190,7 @@ def _unfinished(mosaic: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 
 def remove_abandoned(mosaic: str) -> None:
-    """Remove what runs have left that were killed and cannot be resumed."""
+    """Remove the folders of killed runs that cannot be resumed."""
     used = folders_used(Path(mosaic))
     for folder in _folders(mosaic):
         with suppress(OSError):
@@ -205,21 +207,22 @@ def _remove_abandoned(folder: Path, lock: int, used: set[str]) -> None:
     has_marker = (folder / _MARKER).is_file()
     run, replaces = _read_marker(folder)
     if has_marker and folder.name in used:
-        # It was killed after it had put its mosaic into place.
+        # The run was killed after its mosaic was moved into place.
         RunFolder(
             folder, os.dup(lock), run, [each for each in replaces if each not in used]
         ).finish()
     elif has_marker and run is None:
         _remove(folder)
     elif not has_marker:
-        # It was killed before it could say anything; or it is a mosaic's, and stays.
+        # Either the run was killed before it wrote run.json, and the folder is
+        # empty; or it belongs to a finished mosaic, and stays.
         with suppress(OSError):
             (folder / _NEW_MARKER).unlink(missing_ok=True)
             folder.rmdir()
 
 
 def _folders(mosaic: str) -> list[Path]:
-    """Return the folders of runs: no links, and nothing that is called otherwise."""
+    """Return the folders of runs, without links and other names."""
     parent = parts_folder(mosaic)
     if not is_real_folder(parent):
         return []
@@ -233,7 +236,7 @@ def _folders(mosaic: str) -> list[Path]:
 
 
 def _read_marker(folder: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
-    """Return the fingerprint of a run, if it can be resumed, and what it replaces."""
+    """Return a run's fingerprint, None if it cannot be resumed, and the folders it replaces."""
     with suppress(OSError, ValueError, RecursionError):
         with open_to_read(folder / _MARKER) as file:
             found = json.loads(file.read(_MOST))
@@ -250,7 +253,7 @@ def _names(values: list[Any]) -> list[str]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; what says that it may be removed goes last."""
+    """Remove a run's folder, its ``run.json`` last."""
     if not is_real_folder(folder):
         return
     with suppress(OSError):
@@ -262,7 +265,7 @@ def _remove(folder: Path) -> None:
 
 
 def remove_any(path: Path) -> None:
-    """Remove a file, a folder, or a link, if there is one."""
+    """Remove a file, folder or link, if it exists."""
     if is_real_folder(path):
         shutil.rmtree(path, ignore_errors=True)
     else:

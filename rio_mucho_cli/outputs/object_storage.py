@@ -1,9 +1,9 @@
-"""Objects in cloud storage: does one exist, upload a file to one, remove one.
+"""Check, upload and remove objects in cloud storage.
 
     Upload(path) ──▶ send(file), in parts ──▶ complete(): the object appears
                           └─────────────────▶ abort(): nothing changes
 
-Credentials are found as rasterio finds them for reading.
+Credentials are found the same way as rasterio finds them for reading.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PART = 16 * 1024 * 1024
-"""Bytes that are sent in one request. A signal is acted on between two of them."""
+"""Bytes sent in one request. Signals are handled between requests."""
 
 _AZURE = "/vsiaz/"
 _STORES = ("/vsis3/", "/vsigs/", _AZURE, "/vsioss/")
 _MOST_PARTS = 10_000
-# The number of a block that no upload has.
+# A block number that no upload uses.
 _PROBE = 50_000
 
 
 def is_object(path: str) -> bool:
-    """Return whether a path is that of an object in a store that takes uploads."""
+    """Return whether a path names an object in a store that supports uploads."""
     name = vsi_path(path)
     store = next((store for store in _STORES if name.startswith(store)), "")
     bucket, _, key = name[len(store) :].partition("/")
@@ -43,7 +43,7 @@ def is_object(path: str) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Return whether an object exists; raise OutputError if that cannot be found out."""
+    """Return whether an object exists; raise OutputError if that is unknown."""
     with _failing("looked for", path):
         return _with_credentials(path, vsi.exists)
 
@@ -55,12 +55,12 @@ def remove(path: str) -> None:
 
 
 def upload(file: Path, path: str) -> None:
-    """Upload a file: the object appears whole, or not at all.
+    """Upload a file atomically.
 
     Raises
     ------
     OutputError
-        If that fails; an existing object is untouched.
+        If that fails. An existing object is untouched.
     """
     started = Upload(path)
     try:
@@ -72,18 +72,18 @@ def upload(file: Path, path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Raise OutputError if an object could not be uploaded now."""
+    """Raise OutputError if an object cannot be uploaded."""
     started = Upload(path)
     if vsi_path(path).startswith(_AZURE):
-        # Nothing has been asked of Azure yet. A block that is never committed
-        # shows nowhere, and another run's blocks have other numbers.
+        # So far no request has been sent to Azure. A block that is never
+        # committed stays invisible, and no upload uses this block number.
         with _failing("written", path, _expected(path)):
             _with_credentials(path, vsi.add_part, b"", _PROBE, bytearray(1), 0, 1)
     started.abort()
 
 
 class Upload:
-    """An upload of one object, which does not show before it is complete.
+    """A multipart upload of one object, invisible until it is complete.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class Upload:
         self._size = 0
 
     def send(self, file: Path) -> None:
-        """Send all of a file; raise OutputError if that fails."""
+        """Send a file; raise OutputError if that fails."""
         self._size = file.stat().st_size
         if not self._size:
             raise OutputError(f"{self.path} would be empty: is the disk full?")
@@ -114,14 +114,14 @@ class Upload:
             )
 
     def complete(self) -> None:
-        """Make the object appear, in place of an older one; raise OutputError if that fails."""
+        """Make the object visible, replacing an old one; raise OutputError if that fails."""
         assert self._id is not None
         with _failing("written", self.path):
             _with_credentials(self.path, vsi.end_upload, self._id, self._tags, self._size)
         self._id = None
 
     def abort(self) -> None:
-        """Discard what has been sent, unless the upload is complete."""
+        """Discard the sent parts, unless the upload is complete."""
         if self._id is not None:
             with suppress(Exception):
                 _with_credentials(self.path, vsi.abort_upload, self._id)
@@ -129,10 +129,10 @@ class Upload:
 
 
 def _send_parts(name: str, upload: bytes, descriptor: int, size: int) -> list[bytes]:
-    """Send a file in parts, and return their ETags."""
+    """Send a file in parts and return their ETags."""
     step = max(PART, -(-size // _MOST_PARTS))
-    # ctypes may point into a private mapping. After a signal an exception's
-    # traceback may still do so: then the mapping is closed with that.
+    # ctypes needs a writable buffer: a private mapping. After a signal, an
+    # exception's traceback may still refer to it; it is then closed later.
     data = mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
     try:
         return [
@@ -147,7 +147,7 @@ def _send_parts(name: str, upload: bytes, descriptor: int, size: int) -> list[by
 def _with_credentials(
     path: str, function: Callable[Concatenate[str, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Call a function on GDAL's name of a path, with the credentials that rasterio finds."""
+    """Return a function's result for GDAL's name of a path, with rasterio's credentials."""
     call = ensure_env_with_credentials(lambda path: function(vsi_path(path), *args, **kwargs))
     result: T = call(path)
     return result
@@ -155,7 +155,7 @@ def _with_credentials(
 
 @contextmanager
 def _failing(what: str, path: str, expected: str = "") -> Iterator[None]:
-    """Raise OutputError that says what cannot be done with an object, and why."""
+    """Turn a VSIError into an OutputError that names the object and the reason."""
     try:
         yield
     except VSIError as exc:

@@ -21,19 +21,19 @@ from rio_mucho_cli.outputs.layout import BlockLayout, choose_compression
 from rio_mucho_cli.text import did_you_mean, option
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
-"""What creation options cannot set, because it is not the driver's."""
+"""Profile keys that are not creation options of a driver."""
 _OPTIONS = {"driver", "count", "dtype", "nodata"}
 
 
 def choose_driver(asked: str | None, path: str, first: DatasetInfo) -> str:
-    """Return the driver that was asked for, else that of the extension.
+    """Return the requested driver, else the one for the path's extension.
 
-    A name without extension has the first input's driver.
+    A path without an extension gets the first input's driver.
 
     Raises
     ------
     FormatError
-        If GDAL writes nothing with such an extension.
+        If no driver of GDAL writes files with that extension.
     """
     if asked:
         return asked
@@ -48,38 +48,38 @@ def choose_driver(asked: str | None, path: str, first: DatasetInfo) -> str:
                 f"-f, such as -f GTiff, or give another extension{did_you_mean(extension, known)}"
             ) from None
         driver = str(first.profile["driver"])
-        # What else can be read (VRT, for instance) cannot be written like this.
+        # Other drivers, such as VRT, read only or cannot write rasters this way.
         driver = driver if driver in {"GTiff", "COG", "PNG", "JPEG", "HFA", "ENVI"} else "GTiff"
     return driver
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileTemplate:
-    """How the output's profile follows from a first result.
+    """Rules that derive the output's profile from the first result.
 
-    Parent and workers each apply it, and come to the same profile.
+    The main process and the workers apply it and get the same profile.
 
     Attributes
     ----------
     first : DatasetInfo or None
-        Gives size, CRS, transform, and the compression of a GeoTIFF, by the
-        rule of `compression`; None only if `given` is there.
+        First input: source of size, CRS and transform, and of a GeoTIFF's
+        compression (see `choose_compression`). None only with `given`.
     driver : str
     layout : BlockLayout or None
-        Of a GeoTIFF that is made from options.
+        Block layout of a GeoTIFF whose profile is derived from options.
     nodata : float or None
-        If `keep_nodata` is False.
+        Requested nodata, used if `keep_nodata` is False.
     keep_nodata : bool
-        See `nodata_of`.
+        Derive nodata from the first input and the dtype; see `nodata_of`.
     options : Mapping
-        Creation options; they win over everything that was chosen.
+        Creation options, which override everything chosen here.
     given : Mapping or None
-        A whole profile, which is taken as it is.
+        Complete profile, used unchanged except for BIGTIFF.
     cog : bool
-        The options are those of GDAL's COG driver, and the profile is that of
-        the GeoTIFF which a COG is made from.
+        True if `options` are those of GDAL's COG driver. The profile is then
+        that of the intermediate GeoTIFF.
     described : bool
-        The output's bands get what the metadata says of the first input's.
+        Copy the metadata of the first input's bands to the output.
     """
 
     first: DatasetInfo | None
@@ -93,14 +93,14 @@ class ProfileTemplate:
     described: bool = False
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
-        """Return the profile with which rasterio opens the output.
+        """Return the profile for opening the output with rasterio.
 
         Raises
         ------
         OutputError
-            If GDAL has no such dtype.
+            If GDAL does not support the dtype.
         NodataError
-            If the nodata that was asked for does not fit it.
+            If the requested nodata does not fit the dtype.
         """
         if self.given is not None:
             return _with_bigtiff(self.given)
@@ -135,7 +135,7 @@ class ProfileTemplate:
             if not {"alpha", "photometric"} & set(self.options):
                 has_alpha = first.alpha == count and first.profile["count"] == count
                 if count == 4 and dtype == "uint8":
-                    # GDAL takes the fourth of four bytes for alpha, near infrared too.
+                    # GDAL takes the fourth of four uint8 bands for alpha, even near infrared.
                     profile["alpha"] = "yes" if has_alpha else "no"
                 elif count == 2 and has_alpha:
                     profile["alpha"] = "yes"
@@ -149,18 +149,18 @@ class ProfileTemplate:
         return _with_bigtiff(profile)
 
     def inherits_loss(self, count: int, dtype: str) -> str | None:
-        """Return the first input's codec if the output has it and it changes values."""
+        """Return the first input's codec if it is lossy and the output inherits it, else None."""
         if self.given is not None or "compress" in self.options:
             return None
         codec = self.profile(count, dtype).get("compress")
         return codec if codec in {"jpeg", "webp"} else None
 
     def nodata_of(self, dtype: str) -> float | None:
-        """Return the nodata of an output of a dtype, or None if it has none.
+        """Return the nodata of an output with a dtype, or None if it has none.
 
-        What was asked for; else the first input's, if the dtype is the first
-        input's; else NaN for floating point, and none for other dtypes: a
-        value that no input pixel can have may be a valid result.
+        This is the requested nodata, or the first input's if the dtypes are the
+        same. Otherwise it is NaN for floating point and None for other dtypes,
+        where the first input's nodata may be a valid result.
         """
         if self.given is not None:
             return self.given.get("nodata")
@@ -174,19 +174,19 @@ class ProfileTemplate:
 
     @property
     def inherited(self) -> float | None:
-        """The first input's nodata, if the output may inherit it and it is a number."""
+        """The first input's nodata, if it is a number and the output may inherit it."""
         if self.first is None or self.given is not None or not self.keep_nodata:
             return None
         nodata: float | None = self.first.profile["nodata"]
         return None if nodata is None or math.isnan(nodata) else nodata
 
     def drops_nodata(self, dtype: str) -> float | None:
-        """Return the first input's nodata if the output's dtype cannot hold it, else None."""
+        """Return the first input's nodata if it does not fit the output's dtype, else None."""
         nodata = self.inherited
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
     def doubts_nan(self, dtype: str) -> bool:
-        """Return whether NaN in the output counts as valid, because nodata is a number."""
+        """Return whether NaN counts as valid in the output, because its nodata is a number."""
         if self.given is not None or self.first is None or np.dtype(dtype).kind != "f":
             return False
         nodata = self.nodata_of(dtype)
@@ -194,7 +194,7 @@ class ProfileTemplate:
 
 
 def changes_values(profile: Mapping[str, Any]) -> bool:
-    """Whether a GeoTIFF with this profile holds other values than those written to it."""
+    """Return whether writing a GeoTIFF with this profile changes values."""
     options = {key.lower(): str(value).lower() for key, value in profile.items()}
     codec = options.get("compress", "")
     if codec == "webp":
@@ -205,7 +205,7 @@ def changes_values(profile: Mapping[str, Any]) -> bool:
 
 
 def check_options(options: Mapping[str, str]) -> None:
-    """Raise UsageError for creation options that are no driver's."""
+    """Raise UsageError for profile keys given as creation options."""
     wrong = sorted(PROFILE_KEYS.intersection(options))
     if wrong:
         raise UsageError(
@@ -215,10 +215,10 @@ def check_options(options: Mapping[str, str]) -> None:
 
 
 def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Take BigTIFF where it might be needed, unless the profile says otherwise.
+    """Return the profile with ``BIGTIFF=IF_SAFER`` added, if it is a GeoTIFF's without BIGTIFF.
 
-    A classic TIFF ends at 4 GB, and nobody can foresee the size of a
-    compressed one.
+    A classic TIFF ends at 4 GB, and the size of a compressed one is unknown in
+    advance.
     """
     is_gtiff = str(profile.get("driver", "GTiff")).upper() == "GTIFF"
     if not is_gtiff or "BIGTIFF" in {key.upper() for key in profile}:

@@ -1,8 +1,8 @@
-"""The parts of a mosaic in object storage: workers upload them to places under one name.
+"""Targets and mosaic parts in object storage.
 
-There is nothing to lock and nothing to list there: a run knows what it has
-begun, and what the mosaic is made of that it replaces. What a run leaves that
-was killed stays.
+Object storage has no locks, and its objects are not listed: a run knows the
+objects it has started and the parts of the mosaic that it replaces. Objects of
+a killed run stay.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from rio_mucho_cli.text import option
 
 
 class RemoteFolder:
-    """Where the parts of one run lie.
+    """The folder of one run's parts in object storage.
 
     Parameters
     ----------
     mosaic : str
-        The path of the VRT.
+        Path of the VRT.
 
     Attributes
     ----------
     name : str
-        From the mosaic.
+        Path of the folder relative to the mosaic.
     """
 
     def __init__(self, mosaic: str) -> None:
@@ -51,13 +51,13 @@ class RemoteFolder:
         self._old: list[str] = []
 
     def place(self, part: str) -> str:
-        """Return the path of a part that is about to be made."""
+        """Return the path of a part, and remember the part as started."""
         path = f"{self._beside}{self.name}/{part}"
         self._begun.add(path)
         return path
 
     def note_old(self, mosaic: str) -> None:
-        """Remember, before the new mosaic takes its place, what the old one is made of."""
+        """Remember the parts of the old mosaic, before it is replaced."""
         for name in _sources(mosaic):
             found = re.search(
                 rf"(?:^|/){re.escape(self._parts)}/([0-9a-f]{{10}}/\d+_\d+\.tif)$", name
@@ -66,15 +66,15 @@ class RemoteFolder:
                 self._old.append(f"{self._beside}{self._parts}/{found[1]}")
 
     def finish(self) -> None:
-        """Remove what the old mosaic was made of."""
+        """Remove the parts of the old mosaic."""
         _remove_objects(self._old)
 
     def remove(self) -> None:
-        """Remove all parts that have been begun."""
+        """Remove all parts that have been started."""
         _remove_objects(self._begun)
 
     def leave(self) -> None:
-        """Remove them: there is no going on with them."""
+        """Remove all parts: runs in object storage cannot be resumed."""
         self.remove()
 
 
@@ -85,7 +85,7 @@ def _remove_objects(paths: set[str] | list[str]) -> None:
 
 
 def _sources(mosaic: str) -> set[str]:
-    """Return what a VRT is made of; of anything else, nothing."""
+    """Return the names of a VRT's sources, an empty set for other files."""
     found: set[str] = set()
     with suppress(Exception), captured_messages():
         if not object_storage.exists(mosaic):
@@ -102,17 +102,17 @@ log = logging.getLogger(__name__)
 
 
 class RemoteTarget(Target):
-    """A place in object storage, and a local folder in which its file grows.
+    """A target in object storage, with a local folder for its temporary file.
 
-    Whether it can be written is found out at once. What is sent shows when all
-    of all outputs has been; files that lie beside the raster show before it.
+    Write access is checked at once. Objects become visible only when the files
+    of all outputs have been sent, sidecar files before the raster.
 
     Parameters
     ----------
     path : str
     overwrite : bool
     inputs : sequence of str
-        To say so if the output is one of them.
+        Paths of the inputs, for the message if the output is one of them.
 
     Raises
     ------
@@ -127,10 +127,10 @@ class RemoteTarget(Target):
         self.resumes = False
         self._overwrite = overwrite
         self._uploads: list[object_storage.Upload] = []
-        # A path on no file system: it names the files that come to lie there.
+        # Not a path on a file system: it only names the output's files.
         self._place = Path(path)
         _check_address(path)
-        object_storage.check(path)  # whether it can be written comes first
+        object_storage.check(path)  # write access first
         check_object(path, overwrite, inputs)
         parent = Path(tempfile.gettempdir())
         try:
@@ -143,7 +143,7 @@ class RemoteTarget(Target):
         unfinished.add(self)
 
     def check_others(self, files: Iterable[Path]) -> None:
-        """Raise OutputError if what belongs to the output cannot be uploaded beside it."""
+        """Raise OutputError if one of the output's files cannot be uploaded."""
         files = list(files)
         for file in files:
             if file.is_dir():
@@ -154,7 +154,7 @@ class RemoteTarget(Target):
         super().check_others(files)
 
     def send(self) -> None:
-        """Send all files to the store, which does not show them yet."""
+        """Upload all files, without making them visible yet."""
         places = self.places()
         if not places or places[-1] != self._place:
             raise OutputError(f"{self.path} cannot be uploaded: somebody has removed it")
@@ -167,15 +167,15 @@ class RemoteTarget(Target):
             upload.send(file)
 
     def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
-        """Have the store show what has been sent, the raster last.
+        """Make the uploaded objects visible, the raster last.
 
         Parameters
         ----------
         undo : ExitStack
-            Gets what takes it back, as far as there was nothing before.
+            Receives callbacks that remove new objects. Replaced objects cannot
+            be restored.
         kept : container of Path
-            Objects that are not to be removed, although they could speak of
-            the old one: those of other outputs.
+            Files of other outputs, which are not removed as stale sidecars.
         """
         for upload in self._uploads:
             if not self._overwrite or _is_missing(upload.path):
@@ -184,11 +184,11 @@ class RemoteTarget(Target):
         made = {place.name for place in self.places()}
         for name in {self._place.name + end for end in SIDECARS} - made:
             if self._place.with_name(name) not in kept:
-                # They speak of what has been replaced.
+                # They describe the raster that has been replaced.
                 _remove(self._url(name))
 
     def remove(self) -> None:
-        """Remove the local folder, and what has been sent in vain."""
+        """Remove the local folder, and abort incomplete uploads."""
         for upload in self._uploads:
             upload.abort()
         super().remove()
@@ -201,7 +201,7 @@ class RemoteTarget(Target):
 
 
 def _check_address(path: str) -> None:
-    """Raise OutputError if a path is not that of an object."""
+    """Raise OutputError if a path does not name an object."""
     if not object_storage.is_object(path):
         raise OutputError(
             f"nothing can be written to {path}: expected a local file, or an object in "
@@ -210,7 +210,7 @@ def _check_address(path: str) -> None:
 
 
 def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Raise OutputError if an object is there that may not be replaced; it is only looked for."""
+    """Raise OutputError if an object exists and may not be replaced; write nothing."""
     _check_address(path)
     if overwrite:
         return
@@ -233,10 +233,10 @@ def _is_missing(path: str) -> bool:
     try:
         return not object_storage.exists(path)
     except OutputError:
-        return False  # nobody knows
+        return False  # unknown
 
 
 def _remove(path: str) -> None:
-    """Remove an object if that can be done."""
+    """Remove an object, ignoring failures."""
     with suppress(OutputError):
         object_storage.remove(path)

@@ -1,4 +1,4 @@
-"""Whether data are what a journal says of them."""
+"""Resume an interrupted run: open, verify and extend the journal of an output."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _PIECE = 1024 * 1024
 def verified(
     records: Sequence[JournalRecord], data_file: FileIO, *, begin: int, windows: int
 ) -> int:
-    """Return how many of the first records say what is in the data file.
+    """Return the number of leading records whose data match the data file.
 
     Parameters
     ----------
     records : sequence of JournalRecord
     data_file : file
-        It is read in pieces, and left wherever that ends.
+        Open file. Its position afterwards is unspecified.
     begin : int
-        Where the first window's bytes must be.
+        Expected offset of the first window.
     windows : int
-        How many the plan has.
+        Number of windows in the plan.
     """
     size = os.fstat(data_file.fileno()).st_size
     buffer = memoryview(bytearray(_PIECE))
@@ -51,7 +51,7 @@ def verified(
 
 
 def _checksum(file: FileIO, record: JournalRecord, buffer: memoryview) -> int | None:
-    """Return the checksum of a record's data; None if they cannot be read."""
+    """Return the checksum of a record's data, None if they cannot be read."""
     checksum, rest = 0, record.end - record.begin
     with suppress(OSError):
         file.seek(record.begin)
@@ -66,7 +66,7 @@ def _checksum(file: FileIO, record: JournalRecord, buffer: memoryview) -> int | 
 
 
 def cannot_resume() -> UsageError:
-    """Say that what GDAL writes cannot be resumed."""
+    """Return the error for resuming an output that GDAL writes."""
     return UsageError(
         "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
         "that are whole blocks of it"
@@ -78,17 +78,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ResumeLog:
-    """The journal of one output, and what stands in it.
+    """The journal of one output, with its verified records.
 
     Attributes
     ----------
     journal : Journal
     records : list of JournalRecord
-        Of an earlier run: their data have been compared with their checksums.
+        Records of an earlier run whose checksums match.
     file : file or None
-        The earlier run's output, as far as it had come.
+        Partial output of the earlier run.
     noted : bool
-        Whether there is anything that a later run can go on with.
+        Whether the journal has records, so that a later run can resume.
     """
 
     journal: Journal
@@ -106,24 +106,24 @@ class ResumeLog:
         *,
         overwrite: bool,
     ) -> ResumeLog:
-        """Open the journal of an output, or begin one.
+        """Open the journal of an output, or create one.
 
         Parameters
         ----------
         target : Target
         path : Path
-            Path of the file whose blocks it lists.
+            Path of the data file.
         fingerprint : Mapping
-            Which run it is.
+            Fingerprint of this run.
         windows : int
-            How many it has.
+            Number of windows of this run.
         overwrite : bool
-            Begin anew if the earlier run was another one.
+            Start over if the earlier run was a different one.
 
         Raises
         ------
         UsageError
-            If it was.
+            If the earlier run was a different one, without `overwrite`.
         JournalError
             If the journal cannot be used.
         """
@@ -171,7 +171,7 @@ class ResumeLog:
             journal.close()
             if isinstance(exc, BlockingIOError):
                 raise
-            # A link, a folder or a pipe: nothing that a run has left.
+            # It is a link, folder or pipe, which no run has written.
             log.warning("the run starts over: %s (%s)", path, exc.strerror)
             return None
         begin = records[0].begin if records else 0
@@ -187,21 +187,21 @@ class ResumeLog:
 
     @property
     def done(self) -> int:
-        """How many windows need not be computed."""
+        """Number of windows that need not be computed again."""
         return self.records[-1].window + 1 if self.records else 0
 
     def restrict(self, windows: int) -> None:
-        """Forget what comes after so many windows."""
+        """Drop the records after the first `windows` windows."""
         self.records = [record for record in self.records if record.window < windows]
         self.journal.keep(self.records)
 
     def states(self) -> list[dict[str, Any]]:
-        """Return what was said with each record.
+        """Return the state stored with each record.
 
         Raises
         ------
         ValueError
-            If it makes no sense.
+            If a record has no valid state.
         """
         states = [_payload(record).get("state") for record in self.records]
         if not all(isinstance(state, dict) for state in states):
@@ -209,12 +209,12 @@ class ResumeLog:
         return [state for state in states if isinstance(state, dict)]
 
     def sizes(self, record: JournalRecord) -> list[list[Sequence[int]]]:
-        """Return the sizes of a record's blocks: for each level, for the image and its mask.
+        """Return the block sizes of a record, for each level and its image and mask.
 
         Raises
         ------
         ValueError
-            If they are not those of its data.
+            If they do not add up to the record's bytes.
         """
         sizes = _payload(record).get("sizes")
         flat: list[Any] = []
@@ -236,7 +236,7 @@ class ResumeLog:
         state: Mapping[str, Any],
         file: FileIO,
     ) -> None:
-        """Write down that a window has been appended."""
+        """Record that a window has been appended."""
         payload = json.dumps({"sizes": sizes, "state": state}, separators=(",", ":"))
         self.journal.append(
             JournalRecord.of(number, begin, *parts, payload=payload.encode("ascii"))
@@ -245,8 +245,8 @@ class ResumeLog:
         self.noted = True
 
     def leave(self, file: FileIO | None) -> None:
-        """Close it for a later run, or remove it if there is nothing to go on with."""
-        # What cannot be flushed is verified, and no reason not to tell why the run ends.
+        """Close the journal for a later run, or remove it if it has no records."""
+        # A failed flush must not hide why the run ends; a later run verifies the data.
         with suppress(OutputError):
             if self.noted and file is not None and not file.closed:
                 self.journal.sync(file, now=True)
@@ -255,7 +255,7 @@ class ResumeLog:
             self.journal.remove()
 
     def close(self) -> None:
-        """Close its files."""
+        """Close the journal and the data file."""
         self.journal.close()
         if self.file is not None:
             self.file.close()

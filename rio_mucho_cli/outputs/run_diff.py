@@ -1,4 +1,4 @@
-"""Describe how a run differs from the one that is to be resumed."""
+"""Describe how a run differs from the run it should resume."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _MOST = 5
 
 
 def describe_changes(old: Any, new: Any) -> str:
-    """Return what differs between two fingerprints, the first five differences.
+    """Return the first five differences between two fingerprints.
 
     Parameters
     ----------
     old, new : object
-        JSON. The old one is read from a file, and can be any.
+        JSON values. The old one is read from a file and may be any value.
 
     Returns
     -------
     str
-        Printable, on one line, such as ``options.nodata was 0 and is nan``;
-        empty if the runs are the same.
+        One printable line, such as ``options.nodata was 0 and is nan``; empty
+        if the runs are the same.
     """
     try:
         changes = list(_changes("", old, new))
@@ -53,7 +53,7 @@ def _changes(name: str, old: Any, new: Any) -> Iterator[str]:
         pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {*old, *new}}
         changed = sorted(key for key, (was, now) in pairs.items() if was != now)
         if len(changed) > 1 and "sha256" in changed:
-            changed.remove("sha256")  # the other entries say more
+            changed.remove("sha256")  # the other entries are more specific
         for key in changed:
             if key == "sha256":
                 yield f"{truncate(name, _LONGEST)} changed"
@@ -73,7 +73,7 @@ def _has_entries(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a value in ASCII, without the control characters of terminals."""
+    """Return a value as ASCII, without terminal control characters."""
     if value is _ABSENT or value is None:
         return "none" if value is None else "absent"
     match value:
