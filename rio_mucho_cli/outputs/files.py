@@ -33,9 +33,7 @@ def is_real_folder(path: Path) -> bool:
 
 
 def lock_file(file: FileIO) -> None:
-    """Lock an open file, where the system supports that.
-
-    Elsewhere the lock of its folder must be enough.
+    """Lock an open file if the system can; otherwise only its folder is locked.
 
     Raises
     ------

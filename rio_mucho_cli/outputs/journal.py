@@ -18,9 +18,9 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs.files import flush, flush_folder, open_locked
 from rio_mucho_cli.system import write_at
 
-MAGIC = b"mucho\0\1\n"  # the 1 is the version of all that follows
+MAGIC = b"mucho\0\1\n"  # the 1 is the format version
 
-_PART = struct.Struct("<II")  # length and checksum of what follows
+_PART = struct.Struct("<II")  # length and checksum of the body
 _PLACE = struct.Struct("<QQQI")
 _MOST = 64 * 1024 * 1024
 
@@ -93,10 +93,7 @@ class Position(NamedTuple):
         return _PART.pack(len(body), checksum) + body, Position(end, checksum)
 
     def read(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
-        """Return the body of the part at this position, and the position after it.
-
-        Return None if the part is incomplete.
-        """
+        """Return the body of the part here and the position after it, None if incomplete."""
         head = file.read(_PART.size)
         end = self.place + _PART.size
         if len(head) < _PART.size:

@@ -141,9 +141,7 @@ class MosaicWriter(WithoutBlocks):
         *,
         overwrite: bool,
     ) -> int:
-        """Open the folder of an earlier run, or create one, and return 0.
-
-        Finished parts are found by their record files.
+        """Open or create the run's folder; return 0, since each part has its own record.
 
         Raises
         ------

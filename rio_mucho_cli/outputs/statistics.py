@@ -1,4 +1,4 @@
-"""Statistics of bands, computed window by window, in the tags that GDAL and QGIS read."""
+"""Band statistics, computed window by window, as the tags that GDAL and QGIS read."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import numpy as np
 
 from rio_mucho_cli.dtypes import numpy_dtype
 
-# So few pixels stay in the processor's cache: measuring a window whole takes
-# 1.2 to 2.4 times as long, and 8 bytes of memory per pixel.
+# Pixels measured at once, so that they fit in the CPU cache. Measuring a whole
+# window takes 1.2 to 2.4 times as long, and 8 bytes of memory per pixel.
 _PIECE = 65536
 _PREFIX = "STATISTICS_"
 
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
-    """The statistics of some pixels of one band.
+    """Statistics of some pixels of one band.
 
-    With the number of pixels alone, none of them is valid.
+    The defaults are those of pixels of which none is valid.
 
     Attributes
     ----------
     pixels, valid : int
-        Number of pixels, and of those that have a value.
+        Number of all pixels and of valid pixels.
     minimum, maximum : float
-        Range of the valid pixels; int in a band of integers.
+        Range of the valid pixels; int in an integer band.
     above : float
-        Mean minus minimum. Where values are large and close together, it has
-        more digits than the mean.
+        Mean minus minimum, which is more precise than the mean where values
+        are large and close together.
     squares : float
-        Sum of the squared deviations from the mean.
+        Sum of squared deviations from the mean.
 
     Notes
     -----
-    Sums are float64, as GDAL's are. The same windows in the same order give
-    the same digits; other windows change the last one or two of 15.
+    Sums are float64, as in GDAL. The same windows in the same order give the
+    same digits; other windows change the last one or two of 15.
     """
 
     pixels: int
@@ -49,7 +49,7 @@ class BandStatistics:
 
     @classmethod
     def constant(cls, value: float, pixels: int) -> BandStatistics:
-        """Return the statistics of valid pixels that all have one value."""
+        """Return the statistics of valid pixels that all have the same value."""
         return cls(pixels, pixels, value, value) if pixels else cls(0)
 
     @classmethod
@@ -61,17 +61,18 @@ class BandStatistics:
         mask: np.ndarray[Any, Any] | None = None,
         dtype: str | None = None,
     ) -> BandStatistics:
-        """Return the statistics of a band: (rows, cols), in the values that the file will hold.
+        """Return the statistics of a band, in the values that the file will hold.
 
         Parameters
         ----------
         band : ndarray
+            (rows, cols).
         nodata : float or None
-            Pixels with it are not valid. NaN never is.
+            Value of invalid pixels. NaN is always invalid.
         mask : ndarray of bool, or None
-            (rows, cols), True where pixels are not valid, as in numpy.ma.
+            (rows, cols), True where pixels are invalid, as in numpy.ma.
         dtype : str or None
-            The file's dtype, if it differs: values are cast first.
+            Dtype of the file, if it differs. Values are cast to it first.
         """
         values, masked = band.reshape(-1), None if mask is None else mask.reshape(-1)
         found = cls(0)
@@ -92,12 +93,12 @@ class BandStatistics:
 
     @classmethod
     def from_json(cls, value: Any) -> BandStatistics:
-        """Return what `as_json` was made of.
+        """Return the statistics from the result of `as_json`.
 
         Raises
         ------
         ValueError
-            If it is something else.
+            If the value is anything else.
         """
         if (
             not isinstance(value, list)
@@ -115,11 +116,11 @@ class BandStatistics:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the population; NaN where the mean is NaN."""
+        """Population standard deviation; NaN if the mean is NaN."""
         return math.nan if math.isnan(self.mean) else math.sqrt(self.squares / self.valid)
 
     def merged(self, other: BandStatistics) -> BandStatistics:
-        """Return the statistics of these and other pixels together.
+        """Return the combined statistics of these and other pixels.
 
         Notes
         -----
@@ -143,13 +144,13 @@ class BandStatistics:
         )
 
     def tags(self) -> dict[str, str]:
-        """Return the band's tags: name to text, as GDAL writes them.
+        """Return the band's tags as GDAL writes them, name to text.
 
         Notes
         -----
-        GDALRasterBand::SetStatistics and SetValidPercent: 14 digits, and four
-        of the percentage, which is 100 only if all pixels are valid. Without
-        valid pixels, the percentage is the only tag.
+        As in GDALRasterBand::SetStatistics and SetValidPercent, values have 14
+        digits and the percentage has four; it is 100 only if all pixels are
+        valid. Without valid pixels the percentage is the only tag.
         """
         percent = f"{100 * self.valid / self.pixels:.4g}" if self.valid else "0"
         if percent == "100" and self.valid < self.pixels:
@@ -162,13 +163,13 @@ class BandStatistics:
                 "MEAN": self.mean,
                 "STDDEV": self.deviation,
             }
-            # Adding 0.0 makes 0 of -0.
+            # Adding 0.0 turns -0 into 0.
             tags |= {f"{_PREFIX}{name}": f"{x + 0.0:.14g}" for name, x in numbers.items()}
         return tags
 
 
 def has_statistics(dtype: str | np.dtype[Any]) -> bool:
-    """Return whether values of a dtype have an order: complex numbers have none."""
+    """Return whether bands of a dtype have statistics, which complex bands do not."""
     return numpy_dtype(dtype).kind in "iuf"
 
 
@@ -179,19 +180,19 @@ def statistics_of(
     dtype: str | None = None,
     alpha: bool = False,
 ) -> tuple[BandStatistics, ...]:
-    """Return the statistics of every band of an array; none for complex numbers.
+    """Return the statistics of each band of an array, an empty tuple for complex numbers.
 
     Parameters
     ----------
     array : ndarray
-        (count, rows, cols). Masked pixels are not valid: they become nodata,
-        or go into a mask.
+        (count, rows, cols). Masked pixels are invalid: they become nodata or
+        go into a mask.
     nodata, dtype
-        The file's; see `BandStatistics.of`.
+        Nodata and dtype of the file; see `BandStatistics.of`.
     alpha : bool
-        The last band is alpha. Where it is 0, the other bands are not valid,
-        if GDAL uses it as their mask: with two or four bands of uint8 or
-        uint16 without nodata.
+        True if the last band is alpha. Where it is 0, the other bands are
+        invalid if GDAL uses it as their mask: with two or four bands of uint8
+        or uint16 without nodata.
     """
     data, masks = np.ma.getdata(array), [np.ma.getmask(band) for band in array]
     kind = numpy_dtype(dtype or array.dtype)
@@ -211,16 +212,16 @@ def statistics_of(
 def statistics_of_nothing(
     pixels: int, count: int, *, nodata: float | None, dtype: str, alpha: bool, masked: bool
 ) -> tuple[BandStatistics, ...]:
-    """Return the statistics of pixels that no window covers: nodata, else 0, masked if possible.
+    """Return the statistics of pixels outside all windows, which are nodata, else 0.
 
     Parameters
     ----------
     pixels, count : int
-        Number of pixels in a band, and of bands.
+        Number of pixels per band and number of bands.
     nodata, dtype, alpha
-        As for `statistics_of`.
+        See `statistics_of`.
     masked : bool
-        The file has an internal mask.
+        True if the file has an internal mask, which masks these pixels.
     """
     value = 0 if nodata is None else nodata
     one = np.ma.array(np.full((count, 1, 1), value, dtype), mask=masked)
@@ -231,7 +232,7 @@ def statistics_of_nothing(
 
 
 def _without_nodata(values: np.ndarray[Any, Any], nodata: float | None) -> np.ndarray[Any, Any]:
-    """Return the values that are neither nodata nor NaN, most often all of them."""
+    """Return the values that are neither nodata nor NaN."""
     if not values.size:
         return values
     ends = np.array([values.min(), values.max()])
@@ -243,21 +244,21 @@ def _without_nodata(values: np.ndarray[Any, Any], nodata: float | None) -> np.nd
 
 
 def _is_nodata(values: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, Any]:
-    """Return where values are nodata, or so close to it that GDAL takes them for it.
+    """Return a mask of the values that GDAL treats as nodata: equal or very close to it.
 
     Notes
     -----
-    ARE_REAL_EQUAL in gdal_priv.h: in float32 for float32, else in float64,
-    yet with the epsilon of float32 in both. No integer of 16 bits is so near
-    to another. GDAL 3.10 does so for statistics of every dtype and for masks
-    of floating point; 3.12 asks for equality in statistics of float64.
+    ARE_REAL_EQUAL in gdal_priv.h compares float32 in float32 and other dtypes
+    in float64, both with the epsilon of float32. Different 16-bit integers are
+    never that close. GDAL 3.10 uses it in statistics of all dtypes and in
+    masks of floating point; 3.12 requires equality in statistics of float64.
     """
     same: np.ndarray[Any, Any]
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         same = values == (int(nodata) if float(nodata).is_integer() else nodata)
         return same
     kind = np.result_type(values, np.float32)
-    # Nodata is a number of the band's dtype: 0.1 in a band of float32 is not 0.1.
+    # Nodata is rounded to the band's dtype: in a float32 band, 0.1 is not the float64 0.1.
     number = np.array(nodata).astype(values.dtype if values.dtype.kind == "f" else kind)
     reals, number = values.astype(kind, copy=False), number.astype(kind)
     near = 2 * float(np.finfo(np.float32).eps) * np.abs(reals + number)
@@ -266,7 +267,7 @@ def _is_nodata(values: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, A
 
 
 def _measure(values: np.ndarray[Any, Any]) -> BandStatistics:
-    """Return the statistics of values that are all valid: (pixels,)."""
+    """Return the statistics of valid values, of shape (pixels,)."""
     if values.dtype.kind in "iu" and values.dtype.itemsize > 4:
         values = values.astype(np.float64)
     size, minimum, maximum = values.size, values.min().item(), values.max().item()

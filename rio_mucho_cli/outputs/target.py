@@ -1,4 +1,4 @@
-"""The file that an output becomes: made aside, put into place at the end."""
+"""Targets: files written in a temporary folder and moved into place at the end."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ from rio_mucho_cli.outputs.files import (
 from rio_mucho_cli.signals import check, deferred
 from rio_mucho_cli.text import option
 
-# What may lie beside a raster and speaks of its pixels, under its whole name ...
+# Endings of sidecar files that follow the raster's full name ...
 SIDECARS = (".aux.xml", ".ovr", ".msk")
-# ... and what may do so with another extension: headers, places, tables and overviews.
+# ... and extensions of those that replace its own: headers, georeferences, tables, overviews.
 _OTHER_EXTENSIONS = {
     ".hdr", ".prj", ".wld", ".clr", ".stx", ".sta", ".rrd", ".ige", ".rdc", ".sgrd", ".mgrd",
     ".gri", ".aux",
 }  # fmt: skip
-# Makes the file of a target from an intermediate GeoTIFF, which it gets first.
+# Function that makes a target's file from an intermediate GeoTIFF, its first argument.
 Finish: TypeAlias = Callable[[Path, "Target"], None]
-# The folder of what is replaced, while it may have to be put back.
+# Folder of the replaced files while they may have to be restored.
 _BEFORE = "before"
 
 
 class Target:
-    """A place on a file system, and a folder beside it in which its file grows.
+    """The path of an output, with a folder beside it for the temporary file.
 
-    The file has the target's own name there: formats that come as several
-    files refer to each other by name. The folder is locked; one that nobody
-    has locked was left by a run that was killed, and is removed by the next.
+    The temporary file has the output's name, because the files of multi-file
+    formats refer to each other by name. The folder is locked. An unlocked one
+    was left by a killed run, and the next run removes it.
 
     Parameters
     ----------
     path : str
-        Symbolic links are followed: the link stays, and what it leads to is
-        replaced.
+        Path of the output. Symbolic links are followed: the link stays, and
+        the file it points to is replaced.
     overwrite : bool
     inputs : sequence of str
-        To say so if the output is one of them.
+        Paths of the inputs, for the message if the output is one of them.
     resume : bool
-        The folder has a name of its own, outlasts a run that does not come to
-        its end, and is taken up by the next.
+        Use a folder with a fixed name, which is kept if the run is interrupted
+        and reopened by the next run.
 
     Raises
     ------
     OutputError
         If the output exists and may not be replaced, its folder is missing or
-        not writable, or another run resumes it.
+        not writable, or another run is resuming it.
     """
 
     is_remote = False
@@ -92,44 +92,44 @@ class Target:
 
     @property
     def intermediate(self) -> Path:
-        """Path of the GeoTIFF from which the file is made, if it is written as one first."""
+        """Path of the intermediate GeoTIFF, for outputs that are made from one."""
         return self._folder / "mucho-intermediate.tif"
 
     @property
     def journal(self) -> Path:
-        """Where it is written down what has been done."""
+        """Path of the journal."""
         return journal_of(self.path)
 
     @property
     def temporary(self) -> Path:
-        """Where the file grows."""
+        """Path of the temporary file."""
         return self._folder / self._place.name
 
     def remove_all_but(self, *paths: Path) -> None:
-        """Remove what is no part of the output from the folder in which it grows."""
+        """Remove everything but these paths and the journal from the temporary folder."""
         for path in self._folder.iterdir():
             if path not in paths and path != self.journal:
                 _remove(path)
 
     def remove_all(self) -> None:
-        """Remove everything from the folder in which it grows."""
+        """Remove everything from the temporary folder."""
         for path in self._folder.iterdir():
             _remove(path)
 
     def places(self) -> list[Path]:
-        """Return where what has been made comes to lie; the file itself is the last."""
+        """Return the final paths of all files of the output, the raster itself last."""
         files = [file for file in self._folder.iterdir() if file != self.journal]
         made = sorted(files, key=lambda file: file == self.temporary)
         return [self._place.with_name(file.name) for file in made]
 
     def check_others(self, files: Iterable[Path]) -> None:
-        """Raise OutputError if a file beside the output would replace one that exists.
+        """Raise OutputError if a sidecar file would replace an existing file.
 
         Parameters
         ----------
         files : iterable of Path
-            What belongs to the output, while it grows. What has its whole name
-            and an ending can belong to nothing else.
+            Temporary files of the output. Names that start with the output's
+            full name are not checked: they cannot belong to another raster.
         """
         for name in sorted(file.name for file in files):
             is_ours = name.startswith(self._place.name)
@@ -140,21 +140,20 @@ class Target:
                 )
 
     def _is_taken(self, name: str) -> bool:
-        return os.path.exists(self._place.with_name(name))  # noqa: PTH110 (a name too long is none)
+        return os.path.exists(self._place.with_name(name))  # noqa: PTH110 (False for a name too long)
 
     def send(self) -> None:
-        """Do what takes long of putting it into place, before anybody sees anything of it."""
+        """Do the slow part of publishing, before anything is visible."""
 
     def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
-        """Move the file, and what lies beside it, into place.
+        """Move the file and its sidecar files into place.
 
         Parameters
         ----------
         undo : ExitStack
-            Gets what takes it back.
+            Receives callbacks that restore the old files.
         kept : container of Path
-            Files that are not to be removed, although they could speak of the
-            old file: those of other outputs.
+            Files of other outputs, which are not removed as stale sidecars.
         """
         made = [self._folder / place.name for place in self.places()]
         if self.temporary not in made:
@@ -181,20 +180,20 @@ class Target:
             undo.callback(new.replace, file)
 
     def _stale(self) -> set[str]:
-        """Return the names of files that speak of what is replaced."""
+        """Return the names of sidecar files that describe the replaced file."""
         name, stem, extension = self._place.name, self._place.stem, self._place.suffix
         found = {name + end for end in SIDECARS}
         worlds = {f"{extension}w", f"{extension[:2]}{extension[-1:]}w"}
         others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
         if any(map(self._is_taken, others)):
-            # Whether they do, or belong to another raster, the driver knows.
+            # The driver knows whether they belong to this raster or to another.
             with suppress(Exception), captured_messages(), rasterio.open(self._place) as src:
                 if src.driver != "VRT":
                     found |= others & {Path(file).name for file in src.files}
         return found
 
     def discard(self) -> None:
-        """Remove what there is beside the target, unless a later run is to go on with it."""
+        """Remove the temporary folder, unless a later run can resume it."""
         if not self.resumes:
             self.remove()
         else:
@@ -203,11 +202,11 @@ class Target:
             self._release()
 
     def settle(self) -> None:
-        """Remove what there is beside the target, which is in its place."""
+        """Clean up after the file has been moved into place."""
         self.remove()
 
     def remove(self) -> None:
-        """Remove what there is beside the target, even if there are no descriptors left."""
+        """Remove the temporary folder, using the spare descriptors if none are left."""
         while len(self._locks) > 1:
             os.close(self._locks.pop())
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -220,24 +219,25 @@ class Target:
 
 
 unfinished: set[Target] = set()
-"""What this process would leave if it ended now, and has to discard before."""
+"""Targets of this process that are not published yet, to be discarded before it exits."""
 
 
 def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -> None:
-    """Move outputs into place: all of them, or none.
+    """Move all outputs into place, or none of them.
 
-    Files are moved first: that can be undone. A signal waits until all is done.
+    Local files come before objects, because moving them can be undone. Signals
+    are deferred until publishing is done.
 
     Parameters
     ----------
     targets : sequence of Target
     then : callable, optional
-        It is called as soon as they are in place.
+        Function called as soon as all outputs are in place.
 
     Raises
     ------
     OutputError
-        If that fails; what was there before is there again.
+        If that fails. Files that were replaced are restored.
     """
     targets = sorted(targets, key=lambda target: target.is_remote)
     for target in targets:
@@ -270,13 +270,13 @@ def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -
         if then is not None:
             then()
         for target in targets:
-            # All is in its place; what cannot be removed stays.
+            # The outputs are in place: temporary files that cannot be removed stay.
             with suppress(OSError):
                 target.settle()
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
+    """Remove a file, or a folder and its contents."""
     if is_real_folder(path):
         shutil.rmtree(path)
     else:
@@ -284,14 +284,14 @@ def _remove(path: Path) -> None:
 
 
 def _set_aside(old: Path, aside: Path) -> None:
-    """Keep an old file under another name, while its own still leads to it where possible."""
+    """Link an old file to another name, or rename it where links are not supported."""
     try:
         os.link(old, aside)
-    except OSError:  # there are file systems without links
+    except OSError:
         old.replace(aside)
 
 
 def _put_back(aside: Path, old: Path) -> None:
-    """Undo `_set_aside`, unless the old file is still where it was: Windows may have it open."""
+    """Undo `_set_aside`, unless the old file was never replaced: it may be open on Windows."""
     if not (old.exists() and old.samefile(aside)):
         aside.replace(old)

@@ -1,9 +1,12 @@
-"""Count pixels whose meaning changes on the way, to report them at the end.
+"""Count pixels that change their meaning when written, to report them after the run.
 
-Nothing here changes a pixel. Casting to a narrower dtype wraps around, NaN is
-valid where nodata is a number, a result that equals nodata is nodata to every
-reader, and a plain function takes an input's nodata for a number: all of that
-is what was asked for, and seldom what was meant.
+No pixel is changed here. Four things are counted, which follow from the options
+but are seldom intended:
+
+- a cast to a narrower dtype wraps around;
+- NaN is valid where nodata is a number;
+- a result that equals nodata is nodata to every reader;
+- a function without masks takes an input's nodata for a number.
 """
 
 from __future__ import annotations
@@ -23,37 +26,29 @@ _INTEGERS = ("uint16", "int16", "uint32", "int32")
 
 @dataclass(frozen=True, slots=True)
 class ValueLoss:
-    """How many pixels of some windows mean something else than they did.
+    """Counts of pixels that change their meaning, and of the windows with such pixels.
 
     Attributes
     ----------
-    outside : int
-        Pixels, of all bands, that are beyond the range of the output's dtype,
-        or NaN or infinite where that has integers.
-    outside_windows : int
-        Windows with such pixels.
+    outside, outside_windows : int
+        Pixels of all bands outside the range of the output's dtype, including
+        NaN and infinities for an integer dtype.
     lowest, highest : float or None
-        Of the finite ones among them.
-    nan : int
-        Pixels that are NaN, are not masked, and count as valid, because the
-        output's nodata is another one.
-    nan_windows : int
-        Windows with such pixels.
-    nodata : int
-        Pixels that are not masked and equal the output's nodata, but for
-        those that are nodata in an input.
-    nodata_windows : int
-        Windows with such pixels.
+        Range of the finite values among them.
+    nan, nan_windows : int
+        Unmasked NaN pixels that count as valid, because the output's nodata is
+        not NaN.
+    nodata, nodata_windows : int
+        Unmasked pixels that equal the output's nodata, except those that are
+        nodata in an input.
     is_loss : bool
-        Whether some of these may have a value: the function has not chosen to
+        Whether some of these may be valid: the function did not choose to
         write nodata.
-    passed : int
-        Pixels that are the first input's nodata, in the input and in the
-        result, and count as valid, because the output's nodata is another.
-    passed_windows : int
-        Windows with such pixels.
+    passed, passed_windows : int
+        Pixels that hold the first input's nodata in both input and result, and
+        count as valid because the output's nodata differs.
     read_windows : int
-        Windows in which a plain function got nodata as numbers.
+        Windows in which a function without masks got nodata as numbers.
     """
 
     outside: int = 0
@@ -73,7 +68,7 @@ class ValueLoss:
         return self != NONE
 
     def merged(self, other: ValueLoss) -> ValueLoss:
-        """Return those of both."""
+        """Return the sum of two counts."""
         lows = [each.lowest for each in (self, other) if each.lowest is not None]
         highs = [each.highest for each in (self, other) if each.highest is not None]
         return ValueLoss(
@@ -99,18 +94,18 @@ class ValueLoss:
         inherited: float | None = None,
         some: bool = False,
     ) -> Iterator[str]:
-        """Yield what a user has to know of them.
+        """Yield the warnings for the user.
 
         Parameters
         ----------
         dtype : str
-            Of the output.
+            Dtype of the output.
         nodata : float or None
-            Of the output.
+            Nodata of the output.
         inherited : float or None
             Nodata of the first input.
         some : bool
-            There were other windows, which nobody has counted.
+            True if some windows were not counted.
         """
         least = "at least " if some else ""
         if self.read_windows:
@@ -152,7 +147,7 @@ class ValueLoss:
             )
 
     def _wide_enough(self, dtype: str) -> str:
-        """Return the narrowest dtype that holds all of them and what the output's holds."""
+        """Return the narrowest dtype that holds the lost values and the output's range."""
         target = np.dtype(dtype)
         if target.kind == "f":
             return "float64"
@@ -166,7 +161,7 @@ class ValueLoss:
         return "float32"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as what JSON can say."""
+        """Return the counts as a dict for JSON."""
         return {
             "outside_pixels": self.outside,
             "outside_windows": self.outside_windows,
@@ -186,16 +181,16 @@ NONE = ValueLoss()
 
 
 def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
-    """Count what a cast of a window turns into other values.
+    """Return the count of pixels in a window that a cast turns into other values.
 
-    What only loses its fraction, or digits, is what was asked for.
+    Losing only the fraction or digits does not count.
 
     Parameters
     ----------
     array : ndarray or MaskedArray
         (count, rows, cols). Masked pixels do not count.
     dtype : str
-        What it is cast to.
+        Dtype to cast to.
     """
     target = np.dtype(dtype)
     kinds = array.dtype.kind + target.kind
@@ -214,7 +209,7 @@ def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
 
 
 def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return of each value whether a dtype has its place for it."""
+    """Return a mask of the values within the range of a dtype."""
     fits: np.ndarray[Any, Any]
     if target.kind == "f":
         with np.errstate(over="ignore"):
@@ -224,7 +219,7 @@ def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[
     if values.dtype.kind == "f":
         if values.dtype.itemsize < 4:
             values = values.astype("float32")
-        # Fractions are cut off, as far as numbers of this size have any; NaN is in no range.
+        # Casting drops fractions, where values this large have any. NaN is out of every range.
         low, one = values.dtype.type(info.min), values.dtype.type(1)
         fits = values >= low if low - one == low else values > low - one
         fits &= values < values.dtype.type(info.max + 1)
@@ -236,7 +231,7 @@ def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[
 
 
 def valid_nan(array: np.ndarray[Any, Any]) -> ValueLoss:
-    """Count pixels of a window that are NaN and not masked.
+    """Return the count of unmasked NaN pixels in a window.
 
     Parameters
     ----------
@@ -258,20 +253,21 @@ def taken_for_nodata(
     absent: np.ndarray[Any, Any] | None = None,
     is_chosen: bool = False,
 ) -> ValueLoss:
-    """Count pixels of a window that equal nodata and are not masked.
+    """Return the count of unmasked pixels in a window that equal nodata.
 
     Parameters
     ----------
     array : ndarray or MaskedArray
         (count, rows, cols), in the output's dtype.
     nodata : float or None
-        Of the output.
+        Nodata of the output.
     inherited : float or None
-        Nodata of the first input, if the output's follows from it.
+        Nodata of the first input, if the output's nodata is derived from it.
     absent : ndarray of bool, or None
-        (rows, cols): where an input has nodata, and the function got numbers.
+        (rows, cols), True where an input has nodata that the function got as
+        numbers.
     is_chosen : bool
-        An ordinary array has nodata because the function writes it.
+        True if the function writes nodata into ordinary arrays on purpose.
     """
     found = NONE
     if nodata is not None and nodata == nodata:
@@ -291,7 +287,7 @@ def taken_for_nodata(
 
 
 def _equal(array: np.ndarray[Any, Any], value: float) -> np.ndarray[Any, Any]:
-    """Return which pixels are not masked and have a value, in the precision of their dtype."""
+    """Return a mask of the unmasked pixels that equal a value in their dtype's precision."""
     data = np.ma.getdata(array).real  # as GDAL compares complex numbers
     equal: np.ndarray[Any, Any] = data == data.dtype.type(value)
     if isinstance(array, np.ma.MaskedArray):

@@ -1,13 +1,14 @@
-"""A VRT over parts: GDAL says what is said of the whole, and this says where the parts are.
+"""Build the VRT of a mosaic.
 
-GDAL describes a small file with the output's profile and metadata as a VRT. In
-its XML, that file is replaced by one source for each part. Sources come with
-what GDAL would otherwise open each part for.
+GDAL writes a VRT of a small file that has the output's profile and metadata. In
+its XML, that file is replaced by one source for each part. The sources have
+SourceProperties, so that GDAL need not open every part.
 
 Notes
 -----
 GDAL's page on the VRT driver: SourceProperties, MaskBand and OverviewList.
-Where no source is, a VRT has nodata, or 0, and its mask band says: masked.
+Where a VRT has no source, its pixels are nodata, else 0, and its mask band is
+masked.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ _RASTER = "VRTRasterBand"
 
 @dataclass(frozen=True, slots=True)
 class PartFile:
-    """A part of a mosaic that is in its place.
+    """A finished part of a mosaic.
 
     Attributes
     ----------
     name : str
-        In the folder of parts.
+        File name in the folder of parts.
     block : Size
-        Of its blocks.
+        Block size in pixels.
     overviews : tuple of int
-        Their factors.
+        Factors of the overviews.
     nbytes : int
-        Of the file.
+        Size of the file in bytes.
     """
 
     name: str
@@ -59,7 +60,7 @@ class PartFile:
 
     @classmethod
     def of(cls, path: Path) -> PartFile:
-        """Look at a file, as a reader will see it."""
+        """Return the description of a file, opened with rasterio."""
         with captured_messages(), rasterio.open(path) as src:
             rows, cols = src.block_shapes[0]
             return cls(path.name, Size(cols, rows), tuple(src.overviews(1)), path.stat().st_size)
@@ -67,15 +68,15 @@ class PartFile:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A part, and where it lies.
+    """A part and its window in the mosaic.
 
     Attributes
     ----------
     path : str
-        From the VRT to it.
+        Path of the part relative to the VRT.
     file : PartFile
     window : Window
-        In the whole.
+        Window of the part in the mosaic.
     """
 
     path: str
@@ -86,17 +87,17 @@ class Placed:
 def describe_whole(
     profile: Mapping[str, Any], metadata: Metadata | None, name: str, *, masked: bool
 ) -> ElementTree.Element:
-    """Return the XML of a VRT that has everything but its parts.
+    """Return the XML of a VRT, complete except for its parts.
 
     Parameters
     ----------
     profile : Mapping
-        Of the whole.
+        Profile of the mosaic.
     metadata : Metadata or None
     name : str
-        What messages call it.
+        Name of the mosaic in messages.
     masked : bool
-        With a mask band.
+        Add a mask band.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def describe_whole(
 
 
 def _add_namespaces(element: ElementTree.Element, tags: Mapping[str, Mapping[str, str]]) -> None:
-    """Add the tags that GDAL does not carry over: those in other namespaces than its own."""
+    """Add the tags of custom namespaces, which GDAL does not copy."""
     there = {each.get("domain", "") for each in element.findall("Metadata")}
     for namespace in tags.keys() - there - {""}:
         _add_tags(element, tags[namespace], namespace)
@@ -149,21 +150,21 @@ def _add_tags(element: ElementTree.Element, tags: Mapping[str, str], namespace: 
 
 
 def add_statistics(root: ElementTree.Element, tags: Sequence[Mapping[str, str]]) -> None:
-    """Write tags of each band."""
+    """Add statistics tags to each band."""
     for element, values in zip(root.findall(_RASTER), tags, strict=True):
         _add_tags(element, values)
 
 
 def add_parts(root: ElementTree.Element, parts: Sequence[Placed], resampling: str) -> None:
-    """Put the parts in place of the small file, and declare the overviews that they have.
+    """Replace the small file by the parts, and declare their overviews.
 
     Parameters
     ----------
     root : Element
-        What `describe_whole` returned.
+        Result of `describe_whole`.
     parts : sequence of Placed
     resampling : str
-        Of the overviews, by rasterio's name.
+        Resampling of the overviews, by rasterio's name.
     """
     largest = max(parts, key=lambda part: part.window.width * part.window.height, default=None)
     for element in root.iter(_RASTER):
@@ -171,7 +172,7 @@ def add_parts(root: ElementTree.Element, parts: Sequence[Placed], resampling: st
         element.remove(small)
         band = small.findtext("SourceBand", "1")
         if largest is not None:
-            # Whoever reads by blocks reads the parts' own.
+            # Readers that go block by block then read the blocks of the parts.
             element.set("blockXSize", str(largest.file.block.width))
             element.set("blockYSize", str(largest.file.block.height))
         for part in parts:
@@ -206,14 +207,14 @@ def _source(part: Placed, band: str, dtype: str) -> ElementTree.Element:
 
 
 def as_text(root: ElementTree.Element) -> bytes:
-    """Return the XML as it is written into a file."""
+    """Return the XML as the bytes of a file."""
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8")
     return text + b"\n"
 
 
 def folders_used(path: Path) -> set[str]:
-    """Return the names of folders of parts of which a VRT, of whatever form, speaks."""
+    """Return the names of the run folders that a VRT's text mentions."""
     try:
         text = path.read_bytes()
     except OSError:
@@ -222,12 +223,12 @@ def folders_used(path: Path) -> set[str]:
 
 
 def parts_of(path: str) -> list[Path]:
-    """Return the files of a VRT's parts; of anything else, none."""
+    """Return the files of a VRT's parts, an empty list for other files."""
     if not path.lower().endswith(".vrt"):
         return []
     place = Path(os.path.realpath(path))
     try:
         names = {each.text for each in ElementTree.parse(place).iter("SourceFilename")}
     except (OSError, ValueError, ElementTree.ParseError):
-        return []  # another raster, whose name ends like that
+        return []  # missing, or not a VRT despite its name
     return sorted(place.parent / name for name in names if name)

@@ -1,18 +1,18 @@
 """GDAL's functions for objects in cloud storage, called through ctypes.
 
-rasterio wraps none of them. A second GDAL would know nothing of rasterio's
-options and credentials, so they are called in the library that rasterio is
-linked with: its extension modules give access to it. Other clients, such as
-obstore, do not find credentials everywhere that GDAL does: not in profiles
-without boto3, GDAL's configuration file, or Google's HMAC keys.
+rasterio does not wrap them. They are called in the GDAL that rasterio is linked
+with, reached through one of its extension modules: a second GDAL would not have
+rasterio's options and credentials. Other clients, such as obstore, miss some
+credentials that GDAL finds: profiles without boto3, GDAL's configuration file
+and Google's HMAC keys.
 
-Uploads take GDAL 3.10 or later, which rasterio's wheels have since 1.4.4. With
-an older GDAL, and on Windows, where modules do not show what they are linked
-with, every function here raises OutputError; the rest of the package does
-without them.
+Uploads need GDAL 3.10 or later, which rasterio's wheels have since 1.4.4. Every
+function here raises OutputError with an older GDAL, and on Windows, where
+modules do not expose the libraries they are linked with. The rest of the
+package works without them.
 
-Names are GDAL's (``/vsis3/bucket/key``). The options and credentials are those
-of the current rasterio.Env.
+Names are GDAL's (``/vsis3/bucket/key``). Options and credentials are those of
+the current rasterio.Env.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 class VSIError(Exception):
-    """GDAL's reason for a failed call, on one line."""
+    """A call of GDAL failed; the message is GDAL's reason, on one line."""
 
 
 @cache
@@ -77,17 +77,17 @@ def _gdal() -> ctypes.CDLL:
 
 
 def exists(name: str) -> bool:
-    """Return whether there is such an object; raise VSIError if that cannot be found out."""
-    # It may have been made since GDAL last looked.
+    """Return whether an object exists; raise VSIError if that is unknown."""
+    # GDAL's cached answer may be out of date.
     _gdal().VSICurlPartialClearCache(name.encode())
-    # Opening it asks for the object alone; its folder need not be listed.
+    # Request the object only, without listing its folder.
     options = (c_char_p * 2)(b"DISABLE_READDIR_ON_OPEN=EMPTY_DIR", None)
     with captured_messages():
         file = _call("VSIFOpenEx2L", name.encode(), b"rb", 1, options)
     if file:
         _gdal().VSIFCloseL(file)
         return True
-    # GDAL understands Amazon's answers; of others it reports the HTTP status.
+    # GDAL interprets Amazon's answers; for other stores it reports the HTTP status.
     is_known = _gdal().VSIGetLastErrorNo() in (_NO_ERROR, _NO_OBJECT)
     if is_known or _last_error() == "HTTP response code: 404":
         return False
@@ -108,7 +108,7 @@ def unlink(name: str) -> None:
 def start_upload(name: str) -> bytes:
     """Start a multipart upload and return its id; raise VSIError if it is refused.
 
-    Azure is not asked anything by this: only `add_part` shows whether it refuses.
+    For Azure this sends no request: `add_part` is the first that can be refused.
     """
     upload = _take_string(_call("VSIMultipartUploadStart", name.encode(), None))
     if upload is None:
@@ -125,13 +125,13 @@ def add_part(
     ----------
     name : str
     upload : bytes
-        The id of the upload.
+        Id of the upload.
     number : int
-        The part's number, from 1.
+        Number of the part, from 1.
     data : mmap or bytearray
-        Writable, as ctypes wants it; nothing is written.
+        Buffer, writable only because ctypes requires it.
     begin, size : int
-        The part's bytes within `data`.
+        Offset and size of the part in `data`, in bytes.
     """
     part = (ctypes.c_char * size).from_buffer(data, begin)
     tag = _take_string(
@@ -143,7 +143,7 @@ def add_part(
 
 
 def end_upload(name: str, upload: bytes, tags: Sequence[bytes], size: int) -> None:
-    """Make an object of the parts with these ETags; raise VSIError if that fails."""
+    """Complete an upload from the ETags of its parts; raise VSIError if that fails."""
     listed = (c_char_p * (len(tags) + 1))(*tags, None)
     done = _call("VSIMultipartUploadEnd", name.encode(), upload, len(tags), listed, size, None)
     _gdal().VSICurlPartialClearCache(name.encode())
@@ -152,20 +152,20 @@ def end_upload(name: str, upload: bytes, tags: Sequence[bytes], size: int) -> No
 
 
 def abort_upload(name: str, upload: bytes) -> None:
-    """Discard the parts of an upload, where the store can: Azure does so after a week."""
+    """Discard the parts of an upload; Azure cannot, but drops them after a week."""
     with captured_messages():
         _call("VSIMultipartUploadAbort", name.encode(), upload, None)
 
 
 def _call(function: str, *arguments: Any) -> Any:
-    """Call a function of GDAL's; afterwards `_last_error` is about this call."""
+    """Return the result of a GDAL function, with errors of earlier calls cleared."""
     _gdal().VSIErrorReset()
     _gdal().CPLErrorReset()
     return getattr(_gdal(), function)(*arguments)
 
 
 def _raise_refused(name: str) -> NoReturn:
-    """Raise VSIError with why an object cannot be read, which GDAL says best, or else written."""
+    """Raise VSIError for a refused upload, with the more precise read error if there is one."""
     reason = _last_error()
     exists(name)
     raise VSIError(reason)
@@ -177,7 +177,7 @@ def _last_error() -> str:
 
 
 def _take_string(pointer: int | None) -> bytes | None:
-    """Return a string that GDAL has allocated, and free it."""
+    """Return a string allocated by GDAL, and free it."""
     if not pointer:
         return None
     value = ctypes.cast(pointer, c_char_p).value

@@ -1,11 +1,10 @@
-"""Where results go: begin, append, commit or discard.
+"""Writers: the common interface of all outputs.
 
     begin(profile) ──▶ append(window, data) ──▶ … ──▶ finish() ──▶ publish
                                             └───────▶ discard() ◀─────┘
 
-A writer takes results in the order of the windows. What it has written shows
-under the output's name when it is published, together with what the writers
-of the same run have, and never after discard.
+A writer takes results in the order of the windows. All outputs of a run become
+visible together when they are published; a discarded output never does.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from rio_mucho_cli.windows import PlannedWindow
 
 
 class Writer(Protocol):
-    """What the engine needs of an output."""
+    """The interface between the engine and an output."""
 
     def begin(
         self,
@@ -44,15 +43,15 @@ class Writer(Protocol):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Make the output; called once, before the first window.
+        """Create the output; called once, before the first window.
 
         Parameters
         ----------
         profile : Mapping
         masked : bool
-            With an internal mask.
+            Add an internal mask.
         metadata : Metadata or None
-            What else is said of it.
+            Metadata of the output.
         """
 
     def open_log(
@@ -62,35 +61,35 @@ class Writer(Protocol):
         *,
         overwrite: bool,
     ) -> int:
-        """Open the journal, before `begin`; return how many windows an earlier run has done."""
+        """Open the journal, before `begin`; return how many windows an earlier run finished."""
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
-        """Take up so many windows of an earlier run; return the states that were noted."""
+        """Keep only the first windows of an earlier run; return their recorded states."""
 
     def append(self, window: Any, data: Any) -> None:
-        """Write a window: a (count, rows, cols) array, or its encoded blocks."""
+        """Write a window, as a (count, rows, cols) array or encoded blocks."""
 
     def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Write down that all windows up to a number are written; False if it is too early."""
+        """Record that all windows up to a number are written; return False before `begin`."""
 
     def unmade_overviews(self) -> Sequence[PendingOverviews]:
-        """Say what overviews workers have still to make, after the last window."""
+        """Return the overviews that workers still have to build after the last window."""
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
-        """Write a window of one of them, encoded."""
+        """Write the encoded blocks of a window of a pending overview level."""
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
-        """Take the statistics of all bands, as tags; of none, if GDAL is to find them out."""
+        """Store the statistics of all bands as tags; if empty, GDAL computes them."""
 
     def finish(self) -> None:
-        """Complete the output, under whatever name it has by now."""
+        """Complete the output under its temporary name."""
 
     def discard(self) -> None:
-        """Leave nothing of it."""
+        """Remove the partial output, unless a later run can resume it."""
 
     @property
     def target(self) -> Any:
-        """The Target that is to be published when it is finished, or None."""
+        """Target to publish when the output is finished, or None."""
 
 
 def open_writer(
@@ -107,7 +106,7 @@ def open_writer(
     resume: bool = False,
     mosaic: str | None = None,
 ) -> Writer:
-    """Choose the writer for an output.
+    """Return the writer for an output.
 
     Parameters
     ----------
@@ -115,21 +114,21 @@ def open_writer(
     overwrite : bool
     inputs : sequence of str
     options : Mapping
-        The creation options that the user gave.
+        Creation options given by the user.
     blocks : BlockLayout or None
-        The output's blocks, if results come encoded.
+        Block layout of the output, if results are encoded blocks.
     conversion : Conversion or None
-        To what the GeoTIFF is converted that is made first.
+        Conversion from an intermediate GeoTIFF.
     pyramid : OverviewPlan or None
         Overviews of a GeoTIFF.
     cog : bool
-        Put the GeoTIFF in the order of a COG.
+        Reorder an intermediate GeoTIFF as a COG.
     statistics : bool
-        The output gets the statistics of its bands.
+        Write band statistics.
     resume : bool
-        What is there of it outlasts a run that does not come to its end.
+        Keep the partial output of an interrupted run.
     mosaic : str or None
-        It is a VRT over parts; the resampling of their overviews.
+        Resampling of the parts' overviews, if the output is a mosaic.
 
     Raises
     ------
@@ -160,24 +159,24 @@ def open_writer(
 
 @contextmanager
 def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
-    """Discard what writers have if anything is raised."""
+    """Discard the outputs of all writers if an exception is raised."""
     try:
         yield
     except BaseException:
         for writer in writers:
-            # A folder that is gone or full is no reason to leave others there.
+            # If one folder is missing or full, still discard the others.
             with suppress(OSError):
                 writer.discard()
         raise
 
 
 def finish_all(writers: Sequence[Writer]) -> None:
-    """Complete all outputs, under their temporary names.
+    """Complete all outputs under their temporary names.
 
     Raises
     ------
     OutputError
-        If one of them cannot be.
+        If one of them cannot be completed.
     """
     for writer in writers:
         try:
@@ -190,5 +189,5 @@ def finish_all(writers: Sequence[Writer]) -> None:
 
 
 def publish_all(writers: Sequence[Writer], then: Callable[[], None] | None = None) -> None:
-    """Make all outputs visible together, when they are finished; see `publish`."""
+    """Publish all finished outputs together; see `publish`."""
     publish([writer.target for writer in writers if writer.target is not None], then)
