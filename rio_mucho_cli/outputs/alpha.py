@@ -15,7 +15,7 @@ from rio_mucho_cli.text import option
 
 
 def alpha_of(recipe: ProfileTemplate, count: int) -> int:
-    """Return the 1-based alpha band taken over from the first input, 0 if there is none."""
+    """Return the alpha band inherited from the first input, from 1; else 0."""
     first = recipe.first
     if recipe.given is not None or first is None or not first.alpha:
         return 0

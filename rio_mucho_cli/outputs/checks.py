@@ -81,7 +81,7 @@ def check_output(
 
 
 def _check_free(folder: Path) -> None:
-    """Raise OutputError if another run has locked a folder; lock it for a moment to see."""
+    """Raise OutputError if another run has locked a folder."""
     try:
         os.close(lock_folder(folder))
     except BlockingIOError:

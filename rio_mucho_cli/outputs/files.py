@@ -258,7 +258,7 @@ def _remove_stale(parent: Path, prefix: str) -> None:
 
 
 def folder_exists(folder: Path, purpose: str) -> bool:
-    """Return whether a folder exists; raise OutputError if the path is a file or a link."""
+    """Return whether a folder exists; raise OutputError for a file or link."""
     if not os.path.lexists(folder):
         return False
     if not is_real_folder(folder):
@@ -275,7 +275,7 @@ def exists_error(path: str) -> OutputError:
 
 @contextmanager
 def os_errors_explained(path: str, place: Path) -> Iterator[None]:
-    """Turn an OSError into an OutputError that explains why an output cannot be written."""
+    """Turn an OSError into an OutputError that explains it."""
     try:
         yield
     except OutputError:

@@ -1,4 +1,4 @@
-"""Make an output from an intermediate GeoTIFF: reorder it as a COG, or convert it with GDAL.
+"""Make an output from an intermediate GeoTIFF: a COG, or any format of GDAL.
 
 Most formats cannot be written window by window, and none by several workers.
 The GeoTIFF is kept in the output's temporary folder. If GDAL converts it, it is

@@ -165,7 +165,7 @@ class FileWriter(_GdalWriter):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Create the output; fill it with nodata where GDAL cannot represent that value."""
+        """Create the output; fill it with nodata if GDAL cannot represent that."""
         super().begin(profile, masked=masked, metadata=metadata)
         if is_patched(profile):
             dst = self._dst

@@ -1,4 +1,4 @@
-"""The journal: a log of the windows appended to a file, to resume an interrupted run."""
+"""The journal of appended windows, which makes a run resumable."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class JournalRecord:
 
 
 class Position(NamedTuple):
-    """An offset between two parts of a journal, and the checksum of the previous part."""
+    """An offset between parts of a journal, with the previous checksum."""
 
     place: int = len(MAGIC)
     checksum: int = zlib.crc32(MAGIC)
@@ -93,7 +93,7 @@ class Position(NamedTuple):
         return _PART.pack(len(body), checksum) + body, Position(end, checksum)
 
     def read(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
-        """Return the body of the part here and the position after it, None if incomplete."""
+        """Return the part here and the position after it, None if incomplete."""
         head = file.read(_PART.size)
         end = self.place + _PART.size
         if len(head) < _PART.size:

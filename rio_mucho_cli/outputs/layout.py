@@ -54,7 +54,7 @@ class BlockLayout:
 def choose_layout(
     first: DatasetInfo, options: Mapping[str, str], windows: Sequence[PlannedWindow] | None
 ) -> BlockLayout:
-    """Return a block layout for a GeoTIFF, so that windows are whole blocks if possible.
+    """Return a block layout in which windows are whole blocks, if possible.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def choose_layout(
 
 
 def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:
-    """Return the block layout set by a complete GeoTIFF profile, None if it sets none."""
+    """Return the block layout of a complete GeoTIFF profile, None if unset."""
     options = {key.lower(): value for key, value in profile.items()}
     if str(options.get("driver", "GTiff")).upper() != "GTIFF":
         return None
@@ -138,7 +138,7 @@ def _preferred_tile(first: DatasetInfo) -> Size:
 
 
 def _fitting_side(common: int, preferred: int) -> int:
-    """Return the tile side that divides `common` and is nearest to `preferred`, or 0."""
+    """Return the divisor of `common` nearest to `preferred`, or 0."""
     if common % preferred == 0:
         return preferred
     sides = [
@@ -150,7 +150,7 @@ def _fitting_side(common: int, preferred: int) -> int:
 
 
 def _tightest_side(common: int, length: int, preferred: int) -> int:
-    """Return the tile side that divides `common` and needs the least padding."""
+    """Return the divisor of `common` that needs the least padding."""
     sides = [
         side
         for side in range(_LEAST_SIDE, _MOST_SIDE + 1, TILE_UNIT)

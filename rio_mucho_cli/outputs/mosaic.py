@@ -141,7 +141,7 @@ class MosaicWriter(WithoutBlocks):
         *,
         overwrite: bool,
     ) -> int:
-        """Open or create the run's folder; return 0, since each part has its own record.
+        """Open or create the run's folder; return 0: parts have own records.
 
         Raises
         ------

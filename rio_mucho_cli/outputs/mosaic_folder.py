@@ -236,7 +236,7 @@ def _folders(mosaic: str) -> list[Path]:
 
 
 def _read_marker(folder: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
-    """Return a run's fingerprint, None if it cannot be resumed, and the folders it replaces."""
+    """Return a resumable run's fingerprint, else None, and folders it replaces."""
     with suppress(OSError, ValueError, RecursionError):
         with open_to_read(folder / _MARKER) as file:
             found = json.loads(file.read(_MOST))

@@ -114,7 +114,7 @@ class Upload:
             )
 
     def complete(self) -> None:
-        """Make the object visible, replacing an old one; raise OutputError if that fails."""
+        """Make the object visible; raise OutputError if that fails."""
         assert self._id is not None
         with _failing("written", self.path):
             _with_credentials(self.path, vsi.end_upload, self._id, self._tags, self._size)
@@ -147,7 +147,7 @@ def _send_parts(name: str, upload: bytes, descriptor: int, size: int) -> list[by
 def _with_credentials(
     path: str, function: Callable[Concatenate[str, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Return a function's result for GDAL's name of a path, with rasterio's credentials."""
+    """Return a function's result for a path, with rasterio's credentials."""
     call = ensure_env_with_credentials(lambda path: function(vsi_path(path), *args, **kwargs))
     result: T = call(path)
     return result

@@ -149,7 +149,7 @@ class ProfileTemplate:
         return _with_bigtiff(profile)
 
     def inherits_loss(self, count: int, dtype: str) -> str | None:
-        """Return the first input's codec if it is lossy and the output inherits it, else None."""
+        """Return the lossy codec inherited from the first input, or None."""
         if self.given is not None or "compress" in self.options:
             return None
         codec = self.profile(count, dtype).get("compress")
@@ -181,12 +181,12 @@ class ProfileTemplate:
         return None if nodata is None or math.isnan(nodata) else nodata
 
     def drops_nodata(self, dtype: str) -> float | None:
-        """Return the first input's nodata if it does not fit the output's dtype, else None."""
+        """Return the first input's nodata if it does not fit the dtype, else None."""
         nodata = self.inherited
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
     def doubts_nan(self, dtype: str) -> bool:
-        """Return whether NaN counts as valid in the output, because its nodata is a number."""
+        """Return whether NaN in the output is valid, because nodata is a number."""
         if self.given is not None or self.first is None or np.dtype(dtype).kind != "f":
             return False
         nodata = self.nodata_of(dtype)
@@ -215,7 +215,7 @@ def check_options(options: Mapping[str, str]) -> None:
 
 
 def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the profile with ``BIGTIFF=IF_SAFER`` added, if it is a GeoTIFF's without BIGTIFF.
+    """Return a profile in which a GeoTIFF has ``BIGTIFF=IF_SAFER`` by default.
 
     A classic TIFF ends at 4 GB, and the size of a compressed one is unknown in
     advance.

@@ -39,7 +39,7 @@ def describe_changes(old: Any, new: Any) -> str:
 
 
 def different_run(folder: Path | str, changes: str) -> UsageError:
-    """Return the error for a folder that holds the partial result of a different run."""
+    """Return the error for a partial result of a different run."""
     return UsageError(
         f"{folder} is from a different run ({changes}): pass {option('overwrite')} to start over, "
         "or run it as before"

@@ -1,4 +1,4 @@
-"""Band statistics, computed window by window, as the tags that GDAL and QGIS read."""
+"""Band statistics by window, written as the tags that GDAL and QGIS read."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def statistics_of(
     dtype: str | None = None,
     alpha: bool = False,
 ) -> tuple[BandStatistics, ...]:
-    """Return the statistics of each band of an array, an empty tuple for complex numbers.
+    """Return the statistics of each band, an empty tuple for complex numbers.
 
     Parameters
     ----------
@@ -212,7 +212,7 @@ def statistics_of(
 def statistics_of_nothing(
     pixels: int, count: int, *, nodata: float | None, dtype: str, alpha: bool, masked: bool
 ) -> tuple[BandStatistics, ...]:
-    """Return the statistics of pixels outside all windows, which are nodata, else 0.
+    """Return the statistics of pixels outside all windows: nodata, else 0.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def _without_nodata(values: np.ndarray[Any, Any], nodata: float | None) -> np.nd
 
 
 def _is_nodata(values: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, Any]:
-    """Return a mask of the values that GDAL treats as nodata: equal or very close to it.
+    """Return a mask of values that GDAL treats as nodata: equal or very close.
 
     Notes
     -----

@@ -284,7 +284,7 @@ def _remove(path: Path) -> None:
 
 
 def _set_aside(old: Path, aside: Path) -> None:
-    """Link an old file to another name, or rename it where links are not supported."""
+    """Link an old file to another name, or rename it without link support."""
     try:
         os.link(old, aside)
     except OSError:
@@ -292,6 +292,6 @@ def _set_aside(old: Path, aside: Path) -> None:
 
 
 def _put_back(aside: Path, old: Path) -> None:
-    """Undo `_set_aside`, unless the old file was never replaced: it may be open on Windows."""
-    if not (old.exists() and old.samefile(aside)):
+    """Undo `_set_aside`, unless the old file is still in place."""
+    if not (old.exists() and old.samefile(aside)):  # on Windows, an open file is not replaced
         aside.replace(old)

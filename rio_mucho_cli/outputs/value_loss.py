@@ -1,4 +1,4 @@
-"""Count pixels that change their meaning when written, to report them after the run.
+"""Count pixels whose meaning changes when they are written, for the report.
 
 No pixel is changed here. Four things are counted, which follow from the options
 but are seldom intended:
@@ -26,7 +26,7 @@ _INTEGERS = ("uint16", "int16", "uint32", "int32")
 
 @dataclass(frozen=True, slots=True)
 class ValueLoss:
-    """Counts of pixels that change their meaning, and of the windows with such pixels.
+    """Counts of pixels whose meaning changes, and of windows with such pixels.
 
     Attributes
     ----------
@@ -287,7 +287,7 @@ def taken_for_nodata(
 
 
 def _equal(array: np.ndarray[Any, Any], value: float) -> np.ndarray[Any, Any]:
-    """Return a mask of the unmasked pixels that equal a value in their dtype's precision."""
+    """Return a mask of the unmasked pixels that equal a value in their dtype."""
     data = np.ma.getdata(array).real  # as GDAL compares complex numbers
     equal: np.ndarray[Any, Any] = data == data.dtype.type(value)
     if isinstance(array, np.ma.MaskedArray):

@@ -60,7 +60,7 @@ class VSIError(Exception):
 
 @cache
 def _gdal() -> ctypes.CDLL:
-    """Return the GDAL that rasterio is linked with; raise OutputError if it lacks a function."""
+    """Return rasterio's GDAL; raise OutputError if it lacks a function."""
     if os.name == "nt":
         raise OutputError("outputs in object storage cannot be made on Windows: give a local file")
     library = ctypes.CDLL(rasterio._env.__file__)
@@ -165,7 +165,7 @@ def _call(function: str, *arguments: Any) -> Any:
 
 
 def _raise_refused(name: str) -> NoReturn:
-    """Raise VSIError for a refused upload, with the more precise read error if there is one."""
+    """Raise VSIError for a refused upload, preferably with the read error."""
     reason = _last_error()
     exists(name)
     raise VSIError(reason)

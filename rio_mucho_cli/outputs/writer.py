@@ -61,7 +61,7 @@ class Writer(Protocol):
         *,
         overwrite: bool,
     ) -> int:
-        """Open the journal, before `begin`; return how many windows an earlier run finished."""
+        """Open the journal, before `begin`; return the number of finished windows."""
 
     def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
         """Keep only the first windows of an earlier run; return their recorded states."""
@@ -70,7 +70,7 @@ class Writer(Protocol):
         """Write a window, as a (count, rows, cols) array or encoded blocks."""
 
     def note(self, number: int, state: Mapping[str, Any]) -> bool:
-        """Record that all windows up to a number are written; return False before `begin`."""
+        """Record that windows up to a number are written; False before `begin`."""
 
     def unmade_overviews(self) -> Sequence[PendingOverviews]:
         """Return the overviews that workers still have to build after the last window."""
