@@ -284,7 +284,7 @@ def _remove(path: Path) -> None:
 
 
 def _set_aside(old: Path, aside: Path) -> None:
-    """Link an old file to another name, or rename it without link support."""
+    """Link an old file to another name, or rename it if linking fails."""
     try:
         os.link(old, aside)
     except OSError:
