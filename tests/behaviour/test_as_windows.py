@@ -186,8 +186,8 @@ IMPORT_ALL = """
 import importlib, json, pkgutil, sys
 import rio_mucho_cli
 
-posix = {"bootstrap", "process", "processes", "serving"}
-dask = {"dask", "local_cluster", "connection"}  # psutil knows which system this is
+posix = {"bootstrap", "process", "process_pool", "process_main"}
+dask = {"dask_executor", "dask_cluster"}  # psutil knows which system this is
 for module in pkgutil.walk_packages(rio_mucho_cli.__path__, "rio_mucho_cli."):
     if module.name.rpartition(".")[2] not in posix | dask:
         importlib.import_module(module.name)
@@ -201,6 +201,4 @@ def test_all_is_imported_but_what_only_our_own_processes_need(windows):
     )
     found = set(json.loads(result.stdout))
     assert {"rio_mucho_cli.cli", "rio_mucho_cli.workers.any_executor"} <= found
-    assert (
-        not {f"rio_mucho_cli.workers.executor.{name}" for name in ("process", "processes")} & found
-    )
+    assert not {f"rio_mucho_cli.workers.{name}" for name in ("process", "process_pool")} & found

@@ -376,9 +376,9 @@ def test_utils(tif):
     assert riomucho.utils.getWindows(tif)[1] == [Window(16, 0, 16, 16), (0, 1)]
     assert riomucho.utils.getOptions(tif)["width"] == 64
     arrays = [np.zeros((2, 3, 4)), np.ones((1, 3, 4), "uint8")]
-    assert riomucho.inputs.window_data.array_stack(arrays).shape == (3, 3, 4)
+    assert riomucho.utils.array_stack(arrays).shape == (3, 3, 4)
     with pytest.raises(ValueError, match="rows"):
-        riomucho.inputs.window_data.array_stack([*arrays, np.zeros((1, 1, 1))])
+        riomucho.utils.array_stack([*arrays, np.zeros((1, 1, 1))])
 
 
 def test_every_public_name_is_there_and_no_other():

@@ -375,7 +375,7 @@ def test_a_function_that_cannot_be_sent():
         ([DATA, DATA[1:]], {}, "array 2 is 42 x 49 pixels, array 1 is 42 x 50"),
         ([DATA, DATA.astype("U3")], {}, "array 2 is of dtype <U3, which rasters cannot be"),
         (np.ma.array([DATA] * 2, mask=[DATA > 9, DATA > 8]), {}, "other pixels masked in one band"),
-        (DATA, {"windows": 3}, "check has no 'windows': expected one of mode, "),
+        (DATA, {"windows": 3}, "check has no 'windows': expected one of like, extent, "),
         (DATA, {"overlpa": 3}, "check has no 'overlpa': did you mean 'overlap'"),
         (DATA, {"overlap": -1}, "overlap is -1"),
         (DATA, {"mode": "read"}, "mode is 'read'"),

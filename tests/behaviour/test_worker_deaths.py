@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import replace
 from functools import partial
@@ -334,6 +335,10 @@ def test_nothing_is_left_of_the_dead(executor_of, children):
     del futures, future
     for _ in range(3):
         assert executor.submit(np.negative, np.ones(50_000)).result(timeout=30).sum() == -50_000
+    # What is left of the last ones that died goes when that is noticed.
+    deadline = time.monotonic() + 30
+    while len(children()) != others + 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
     files, shared, threads = held()
     # Two files each, and those of shared memory that the other end has made.
     assert 6 <= files - before[0] <= 12

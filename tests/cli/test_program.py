@@ -189,7 +189,7 @@ def test_what_is_logged_stands_above_the_bar(inputs, tmp_path):
     rio = str(Path(sys.executable).with_name("rio"))
     command = [rio, "-vv", "mucho", "in.tif", "out.tif", "--func", "mod:copy", "--windows", "16"]
     shown = on_a_terminal([*command, "-j1"], tmp_path)
-    logged = re.findall(r"([^\r\n]*)DEBUG:rio_mucho_cli\.tally", shown)
+    logged = re.findall(r"([^\r\n]*)DEBUG:rio_mucho_cli\.engine\.run_state", shown)
     assert len(logged) == 16
     assert set(logged) == {"\033[K"}
 

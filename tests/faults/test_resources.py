@@ -413,7 +413,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rio_mucho_cli.errors import MuchoError
-from rio_mucho_cli.outputs.overviews import build, read_level
+from rio_mucho_cli.geotiff.overviews import build, read_level
 
 warnings.simplefilter("ignore")
 pixels = np.random.default_rng(0).integers(1, 255, (3, 256, 256), "uint8")

@@ -59,8 +59,12 @@ def test_the_sdist_has_what_it_takes_to_work_on_it_and_builds_the_same_wheel(
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     (source,) = (tmp_path / "unpacked").iterdir()
-    tracked = {"tests/conftest.py", "tests/as_windows/sitecustomize.py", "examples/ndvi.py"}
-    tracked |= {"README.md", "CHANGELOG.md", "LICENSE", ".ci/lowest.txt"}
+    tracked = {
+        "tests/conftest.py",
+        "tests/behaviour/as_windows/sitecustomize.py",
+        "examples/ndvi.py",
+    }
+    tracked |= {"examples/ndvi.py", "README.md", "CHANGELOG.md", "LICENSE", ".ci/lowest.txt"}
     tracked |= {"docs/explanation/reliability.md", "docs/_tools/blocks.py"}
     assert {name for name in tracked if not (source / name).is_file()} == set()
     assert not list(source.rglob("*.tif"))

@@ -90,7 +90,7 @@ def test_overlapping_runs_leave_no_trace():
 PEAKS = """
 import sys
 import numpy as np
-from rio_mucho_cli.environment import keep_freed_memory
+from rio_mucho_cli.env import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

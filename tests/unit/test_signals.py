@@ -36,7 +36,7 @@ def test_the_first_ctrl_c_interrupts_and_the_next_does_not_disturb_cleaning_up()
 def test_the_process_cleans_up_and_ends_by_the_signal(name):
     code = (
         "import os, signal\nfrom rio_mucho_cli import signals\n"
-        "with interrupts.once():\n"
+        "with signals.reraised_to_default():\n"
         "    try:\n"
         f"        os.kill(os.getpid(), signal.{name})\n"
         "        signal.pause()\n"

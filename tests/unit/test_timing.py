@@ -44,7 +44,7 @@ def test_sleep_is_no_cpu_time_and_work_is():
 
 
 HOLD = """
-from rio_mucho_cli.stages import peak_memory
+from rio_mucho_cli.system import peak_memory
 before = peak_memory()
 held = b"x" * 200_000_000
 print(peak_memory() - before)

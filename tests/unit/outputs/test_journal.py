@@ -236,9 +236,9 @@ def test_a_run_under_way_keeps_others_out(tmp_path):
 def test_the_lock_goes_with_a_process_that_is_killed(tmp_path):
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from rio_mucho_cli.outputs.journal import Journal, Record\n"
+        "from rio_mucho_cli.outputs.journal import Journal, JournalRecord\n"
         "made = Journal.create(Path(sys.argv[1]), {})\n"
-        "made.append(Record.of(0, 0, b'abc'))\n"
+        "made.append(JournalRecord.of(0, 0, b'abc'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     root = str(Path(journal.__file__).parents[2])

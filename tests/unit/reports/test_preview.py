@@ -274,7 +274,7 @@ def test_reasons_for_windows(job_on, make_raster, tmp_path, caplog, reasons, ras
 
 def test_windows_are_lower_where_an_input_is_on_a_network(job_on, make_raster, monkeypatch):
     path = make_raster(width=3000, height=1500, tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr("rio_mucho_cli.paths.is_on_network", lambda path: True)
+    monkeypatch.setattr("rio_mucho_cli.planning.windows.is_on_network", lambda path: True)
     assert make_plan(job_on([path], windows=None)).reasons == ("default", "network")
 
 
@@ -306,7 +306,7 @@ def test_memory_grows_with_listed_windows(job_on, make_raster):
 
 def test_memory_is_what_makes_windows_smaller(job_on, make_raster, monkeypatch):
     path = make_raster(width=2000, height=1500, tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr("rio_mucho_cli.system.usable_memory", lambda: 2 * 140 * 10**6)
+    monkeypatch.setattr("rio_mucho_cli.planning.memory.usable_memory", lambda: 2 * 140 * 10**6)
     plan = make_plan(job_on([path], windows=None, jobs=1))
     assert plan.reasons == ("default", "memory")
     assert plan.memory <= plan.limit == 140 * 10**6

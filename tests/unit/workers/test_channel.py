@@ -110,7 +110,7 @@ from rio_mucho_cli.workers.channel import Channel, pack_message
 
 a, b = map(Channel, socket.socketpair())
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-threading.Thread(target=a.send, args=[pack(np.full(20_000, 7))]).start()
+threading.Thread(target=a.send, args=[pack_message(np.full(20_000, 7))]).start()
 print(b.receive().load().sum(), len(a._segments.lent))
 """
 

@@ -7,6 +7,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError
 from rio_mucho_cli.workers import functions as f
 from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.results import check_result
 
 MODULE = """
 import collections
@@ -141,13 +142,13 @@ WINDOW = Window(0, 0, 4, 3)
 
 
 def test_results_of_two_dimensions_are_one_band():
-    assert f.check_result(np.zeros((3, 4)), WINDOW, None).shape == (1, 3, 4)
-    assert f.check_result(np.zeros((2, 3, 4)), WINDOW, 2).shape == (2, 3, 4)
+    assert check_result(np.zeros((3, 4)), WINDOW, None).shape == (1, 3, 4)
+    assert check_result(np.zeros((2, 3, 4)), WINDOW, 2).shape == (2, 3, 4)
 
 
 def test_booleans_become_bytes_and_masks_stay():
-    assert f.check_result(np.ones((3, 4), bool), WINDOW, 1).dtype == np.uint8
-    assert np.ma.isMaskedArray(f.check_result(np.ma.masked_all((3, 4)), WINDOW, 1))
+    assert check_result(np.ones((3, 4), bool), WINDOW, 1).dtype == np.uint8
+    assert np.ma.isMaskedArray(check_result(np.ma.masked_all((3, 4)), WINDOW, 1))
 
 
 class Wrapped:
@@ -164,7 +165,7 @@ class Wrapped:
 
 def test_what_converts_itself_is_an_array():
     for array in [np.ones((3, 4)), np.ma.masked_greater(np.arange(12.0).reshape(3, 4), 5)]:
-        found = f.check_result(Wrapped(array), WINDOW, 1)
+        found = check_result(Wrapped(array), WINDOW, 1)
         assert type(found) is type(array)
         np.testing.assert_array_equal(np.ma.filled(found[0], -1), np.ma.filled(array, -1))
 
@@ -177,17 +178,17 @@ def test_kinds_of_arrays_are_plain_or_masked(tmp_path):
     with pytest.warns(PendingDeprecationWarning):
         matrix = np.matrix(np.ones((3, 4)))
     for array in [mapped, matrix]:
-        found = f.check_result(array, WINDOW, 1)
+        found = check_result(array, WINDOW, 1)
         assert (type(found), found.shape) == (np.ndarray, (1, 3, 4))
-    found = f.check_result(np.ma.masked_all((3, 4)).view(Own), WINDOW, 1)
+    found = check_result(np.ma.masked_all((3, 4)).view(Own), WINDOW, 1)
     assert (type(found), found.mask.all()) == (np.ma.MaskedArray, True)
 
 
 def test_windows_off_the_pixels_may_be_rounded_either_way():
     window = Window(0.5, 0.5, 4.5, 2.5)
-    assert f.check_result(np.zeros((3, 5)), window, 1).shape == (1, 3, 5)
+    assert check_result(np.zeros((3, 5)), window, 1).shape == (1, 3, 5)
     with pytest.raises(ResultError):
-        f.check_result(np.zeros((4, 5)), window, 1)
+        check_result(np.zeros((4, 5)), window, 1)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +216,13 @@ def test_windows_off_the_pixels_may_be_rounded_either_way():
 )
 def test_results_that_do_not_fit(result, count, says):
     with pytest.raises(ResultError) as caught:
-        f.check_result(result, WINDOW, count)
+        check_result(result, WINDOW, count)
     assert says in str(caught.value)
 
 
 def test_bands_that_come_last_within_an_overlap():
     with pytest.raises(ResultError, match=r"return np\.moveaxis\(result, -1, 0\)"):
-        f.check_result(np.zeros((7, 8, 2)), WINDOW, None, overlap=2)
+        check_result(np.zeros((7, 8, 2)), WINDOW, None, overlap=2)
 
 
 class AwkwardError(Exception):

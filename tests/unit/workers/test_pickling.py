@@ -201,7 +201,7 @@ def test_an_exception_comes_back_as_one_of_its_own_class(own):
         from rio_mucho_cli.workers.functions import wrap_user_error
         odd = cloudpickle.loads(sys.stdin.buffer.read())
         assert "own" not in sys.modules and "own_helper" not in sys.modules
-        sys.stdout.buffer.write(pickle.dumps(child_error("it", odd(3))))
+        sys.stdout.buffer.write(pickle.dumps(wrap_user_error("it", odd(3))))
     """
     for make in (own.Odd, LocalError):
         data = dumps(make, "the function", by_value=True)
