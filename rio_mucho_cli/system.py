@@ -196,7 +196,7 @@ def with_advice() -> Iterator[None]:
 def system_error(exc: OSError) -> MuchoError:
     """Return the MuchoError for an OSError that has no message of its own."""
     advice = ADVICE if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
-    return MuchoError(f"the system does not let the run go on ({exc}){advice}")
+    return MuchoError(f"the operating system refused ({exc}){advice}")
 
 
 def _free_below_limit(more: int = 0) -> int:

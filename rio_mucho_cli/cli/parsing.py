@@ -101,7 +101,7 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                     output["driver"] = value
                 case "count":
                     output["count"] = _number(
-                        int, value, f"count={value}, in {text!r}, is no whole number"
+                        int, value, f"count={value}, in {text!r}, is not a whole number"
                     )
                 case "nodata":
                     output["keep_nodata"] = False
@@ -188,9 +188,9 @@ def json_object(value: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
     except ValueError as exc:
-        raise UsageError(f"--global-args is no JSON ({exc}): {truncate(text, 60)}") from None
+        raise UsageError(f"--global-args is not JSON ({exc}): {truncate(text, 60)}") from None
     if not isinstance(found, dict):
         raise UsageError(
-            f'--global-args is no JSON object such as {{"name": 1}}: {truncate(text, 60)}'
+            f'--global-args is not a JSON object such as {{"name": 1}}: {truncate(text, 60)}'
         )
     return found

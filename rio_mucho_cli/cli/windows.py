@@ -97,7 +97,7 @@ def read_windows(text: str | None) -> Windows:
     # os.path, unlike Path, returns False for a name that is too long.
     if text != "-" and not os.path.isfile(text):  # noqa: PTH113
         raise WindowsError(
-            f"--windows {text} is no file: expected 'blocks', a size such as 512 or 1024x512, "
+            f"--windows {text} is not a file: expected 'blocks', a size such as 512 or 1024x512, "
             "a file of GeoJSON features, or - for standard input"
         )
     try:

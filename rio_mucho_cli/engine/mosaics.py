@@ -280,7 +280,7 @@ def _piece(delivery: OutputStream) -> OutputResult:
     """Return the result of an output that is finished but not yet published."""
     assert delivery.form is not None
     file = PartFile.of(delivery.writer.target.temporary)
-    return OutputResult(delivery.form, file, delivery.statistics, delivery.misfits)
+    return OutputResult(delivery.form, file, delivery.statistics, delivery.value_loss)
 
 
 Folder: TypeAlias = RunFolder | RemoteFolder

@@ -26,7 +26,7 @@ from rio_mucho_cli.outputs.alpha import hides_by_alpha
 from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
-from rio_mucho_cli.outputs.value_loss import NONE, ValueLoss
+from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, open_writer
 from rio_mucho_cli.planning.hashing import digest
@@ -62,7 +62,7 @@ class OutputStream:
         Digest of the run's fingerprint, if the run can be resumed.
     part_bytes : int
         Bytes of the parts of a mosaic so far.
-    misfits : ValueLoss
+    value_loss : ValueLoss
         Value loss so far.
     """
 
@@ -74,7 +74,7 @@ class OutputStream:
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
     part_bytes: int = 0
-    misfits: ValueLoss = NONE
+    value_loss: ValueLoss = NO_LOSS
 
     def open_log(
         self, run: Mapping[str, Any], windows: Sequence[PlannedWindow], *, overwrite: bool
@@ -117,7 +117,7 @@ class OutputStream:
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
             raise OutputError(
                 f"the journal of {self.plan.output.path} makes no sense ({one_line(exc)}): "
-                f"remove {partial_folder(str(self.plan.output.path))} to begin anew"
+                f"remove {partial_folder(str(self.plan.output.path))} to start over"
             ) from None
         return failed
 
@@ -171,7 +171,7 @@ class OutputStream:
         self.writer.append(window, piece.data)
         if isinstance(piece.data, PartFile):
             self.part_bytes += piece.data.nbytes
-        self.misfits = self.misfits.merged(piece.misfits)
+        self.value_loss = self.value_loss.merged(piece.value_loss)
         if self.statistics:
             merged = map(BandStatistics.merged, self.statistics, piece.statistics)
             self.statistics = tuple(merged)
@@ -187,7 +187,7 @@ class OutputStream:
             Whether an earlier run wrote some windows, which are not counted.
         """
         if self.form is not None:
-            warn_of_value_loss(self.plan, self.profile, self.misfits, some=some)
+            warn_of_value_loss(self.plan, self.profile, self.value_loss, some=some)
 
     def describe(self) -> None:
         """Pass the statistics of all bands to the writer, as far as they are known."""
@@ -241,10 +241,10 @@ class OutputStream:
 
 
 def warn_of_value_loss(
-    plan: OutputPlan, profile: Mapping[str, Any], misfits: ValueLoss, *, some: bool = False
+    plan: OutputPlan, profile: Mapping[str, Any], value_loss: ValueLoss, *, some: bool = False
 ) -> None:
     """Log warnings of value loss; see `ValueLoss.messages`."""
-    for message in misfits.messages(
+    for message in value_loss.messages(
         str(profile["dtype"]),
         profile.get("nodata"),
         inherited=plan.recipe.inherited,

@@ -91,7 +91,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
         for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
     )
     for each, profile, piece in zip(plan.outputs, profiles, outcome.pieces, strict=False):
-        warn_of_value_loss(each, profile, piece.misfits)
+        warn_of_value_loss(each, profile, piece.value_loss)
     return Probe(
         planned,
         shape,

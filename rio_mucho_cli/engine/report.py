@@ -71,7 +71,7 @@ class Report:
         Pixels of all windows that this run wrote.
     nbytes : int
         Bytes of all outputs, including parts of mosaics; 0 if unknown.
-    misfits : tuple of ValueLoss
+    value_loss : tuple of ValueLoss
         Value loss of each output, for windows that this run wrote; empty
         until the run has ended.
     failed : tuple of Failure
@@ -91,7 +91,7 @@ class Report:
     waited_seconds: float = 0.0
     pixels: int = 0
     nbytes: int = 0
-    misfits: tuple[ValueLoss, ...] = ()
+    value_loss: tuple[ValueLoss, ...] = ()
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0

@@ -121,7 +121,10 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
         why = "the function, or a library that it calls, ended the process"
         if lost.exitcode < 0:
             name = _name_of_signal(-lost.exitcode)
-            how, why = f"was killed by {name}", _MEANINGS.get(name, "nobody here knows by whom")
+            how, why = (
+                f"was killed by {name}",
+                _MEANINGS.get(name, "the sender of the signal is unknown"),
+            )
         if not lost.started:
             return WorkerDiedError(
                 f"a worker process {how} before it was ready: its own messages, above, may say why"
@@ -129,7 +132,9 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
         if lost.peak is not None:
             how += f", at {lost.peak // MB} MB of memory,"
         if times > 1:
-            often = f", {times} times{', at last with no other beside it' if alone else ''}"
+            often = (
+                f", {times} times{', the last time with no other window running' if alone else ''}"
+            )
     planned = _window_of(about, lost.progress)
     if isinstance(about, MosaicPart) and planned is None:
         what = format_window(about.window).replace("window", "the part of", 1)

@@ -189,7 +189,7 @@ class _Run:
             stack.close()  # Windows cannot replace a file that a worker has open
             finish_all(writers)
             self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
-            self.tally.misfits = tuple(delivery.misfits for delivery in deliveries)
+            self.tally.value_loss = tuple(delivery.value_loss for delivery in deliveries)
             publish_all(writers, self._commit)
             self.tally.stages += StageTimes(write=stopwatch.split())
         for delivery in deliveries:

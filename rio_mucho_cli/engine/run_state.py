@@ -44,7 +44,7 @@ class RunState:
         Windows whose function raised.
     nbytes : int
         Bytes of all outputs.
-    misfits : tuple of ValueLoss
+    value_loss : tuple of ValueLoss
         Value loss of each output.
     recovers : list of Retries
         Retries after worker processes died; each object has its count.
@@ -61,7 +61,7 @@ class RunState:
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
-    misfits: tuple[ValueLoss, ...] = ()
+    value_loss: tuple[ValueLoss, ...] = ()
     recovers: list[Retries] = field(default_factory=list)
     _working: float = 0.0
     _ended: float | None = None
@@ -156,7 +156,7 @@ class RunState:
             waited_seconds=self.watch.waited,
             pixels=self.pixels,
             nbytes=self.nbytes,
-            misfits=self.misfits,
+            value_loss=self.value_loss,
             failed=tuple(self.failed),
             retried=sum(each.count for each in self.recovers),
             resumed=self.resumed,

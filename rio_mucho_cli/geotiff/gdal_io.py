@@ -112,7 +112,7 @@ def raise_for_options(
         unknown = _unknown(message, options)
         if unknown:
             raise FormatError(
-                f"{name} cannot be made: {unknown} is no creation option of the driver {driver} "
+                f"{name} cannot be made: {unknown} is not a creation option of the driver {driver} "
                 f"in GDAL {rasterio.__gdal_version__}: {_instead(unknown, driver)}"
             )
         if any(option.upper() in message.upper() for option in options):

@@ -144,7 +144,8 @@ class Grid:
         if columns[0] >= columns[1] or rows[0] >= rows[1]:
             own = " ".join(f"{value:.10g}" for value in self.bounds())
             raise GridError(
-                f"bounds {text} miss the raster, which is at {own} in {_crs_name(self.crs)}"
+                f"bounds {text} do not intersect the raster, which is at {own} "
+                f"in {_crs_name(self.crs)}"
                 f"{self._hint(bounds)}"
             )
         return self.cut(columns, rows)

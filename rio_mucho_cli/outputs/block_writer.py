@@ -178,7 +178,7 @@ class BlockWriter:
         path.unlink()
         if len(header) != self._log.records[0].begin:
             raise OutputError(
-                f"{self.target.journal} does not fit this GDAL: remove it to begin anew"
+                f"{self.target.journal} does not fit this GDAL: remove it to start over"
             )
         # The file may hold a complete block table, and blocks that are not in the journal.
         file.truncate(self._log.records[-1].end)

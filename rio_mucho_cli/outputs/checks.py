@@ -110,7 +110,7 @@ def windows_done(path: str, run: Mapping[str, Any], *, overwrite: bool) -> int:
         if overwrite:
             return 0
         raise OutputError(
-            f"{journal} is damaged or no journal ({exc}): remove it to begin anew"
+            f"{journal} is damaged or not a journal ({exc}): remove it to start over"
         ) from None
     if _differs(str(journal.parent), header, run, overwrite=overwrite):
         return 0

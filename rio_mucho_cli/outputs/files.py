@@ -118,7 +118,7 @@ def open_locked(path: Path, flags: int = 0) -> FileIO:
     try:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         if about.st_nlink > 1:
             raise OSError(errno.EMLINK, "it is a file that has another name, too")
         lock_file(file)
@@ -296,7 +296,7 @@ def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -
     if not place.exists():
         return
     if not place.is_file():
-        kind = "a folder" if place.is_dir() else "no regular file"
+        kind = "a folder" if place.is_dir() else "not a regular file"
         raise OutputError(f"{path} is {kind}: give the name of a file to write")
     if overwrite:
         return

@@ -148,7 +148,7 @@ def read_header(file: FileIO) -> tuple[dict[str, Any], Position]:
     except RecursionError:
         raise ValueError("its header is nested without end") from None
     if not isinstance(header, dict):
-        raise ValueError("its header is no object")
+        raise ValueError("its header is not an object")
     return header, begin
 
 
@@ -224,7 +224,7 @@ class Journal:
         part, begin = Position().part(json.dumps(header).encode("ascii"))
         with _told(new), open_locked(new, os.O_CREAT) as file:
             if os.path.lexists(path):
-                raise JournalError(f"{path} exists: resume that run, or remove it to begin anew")
+                raise JournalError(f"{path} exists: resume that run, or remove it to start over")
             file.truncate(0)
             write_at(file, MAGIC + part, 0)
             flush(file.fileno())
@@ -261,7 +261,7 @@ class Journal:
                 header, records, journal._begin, journal._end = read_records(journal._file)
             except ValueError as exc:
                 raise JournalError(
-                    f"{path} is damaged or no journal ({exc}): remove it to begin anew"
+                    f"{path} is damaged or not a journal ({exc}): remove it to start over"
                 ) from None
             journal._file.truncate(journal._end.place)
         return journal, header, records

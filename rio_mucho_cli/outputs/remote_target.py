@@ -157,7 +157,7 @@ class RemoteTarget(Target):
         """Upload all files, without making them visible yet."""
         places = self.places()
         if not places or places[-1] != self._place:
-            raise OutputError(f"{self.path} cannot be uploaded: somebody has removed it")
+            raise OutputError(f"{self.path} cannot be uploaded: it was removed during the run")
         files = [self._folder / place.name for place in places]
         self.check_others(files)
         for file in files:

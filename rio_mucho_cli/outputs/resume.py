@@ -139,7 +139,7 @@ class ResumeLog:
             raise
         except OSError as exc:
             raise JournalError(
-                f"{target.journal.parent} cannot be used ({exc.strerror}): remove it to begin anew"
+                f"{target.journal.parent} cannot be used ({exc.strerror}): remove it to start over"
             ) from None
 
     @classmethod
@@ -267,5 +267,5 @@ def _payload(record: JournalRecord) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("a record is nested without end") from None
     if not isinstance(found, dict):
-        raise ValueError("a record is no object")
+        raise ValueError("a record is not an object")
     return found

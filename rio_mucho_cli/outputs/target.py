@@ -157,7 +157,9 @@ class Target:
         """
         made = [self._folder / place.name for place in self.places()]
         if self.temporary not in made:
-            raise OutputError(f"{self.path} cannot be put into place: somebody has removed it")
+            raise OutputError(
+                f"{self.path} cannot be put into place: it was removed during the run"
+            )
         self.check_others(made)
         names = {file.name for file in made}
         stale = [name for name in self._stale() if self._place.with_name(name) not in kept]

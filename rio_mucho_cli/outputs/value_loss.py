@@ -65,7 +65,7 @@ class ValueLoss:
     read_windows: int = 0
 
     def __bool__(self) -> bool:
-        return self != NONE
+        return self != NO_LOSS
 
     def merged(self, other: ValueLoss) -> ValueLoss:
         """Return the sum of two counts."""
@@ -177,7 +177,7 @@ class ValueLoss:
         }
 
 
-NONE = ValueLoss()
+NO_LOSS = ValueLoss()
 
 
 def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
@@ -195,12 +195,12 @@ def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
     target = np.dtype(dtype)
     kinds = array.dtype.kind + target.kind
     if np.can_cast(array.dtype, target, "safe") or "c" in kinds or kinds in ("if", "uf"):
-        return NONE
+        return NO_LOSS
     values = array.compressed() if isinstance(array, np.ma.MaskedArray) else array
     fits = _fitting(values, target)
     outside = values.size - int(np.count_nonzero(fits))
     if not outside:
-        return NONE
+        return NO_LOSS
     wrong = values[~fits]
     finite = wrong[np.isfinite(wrong)]
     if not finite.size:
@@ -242,7 +242,7 @@ def valid_nan(array: np.ndarray[Any, Any]) -> ValueLoss:
     if isinstance(array, np.ma.MaskedArray):
         found &= ~np.ma.getmaskarray(array)
     number = int(np.count_nonzero(found))
-    return ValueLoss(nan=number, nan_windows=1) if number else NONE
+    return ValueLoss(nan=number, nan_windows=1) if number else NO_LOSS
 
 
 def taken_for_nodata(
@@ -269,7 +269,7 @@ def taken_for_nodata(
     is_chosen : bool
         True if the function writes nodata into ordinary arrays on purpose.
     """
-    found = NONE
+    found = NO_LOSS
     if nodata is not None and nodata == nodata:
         equal = _equal(array, nodata)
         is_masked = isinstance(array, np.ma.MaskedArray)

@@ -266,7 +266,7 @@ def is_done(job: Job, run: Mapping[str, Any]) -> bool:
         remove_partial(path)
         if job.is_mosaic:
             remove_abandoned(path)
-    log.info("nothing is left to do: the output is there, and of this very run")
+    log.info("nothing to do: the output already exists and comes from this run")
     return True
 
 

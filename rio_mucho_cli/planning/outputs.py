@@ -271,7 +271,7 @@ def _encodable(
     if output.local_path is None:
         reason = "the output is an open dataset"
     elif is_in_memory(output.local_path):
-        reason = "the output is no local file"
+        reason = "the output is not a local file"
     elif str(profile.get("driver", "GTiff")).upper() != "GTIFF":
         reason = f"the driver is {profile.get('driver')}"
     elif dtype_name(profile.get("dtype", "uint8")) is None:
@@ -284,7 +284,7 @@ def _encodable(
         reason = "windows are not whole blocks of the output, or overlap"
     if reason:
         if not chosen.cog:
-            log.info("GDAL writes in the calling process, because %s", reason)
+            log.info("GDAL writes in the main process, because %s", reason)
         return None, reason
     return layout, ""
 
@@ -318,7 +318,7 @@ def _pyramid(
         chosen.factors, chosen.resampling, block, windows, *size, by_windows=by_windows
     )
     if not pyramid.is_local:
-        log.info("GDAL makes the overviews in the calling process, at the end")
+        log.info("GDAL makes the overviews in the main process, at the end")
     return pyramid
 
 

@@ -231,11 +231,11 @@ def caller_is_the_bottleneck(figures: Metrics) -> str | None:
     share = f"{100 * min(1.0, writing / there):.0f} % of the time"
     if all(each["written"]["by"] == "workers" for each in figures.plan["outputs"]):
         return (
-            f"The calling process was busy with writing for {share}, and workers waited for it: "
+            f"The main process was busy with writing for {share}, and workers waited for it: "
             "a faster disk for the output, or compression, helps more than jobs do."
         )
     return (
-        f"The calling process was busy with compressing and writing for {share}, and workers "
+        f"The main process was busy with compressing and writing for {share}, and workers "
         f"waited for it: leave out {option('windows')}, or give whole blocks of a GeoTIFF, and "
         "workers compress."
     )

@@ -31,7 +31,7 @@ def draw_timeline(said: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     rows = sorted(said["timeline"]["rows"], key=lambda row: row["caller"])
     lines = []
     for row in rows[:MOST_ROWS]:
-        label = labels.get(row["worker"], "calling process")
+        label = labels.get(row["worker"], "main process")
         thin = row["worker"] not in labels
         marks = "".join(_stretch(each, span) for each in row["stretches"])
         lines.append(

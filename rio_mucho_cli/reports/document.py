@@ -174,7 +174,7 @@ def _what_was_done(
             "windows_of_earlier_runs": 0 if report is None else report.resumed,
             "windows_failed": len(failed),
             "windows_retried": 0 if report is None else report.retried,
-            "misfits": [] if report is None else [each.as_json() for each in report.misfits],
+            "value_loss": [] if report is None else [each.as_json() for each in report.value_loss],
             "overview_parts": recorder.overviews,
             "pixels": pixels,
             "pixels_per_second": round(report.pixels_per_second) if report and pixels else None,

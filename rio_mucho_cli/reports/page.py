@@ -261,7 +261,7 @@ def _figures(said: Said) -> str:
         ("nodata_pixels", "pixels that equal nodata and are not masked"),
         ("passed_nodata_pixels", "pixels with the input's nodata that count as valid"),
     ):
-        found = sum(each[name] for each in result["misfits"])
+        found = sum(each[name] for each in result["value_loss"])
         if found:
             figures.append((format_number(found), what))
     boxes = "".join(
@@ -322,7 +322,7 @@ def _stages(said: Said) -> str:
         f'<div class="bars">{"".join(lines)}</div>{_phases(said)}'
         f'<p class="faint small">Workers were idle for '
         f"{escaped(format_seconds(waiting['workers_idle_seconds']))}; "
-        "the calling process waited for "
+        "the main process waited for "
         f"{escaped(format_seconds(waiting['caller_waited_seconds']))}.</p></section>"
     )
 

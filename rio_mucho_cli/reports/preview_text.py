@@ -134,7 +134,7 @@ def _about_output(preview: dict[str, Any], index: int) -> Iterator[str]:
         factors = ", ".join(map(str, overviews["factors"]))
         yield f"overviews {factors} ({overviews['resampling']}), made by {overviews['by']}"
     if each["written"]["by"] == "caller":
-        yield f"GDAL writes in the calling process, because {each['written']['why']}"
+        yield f"GDAL writes in the main process, because {each['written']['why']}"
     if preview["earlier"]["complete"]:
         yield "is there, and of this very run"
     elif preview["exists"][index]:
@@ -157,7 +157,7 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     limit = f", limit {format_bytes(memory['limit'])}" if memory["asked_for"] else ""
     yield "memory", f"about {format_bytes(memory['estimate'])} (estimate){limit}"
     if earlier["complete"]:
-        yield "resume", "nothing is left to do"
+        yield "resume", "nothing to do"
     elif earlier["windows"]:
         number = f"{earlier['windows']} of {windows['number']} windows"
         yield "resume", f"an earlier run has done {number}, by its journal"

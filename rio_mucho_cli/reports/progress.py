@@ -320,7 +320,7 @@ def summary(report: Report, outputs: Sequence[str]) -> str:
     output = ", ".join(outputs)
     windows = format_count(report.windows, "window")
     if report.resumed == report.windows:
-        return f"{output}: nothing is left to do, an earlier run has done all of it ({windows})"
+        return f"{output}: nothing to do, the output comes from an earlier run ({windows})"
     if report.resumed:
         windows += f" ({report.resumed} of them by an earlier run)"
     words = [f"{windows} in {format_seconds(report.seconds)}"]

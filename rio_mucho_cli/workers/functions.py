@@ -139,7 +139,7 @@ class FunctionRef:
             return module
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
-            raise FunctionNotFoundError(f"{name} is no Python file: its name must end in .py")
+            raise FunctionNotFoundError(f"{name} is not a Python file: its name must end in .py")
         _import_from(str(path.parent))
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module

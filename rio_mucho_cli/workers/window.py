@@ -28,7 +28,6 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.int64 import is_patched
 from rio_mucho_cli.inputs.window_data import InputDatasets
-from rio_mucho_cli.outputs import value_loss
 from rio_mucho_cli.outputs.alpha import (
     alpha_of,
     check_is_one_mask,
@@ -37,7 +36,7 @@ from rio_mucho_cli.outputs.alpha import (
 )
 from rio_mucho_cli.outputs.profile import ProfileTemplate, changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
-from rio_mucho_cli.outputs.value_loss import ValueLoss
+from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, valid_nan
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
@@ -67,14 +66,14 @@ class OutputResult:
     statistics : tuple of BandStatistics
         Statistics of its bands as stored in the file; empty if not requested, or
         not known before the whole output is written.
-    misfits : ValueLoss
+    value_loss : ValueLoss
         Values that the output cannot represent.
     """
 
     form: tuple[int, str, bool]
     data: np.ndarray[Any, Any] | EncodedBlocks | PartFile
     statistics: tuple[BandStatistics, ...] = ()
-    misfits: ValueLoss = value_loss.NONE
+    value_loss: ValueLoss = NO_LOSS
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +154,8 @@ class Worker:
             for (array, unfit), each in zip(checked, outputs, strict=True)
         )
         if order.plain and absent is not None and order.reading.fill is None:
-            unfit = pieces[0].misfits.merged(ValueLoss(read_windows=1))
-            pieces = (replace(pieces[0], misfits=unfit), *pieces[1:])
+            unfit = pieces[0].value_loss.merged(ValueLoss(read_windows=1))
+            pieces = (replace(pieces[0], value_loss=unfit), *pieces[1:])
         stages = StageTimes(read, called, watch.split())
         return WindowResult(pieces, WindowTiming(self._name, watch.started, stages))
 
@@ -170,10 +169,10 @@ class Worker:
         """Return the result for one output: encoded, masked, with statistics."""
         count, dtype = array.shape[0], array.dtype.name
         if wanted.recipe is None:
-            return OutputResult((count, dtype, False), array.copy(), misfits=unfit)
+            return OutputResult((count, dtype, False), array.copy(), value_loss=unfit)
         profile = wanted.recipe.profile(count, dtype)
         if wanted.recipe.doubts_nan(dtype):
-            unfit = unfit.merged(value_loss.valid_nan(array))
+            unfit = unfit.merged(valid_nan(array))
         reading = self._order.reading
         if wanted.recipe.given is None:
             unfit = unfit.merged(count_nodata(array, wanted.recipe, absent, reading))
@@ -229,8 +228,8 @@ def _checked(
     if wanted.masks_nan and array.dtype.kind in "fc":
         array = with_nan_masked(array, wanted)
     if wanted.dtype is None or array.dtype == wanted.dtype:
-        return array, value_loss.NONE
-    unfit = value_loss.lost_in_cast(array, wanted.dtype)
+        return array, NO_LOSS
+    unfit = lost_in_cast(array, wanted.dtype)
     is_given = wanted.recipe is None or wanted.recipe.given is not None
     if is_given and np.ma.isMaskedArray(array):
         return array, unfit  # rasterio fills first and casts afterwards

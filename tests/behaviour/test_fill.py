@@ -124,8 +124,8 @@ def test_nan_in_a_result_is_masked_again(sources, job_on, tmp_path, output, give
     if output == "out.vrt":
         given = {**given, "part_size": 64}
     made = job_on([path], plain, plain=True, fill=math.nan, output=str(tmp_path / output), **given)
-    (misfits,) = run(made).misfits
-    assert not misfits
+    (value_loss,) = run(made).value_loss
+    assert not value_loss
     with rasterio.open(made.output) as dst:
         assert dst.nodata == pytest.approx(nodata, nan_ok=True)
         np.testing.assert_array_equal(dst.read_masks(1) == 0, away)
@@ -269,10 +269,10 @@ def test_nodata_that_a_plain_function_takes_for_numbers_is_said_once(
         return np.array(array, copy=True) if given.get("plain") else array[0]
 
     made = job_on([path], first, **given, output=str(tmp_path / output), executor="serial")
-    (misfits,) = run(made).misfits
+    (value_loss,) = run(made).value_loss
     lines = [each.getMessage() for each in caplog.records if "as ordinary" in each.getMessage()]
     assert len(lines) == said
-    assert misfits.read_windows == (9 if said else 0)
+    assert value_loss.read_windows == (9 if said else 0)
     if said:
         assert "in 9 windows the function got nodata or masked pixels" in lines[0]
 

@@ -133,7 +133,7 @@ class TestEachIsAsItWouldBeAlone:
         also = [Output(path=tmp_path / "second.tif", name="second", creation_options=large)]
         made = job(also=also)
         run(made)
-        assert caplog.text.count("GDAL writes in the calling process, because windows are") == 1
+        assert caplog.text.count("GDAL writes in the main process, because windows are") == 1
         array = read(made.inputs[0])
         np.testing.assert_array_equal(read(made.output), array)
         np.testing.assert_array_equal(read(tmp_path / "second.tif"), array * 2)

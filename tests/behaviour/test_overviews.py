@@ -417,7 +417,7 @@ def test_gdal_makes_other_factors(source, compare, caplog, factors, resampling):
     caplog.set_level(logging.INFO, "rio_mucho_cli")
     for shape in ((512, 384), (403, 257)):
         compare(source(shape), resampling, factors=factors, windows=Size(256, 256))
-    assert "GDAL makes the overviews in the calling process, at the end" in caplog.text
+    assert "GDAL makes the overviews in the main process, at the end" in caplog.text
 
 
 BEYOND = ["cubic", "bilinear", "gauss", "lanczos", "cubic_spline", "rms"]
@@ -430,7 +430,7 @@ def test_gdal_makes_what_looks_beyond_two_pixels(source, compare, caplog, resamp
     caplog.set_level(logging.INFO, "rio_mucho_cli")
     for shape in ((256, 192), (203, 157)):
         compare(source(shape), resampling, function=function, windows=Size(256, 256))
-    assert "GDAL makes the overviews in the calling process, at the end" in caplog.text
+    assert "GDAL makes the overviews in the main process, at the end" in caplog.text
 
 
 def test_factors_are_chosen_so_that_the_last_level_is_small(source, tmp_path):

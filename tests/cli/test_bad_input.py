@@ -22,8 +22,8 @@ WRONG_USAGE = {
         "expected one of nearest, .*: did you mean 'average'",
     ),
     "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
-    "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is no JSON"),
-    "no object": (["--func", "mod:copy", "--global-args", "[1]"], "no JSON object"),
+    "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is not JSON"),
+    "no object": (["--func", "mod:copy", "--global-args", "[1]"], "not a JSON object"),
     "no file of JSON": (["--func", "mod:copy", "--global-args", "@no.json"], "cannot be read"),
     "no jobs": (["--func", "mod:copy", "-j", "0"], "jobs is 0: expected at least 1"),
     "negative jobs": (["--func", "mod:copy", "-j", "-5"], "jobs is -5: expected at least 1"),
@@ -43,7 +43,10 @@ WRONG_USAGE = {
     ),
     "no window": (["--func", "mod:copy", "--windows", "plain.json"], "feature 1 has no window"),
     "windows of nothing": (["--func", "mod:copy", "--windows", "0"], "no pixels"),
-    "no such windows": (["--func", "mod:copy", "--windows", "block"], "--windows block is no file"),
+    "no such windows": (
+        ["--func", "mod:copy", "--windows", "block"],
+        "--windows block is not a file",
+    ),
     "overviews of nothing": (
         ["--func", "mod:copy", "--overviews", "0"],
         "overviews are 0: expected",
@@ -178,8 +181,11 @@ def test_wrong_usage(mucho, files, tmp_path, leftovers, case):
         (["--func", "mod:copy", "--also", "x=b1.tif,tiled"], "'tiled', in .* is not OPTION=VALUE"),
         (["--func", "mod:copy", "--also", "x=b1.tif,=3"], "'=3', in .* is not OPTION=VALUE"),
         (["--func", "mod:copy", "--also", "x=b1.tif,nodata=abc"], "nodata=abc, in .* is neither"),
-        (["--func", "mod:copy", "--also", "x=b1.tif,count=x"], "count=x, in .* is no whole number"),
-        (["--func", "mod:copy", "--also", "x=b1.tif,count=1.5"], "count=1.5, in .* is no whole"),
+        (
+            ["--func", "mod:copy", "--also", "x=b1.tif,count=x"],
+            "count=x, in .* is not a whole number",
+        ),
+        (["--func", "mod:copy", "--also", "x=b1.tif,count=1.5"], "count=1.5, in .* is not a whole"),
         (["--func", "mod:copy", "--overviews", "abc"], "'abc' is not 2,4,8, nor 2^1..3, nor auto"),
         (["--func", "mod:copy", "--overviews", "2^0..3"], "'2^0..3' is not 2,4,8"),
         (["--func", "mod:copy", "--overviews", "2^3..1"], "'2^3..1' is not 2,4,8"),
@@ -263,10 +269,14 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
         (["--also", "x=a.tif"], 1, "a.tif is the input a.tif: pass --overwrite"),
         (["--co", "compress=foo"], 2, "'foo' is an unexpected value for COMPRESS"),
         (["--co", "blockxsize=100", "--co", "blockysize=100"], 1, "multiples of 16"),
-        (["--co", "colour=red"], 2, "COLOUR is no creation option of the driver GTiff in GDAL"),
+        (["--co", "colour=red"], 2, "COLOUR is not a creation option of the driver GTiff in GDAL"),
         (["--co", "blocksize=512"], 2, "use BLOCKXSIZE and BLOCKYSIZE"),
         (["--co", "overviews=auto"], 2, "--overviews"),
-        (["-f", "COG", "--co", "colormap=x"], 2, "COLORMAP is no creation option of the driver CO"),
+        (
+            ["-f", "COG", "--co", "colormap=x"],
+            2,
+            "COLORMAP is not a creation option of the driver CO",
+        ),
         (["-f", "COG", "--co", "colormap=x"], 2, "a colour table is copied from the first input"),
         (["-f", "COG", "--co", "foo=x"], 2, "expected one of BLOCKSIZE, COMPRESS, LEVEL,"),
         (["-f", "COG", "--co", "zlevel=9"], 2, "use LEVEL"),
@@ -450,7 +460,9 @@ def test_a_worker_that_dies(mucho, tmp_path, leftovers):
     one_error_line(
         result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
     )
-    assert ", 3 times, at last with no other beside it: the system usually" in result.stderr
+    assert (
+        ", 3 times, the last time with no other window running: the system usually" in result.stderr
+    )
     assert "smaller windows, fewer jobs or a memory limit need less" in result.stderr
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()

@@ -111,7 +111,7 @@ BAD = {
     "empty intersection": (
         ["a.tif", "far.tif", "--extent", "intersection"], 1, "intersection of .* is empty: pass",
     ),
-    "bounds that miss": (["a.tif", "--bounds", "1e5 1e5 2e5 2e5"], 1, "miss the raster, which"),
+    "bounds that miss": (["a.tif", "--bounds", "1e5 1e5 2e5 2e5"], 1, "do not intersect the"),
     "bounds in degrees": (["a.tif", "--bounds", "13 45 14 46"], 1, "look like degrees"),
     "bounds in metres": (["degrees.tif", "--bounds", "4e5 4e6 5e5 5e6"], 1, "look like metres"),
     "bounds inverted": (["a.tif", "--bounds", "401000 4998500 400300 4999500"], 1, "are empty"),

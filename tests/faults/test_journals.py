@@ -127,7 +127,7 @@ def joined(parts):
 def is_fine(outcome):
     """Whether it went on, or said what to do."""
     if isinstance(outcome, str):
-        return "overwrite=True" in outcome or ("remove " in outcome and "to begin anew" in outcome)
+        return "overwrite=True" in outcome or ("remove " in outcome and "to start over" in outcome)
     return True
 
 
@@ -151,7 +151,7 @@ def test_truncated_at_every_byte(attempt, journal_bytes, scale):
         outcome = attempt(written(journal_bytes[:length]))
         assert is_fine(outcome)
         if length < begin:
-            assert "remove it to begin anew" in outcome
+            assert "remove it to start over" in outcome
         else:
             assert outcome.resumed <= 7
 
@@ -234,7 +234,7 @@ def test_more_levels_than_the_file_has(attempt):
     def change(payload):
         payload["sizes"].append([[0, 0]])
 
-    assert "to begin anew" in attempt(forged(change))
+    assert "to start over" in attempt(forged(change))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_headers_and_records_of_any_bytes(attempt, journal_bytes, body):
 
 def test_a_length_that_is_no_length(attempt, journal_bytes):
     huge = MAGIC + struct.pack("<II", 2**32 - 1, zlib.crc32(b""))
-    assert "remove it to begin anew" in attempt(written(huge + journal_bytes))
+    assert "remove it to start over" in attempt(written(huge + journal_bytes))
 
 
 KINDS_OF_FILES = {
@@ -317,7 +317,7 @@ KINDS_OF_FILES = {
 @pytest.mark.parametrize("kind", KINDS_OF_FILES)
 @pytest.mark.parametrize("which", ["journal", "journal.new", "data", "header.tif", "folder"])
 def test_files_that_are_something_else(attempt, tmp_path, scene, kind, which):
-    """No other file is written to, nothing hangs; with --overwrite the run begins anew."""
+    """No other file is written to, nothing hangs; with --overwrite the run starts over."""
     victim = tmp_path / "victim"
 
     def change(journal, data):

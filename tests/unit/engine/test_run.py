@@ -302,16 +302,16 @@ CODED = {"tiled": True, "blockxsize": 16, "blockysize": 16, "driver": "GTiff"}
     [
         ({}, None),
         ({"windows": Size(20, 16)}, "windows are not whole blocks of the output"),
-        ({"output": "/vsimem/engine.tif"}, "the output is no local file"),
+        ({"output": "/vsimem/engine.tif"}, "the output is not a local file"),
         ({"driver": "ENVI"}, None),
-        ({"driver": "PNG", "output": "/vsimem/engine.png"}, "the output is no local file"),
+        ({"driver": "PNG", "output": "/vsimem/engine.png"}, "the output is not a local file"),
         ({"creation_options": {"streamable_output": "yes"}}, "of STREAMABLE_OUTPUT"),
     ],
 )
 def test_workers_encode_where_they_can_and_the_log_says_why_not(job, caplog, given, reason):
     caplog.set_level("INFO", "rio_mucho_cli")
     run(job(overwrite=True, **given))
-    assert ("GDAL writes in the calling process" in caplog.text) == bool(reason)
+    assert ("GDAL writes in the main process" in caplog.text) == bool(reason)
     if reason:
         assert reason in caplog.text
 
@@ -330,7 +330,7 @@ def test_workers_encode_for_a_given_profile(job, read, caplog, profile, reason):
     whole = {"width": 64, "height": 48, "count": 1, "dtype": "uint16", **profile}
     made = job(profile=whole, strict=False)
     run(made)
-    assert ("GDAL writes in the calling process" in caplog.text) == bool(reason)
+    assert ("GDAL writes in the main process" in caplog.text) == bool(reason)
     if reason:
         assert reason in caplog.text
     np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))

@@ -166,7 +166,7 @@ def test_any_records_with_right_checksums(bodies):
 )
 def test_a_header_that_is_no_object(tmp_path, body):
     (tmp_path / "j").write_bytes(parts([body]))
-    with pytest.raises(JournalError, match=r"damaged or no journal .*: remove it to begin anew"):
+    with pytest.raises(JournalError, match=r"damaged or not a journal .*: remove it to start over"):
         Journal.open(tmp_path / "j")
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 
 from rio_mucho_cli import Job, Output, describe, run
 from rio_mucho_cli.outputs.value_loss import (
-    NONE,
+    NO_LOSS,
     ValueLoss,
     lost_in_cast,
     taken_for_nodata,
@@ -62,7 +62,7 @@ def test_the_ends_of_a_range_fit(source, dtype):
     info = np.iinfo(dtype)
     ends = np.array([[[info.min, -0.5, 0.5, 1]]], "float64")
     above = np.array([[[float(info.max) + 1]]])
-    assert lost_in_cast(ends.astype(source), dtype) == NONE
+    assert lost_in_cast(ends.astype(source), dtype) == NO_LOSS
     assert lost_in_cast(above.astype(source), dtype).outside == 1
 
 
@@ -70,7 +70,7 @@ def test_masked_nan_are_not_counted():
     array = np.array([[[np.nan, np.nan, 1, np.inf]]], "float32")
     assert valid_nan(array) == ValueLoss(nan=2, nan_windows=1)
     assert valid_nan(np.ma.array(array, mask=[[[True, False, False, True]]])).nan == 1
-    assert valid_nan(np.ma.masked_invalid(array)) == NONE
+    assert valid_nan(np.ma.masked_invalid(array)) == NO_LOSS
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_all_executors_count_the_same(job, read, caplog, executor, output, more)
     made = job(steps, dtype="uint8", executor=executor, jobs=2, output=output, **more)
     whole = read(made.inputs[0]).astype("float64") * 3 - 100
     with caplog.at_level(logging.WARNING):
-        (found,) = run(made).misfits
+        (found,) = run(made).value_loss
     wrong = whole[(whole <= -1) | (whole >= 256)]
     assert (found.outside, found.lowest, found.highest) == (len(wrong), wrong.min(), wrong.max())
     assert found.outside_windows == 6
@@ -166,8 +166,8 @@ FLOATING = {"dtype": "float32"}
 )
 def test_nan_is_said_where_it_counts_as_valid(job, caplog, source, given, counted):
     made = job(holes, source=source, **given)
-    (found,) = run(made).misfits
-    assert found == (ValueLoss(nan=30, nan_windows=6) if counted else NONE)
+    (found,) = run(made).value_loss
+    assert found == (ValueLoss(nan=30, nan_windows=6) if counted else NO_LOSS)
     assert ("30 pixels in 6 windows are NaN" in caplog.text) == counted
 
 
@@ -252,7 +252,7 @@ def test_results_that_equal_nodata_are_counted(
 ):
     path, data = holed
     made = replace(job(function, executor=executor, jobs=2, **given), inputs=[str(path)])
-    (found,) = run(made).misfits
+    (found,) = run(made).value_loss
     wanted = counted(data)
     assert found.nodata == found.as_json()["nodata_pixels"] == np.count_nonzero(wanted)
     windows = sum(
@@ -269,13 +269,13 @@ def test_nodata_of_the_input_that_counts_as_valid_is_counted(holed, job, caplog,
     for dtype, there in (("float64", "nodata nan"), ("int32", "no nodata")):
         made = replace(job(unchanged, dtype=dtype, overlap=overlap), inputs=[str(path)])
         caplog.clear()
-        (found,) = run(made).misfits
+        (found,) = run(made).value_loss
         assert (found.passed, found.passed_windows) == (np.count_nonzero(data == 0), 2)
         said = "still have the first input's nodata 0, which counts as valid because the output has"
         assert f"{said} {there}" in caplog.text
         made = replace(made, masked=True)
-        assert run(made).misfits == (NONE,)
-    assert run(replace(made, masked=False, dtype="uint16")).misfits == (NONE,)
+        assert run(made).value_loss == (NO_LOSS,)
+    assert run(replace(made, masked=False, dtype="uint16")).value_loss == (NO_LOSS,)
 
 
 def test_a_function_that_reads_for_itself_may_write_nodata(holed, job, caplog):
@@ -284,7 +284,7 @@ def test_a_function_that_reads_for_itself_may_write_nodata(holed, job, caplog):
 
     path, data = holed
     made = replace(job(read_one, mode="manual_read", executor="serial"), inputs=[str(path)])
-    (found,) = run(made).misfits
+    (found,) = run(made).value_loss
     assert found.nodata == np.count_nonzero(data // 100 == 0)
     assert "nodata" not in caplog.text
 
@@ -295,7 +295,7 @@ def test_nodata_is_compared_in_the_dtype_of_the_result():
     assert found == ValueLoss(nodata=1, nodata_windows=1)
     array = np.array([[[2**53, 2**53 + 1]]], "int64")
     assert taken_for_nodata(array, 2**53 + 1).nodata == 1
-    assert taken_for_nodata(array.astype("float32"), math.nan) == NONE
+    assert taken_for_nodata(array.astype("float32"), math.nan) == NO_LOSS
 
 
 def test_several_outputs_and_parts_count_their_own(holed, job, tmp_path):
@@ -306,9 +306,9 @@ def test_several_outputs_and_parts_count_their_own(holed, job, tmp_path):
     for suffix, more in ((".tif", {}), (".vrt", {"part_size": 32})):
         others = [Output(path=str(tmp_path / f"wide{suffix}"), name="wide")]
         made = job(two, masked=True, executor="serial", also=others, output=f"o{suffix}", **more)
-        first, second = run(replace(made, inputs=[str(path)])).misfits
+        first, second = run(replace(made, inputs=[str(path)])).value_loss
         assert first.nodata == np.count_nonzero((data // 100 == 0) & (data != 0))
-        assert second == NONE
+        assert second == NO_LOSS
         for name, nodata in ((made.output, 0), (others[0].path, math.nan)):
             with rasterio.open(name) as dst:
                 assert dst.nodata == pytest.approx(nodata, nan_ok=True)

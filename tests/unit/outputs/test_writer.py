@@ -102,7 +102,7 @@ def test_a_link_stays_a_link(tmp_path, read):
         ("missing/out.tif", "the folder of .* does not exist: make .*missing first"),
         ("/proc/out.tif", "the folder /proc takes no such file"),
         (".", "is a folder"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
     ],
 )
 def test_places_that_cannot_be_written(tmp_path, monkeypatch, path, says):

@@ -52,7 +52,8 @@ SAID = {
     "phases": {"starting_seconds": 0.5, "working_seconds": 20.0, "finishing_seconds": 0.5},
     "result": {
         "windows": 100, "windows_of_earlier_runs": 0, "windows_failed": 0, "windows_retried": 0,
-        "misfits": [], "overview_parts": 0, "pixels": 100_000_000, "pixels_per_second": 5_000_000,
+        "value_loss": [], "overview_parts": 0, "pixels": 100_000_000,
+        "pixels_per_second": 5_000_000,
     },
     "stages": {**STAGES, "write": {"seconds": 1.0, "cpu_seconds": 0.5}},
     "waiting": {"workers_idle_seconds": 2.0, "caller_waited_seconds": 19.0},

@@ -49,7 +49,7 @@ def test_a_page_needs_nothing_beside_itself(said):
 
 
 def test_values_that_did_not_fit_are_among_the_figures(said):
-    said["result"]["misfits"] = [
+    said["result"]["value_loss"] = [
         ValueLoss(outside=1200, nodata=7).as_json(),
         ValueLoss(outside=34, nan=5, passed=3).as_json(),
     ]
@@ -58,7 +58,7 @@ def test_values_that_did_not_fit_are_among_the_figures(said):
     assert "5pixels that are NaN and count as valid" in text
     assert "7pixels that equal nodata and are not masked" in text
     assert "3pixels with the input's nodata that count as valid" in text
-    said["result"]["misfits"] = []
+    said["result"]["value_loss"] = []
     assert "did not fit" not in page(said)
 
 

@@ -371,7 +371,7 @@ def test_what_an_earlier_run_has_done(mucho, untouched, tmp_path):
     done = ["--func", "mod:copy", "--resume"]
     assert mucho(*done, output="done.tif").exit_code == 0
     found = untouched(mucho, *done, "--dry-run", output="done.tif")
-    assert "nothing is left to do" in found.stdout
+    assert "nothing to do" in found.stdout
 
 
 def test_windows_of_an_earlier_run_are_a_reason(job_on, make_raster, out):

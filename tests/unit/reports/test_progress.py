@@ -132,7 +132,7 @@ def test_a_short_run_says_no_line(clock):
         ),
         (
             {"resumed": 64},
-            "out.tif: nothing is left to do, an earlier run has done all of it (64 windows)",
+            "out.tif: nothing to do, the output comes from an earlier run (64 windows)",
         ),
     ],
 )
