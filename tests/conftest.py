@@ -248,9 +248,8 @@ def module(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def rio(tmp_path, monkeypatch):
-    """Return a function that calls `rio` in this process, in tmp_path."""
-    monkeypatch.chdir(tmp_path)
+def rio(module):
+    """Return a function that calls `rio` in this process, in tmp_path, and forgets its modules."""
 
     def call(*args, **kwargs):
         return RUNNER.invoke(main_group, [str(arg) for arg in args], **kwargs)

@@ -434,7 +434,9 @@ def test_a_part_whose_worker_dies_is_done_again(job, source, read, tmp_path, par
 
 
 def test_a_window_that_kills_every_worker_is_named(job, tmp_path):
-    with pytest.raises(WorkerDiedError, match=r"killed by SIGKILL.*3 times, the last time") as caught:
+    with pytest.raises(
+        WorkerDiedError, match=r"killed by SIGKILL.*3 times, the last time"
+    ) as caught:
         run(job(die, executor="processes", jobs=2))
     assert caught.value.ij == (1, 3)
     assert names(tmp_path) == ["in.tif"]

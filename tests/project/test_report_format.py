@@ -21,9 +21,9 @@ def keys_of(value):
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["run", "dry run"])
-def test_the_page_names_every_entry(make_raster, rio, tmp_path, options):
+def test_the_page_names_every_entry(make_raster, module, rio, tmp_path, options):
     make_raster()
-    (tmp_path / "mod.py").write_text("def copy(data, *_):\n    return data[0]\n")
+    module("def copy(data, *_):\n    return data[0]\n", "mod.py")
     command = ["mucho", "in.tif", "out.tif", "--func", "mod:copy", "-j", "1", *options]
     result = rio(*command, "--report", "report.json")
     assert result.exit_code == 0, result.output
