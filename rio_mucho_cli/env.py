@@ -21,6 +21,9 @@ from threadpoolctl import threadpool_limits
 from rio_mucho_cli.signals import deferred
 from rio_mucho_cli.text import MB
 
+# rasterio's logger for GDAL warnings.
+_log = logging.getLogger("rasterio._env")
+
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -279,10 +282,6 @@ without_georeferencing_warnings = _Nestable(_silenced)
 
 def _user_set_threads() -> bool:
     return any(name in os.environ for name in THREAD_VARIABLES)
-
-
-# rasterio's logger for GDAL warnings.
-_log = logging.getLogger("rasterio._env")
 
 
 class _Collector(logging.Filter):

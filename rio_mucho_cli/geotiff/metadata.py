@@ -26,6 +26,8 @@ from rasterio.enums import ColorInterp
 
 from rio_mucho_cli.gcps import fault_of_rpcs
 
+log = logging.getLogger(__name__)
+
 Tags: TypeAlias = "Mapping[str, Mapping[str, str]]"
 """Mapping of namespace to tags, each a mapping of name to value."""
 
@@ -157,8 +159,6 @@ def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
 
     return _kept(tags, about_grid)
 
-
-log = logging.getLogger(__name__)
 
 # Tag with the run that wrote an output.
 _DIGEST = "RUN"

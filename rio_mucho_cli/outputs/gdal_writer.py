@@ -25,6 +25,8 @@ from rio_mucho_cli.outputs.resume import cannot_resume
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.windows import PlannedWindow
 
+log = logging.getLogger(__name__)
+
 
 class WithoutBlocks:
     """Base of writers without a journal and without overviews from workers."""
@@ -44,9 +46,6 @@ class WithoutBlocks:
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Raise NotImplementedError: workers build no overviews here."""
         raise NotImplementedError
-
-
-log = logging.getLogger(__name__)
 
 
 class _WithoutResume(WithoutBlocks):

@@ -27,6 +27,8 @@ from rio_mucho_cli.outputs.files import exists_error, new_folder
 from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished
 from rio_mucho_cli.text import option
 
+log = logging.getLogger(__name__)
+
 
 class RemoteFolder:
     """The folder of one run's parts in object storage.
@@ -96,9 +98,6 @@ def _sources(mosaic: str) -> set[str]:
                 root = ElementTree.fromstring(bytes(copied.getbuffer()))
                 found = {each.text for each in root.iter("SourceFilename") if each.text}
     return found
-
-
-log = logging.getLogger(__name__)
 
 
 class RemoteTarget(Target):

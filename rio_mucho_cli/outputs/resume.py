@@ -19,6 +19,8 @@ from rio_mucho_cli.outputs.journal import Journal, JournalError, JournalRecord
 from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
 from rio_mucho_cli.outputs.target import Target
 
+log = logging.getLogger(__name__)
+
 _PIECE = 1024 * 1024
 
 
@@ -71,9 +73,6 @@ def cannot_resume() -> UsageError:
         "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
         "that are whole blocks of it"
     )
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass

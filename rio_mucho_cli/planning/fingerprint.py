@@ -37,6 +37,8 @@ from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.reloading import changed_modules
 from rio_mucho_cli.workers.source import can_be_imported, source_digest
 
+log = logging.getLogger(__name__)
+
 # Attributes of a Job that do not change the output's content.
 _OF_NO_MATTER = {
     "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
@@ -218,9 +220,6 @@ def _ends(window: Any) -> Any:
     if isinstance(window, Window):
         return window.flatten()
     return [[part.start, part.stop] if isinstance(part, slice) else part for part in window]
-
-
-log = logging.getLogger(__name__)
 
 
 def with_earlier_windows(job: Job) -> Job:

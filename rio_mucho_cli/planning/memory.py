@@ -32,6 +32,8 @@ from rio_mucho_cli.text import MB, format_count
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.executor import ExecutorName
 
+log = logging.getLogger(__name__)
+
 BATCH_BYTES = 4 * 1024 * 1024
 """Most bytes for the results of a batch of several windows."""
 
@@ -125,8 +127,6 @@ class MemoryBudget:
         waiting = in_flight * max(pixels * self.result_bytes, BATCH_BYTES)
         return _BASE + self.jobs * (self._fixed + window) + waiting
 
-
-log = logging.getLogger(__name__)
 
 _IN_PROCESSES = ("processes", "dask")
 

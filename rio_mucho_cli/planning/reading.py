@@ -18,6 +18,8 @@ from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.text import format_count, option
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 
@@ -92,9 +94,6 @@ def per_input(value: T | Mapping[int, T] | None, default: T, inputs: int, name: 
             raise UsageError(f"{name} is given for input {number!r}: there {given}")
     others = value.get(0, default)
     return [value.get(number, others) for number in range(1, inputs + 1)]
-
-
-log = logging.getLogger(__name__)
 
 
 def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:

@@ -17,6 +17,8 @@ from rio_mucho_cli.planning.formats import OutputFormat
 from rio_mucho_cli.planning.mosaic import largest_part
 from rio_mucho_cli.windows import PlannedWindow, Size
 
+log = logging.getLogger(__name__)
+
 TARGET_PIXELS = 1024 * 1024
 """Default number of pixels of a window.
 
@@ -61,8 +63,6 @@ def default_size(
     columns = max(1, across) * block.width
     return Size(columns, max(1, pixels // columns // block.height) * block.height)
 
-
-log = logging.getLogger(__name__)
 
 # Largest common multiple of the outputs' block sides; above it, only the first fits.
 _LARGEST_COMMON = 2048

@@ -30,6 +30,8 @@ from rio_mucho_cli.text import option
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.source import Code
 
+log = logging.getLogger(__name__)
+
 # Seconds to wait for a reader of a pipe.
 _PATIENCE = 5.0
 
@@ -119,8 +121,6 @@ def print_text(text: str) -> None:
         os.close(nowhere)
         raise
 
-
-log = logging.getLogger(__name__)
 
 _PAGES = (".html", ".htm")
 # The start of a report: JSON of a run or a dry run, and a page.

@@ -11,7 +11,6 @@ import pytest
 import rasterio
 
 from rio_mucho_cli import signals
-from rio_mucho_cli.cli import leaving
 
 
 def test_the_first_ctrl_c_interrupts_and_the_next_does_not_disturb_cleaning_up():
@@ -338,9 +337,8 @@ def struck(monkeypatch, handlers):
     ],
     ids=str,
 )
-def test_ctrl_c_while_rasterio_leaves_an_environment(mucho, struck, tmp_path, monkeypatch, more):
+def test_ctrl_c_while_rasterio_leaves_an_environment(mucho, struck, tmp_path, more):
     """Wherever that is, the run says that it was interrupted, or it was over."""
-    monkeypatch.setattr(leaving, "_AGAIN", 60.0)  # the command runs in the process of the tests
     command = ["--func", "mod:copy", "-j", "1", "-q", "--overwrite", *more]
     often = struck(0)
     assert mucho(*command).exit_code == 0
