@@ -12,17 +12,25 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any, cast
 
 import rasterio
+import rasterio._env
 import rasterio.env
 from rasterio._env import del_gdal_config, get_gdal_config, set_gdal_config
-from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
 from rio_mucho_cli.signals import deferred
 from rio_mucho_cli.text import MB
 
-# rasterio's logger for GDAL warnings.
-_log = logging.getLogger("rasterio._env")
+gdal_log = logging.getLogger("rasterio._env")
+"""rasterio's logger of GDAL's messages."""
+
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""Exceptions that rasterio raises for GDAL's errors; not all are public."""
+
+GDAL_LIBRARY: str = rasterio._env.__file__
+"""Path of an extension module that is linked with GDAL."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -51,12 +59,19 @@ raster.
 """
 
 # Filters in the format of `warnings.filters`.
-_QUIET: list[Any] = [
+_IGNORED: list[Any] = [
     ("ignore", None, category, None, 0)
     for category in (NotGeoreferencedWarning, NodataShadowWarning)
 ]
 
-_PATIENCE = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
+CACHE_BYTES = 16 * MB
+"""Bytes of GDAL's block cache for each job.
+
+A worker reads each window once. It needs the cache only for input blocks that
+several of its windows share.
+"""
+
+_RETRIES = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
 
 # Every window allocates and frees its arrays. By default glibc returns such large
 # blocks to the system and maps them again, page by page: a tenth of the time of
@@ -71,17 +86,20 @@ def env_options() -> dict[str, Any]:
     They include the session's credentials: entering an Env turns its session
     into GDAL options.
     """
-    found = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
-    return {name: value for name, value in found.items() if name.upper() not in LAYOUT}
+    return {name: value for name, value in _env().items() if name.upper() not in LAYOUT}
+
+
+def _env() -> dict[str, Any]:
+    return dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
 
 
 def unset_only(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that are set neither in an Env nor as variables."""
-    given = env_options()
+    in_env = env_options()
     return {
         name: value
         for name, value in options.items()
-        if name not in os.environ and name not in given
+        if name not in os.environ and name not in in_env
     }
 
 
@@ -117,14 +135,14 @@ def http_retries() -> Iterator[None]:
     GDAL's page on configuration options: GDAL_HTTP_MAX_RETRY, 0 by default,
     applies to HTTP 429, 500, 502, 503, 504 and lost connections.
     """
-    patient = gdal_config(unset_only(_PATIENCE))
+    config = gdal_config(unset_only(_RETRIES))
 
     def leave(*raised: Any) -> bool | None:
         with deferred():
-            return patient.__exit__(*raised)
+            return config.__exit__(*raised)
 
     with ExitStack() as stack:
-        patient.__enter__()
+        config.__enter__()
         stack.push(leave)
         yield
 
@@ -190,12 +208,12 @@ class _Nestable:
                     self._change.__exit__(None, None, None)
 
 
-def _limited() -> AbstractContextManager[Any]:
+def _limit_threads() -> AbstractContextManager[Any]:
     return nullcontext() if _user_set_threads() else threadpool_limits(limits=1)
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         ignore_georeferencing_warnings()
         yield
@@ -212,12 +230,12 @@ def ignore_georeferencing_warnings() -> None:
     -----
     `warnings.simplefilter` would reset that record each time.
     """
-    found = cast("list[Any]", warnings.filters)
-    if found[: len(_QUIET)] != _QUIET:
-        found[:] = [*_QUIET, *(each for each in found if each not in _QUIET)]
+    filters = cast("list[Any]", warnings.filters)
+    if filters[: len(_IGNORED)] != _IGNORED:
+        filters[:] = [*_IGNORED, *(rule for rule in filters if rule not in _IGNORED)]
 
 
-single_threaded_libraries = _Nestable(_limited)
+single_threaded_libraries = _Nestable(_limit_threads)
 """Restrict the numeric libraries of this process to one thread in the block.
 
 Worker processes get the same from their environment variables. A library that
@@ -250,16 +268,16 @@ def layout_options() -> list[str]:
 
 
 @contextmanager
-def _laid_out() -> Iterator[None]:
+def _unset_layout() -> Iterator[None]:
     variables = {name: os.environ.pop(name) for name in LAYOUT if name in os.environ}
-    env = dict(rasterio.env.getenv()) if rasterio.env.hasenv() else {}
-    given = {name: value for name, value in env.items() if name.upper() in LAYOUT}
-    if given:
+    env = _env()
+    in_env = {name: value for name, value in env.items() if name.upper() in LAYOUT}
+    if in_env:
         # Leaving an inner Env sets the options of the outer one.
         with deferred():
             rasterio.env.delenv()
             rasterio.env.defenv()
-            rasterio.env.setenv(**{name: env[name] for name in env if name not in given})
+            rasterio.env.setenv(**{name: env[name] for name in env if name not in in_env})
     others = {name: get_gdal_config(name, normalize=False) for name in layout_options()}
     for name in others:  # from GDAL's configuration file
         del_gdal_config(name)
@@ -267,16 +285,16 @@ def _laid_out() -> Iterator[None]:
         yield
     finally:
         os.environ.update(variables)
-        if given:
-            rasterio.env.setenv(**given)
+        if in_env:
+            rasterio.env.setenv(**in_env)
         for name, value in others.items():
             set_gdal_config(name, value, normalize=False)
 
 
-without_layout_options = _Nestable(_laid_out)
+without_layout_options = _Nestable(_unset_layout)
 """Unset the LAYOUT options in the block."""
 
-without_georeferencing_warnings = _Nestable(_silenced)
+without_georeferencing_warnings = _Nestable(_without_warnings)
 """Silence rasterio's warnings about plain images in the block."""
 
 
@@ -289,69 +307,63 @@ class _Collector(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.here = threading.local()
+        self.thread = threading.local()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said: list[logging.LogRecord] | None = getattr(self.here, "said", None)
-        if said is None:
+        records: list[logging.LogRecord] | None = getattr(self.thread, "records", None)
+        if records is None:
             return True
-        said.append(record)
+        records.append(record)
         return False
+
+    @contextmanager
+    def collect(self) -> Iterator[list[logging.LogRecord]]:
+        """Yield a list that gets the messages of this thread in the block."""
+        outer = getattr(self.thread, "records", None)
+        self.thread.records = []
+        try:
+            yield self.thread.records
+        finally:
+            self.thread.records = outer
 
 
 _collector = _Collector()
-_log.addFilter(_collector)
+gdal_log.addFilter(_collector)
 
 
 @contextmanager
-def _collected(records: list[logging.LogRecord]) -> Iterator[None]:
-    before = getattr(_collector.here, "said", None)
-    _collector.here.said = records
-    try:
-        yield
-    finally:
-        _collector.here.said = before
-
-
-@contextmanager
-def captured_messages(level: int = logging.WARNING) -> Iterator[list[str]]:
+def captured_messages(level: int = logging.WARNING, *, always: bool = False) -> Iterator[list[str]]:
     """Capture GDAL's messages in this thread instead of logging them.
+
+    Parameters
+    ----------
+    level : int
+        Least level of the messages to return; all others are dropped.
+    always : bool
+        Capture them even if logging is off.
 
     Yields
     ------
     list of str
         Filled when the context ends.
     """
-    said: list[str] = []
+    messages: list[str] = []
+    level_before = gdal_log.level
+    raises_level = always and not gdal_log.isEnabledFor(logging.WARNING)
+    if raises_level:
+        gdal_log.setLevel(logging.WARNING)
     records: list[logging.LogRecord] = []
     try:
-        with _collected(records):
-            yield said
+        with _collector.collect() as records:
+            yield messages
     finally:
+        if raises_level:
+            gdal_log.setLevel(level_before)
         for record in records:
             if record.levelno >= level:
                 # "CPLE_IllegalArg in COMPRESS=foo value not recognised, ignoring."
                 text = record.getMessage().rstrip(".")
-                said.append(text.partition(" in ")[2] or text)
-
-
-@contextmanager
-def heard(level: int = logging.WARNING) -> Iterator[list[str]]:
-    """Capture GDAL's messages even if logging is off.
-
-    Yields
-    ------
-    list of str
-        Filled when the context ends.
-    """
-    before = _log.level
-    if not _log.isEnabledFor(logging.WARNING):
-        _log.setLevel(logging.WARNING)
-    try:
-        with captured_messages(level) as said:
-            yield said
-    finally:
-        _log.setLevel(before)
+                messages.append(text.partition(" in ")[2] or text)
 
 
 @contextmanager
@@ -362,19 +374,11 @@ def quiet_if_raised() -> Iterator[None]:
     """
     records: list[logging.LogRecord] = []
     try:
-        with _collected(records):
+        with _collector.collect() as records:
             yield
     except Exception:
         for record in records:
-            _log.info("%s", record.getMessage())
+            gdal_log.info("%s", record.getMessage())
         raise
     for record in records:
-        _log.handle(record)
-
-
-CACHE_BYTES = 16 * MB
-"""Bytes of GDAL's block cache for each job.
-
-A worker reads each window once. It needs the cache only for input blocks that
-several of its windows share.
-"""
+        gdal_log.handle(record)

@@ -12,16 +12,13 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from rio_mucho_cli.env import captured_messages, gdal_config, heard
+from rio_mucho_cli.env import captured_messages, gdal_config, gdal_log
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
 from rio_mucho_cli.geotiff.int64 import for_rasterio
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, NO_OPTIONS
 from rio_mucho_cli.text import did_you_mean, option
 from rio_mucho_cli.windows import format_window
-
-# rasterio's logger of GDAL's warnings.
-_log = logging.getLogger("rasterio._env")
 
 
 def create(
@@ -50,13 +47,13 @@ def create(
     OutputError
         If GDAL cannot create the dataset.
     """
-    with heard() as said:
+    with captured_messages(always=True) as messages:
         try:
             dst = rasterio.open(path, "w", **for_rasterio(profile))
         except Exception as exc:
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
-        raise_for_options(said, name, str(profile.get("driver")), options)
+        raise_for_options(messages, name, str(profile.get("driver")), options)
         _describe(dst, name, profile, metadata)
     except OutputError:
         dst.close()
@@ -70,15 +67,15 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
         return
     options = {key.lower(): value for key, value in profile.items()}
     try:
-        with captured_messages() as said:
+        with captured_messages() as messages:
             metadata.write(dst, str(options.get("compress", "")))
     except (RasterioError, ValueError, TypeError) as exc:
         raise OutputError(
             f"the metadata of the first input cannot be written to {name}: {one_line(exc)}; "
             f"pass {option('metadata')} to leave it out"
         ) from None
-    for message in said:
-        _log.info("%s", message)
+    for message in messages:
+        gdal_log.info("%s", message)
 
 
 # Advice for option names that belong to another driver or to GDAL's utilities.
@@ -105,10 +102,10 @@ _WAYS = {
 
 
 def raise_for_options(
-    said: Sequence[str], name: str, driver: str, options: Mapping[str, str]
+    messages: Sequence[str], name: str, driver: str, options: Mapping[str, str]
 ) -> None:
     """Raise FormatError for messages about the user's options; log the others."""
-    for message in said:
+    for message in messages:
         unknown = _unknown(message, options)
         if unknown:
             raise FormatError(
@@ -120,7 +117,7 @@ def raise_for_options(
                 f"{name} cannot be made: {message}; GDAL's page on the driver "
                 f"{driver} lists its creation options"
             )
-        _log.warning("%s", message)
+        gdal_log.warning("%s", message)
 
 
 def write(
@@ -183,7 +180,7 @@ def internal_masks(wanted: bool) -> Iterator[None]:
 
 def close(dst: Any, name: str) -> None:
     """Close a dataset, or raise OutputError for errors that rasterio only logs."""
-    with heard(logging.ERROR) as errors:
+    with captured_messages(logging.ERROR, always=True) as errors:
         try:
             dst.close()
         except Exception as exc:

@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.env import captured_messages, env_options, gdal_config, heard
+from rio_mucho_cli.env import captured_messages, env_options, gdal_config
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, write_array
@@ -108,7 +108,7 @@ def build(
         with (
             gdal_config(options),
             internal_masks(True),
-            heard(logging.ERROR) as errors,
+            captured_messages(logging.ERROR, always=True) as errors,
             rasterio.open(path, "r+") as dst,
         ):
             dst.build_overviews(list(factors), OverviewResampling[resampling])

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
-from rio_mucho_cli.env import captured_messages
+from rio_mucho_cli.env import GDAL_ERRORS, captured_messages
 from rio_mucho_cli.inputs.grid import Grid
 
 Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
@@ -75,7 +73,7 @@ def _outline_in(grid: Grid, other: Grid) -> Points | None:
             with captured_messages():
                 there = transform(grid.crs, other.crs, x, y)
                 back = transform(other.crs, grid.crs, *there)
-        except (RasterioError, CPLE_BaseError, ValueError):
+        except (*GDAL_ERRORS, ValueError):
             return None
         # Far outside the area of a CRS, coordinates are meaningless.
         if not np.isfinite([*there, *back]).all():
@@ -126,7 +124,7 @@ def _are_apart(source: Grid, target: Grid) -> bool:
             one, other = (
                 transform_bounds(grid.crs, "EPSG:4326", *grid.bounds()) for grid in (source, target)
             )
-    except (RasterioError, CPLE_BaseError, ValueError):
+    except (*GDAL_ERRORS, ValueError):
         return False
     if not np.isfinite([*one, *other]).all():
         return False

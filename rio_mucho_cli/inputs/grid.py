@@ -12,12 +12,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.warp import transform, transform_bounds
 
-from rio_mucho_cli.env import captured_messages
+from rio_mucho_cli.env import GDAL_ERRORS, captured_messages
 from rio_mucho_cli.errors import GridError
 from rio_mucho_cli.text import option
 
@@ -163,7 +161,7 @@ class Grid:
             (x,), (y,) = _moved(source.crs, self.crs, middle[:1], middle[1:2])
             points = np.array([(x, y), (x + across[0], y + across[1]), (x + down[0], y + down[1])])
             xs, ys = _moved(self.crs, source.crs, *points.T)
-        except (RasterioError, CPLE_BaseError):
+        except GDAL_ERRORS:
             return math.nan, math.nan
         there = np.array([xs, ys, np.ones(3)])
         pixels = np.linalg.solve(_matrix(source.transform), there)[:2]
@@ -295,7 +293,7 @@ def parse_crs(text: str) -> str | None:
     try:
         with captured_messages():
             crs = CRS.from_user_input(int(text) if text.isdigit() else text)
-    except (RasterioError, CPLE_BaseError, ValueError):
+    except (*GDAL_ERRORS, ValueError):
         return quote(text) if _LIKE_A_CRS.match(text) else None
     return quote(crs.to_string())
 
@@ -311,7 +309,7 @@ def _bounds_in(crs: Any, to: Any, bounds: Bounds) -> Bounds | None:
     """Return bounds in another CRS, or None if they cannot be transformed."""
     try:
         found: Bounds = transform_bounds(crs, to, *bounds)
-    except (RasterioError, CPLE_BaseError):
+    except GDAL_ERRORS:
         return None
     return found if all(map(math.isfinite, found)) else None
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.warp import SUPPORTED_RESAMPLING
 from rasterio.windows import Window
 
+from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.bands import Bands
@@ -247,7 +246,7 @@ def open_reader(
         return WarpedReader(bands, layers, grid, resampling, as_dataset=as_dataset)
     except MuchoError:
         raise
-    except (RasterioError, CPLE_BaseError, ValueError, np.linalg.LinAlgError) as exc:
+    except (*GDAL_ERRORS, ValueError, np.linalg.LinAlgError) as exc:
         raise GridError(
             f"{src.name} cannot be read on the output's grid: {one_line(exc)}"
         ) from None

@@ -6,12 +6,12 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import rasterio
-from rasterio._path import _parse_path, _vsi_path
-from rasterio.dtypes import _gdal_typename
+from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import MaskFlags
 from rasterio.vrt import WarpedVRT
 
 from rio_mucho_cli.inputs.bands import alpha_of
+from rio_mucho_cli.paths import vsi_path
 
 # In pixels of the source. By default, GDAL interpolates coordinates within each
 # chunk that it warps, with errors up to 1/8 pixel. Chunks depend on windows, so
@@ -88,7 +88,9 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
         for name, value in src.rpcs.to_gdal().items():
             SubElement(rpcs, "MDI", key=name).text = value
     for index, dtype in zip(src.indexes, src.dtypes, strict=True):
-        band = SubElement(root, "VRTRasterBand", dataType=_gdal_typename(dtype), band=str(index))
+        band = SubElement(
+            root, "VRTRasterBand", dataType=typename_fwd[dtype_rev[dtype]], band=str(index)
+        )
         if index != alpha:
             if nodata is not None:
                 SubElement(band, "NoDataValue").text = repr(nodata)
@@ -105,6 +107,6 @@ def _add_source(band: Element, src: Any, of: str) -> Element:
     """Add a dataset's band, or its mask, as the top source of a VRT band."""
     source = SubElement(band, "ComplexSource")
     path = SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
-    path.text = _vsi_path(_parse_path(src.name))
+    path.text = vsi_path(src.name)
     SubElement(source, "SourceBand").text = of
     return source

@@ -19,7 +19,7 @@ import rasterio
 import rasterio.shutil
 
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.env import env_options, gdal_config, heard
+from rio_mucho_cli.env import captured_messages, env_options, gdal_config
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.cog import write_cog
@@ -125,9 +125,9 @@ class Conversion:
             # GDAL lets HDF5 look for an old file. If there is none, HDF5 prints an error to the
             # terminal, in every thread but netCDF's first.
             path.touch()
-        with gdal_config(env), heard() as said:
+        with gdal_config(env), captured_messages(always=True) as messages:
             try:
                 rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
             except Exception as exc:
                 raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
-        gdal_io.raise_for_options(said, name, self.driver, asked)
+        gdal_io.raise_for_options(messages, name, self.driver, asked)

@@ -25,9 +25,9 @@ from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from functools import cache
 from typing import Any, NoReturn
 
-import rasterio._env
+import rasterio
 
-from rio_mucho_cli.env import captured_messages
+from rio_mucho_cli.env import GDAL_LIBRARY, captured_messages
 from rio_mucho_cli.errors import OutputError
 
 # From GDAL's cpl_vsi_error.h.
@@ -63,7 +63,7 @@ def _gdal() -> ctypes.CDLL:
     """Return rasterio's GDAL; raise OutputError if it lacks a function."""
     if os.name == "nt":
         raise OutputError("outputs in object storage cannot be made on Windows: give a local file")
-    library = ctypes.CDLL(rasterio._env.__file__)
+    library = ctypes.CDLL(GDAL_LIBRARY)
     for name, (result, arguments) in _SIGNATURES.items():
         try:
             function = getattr(library, name)
