@@ -6,8 +6,8 @@ from typing import Any
 
 import rasterio
 
+from rio_mucho_cli.inputs.bands import exact_nodatavals
 from rio_mucho_cli.inputs.datasets import few_requests
-from rio_mucho_cli.inputs.int64 import exact_nodatavals
 from rio_mucho_cli.inputs.window_data import stack as array_stack
 
 __all__ = ["array_stack", "getOptions", "getWindows"]

@@ -14,9 +14,8 @@ from rasterio.io import MemoryFile
 from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks, split_blocks
-from rio_mucho_cli.geotiff.gdal_io import internal_masks, write_array
+from rio_mucho_cli.geotiff.gdal_io import internal_masks, needs_exact_nodata, write_array
 from rio_mucho_cli.geotiff.ifd import IFD
-from rio_mucho_cli.geotiff.int64 import is_patched
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.geotiff.overviews import check_overviews, overview_profile, read_level, reduce
 
@@ -126,7 +125,7 @@ class Encoder:
         filled: bool = True,
     ) -> EncodedBlocks:
         size = {"width": array.shape[2], "height": array.shape[1]}
-        if is_patched(part):
+        if needs_exact_nodata(part):
             # Without nodata, GDAL leaves out blocks of 0; but the real nodata is not 0.
             part = {key: part[key] for key in part if key.lower() != "sparse_ok"} | {"nodata": None}
         # The main process got GDAL's messages about options when it wrote the header.

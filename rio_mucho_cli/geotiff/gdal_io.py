@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import captured_messages, gdal_config, gdal_log
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
-from rio_mucho_cli.geotiff.int64 import for_rasterio
+from rio_mucho_cli.geotiff.ifd import IFD, NODATA
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, NO_OPTIONS
 from rio_mucho_cli.text import did_you_mean, option
@@ -49,7 +52,7 @@ def create(
     """
     with captured_messages(always=True) as messages:
         try:
-            dst = rasterio.open(path, "w", **for_rasterio(profile))
+            dst = rasterio.open(path, "w", **creation_profile(profile))
         except Exception as exc:
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
@@ -209,3 +212,47 @@ def _instead(unknown: str, driver: str) -> str:
         return f"GDAL's page on the driver {driver} lists them"
     hint = did_you_mean(unknown, (*known, *NO_OPTIONS))
     return hint.removeprefix(": ") or f"expected one of {', '.join(known)}"
+
+
+# rasterio passes nodata to GDAL as a double, which cannot hold every 64-bit integer. Where
+# the value would change, the file is created with a placeholder whose text in the tag
+# GDAL_NODATA is longer. The exact text replaces it once GDAL has closed the file.
+# 23 characters; a 64-bit integer has at most 20.
+_PLACEHOLDER = 1.0000000000000002e-300
+# GDAL writes larger doubles with an exponent, but reads 64-bit integers only up to it:
+# "1e+17" is read as 1.
+_WITH_EXPONENT = 10**17
+
+
+def is_inexact_in_gdal(nodata: float | None, dtype: Any) -> bool:
+    """Return whether GDAL would receive a different nodata value."""
+    kind = numpy_dtype(dtype)
+    if nodata is None or kind.kind not in "iu" or kind.itemsize < 8:
+        return False
+    number = int(nodata)
+    return abs(number) >= _WITH_EXPONENT or int(float(number)) != number
+
+
+def needs_exact_nodata(profile: Mapping[str, Any]) -> bool:
+    """Return whether a file with this profile needs `write_exact_nodata`."""
+    return is_inexact_in_gdal(profile.get("nodata"), profile.get("dtype", "uint8"))
+
+
+def creation_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the profile to create the file with, which may hold the placeholder."""
+    return {**profile, "nodata": _PLACEHOLDER} if needs_exact_nodata(profile) else dict(profile)
+
+
+def write_exact_nodata(path: Path, profile: Mapping[str, Any]) -> None:
+    """Write the exact nodata into a GeoTIFF created with `creation_profile`."""
+    if not needs_exact_nodata(profile):
+        return
+    text = f"{int(profile['nodata'])}\0".encode("ascii")
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        is_big = 43 in (data[2], data[3])
+        for directory in IFD.read_all(data):
+            field = directory.fields.get(NODATA)
+            if field is not None:
+                data[field.offset : field.offset + len(text)] = text
+                entry = directory.moved(field, len(text), field.offset, big=is_big)
+                data[field.at : field.at + len(entry)] = entry

@@ -23,6 +23,7 @@ from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import Size
 
 METADATA = 42112  # GDAL's tags, as XML
+NODATA = 42113  # GDAL's nodata, as text
 STRIP_TABLES = (273, 279)  # StripOffsets, StripByteCounts
 TILE_TABLES = (324, 325)  # TileOffsets, TileByteCounts
 

@@ -10,12 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
+import rasterio.shutil
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import MemoryFile
 
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.inputs.int64 import exact_nodatavals
+from rio_mucho_cli.env import captured_messages
+
+WIDE_INTEGERS = {"int64", "uint64"}
+"""Dtypes that GDAL and rasterio convert to doubles, which are not always exact."""
+
+# Doubles hold every smaller whole number.
+_EXACT = 2**53
 
 
 class Bands:
@@ -211,3 +220,27 @@ def equals(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> A
         return np.isnan(band)
     with np.errstate(over="ignore"):
         return band == np.asarray(nodata).astype(dtype)
+
+
+def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
+    """Return the exact nodata values of all bands.
+
+    rasterio returns them as doubles, or None if out of the dtype's range.
+    GDAL has the exact number and writes it into a VRT.
+    """
+    values = tuple(src.nodatavals)
+    doubtful = [
+        dtype in WIDE_INTEGERS
+        and (MaskFlags.nodata in flags if value is None else abs(value) >= _EXACT)
+        for value, dtype, flags in zip(values, src.dtypes, src.mask_flag_enums, strict=True)
+    ]
+    if not any(doubtful):
+        return values
+    with captured_messages(), MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(src, memory.name, driver="VRT")
+        bands = ElementTree.fromstring(bytes(memory.getbuffer())).findall("VRTRasterBand")
+    texts = [band.findtext("NoDataValue") for band in bands]
+    return tuple(
+        int(text) if is_doubtful and text is not None else value
+        for value, text, is_doubtful in zip(values, texts, doubtful, strict=True)
+    )

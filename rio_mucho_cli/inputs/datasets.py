@@ -17,9 +17,8 @@ from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import gdal_config, quiet_if_raised, unset_only
 from rio_mucho_cli.errors import InputError, one_line, text_of
 from rio_mucho_cli.gcps import fault_of_points, has_gcps_or_rpcs
-from rio_mucho_cli.inputs.bands import alpha_of, common_dtype
+from rio_mucho_cli.inputs.bands import alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.int64 import exact_nodatavals
 from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.paths import SERVERS, vsi_path
 from rio_mucho_cli.signals import check

@@ -22,9 +22,7 @@ from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.bands import Bands
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.int64 import check_nodata_for_warping, check_resampled
-from rio_mucho_cli.inputs.overlap import Boundary, padded_indexes
-from rio_mucho_cli.inputs.warping import warped
+from rio_mucho_cli.inputs.warping import check_nodata_for_warping, check_resampled, warped
 from rio_mucho_cli.text import did_you_mean
 
 # Tolerance in pixels of the source, as in GDAL.
@@ -250,65 +248,6 @@ def open_reader(
         raise GridError(
             f"{src.name} cannot be read on the output's grid: {one_line(exc)}"
         ) from None
-
-
-def read_padded(
-    reader: Reader,
-    window: Window,
-    grid: Grid,
-    overlap: int,
-    boundary: Boundary | None,
-    *,
-    masked: bool,
-) -> Any:
-    """Return the pixels of a window with overlap.
-
-    Parameters
-    ----------
-    reader : Reader
-    window : Window
-    grid : Grid
-    overlap : int
-        Number of extra pixels on each side.
-    boundary : Boundary or None
-        Values of pixels beyond the raster. None: nodata in bands that have
-        it, the nearest pixels in others.
-    masked : bool
-        Return a masked array.
-
-    Returns
-    -------
-    ndarray
-        (count, rows + 2 * overlap, cols + 2 * overlap).
-    """
-    bands = reader.bands
-    chosen = boundary or Boundary("nodata" if bands.have_nodata.any() else "edge")
-    top, left = int(window.row_off), int(window.col_off)
-    rows = padded_indexes(top, top + int(window.height), grid.height, overlap, chosen)
-    cols = padded_indexes(left, left + int(window.width), grid.width, overlap, chosen)
-    inside_rows, inside_cols = rows[rows >= 0], cols[cols >= 0]
-    first_row, first_col = int(inside_rows.min()), int(inside_cols.min())
-    part = Window(
-        first_col,
-        first_row,
-        int(inside_cols.max()) + 1 - first_col,
-        int(inside_rows.max()) + 1 - first_row,
-    )
-    data = reader.read(part, masked=masked)
-    if data.shape[1:] == (len(rows), len(cols)):
-        return data
-    if not chosen.is_filled:
-        return data[:, (rows - first_row)[:, np.newaxis], cols - first_col]
-    above, before = int((rows >= 0).argmax()), int((cols >= 0).argmax())
-    constant = chosen.value if chosen.kind == "constant" else None
-    padded = bands.beyond(len(rows), len(cols), masked=masked, constant=constant)
-    padded[:, above : above + data.shape[1], before : before + data.shape[2]] = data
-    edge = ~(bands.have_nodata | bands.are_alpha)
-    if boundary is None and edge.any():
-        from_rows = (np.arange(len(rows)) - above).clip(0, data.shape[1] - 1)
-        from_cols = (np.arange(len(cols)) - before).clip(0, data.shape[2] - 1)
-        padded[edge] = data[edge][:, from_rows[:, np.newaxis], from_cols]
-    return padded
 
 
 def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:

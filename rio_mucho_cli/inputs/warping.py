@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+import numpy as np
 import rasterio
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import MaskFlags
 from rasterio.vrt import WarpedVRT
 
-from rio_mucho_cli.inputs.bands import alpha_of
+from rio_mucho_cli.dtypes import number_text
+from rio_mucho_cli.errors import InputError
+from rio_mucho_cli.inputs.bands import WIDE_INTEGERS, alpha_of, exact_nodatavals
 from rio_mucho_cli.paths import vsi_path
 
 # In pixels of the source. By default, GDAL interpolates coordinates within each
 # chunk that it warps, with errors up to 1/8 pixel. Chunks depend on windows, so
 # results would too.
 _TOLERANCE = 1e-6
+
+# The warper works in float64, and adds 0.5 before it truncates to integers.
+_EXACT = 2**52
 
 
 def warped(src: Any, nodata: float | None, *, adds_alpha: bool = True, **options: Any) -> Any:
@@ -110,3 +117,40 @@ def _add_source(band: Element, src: Any, of: str) -> Element:
     path.text = vsi_path(src.name)
     SubElement(source, "SourceBand").text = of
     return source
+
+
+def check_nodata_for_warping(src: Any, indexes: Sequence[int]) -> None:
+    """Raise InputError if GDAL's warper might confuse other values with nodata."""
+    values = exact_nodatavals(src)
+    for index in indexes:
+        nodata, dtype = values[index - 1], src.dtypes[index - 1]
+        if dtype in WIDE_INTEGERS and nodata is not None and abs(nodata) >= _EXACT:
+            raise _inexact(src, f"nodata {number_text(nodata)}", dtype)
+
+
+def check_resampled(array: np.ndarray[Any, Any], src: Any) -> None:
+    """Raise InputError if resampled integers may be inexact.
+
+    Parameters
+    ----------
+    array : ndarray or MaskedArray
+        (count, rows, cols), from GDAL's warper, which works in float64.
+    src : dataset
+    """
+    if array.dtype.name not in WIDE_INTEGERS:
+        return
+    for band in array:
+        data = np.ma.getdata(band)
+        large = data >= _EXACT
+        if array.dtype.kind == "i":
+            large |= data <= -_EXACT
+        large &= ~np.ma.getmaskarray(band)
+        if large.any():
+            raise _inexact(src, f"values such as {data[large][0]}", array.dtype.name)
+
+
+def _inexact(src: Any, what: str, dtype: str) -> InputError:
+    return InputError(
+        f"{src.name} has {what}, and GDAL resamples {dtype} as float64, which is exact below 2**52 "
+        "only: convert it to float64 or int32 first (gdal_translate -ot), or keep its grid"
+    )

@@ -13,8 +13,8 @@ from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.readers import Reader, open_reader, read_padded
+from rio_mucho_cli.inputs.overlap import Boundary, read_padded
+from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.windows import format_window, normalize
 

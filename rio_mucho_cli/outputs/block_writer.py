@@ -15,7 +15,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.appendable import AppendableGeoTiff
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
-from rio_mucho_cli.geotiff.int64 import is_patched, write_nodata
+from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata, write_exact_nodata
 from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
 from rio_mucho_cli.geotiff.overview_plan import (
     OverviewPlan,
@@ -137,7 +137,7 @@ class BlockWriter:
         rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
         dst = gdal_io.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
         nodata, has_alpha = dst.nodata, ColorInterp.alpha in dst.colorinterp
-        if is_patched(profile):
+        if needs_exact_nodata(profile):
             nodata = profile["nodata"]
         if self._has_statistics:
             # Their values are not known yet, but the IFD needs the tag.
@@ -147,7 +147,7 @@ class BlockWriter:
             # the header and is dropped from the block table.
             gdal_io.make_mask(dst)
         gdal_io.close(dst, name)
-        write_nodata(path, profile)
+        write_exact_nodata(path, profile)
         file = self._opened(path)
         self._tiff = tiff = AppendableGeoTiff(file, name, profile, self._block, nodata, metadata)
         # Whether GDAL computes each overview from the previous one, for any resampling.

@@ -23,7 +23,7 @@ from rio_mucho_cli.env import captured_messages, env_options, gdal_config
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.cog import write_cog
-from rio_mucho_cli.geotiff.int64 import for_rasterio
+from rio_mucho_cli.geotiff.gdal_io import creation_profile
 from rio_mucho_cli.geotiff.overviews import run_in_thread
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.outputs.target import Target
@@ -91,7 +91,7 @@ class Conversion:
         sample = folder / target.intermediate.name
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
         kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
-        with rasterio.open(sample, "w", **for_rasterio({**kept, **side})) as dst:
+        with rasterio.open(sample, "w", **creation_profile({**kept, **side})) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), numpy_dtype(dst.dtypes[0])))
         output, env = folder / target.temporary.name, env_options()
         self._convert(sample, output, target.path, asked, env)

@@ -16,7 +16,7 @@ from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import NodataError, OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks, is_whole
-from rio_mucho_cli.geotiff.int64 import is_patched, write_nodata
+from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata, write_exact_nodata
 from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.geotiff.overviews import build_in_thread, compute_statistics
@@ -166,7 +166,7 @@ class FileWriter(_GdalWriter):
     ) -> None:
         """Create the output; fill it with nodata if GDAL cannot represent that."""
         super().begin(profile, masked=masked, metadata=metadata)
-        if is_patched(profile):
+        if needs_exact_nodata(profile):
             dst = self._dst
             for _, window in dst.block_windows():
                 shape = dst.count, window.height, window.width
@@ -177,7 +177,7 @@ class FileWriter(_GdalWriter):
         """Close the file, build its overviews with GDAL, and make the output."""
         self._close()
         self._check()
-        write_nodata(self._file, self._profile)
+        write_exact_nodata(self._file, self._profile)
         if self._pyramid is not None:
             build_in_thread(self._path, self._pyramid)
             self._check()
@@ -230,7 +230,7 @@ class MemoryWriter(_GdalWriter):
         metadata: Metadata | None = None,
     ) -> None:
         """Create the output, or raise NodataError if GDAL cannot represent its nodata."""
-        if is_patched(profile):
+        if needs_exact_nodata(profile):
             raise NodataError(
                 f"nodata {profile['nodata']} of {profile['dtype']} reaches GDAL as another number, "
                 "which is mended in files only: write to a file, or give another nodata"

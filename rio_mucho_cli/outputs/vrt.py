@@ -30,7 +30,7 @@ from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError, one_line
 from rio_mucho_cli.geotiff import gdal_io
 from rio_mucho_cli.geotiff.appendable import small_file
-from rio_mucho_cli.geotiff.int64 import is_patched
+from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.windows import Size
 
@@ -119,7 +119,7 @@ def describe_whole(
         raise
     except Exception as exc:
         raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
-    if is_patched(profile):
+    if needs_exact_nodata(profile):
         for element in root.iter("NoDataValue"):
             element.text = str(int(profile["nodata"]))
     root.set("rasterXSize", str(profile["width"]))

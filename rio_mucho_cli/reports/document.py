@@ -18,7 +18,7 @@ import rasterio
 
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.env import THREAD_VARIABLES, env_options
-from rio_mucho_cli.inputs.int64 import exact_nodatavals
+from rio_mucho_cli.inputs.bands import exact_nodatavals
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.planning.outputs import OutputPlan

@@ -21,8 +21,7 @@ from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.geotiff.gdal_io import internal_masks
-from rio_mucho_cli.geotiff.int64 import is_beyond_gdal
+from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
@@ -116,7 +115,7 @@ def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, An
     count, height, width = array.shape
     dtype = array.dtype.name
     fits = nodata is not None and nodata_fits(nodata, dtype)
-    fits = fits and not is_beyond_gdal(nodata, dtype)
+    fits = fits and not is_inexact_in_gdal(nodata, dtype)
     mask = np.ma.getmaskarray(array)
     has_mask = np.ma.isMaskedArray(array) and not fits
     if has_mask and (mask != mask[0]).any():

@@ -26,7 +26,7 @@ from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
-from rio_mucho_cli.geotiff.int64 import is_patched
+from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
 from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.outputs.alpha import (
     alpha_of,
@@ -181,7 +181,7 @@ class Worker:
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
             array = made_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
-        if np.ma.isMaskedArray(array) and is_patched(profile):
+        if np.ma.isMaskedArray(array) and needs_exact_nodata(profile):
             # rasterio would fill it with the nodata value as a double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
         masked = _needs_mask(array, profile, wanted.recipe)

@@ -11,9 +11,9 @@ import rasterio.shutil
 from affine import Affine
 
 from rio_mucho_cli import InputError, Job, MuchoError, NodataError, Output, RioMucho, describe, run
+from rio_mucho_cli.geotiff.gdal_io import creation_profile, is_inexact_in_gdal, write_exact_nodata
 from rio_mucho_cli.geotiff.ifd import IFD
-from rio_mucho_cli.geotiff.int64 import for_rasterio, is_beyond_gdal, write_nodata
-from rio_mucho_cli.inputs.int64 import exact_nodatavals
+from rio_mucho_cli.inputs.bands import exact_nodatavals
 from rio_mucho_cli.windows import Size
 
 VALUES = [
@@ -58,9 +58,9 @@ def wide(tmp_path):
             "blockxsize": 16, "blockysize": 16, "nodata": nodata, **given,
         }  # fmt: skip
         path = tmp_path / name
-        with rasterio.open(path, "w", **for_rasterio(profile)) as dst:
+        with rasterio.open(path, "w", **creation_profile(profile)) as dst:
             dst.write(data)
-        write_nodata(path, profile)
+        write_exact_nodata(path, profile)
         assert written(path) == str(nodata)
         return str(path), data
 
@@ -260,7 +260,7 @@ def test_nodata_that_the_warper_cannot_hold_is_refused(wide, job_on, make_raster
 
 
 @pytest.mark.parametrize(
-    ("nodata", "dtype", "beyond"),
+    ("nodata", "dtype", "inexact"),
     [
         (None, "int64", False),
         (2**53, "int64", False),
@@ -275,5 +275,5 @@ def test_nodata_that_the_warper_cannot_hold_is_refused(wide, job_on, make_raster
         (0, "complex_int16", False),
     ],
 )
-def test_is_beyond_gdal(nodata, dtype, beyond):
-    assert is_beyond_gdal(nodata, dtype) is beyond
+def test_is_inexact_in_gdal(nodata, dtype, inexact):
+    assert is_inexact_in_gdal(nodata, dtype) is inexact
