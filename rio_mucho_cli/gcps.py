@@ -19,7 +19,7 @@ def has_gcps_or_rpcs(src: Any) -> bool:
     return src.transform.is_identity and bool(src.gcps[0] or src.tags(ns="RPC"))
 
 
-def fault_of_points(src: Any) -> str:
+def why_gcps_or_rpcs_unusable(src: Any) -> str:
     """Return why GCPs or RPCs cannot georeference a dataset, or an empty string.
 
     Notes
@@ -29,19 +29,19 @@ def fault_of_points(src: Any) -> str:
     gcps, crs = src.gcps
     if gcps:
         return "" if crs else "GCPs without a CRS"
-    return fault_of_rpcs(src)
+    return why_rpcs_unusable(src)
 
 
-def fault_of_rpcs(src: Any) -> str:
-    """Return what is wrong with a dataset's RPCs, or an empty string."""
+def why_rpcs_unusable(src: Any) -> str:
+    """Return why a dataset's RPCs cannot be used, or an empty string."""
     tags = src.tags(ns="RPC")
-    for name, number in _RPCS.items():
+    for name, count in _RPCS.items():
         if name not in tags:
             return f"incomplete RPCs (no {name})"
         # A unit may follow a number.
-        words = tags[name].split()[:number]
-        if len(words) < number or not all(map(_is_number, words)):
-            expected = "a number" if number == 1 else f"{number} numbers"
+        words = tags[name].split()[:count]
+        if len(words) < count or not all(map(_is_number, words)):
+            expected = "a number" if count == 1 else f"{count} numbers"
             return f"invalid RPCs ({name} is {tags[name]!r}, expected {expected})"
     return ""
 

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
-from rio_mucho_cli.gcps import fault_of_rpcs
+from rio_mucho_cli.gcps import why_rpcs_unusable
 
 log = logging.getLogger(__name__)
 
@@ -249,9 +249,9 @@ class Metadata:
         given both. GCPs are therefore copied only if there is no geotransform.
         """
         tags = tags_of(src, 0, same_grid=same_grid)
-        fault = fault_of_rpcs(src) if RPC in tags else ""
-        if fault:
-            log.warning("%s has %s: they are not copied to the output", src.name, fault)
+        reason = why_rpcs_unusable(src) if RPC in tags else ""
+        if reason:
+            log.warning("%s has %s: they are not copied to the output", src.name, reason)
             del tags[RPC]
         gcps, crs = src.gcps if same_grid and src.transform.is_identity else ([], None)
         return cls(

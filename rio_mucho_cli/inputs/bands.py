@@ -62,7 +62,7 @@ class Bands:
         self._alpha = alpha_of(src)
         self.are_alpha = np.array([index == self._alpha for index in indexes], bool)
         self.nodatavals = tuple(
-            None if is_alpha else holdable(nodatavals[index - 1], name)
+            None if is_alpha else nodata_in_dtype(nodatavals[index - 1], name)
             for index, name, is_alpha in zip(indexes, names, self.are_alpha, strict=True)
         )
         same = len(set(map(str, self.nodatavals))) == 1  # NaN is not equal to itself
@@ -71,7 +71,7 @@ class Bands:
         self.have_nodata = np.array([value is not None for value in self.nodatavals], bool)
         # rasterio can only read bands of one dtype together.
         self._by_dtype = [
-            (name, [place for place, other in enumerate(names) if other == name])
+            (name, [position for position, other in enumerate(names) if other == name])
             for name in dict.fromkeys(names)
         ]
         self._dtypes = list(map(numpy_dtype, names))
@@ -83,27 +83,27 @@ class Bands:
         GDAL uses one mask for a band: a mask in the file or in a sidecar
         file, nodata, or the alpha band.
         """
-        by_nodata = np.array([MaskFlags.nodata in each for each in flags], bool)
-        by_alpha = np.array([MaskFlags.alpha in each for each in flags], bool)
-        self._hides_by_alpha = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
+        by_nodata = np.array([MaskFlags.nodata in of_band for of_band in flags], bool)
+        by_alpha = np.array([MaskFlags.alpha in of_band for of_band in flags], bool)
+        self._alpha_masks = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
         missing = self.have_nodata & ~by_nodata
         # GDAL also masks an alpha band by nodata, and rasterio warns of nodata beside alpha.
-        self._hides_by_nodata = bool(missing.any() or (self._alpha and by_nodata.any()))
+        self._nodata_masks = bool(missing.any() or (self._alpha and by_nodata.any()))
         self._has_other_masks = any(
-            each not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for each in flags
+            of_band not in ([MaskFlags.all_valid], [MaskFlags.nodata]) for of_band in flags
         )
 
     @property
     def have_unread_mask(self) -> bool:
         """Whether a mask, or an alpha band that is not read, masks pixels."""
-        return bool((self._has_other_masks or self._hides_by_alpha) and not self.are_alpha.any())
+        return bool((self._has_other_masks or self._alpha_masks) and not self.are_alpha.any())
 
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return the pixels of a window as (count, rows, cols)."""
-        if not masked or not (self._hides_by_alpha or self._hides_by_nodata):
+        if not masked or not (self._alpha_masks or self._nodata_masks):
             array = self._read(window, masked=masked)
             if masked and self.dtype.kind == "c":
-                return self._masked(np.ma.getdata(array), np.ma.getmaskarray(array))
+                return self._mask(np.ma.getdata(array), np.ma.getmaskarray(array))
             if masked and self._fill is not None:
                 array.fill_value = self._fill  # rasterio sets none for NaN in several bands
             return array
@@ -111,20 +111,20 @@ class Bands:
         mask = np.zeros(data.shape, bool)
         if self._has_other_masks:
             mask |= self.src.read_masks(self.indexes, window=window) == 0
-        for band, hidden, nodata, dtype in zip(
+        for band, band_mask, nodata, dtype in zip(
             data, mask, self.nodatavals, self._dtypes, strict=True
         ):
             if nodata is not None:
-                hidden |= equals(band, nodata, dtype)
-        if self._hides_by_alpha:
+                band_mask |= is_nodata(band, nodata, dtype)
+        if self._alpha_masks:
             mask[~self.are_alpha] |= self.src.read(self._alpha, window=window) == 0
         mask[self.are_alpha] = False
-        return self._masked(data, mask)
+        return self._mask(data, mask)
 
-    def beyond(
+    def pixels_outside(
         self, height: int, width: int, *, masked: bool, constant: float | None = None
     ) -> Any:
-        """Return an array for an area outside of the input.
+        """Return the pixels of an area outside of the input.
 
         Parameters
         ----------
@@ -142,20 +142,20 @@ class Bands:
         """
         data = np.zeros((len(self.indexes), height, width), self.dtype)
         mask = np.zeros(data.shape, bool)
-        for band, hidden, nodata, is_alpha in zip(
+        for band, band_mask, nodata, is_alpha in zip(
             data, mask, self.nodatavals, self.are_alpha, strict=True
         ):
             value = nodata if constant is None else constant
             band[:] = 0 if value is None else value
-            hidden[:] = constant is None and not is_alpha
+            band_mask[:] = constant is None and not is_alpha
         if not masked:
             return data
-        whole = self._masked(data, mask)
+        whole = self._mask(data, mask)
         if not self.have_nodata.any():
             whole.fill_value = 0
         return whole
 
-    def joined(self, parts: Sequence[tuple[list[int], Any]], *, masked: bool) -> Any:
+    def join(self, parts: Sequence[tuple[list[int], Any]], *, masked: bool) -> Any:
         """Return one array of bands that were read separately.
 
         Parameters
@@ -169,21 +169,21 @@ class Bands:
             return parts[0][1]
         shape = len(self.indexes), *parts[0][1].shape[1:]
         data, mask = np.empty(shape, self.dtype), np.empty(shape, bool)
-        for places, part in parts:
-            data[places], mask[places] = np.ma.getdata(part), np.ma.getmask(part)
-        return self._masked(data, mask) if masked else data
+        for positions, part in parts:
+            data[positions], mask[positions] = np.ma.getdata(part), np.ma.getmask(part)
+        return self._mask(data, mask) if masked else data
 
     def _read(self, window: Any, *, masked: bool) -> Any:
         """Return the pixels of all bands, reading one dtype at a time."""
         parts = []
-        for name, places in self._by_dtype:
-            indexes = [self.indexes[place] for place in places]
+        for name, positions in self._by_dtype:
+            indexes = [self.indexes[position] for position in positions]
             dtype = None if numpy_dtype(name) == self.dtype else self.dtype
             part = self.src.read(indexes, window=window, masked=masked, out_dtype=dtype)
-            parts.append((places, part))
-        return self.joined(parts, masked=masked)
+            parts.append((positions, part))
+        return self.join(parts, masked=masked)
 
-    def _masked(self, data: Any, mask: Any) -> Any:
+    def _mask(self, data: Any, mask: Any) -> Any:
         return np.ma.array(data, mask=mask, fill_value=self._fill)
 
 
@@ -203,7 +203,7 @@ def alpha_of(src: Any) -> int:
     return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
 
 
-def holdable(nodata: float | None, name: str) -> float | None:
+def nodata_in_dtype(nodata: float | None, name: str) -> float | None:
     """Return a nodata value, or None if a dtype cannot hold it."""
     dtype = numpy_dtype(name)
     if nodata is None or dtype.kind not in "iu":
@@ -214,7 +214,7 @@ def holdable(nodata: float | None, name: str) -> float | None:
     return nodata if nodata == int(nodata) else float(int(nodata))  # as in GDAL
 
 
-def equals(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:
+def is_nodata(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:
     """Return where a band is nodata; `dtype` is the band's dtype in the file."""
     if math.isnan(nodata):
         return np.isnan(band)

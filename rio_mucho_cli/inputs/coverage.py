@@ -13,11 +13,11 @@ from rio_mucho_cli.inputs.grid import Grid
 Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
 # Number of points along each edge that are transformed to another CRS.
-_POINTS = 33
+_EDGE_POINTS = 33
 # Overlap in pixels of either grid that counts as none: rounding between grids that touch.
-_NOTHING = 1e-3
+_TOUCHING = 1e-3
 # Largest error in pixels after a transform to another CRS and back, if it is valid.
-_LOST = 1.0
+_ROUND_TRIP = 1.0
 
 
 def coverage(source: Grid, target: Grid) -> float | None:
@@ -48,24 +48,24 @@ def coverage(source: Grid, target: Grid) -> float | None:
     pixels, source_pixels = target.width * target.height, source.width * source.height
     outline = _outline_in(target, source)
     if outline is not None:
-        in_source = _area(_clipped(outline, source.width, source.height))
-        found = in_source / _area(outline)
+        in_source = _area(_clip(outline, source.width, source.height))
+        fraction = in_source / _area(outline)
     else:
         outline = _outline_in(source, target)
         if outline is None:
             return 0.0 if _are_apart(source, target) else None
-        found = _area(_clipped(outline, target.width, target.height)) / pixels
-        in_source = found * pixels / _area(outline) * source_pixels
-    return 0.0 if max(found * pixels, in_source) < _NOTHING else min(1.0, found)
+        fraction = _area(_clip(outline, target.width, target.height)) / pixels
+        in_source = fraction * pixels / _area(outline) * source_pixels
+    return 0.0 if max(fraction * pixels, in_source) < _TOUCHING else min(1.0, fraction)
 
 
 def _outline_in(grid: Grid, other: Grid) -> Points | None:
     """Return the outline of a grid as (x, y) in the pixels of another, or None."""
-    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else _POINTS, endpoint=False)
+    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else _EDGE_POINTS, endpoint=False)
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (grid.width, grid.height)
     edges = np.roll(corners, -1, axis=0) - corners
     pixels = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
-    x, y = _applied(grid.transform, pixels).T
+    x, y = _apply(grid.transform, pixels).T
     if grid.crs != other.crs:
         if not grid.crs or not other.crs:
             return None
@@ -78,19 +78,19 @@ def _outline_in(grid: Grid, other: Grid) -> Points | None:
         # Far outside the area of a CRS, coordinates are meaningless.
         if not np.isfinite([*there, *back]).all():
             return None
-        if np.abs(_applied(~grid.transform, np.column_stack(back)) - pixels).max() > _LOST:
+        if np.abs(_apply(~grid.transform, np.column_stack(back)) - pixels).max() > _ROUND_TRIP:
             return None
         x, y = there
-    return _applied(~other.transform, np.column_stack([x, y]))
+    return _apply(~other.transform, np.column_stack([x, y]))
 
 
-def _applied(affine: Any, points: Points) -> Points:
+def _apply(affine: Any, points: Points) -> Points:
     matrix = np.array(tuple(affine)).reshape(3, 3)[:2]
-    moved: Points = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved
+    transformed: Points = points @ matrix[:, :2].T + matrix[:, 2]
+    return transformed
 
 
-def _clipped(outline: Points, width: int, height: int) -> Points:
+def _clip(outline: Points, width: int, height: int) -> Points:
     """Return the part of a polygon within a rectangle that begins at 0, 0.
 
     Notes
@@ -101,12 +101,12 @@ def _clipped(outline: Points, width: int, height: int) -> Points:
         if not len(outline):
             break
         before = np.roll(outline, 1, axis=0)
-        inside, was_inside = (sign * (each[:, axis] - edge) for each in (outline, before))
+        inside, was_inside = (sign * (p[:, axis] - edge) for p in (outline, before))
         crosses = (inside >= 0) != (was_inside >= 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             share = was_inside / (was_inside - inside)
             crossing = before + share[:, np.newaxis] * (outline - before)
-        # A point that is kept follows the crossing of the edge that leads to it.
+        # A point inside follows the crossing of the edge that leads to it.
         both = np.stack([crossing, outline], axis=1).reshape(-1, 2)
         outline = both[np.stack([crosses, inside >= 0], axis=1).ravel()]
     return outline

@@ -16,7 +16,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import gdal_config, quiet_if_raised, unset_only
 from rio_mucho_cli.errors import InputError, one_line, text_of
-from rio_mucho_cli.gcps import fault_of_points, has_gcps_or_rpcs
+from rio_mucho_cli.gcps import has_gcps_or_rpcs, why_gcps_or_rpcs_unusable
 from rio_mucho_cli.inputs.bands import alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.warping import has_mask
@@ -26,7 +26,7 @@ from rio_mucho_cli.system import check_open_files
 from rio_mucho_cli.text import did_you_mean_file
 from rio_mucho_cli.windows import Size
 
-OPENING = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+OPENING_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 """GDAL options for opening remote inputs, unless the user has set them.
 
 Without them, GDAL asks a plain HTTP server for some forty possible sidecar
@@ -36,14 +36,14 @@ ranges is on by default.
 """
 
 
-def is_listed(path: str | os.PathLike[str]) -> bool:
-    """Return whether GDAL asks a server for sidecar files (not within an archive)."""
+def has_remote_sidecars(path: str | os.PathLike[str]) -> bool:
+    """Return whether GDAL asks a server for sidecar files; not within an archive."""
     return re.match(rf"/{SERVERS}", vsi_path(path)) is not None
 
 
 @contextmanager
 def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iterator[None]:
-    """Set `OPENING` for opening a remote input, in this thread only.
+    """Set `OPENING_OPTIONS` for opening a remote input, in this thread only.
 
     The options also apply to later reads of the dataset. Local inputs are
     unaffected: their sidecar files are found.
@@ -54,10 +54,10 @@ def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) ->
     looks_beside : bool
         Look for sidecar files of remote inputs too.
     """
-    if looks_beside or not is_listed(path):
+    if looks_beside or not has_remote_sidecars(path):
         yield
         return
-    with gdal_config(unset_only(OPENING)):
+    with gdal_config(unset_only(OPENING_OPTIONS)):
         yield
 
 
@@ -75,16 +75,16 @@ class DatasetInfo:
         Block size of the first band, in pixels.
     alpha : int
         Index of the alpha band, from 1; 0 if there is none.
-    has_points : bool
+    has_gcps_or_rpcs : bool
         Whether the dataset has GCPs or RPCs and no transform.
     dtypes : tuple of str
         Dtype of each band.
     nodatavals : tuple of float or None
         Nodata value of each band.
-    hidden_by : str
+    masked_by : str
         What masks the dataset as a whole: "a mask" (in the file or in a
         sidecar file), "an alpha band", or "".
-    fault_of_points : str
+    why_gcps_or_rpcs_unusable : str
         Reason why GCPs or RPCs cannot georeference the dataset, or "".
     structure : Mapping
         GDAL's tags about the file: COMPRESSION, PREDICTOR, INTERLEAVE.
@@ -95,19 +95,19 @@ class DatasetInfo:
     profile: dict[str, Any]
     block: Size
     alpha: int = 0
-    has_points: bool = False
+    has_gcps_or_rpcs: bool = False
     dtypes: tuple[str, ...] = ()
     nodatavals: tuple[float | None, ...] = ()
-    hidden_by: str = ""
-    fault_of_points: str = ""
+    masked_by: str = ""
+    why_gcps_or_rpcs_unusable: str = ""
     structure: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Common dtype of all bands, in which arrays are read."""
         names = self.dtypes or (str(self.profile["dtype"]),)
-        found: np.dtype[Any] = np.result_type(*map(numpy_dtype, names))
-        return found
+        dtype: np.dtype[Any] = np.result_type(*map(numpy_dtype, names))
+        return dtype
 
     @property
     def is_striped(self) -> bool:
@@ -127,20 +127,20 @@ class DatasetInfo:
             if not src.count:
                 raise InputError(f"{path} has no bands: give one of its subdatasets instead")
             rows, cols = src.block_shapes[0]
-            alpha, has_points = alpha_of(src), has_gcps_or_rpcs(src)
+            alpha, by_gcps_or_rpcs = alpha_of(src), has_gcps_or_rpcs(src)
             nodatavals = exact_nodatavals(src)
-            hidden_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
+            masked_by = "a mask" if has_mask(src) else "an alpha band" if alpha else ""
             return cls(
                 path,
                 Grid.of(src),
                 {**src.profile, "nodata": nodatavals[0]},
                 Size(cols, rows),
                 alpha=alpha,
-                has_points=has_points,
-                fault_of_points=fault_of_points(src) if has_points else "",
+                has_gcps_or_rpcs=by_gcps_or_rpcs,
+                why_gcps_or_rpcs_unusable=why_gcps_or_rpcs_unusable(src) if by_gcps_or_rpcs else "",
                 dtypes=tuple(src.dtypes),
                 nodatavals=nodatavals,
-                hidden_by=hidden_by,
+                masked_by=masked_by,
                 structure=src.tags(ns="IMAGE_STRUCTURE"),
             )
 
@@ -185,14 +185,14 @@ def open_dataset(path: str) -> Any:
     return src
 
 
-def _explain(path: str, said: str) -> str:
+def _explain(path: str, message: str) -> str:
     """Return GDAL's message about a path, with advice where possible."""
-    said = said if path in said else f"{path}: {said}"
+    message = message if path in message else f"{path}: {message}"
     if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises if a name is too long)
-        return f"{said.rstrip('.')}: it is a folder, expected a raster"
-    if "No such file" in said:
-        return f"{said}{did_you_mean_file(path)}"
-    return said
+        return f"{message.rstrip('.')}: it is a folder, expected a raster"
+    if "No such file" in message:
+        return f"{message}{did_you_mean_file(path)}"
+    return message
 
 
 def _open(path: str) -> Any:
@@ -200,7 +200,7 @@ def _open(path: str) -> Any:
         with few_requests(path):
             return rasterio.open(path, sharing=False)
     except RasterioIOError as exc:
-        if not is_listed(path) or "not recognized" not in text_of(exc):
+        if not has_remote_sidecars(path) or "not recognized" not in text_of(exc):
             raise
     # In some formats a dataset is several files, none of which can be opened alone.
     with few_requests(path, looks_beside=True):

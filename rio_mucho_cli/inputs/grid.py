@@ -78,14 +78,14 @@ class Grid:
             )
         if self.crs != other.crs:
             return f"is in {_crs_name(self.crs)}", f"is in {_crs_name(other.crs)}"
-        if self._apart(other) > _TOLERANCE:
+        if self._distance(other) > _TOLERANCE:
             return (
                 f"has the transform {_transform_text(self.transform)}",
                 f"has {_transform_text(other.transform)}",
             )
         return None
 
-    def offset_on(self, target: Grid) -> tuple[int, int] | None:
+    def pixel_offset(self, target: Grid) -> tuple[int, int] | None:
         """Return the column and row of this grid's first pixel on another grid.
 
         Returns
@@ -109,14 +109,14 @@ class Grid:
         """Return the bounds of the grid's four corners."""
         return _box(_matrix(self.transform) @ _corners(self.width, self.height))
 
-    def cut(self, columns: tuple[int, int], rows: tuple[int, int]) -> Grid:
+    def crop(self, columns: tuple[int, int], rows: tuple[int, int]) -> Grid:
         """Return the grid of a range of columns and rows, which may exceed this one."""
         a, b, _, d, e, _ = tuple(self.transform)[:6]
         c, f, _ = _matrix(self.transform) @ (columns[0], rows[0], 1)
-        moved = Affine(a, b, float(c), d, e, float(f))
-        return Grid(self.crs, moved, columns[1] - columns[0], rows[1] - rows[0])
+        transform = Affine(a, b, float(c), d, e, float(f))
+        return Grid(self.crs, transform, columns[1] - columns[0], rows[1] - rows[0])
 
-    def within(self, bounds: Bounds) -> Grid:
+    def crop_to_bounds(self, bounds: Bounds) -> Grid:
         """Return the grid of all pixels that intersect some bounds.
 
         Raises
@@ -146,7 +146,7 @@ class Grid:
                 f"in {_crs_name(self.crs)}"
                 f"{self._hint(bounds)}"
             )
-        return self.cut(columns, rows)
+        return self.crop(columns, rows)
 
     def source_pixels(self, source: Grid) -> tuple[float, float]:
         """Return the width and height of a pixel in pixels of a source.
@@ -158,9 +158,9 @@ class Grid:
         middle = _matrix(source.transform) @ (source.width / 2, source.height / 2, 1)
         across, down = _matrix(self.transform)[:2, :2].T
         try:
-            (x,), (y,) = _moved(source.crs, self.crs, middle[:1], middle[1:2])
+            (x,), (y,) = _transform(source.crs, self.crs, middle[:1], middle[1:2])
             points = np.array([(x, y), (x + across[0], y + across[1]), (x + down[0], y + down[1])])
-            xs, ys = _moved(self.crs, source.crs, *points.T)
+            xs, ys = _transform(self.crs, source.crs, *points.T)
         except GDAL_ERRORS:
             return math.nan, math.nan
         there = np.array([xs, ys, np.ones(3)])
@@ -170,8 +170,8 @@ class Grid:
 
     def _span(self, points: Any, *, outward: bool) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the ranges of columns and rows that points (x, y, 1) span."""
-        found = np.linalg.inv(_matrix(self.transform)) @ points
-        first, last = found[:2].min(axis=1), found[:2].max(axis=1)
+        pixels = np.linalg.inv(_matrix(self.transform)) @ points
+        first, last = pixels[:2].min(axis=1), pixels[:2].max(axis=1)
         # Larger floats are not exact whole numbers.
         first, last = first.clip(-(2.0**53), 2.0**53), last.clip(-(2.0**53), 2.0**53)
         if outward:
@@ -191,7 +191,7 @@ class Grid:
             return ": they look like metres, and degrees are expected"
         return ": give bounds in that CRS"
 
-    def _apart(self, other: Grid) -> float:
+    def _distance(self, other: Grid) -> float:
         """Return the largest distance between corresponding corners, in pixels."""
         if self.transform == other.transform:
             return 0.0
@@ -242,13 +242,13 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
             points = _matrix(grid.transform) @ _corners(grid.width, grid.height)
         else:
             require_crs(path, grid, paths[0], first)
-            moved = _bounds_in(grid.crs, first.crs, grid.bounds())
-            if moved is None:
+            bounds = _bounds_in(grid.crs, first.crs, grid.bounds())
+            if bounds is None:
                 raise GridError(
                     f"{path} has no place in {_crs_name(first.crs)}, the CRS of {paths[0]}: "
                     f"give a grid that all have a place on, with {option('like')}"
                 )
-            points = _corners_of(moved)
+            points = _corners_of(bounds)
         spans.append(first._span(points, outward=extent == "union"))
     low, high = (min, max) if extent == "union" else (max, min)
     columns, rows = (
@@ -260,26 +260,26 @@ def common_grid(paths: Sequence[str], grids: Sequence[Grid], extent: Extent) -> 
             f"the intersection of {', '.join(paths)} is empty: "
             f"pass {option('extent', 'union')}, or inputs that overlap"
         )
-    found = first.cut(columns, rows)
-    covered = sum(grid.width * grid.height for grid in grids) / (found.width * found.height)
+    common = first.crop(columns, rows)
+    covered = sum(grid.width * grid.height for grid in grids) / (common.width * common.height)
     if covered < _ABSURD:
         raise GridError(
-            f"the union of {', '.join(paths)} is {found.width} x {found.height} pixels, and they "
+            f"the union of {', '.join(paths)} is {common.width} x {common.height} pixels, and they "
             "have less than a millionth of that number: give the output's grid with "
             f"{option('like')}"
         )
     if covered < _SPARSE:
         log.warning(
             "the union is %d x %d pixels, and inputs have %.2g %% of that number",
-            *(found.width, found.height, 100 * covered),
+            *(common.width, common.height, 100 * covered),
         )
-    return found
+    return common
 
 
 def require_crs(path: str, grid: Grid, other_path: str, other: Grid) -> None:
     """Raise GridError if either of two grids has no CRS."""
-    for missing, has, of_missing in ((path, other_path, grid), (other_path, path, other)):
-        if not of_missing.crs:
+    for missing, has, own in ((path, other_path, grid), (other_path, path, other)):
+        if not own.crs:
             raise GridError(
                 f"{missing} has no CRS, and without one it cannot be matched with {has}: "
                 "give it one with rio edit-info --crs"
@@ -298,20 +298,20 @@ def parse_crs(text: str) -> str | None:
     return quote(crs.to_string())
 
 
-def _moved(crs: Any, to: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
+def _transform(crs: Any, to: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
     if crs == to:
         return xs, ys
-    found: tuple[Any, Any] = transform(crs, to, xs, ys)
-    return found
+    transformed: tuple[Any, Any] = transform(crs, to, xs, ys)
+    return transformed
 
 
 def _bounds_in(crs: Any, to: Any, bounds: Bounds) -> Bounds | None:
     """Return bounds in another CRS, or None if they cannot be transformed."""
     try:
-        found: Bounds = transform_bounds(crs, to, *bounds)
+        transformed: Bounds = transform_bounds(crs, to, *bounds)
     except GDAL_ERRORS:
         return None
-    return found if all(map(math.isfinite, found)) else None
+    return transformed if all(map(math.isfinite, transformed)) else None
 
 
 def _corners(width: int, height: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -107,7 +107,7 @@ def read_padded(
         return data[:, (rows - first_row)[:, np.newaxis], cols - first_col]
     above, before = int((rows >= 0).argmax()), int((cols >= 0).argmax())
     constant = chosen.value if chosen.kind == "constant" else None
-    padded = bands.beyond(len(rows), len(cols), masked=masked, constant=constant)
+    padded = bands.pixels_outside(len(rows), len(cols), masked=masked, constant=constant)
     padded[:, above : above + data.shape[1], before : before + data.shape[2]] = data
     edge = ~(bands.have_nodata | bands.are_alpha)
     if boundary is None and edge.any():
@@ -138,12 +138,12 @@ def padded_indexes(
         (stop - start + 2 * overlap,); -1 where the boundary has a fixed
         value.
     """
-    wanted = np.arange(start - overlap, stop + overlap)
+    indexes = np.arange(start - overlap, stop + overlap)
     if boundary.is_filled:
-        return np.where((wanted >= 0) & (wanted < length), wanted, -1)
+        return np.where((indexes >= 0) & (indexes < length), indexes, -1)
     if boundary.kind == "edge":
-        return wanted.clip(0, length - 1)
+        return indexes.clip(0, length - 1)
     # Reflect without repeating the last row.
     period = max(1, 2 * (length - 1))
-    there = wanted % period
-    return np.where(there < length, there, period - there)
+    indexes %= period
+    return np.where(indexes < length, indexes, period - indexes)

@@ -22,7 +22,7 @@ from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
 from rio_mucho_cli.inputs.bands import Bands
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.warping import check_nodata_for_warping, check_resampled, warped
+from rio_mucho_cli.inputs.warping import check_nodata_for_warping, check_resampled, warp
 from rio_mucho_cli.text import did_you_mean
 
 # Tolerance in pixels of the source, as in GDAL.
@@ -83,10 +83,10 @@ class ShiftedReader(PlainReader):
         left, top = window.col_off - self._offset[0], window.row_off - self._offset[1]
         columns = max(left, 0), min(left + window.width, src.width)
         rows = max(top, 0), min(top + window.height, src.height)
-        part = Window.from_slices(rows, columns) if _spans(rows) and _spans(columns) else None
+        part = Window.from_slices(rows, columns) if _is_range(rows) and _is_range(columns) else None
         if part is not None and (part.width, part.height) == (window.width, window.height):
             return self.bands.read(part, masked=masked)
-        whole = self.bands.beyond(int(window.height), int(window.width), masked=masked)
+        whole = self.bands.pixels_outside(int(window.height), int(window.width), masked=masked)
         if part is not None:
             to_rows = slice(rows[0] - top, rows[1] - top)
             to_columns = slice(columns[0] - left, columns[1] - left)
@@ -105,25 +105,27 @@ class Layer:
     nodata : float or None
     indexes : list of int
         Band indexes, from 1.
-    places : list of int
+    positions : list of int
         Positions of these bands among all bands that are read.
     """
 
     src: Any
     nodata: float | None
     indexes: list[int]
-    places: list[int]
+    positions: list[int]
 
     @classmethod
     def all_of(cls, bands: Bands) -> list[Layer]:
         """Return bands grouped by nodata value."""
-        found: dict[str, Layer] = {}
-        for place, (index, nodata) in enumerate(zip(bands.indexes, bands.nodatavals, strict=True)):
+        layers: dict[str, Layer] = {}
+        for position, (index, nodata) in enumerate(
+            zip(bands.indexes, bands.nodatavals, strict=True)
+        ):
             # NaN is not equal to itself.
-            layer = found.setdefault(repr(nodata), cls(bands.src, nodata, [], []))
+            layer = layers.setdefault(repr(nodata), cls(bands.src, nodata, [], []))
             layer.indexes.append(index)
-            layer.places.append(place)
-        return list(found.values())
+            layer.positions.append(position)
+        return list(layers.values())
 
 
 class WarpedReader:
@@ -165,9 +167,11 @@ class WarpedReader:
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
         # There is no scale if the source's centre cannot be transformed to the output's CRS.
         options = {
-            name: repr(1 / _rounded(size)) for name, size in scales if math.isfinite(size) and size
+            name: repr(1 / _round_scale(size))
+            for name, size in scales
+            if math.isfinite(size) and size
         }
-        place: dict[str, Any] = {
+        target: dict[str, Any] = {
             "crs": grid.crs,
             "transform": grid.transform,
             "width": grid.width,
@@ -177,9 +181,9 @@ class WarpedReader:
         }
         self._parts = [
             (
-                layer.places,
+                layer.positions,
                 Bands(
-                    warped(layer.src, layer.nodata, adds_alpha=not as_dataset, **place),
+                    warp(layer.src, layer.nodata, adds_alpha=not as_dataset, **target),
                     layer.indexes,
                     bands.dtype,
                 ),
@@ -190,8 +194,8 @@ class WarpedReader:
 
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return the resampled pixels of a window; nodata, or 0, outside of the input."""
-        array = self.bands.joined(
-            [(places, part.read(window, masked=masked)) for places, part in self._parts],
+        array = self.bands.join(
+            [(positions, part.read(window, masked=masked)) for positions, part in self._parts],
             masked=masked,
         )
         check_resampled(array, self.bands.src)
@@ -232,13 +236,13 @@ def open_reader(
         layers = Layer.all_of(bands)[: 1 if as_dataset else None]
         is_one = True
         if has_gcps_or_rpcs(src):
-            layers = [_laid_out(layer, grid, as_dataset=as_dataset) for layer in layers]
+            layers = [_georeference(layer, grid, as_dataset=as_dataset) for layer in layers]
             src, is_one = layers[0].src, len(layers) == 1
             bands = Bands(src, indexes, bands.dtype) if is_one else bands
         own = Grid.of(src)
         if is_one and own.difference(grid) is None:
             return PlainReader(bands)
-        offset = own.offset_on(grid)
+        offset = own.pixel_offset(grid)
         if is_one and offset is not None and not as_dataset:
             return ShiftedReader(bands, offset)
         return WarpedReader(bands, layers, grid, resampling, as_dataset=as_dataset)
@@ -250,17 +254,17 @@ def open_reader(
         ) from None
 
 
-def _laid_out(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
+def _georeference(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
     """Return a layer warped to the output's CRS with its GCPs or RPCs.
 
     GDAL chooses the grid, with about the resolution of the input.
     """
     check_nodata_for_warping(layer.src, layer.indexes)
-    src = warped(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
+    src = warp(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
     return replace(layer, src=src)
 
 
-def _rounded(pixels: float) -> float:
+def _round_scale(pixels: float) -> float:
     """Return a scale in pixels, rounded if it is nearly a whole number.
 
     A kernel that is stretched very slightly is sampled beyond its ends, where
@@ -270,8 +274,8 @@ def _rounded(pixels: float) -> float:
     return whole if abs(pixels - whole) < _NEARLY else pixels
 
 
-def _spans(pair: tuple[float, float]) -> bool:
-    return pair[0] < pair[1]
+def _is_range(ends: tuple[float, float]) -> bool:
+    return ends[0] < ends[1]
 
 
 def check_resampling(name: str) -> None:

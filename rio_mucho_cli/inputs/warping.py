@@ -26,7 +26,7 @@ _TOLERANCE = 1e-6
 _EXACT = 2**52
 
 
-def warped(src: Any, nodata: float | None, *, adds_alpha: bool = True, **options: Any) -> Any:
+def warp(src: Any, nodata: float | None, *, adds_alpha: bool = True, **options: Any) -> Any:
     """Return a dataset on another grid, without resampling masked pixels.
 
     Parameters
@@ -81,15 +81,14 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
     root = Element("VRTDataset", rasterXSize=str(src.width), rasterYSize=str(src.height))
     if src.crs:
         SubElement(root, "SRS").text = src.crs.to_wkt()
-    points, crs = src.gcps
+    gcps, crs = src.gcps
     if not src.transform.is_identity:
         SubElement(root, "GeoTransform").text = ", ".join(map(repr, src.transform.to_gdal()))
-    elif points:
-        gcps = SubElement(root, "GCPList", Projection=crs.to_wkt() if crs else "")
-        for point in points:
-            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y,
-                     "Z": point.z or 0}  # fmt: skip
-            SubElement(gcps, "GCP", {name: repr(float(value)) for name, value in place.items()})
+    elif gcps:
+        gcp_list = SubElement(root, "GCPList", Projection=crs.to_wkt() if crs else "")
+        for gcp in gcps:
+            values = {"Pixel": gcp.col, "Line": gcp.row, "X": gcp.x, "Y": gcp.y, "Z": gcp.z or 0}
+            SubElement(gcp_list, "GCP", {name: repr(float(values[name])) for name in values})
     if src.rpcs:
         rpcs = SubElement(root, "Metadata", domain="RPC")
         for name, value in src.rpcs.to_gdal().items():
@@ -110,12 +109,12 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
     return rasterio.open(tostring(root, encoding="unicode"), sharing=False)
 
 
-def _add_source(band: Element, src: Any, of: str) -> Element:
+def _add_source(band: Element, src: Any, source_band: str) -> Element:
     """Add a dataset's band, or its mask, as the top source of a VRT band."""
     source = SubElement(band, "ComplexSource")
     path = SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
     path.text = vsi_path(src.name)
-    SubElement(source, "SourceBand").text = of
+    SubElement(source, "SourceBand").text = source_band
     return source
 
 

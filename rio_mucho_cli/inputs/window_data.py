@@ -63,7 +63,7 @@ class ReadSpec:
     fill : float or None
         Value of masked pixels in the plain arrays that the function gets;
         None to leave them unchanged.
-    notes_absent : bool
+    records_absent : bool
         Whether to record nodata and masked pixels in `InputDatasets.absent`
         while the function gets plain arrays.
     """
@@ -75,7 +75,7 @@ class ReadSpec:
     masked: bool = False
     skips_masked: bool = False
     fill: float | None = None
-    notes_absent: bool = False
+    records_absent: bool = False
 
 
 class InputDatasets:
@@ -88,7 +88,7 @@ class InputDatasets:
     ----------
     absent : ndarray of bool, or None
         (rows, cols): pixels of the last window where an input is nodata or
-        masked; None if there are none, or without ``notes_absent``.
+        masked; None if there are none, or without ``records_absent``.
     """
 
     absent: np.ndarray[Any, Any] | None = None
@@ -98,21 +98,21 @@ class InputDatasets:
         self._datasets: list[Any] = []
         self._readers: list[Reader] = []
         try:
-            for each in reading.inputs:
-                self._open(each)
+            for spec in reading.inputs:
+                self._open(spec)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, each: InputSpec) -> None:
+    def _open(self, spec: InputSpec) -> None:
         """Open one input and its reader."""
-        src = open_dataset(each.path)
+        src = open_dataset(spec.path)
         self._datasets.append(src)
         reader = open_reader(
             src,
-            each.indexes or src.indexes,
+            spec.indexes or src.indexes,
             self._reading.grid,
-            each.resampling,
+            spec.resampling,
             as_dataset=self._reading.mode == "manual_read",
         )
         self._readers.append(reader)
@@ -141,20 +141,20 @@ class InputDatasets:
         arrays = [self._read(number, window) for number in range(len(self._readers))]
         if reading.skips_masked and all(map(_is_masked, arrays, self._readers)):
             return None
-        if reading.notes_absent:
+        if reading.records_absent:
             self.absent = self._find_absent(arrays)
         if not reading.masked:
-            arrays = [_filled(array, reading.fill) for array in arrays]
+            arrays = [_fill_masked(array, reading.fill) for array in arrays]
         return stack(arrays) if reading.mode == "array_read" else arrays
 
     def _find_absent(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
         """Return where an input with the first one's shape is nodata or masked."""
-        found: Any = None
+        absent: Any = None
         for array, reader in zip(arrays, self._readers, strict=True):
             if array.shape[1:] == arrays[0].shape[1:]:
-                absent = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
-                found = absent if found is None else found if absent is None else found | absent
-        return found
+                mask = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
+                absent = mask if absent is None else absent if mask is None else absent | mask
+        return absent
 
     def close(self) -> None:
         """Close all datasets."""
@@ -164,7 +164,7 @@ class InputDatasets:
     def _read(self, number: int, window: Any) -> Any:
         reading, reader = self._reading, self._readers[number]
         masked = reading.masked or reading.skips_masked or reading.fill is not None
-        masked = masked or (reading.notes_absent and reader.bands.have_unread_mask)
+        masked = masked or (reading.records_absent and reader.bands.have_unread_mask)
         try:
             if not reading.overlap:
                 return reader.read(window, masked=masked)
@@ -180,11 +180,15 @@ class InputDatasets:
         except MuchoError:
             raise
         except Exception as exc:
-            said = one_line(exc).rstrip(".")
-            if not lacks_open_files(said):
-                said += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
+            message = one_line(exc).rstrip(".")
+            if not lacks_open_files(message):
+                message += (
+                    "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
+                )
             path = reading.inputs[number].path
-            raise InputError(f"{path} cannot be read at {format_window(window)}: {said}") from None
+            raise InputError(
+                f"{path} cannot be read at {format_window(window)}: {message}"
+            ) from None
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:
@@ -193,7 +197,7 @@ def _is_masked(array: Any, reader: Reader) -> bool:
     return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
 
 
-def _filled(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:
+def _fill_masked(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:
     """Return a plain array, with masked pixels set to the fill value if given."""
     data = np.ma.getdata(array)
     if fill is None:

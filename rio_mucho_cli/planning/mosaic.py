@@ -83,7 +83,7 @@ def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
         length if asked >= length else max(1, asked // TILE_UNIT) * TILE_UNIT
         for length in (first.grid.width, first.grid.height)
     )
-    return replace(first, grid=first.grid.cut((0, width), (0, height)))
+    return replace(first, grid=first.grid.crop((0, width), (0, height)))
 
 
 def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
@@ -149,7 +149,7 @@ def plan_parts(
     parts = []
     for ij, window, inside in windowing.group_by_part(windows, width, height, size):
         (top, bottom), (left, right) = window.toranges()
-        on_part = replace(first, grid=first.grid.cut((left, right), (top, bottom)))
+        on_part = replace(first, grid=first.grid.crop((left, right), (top, bottom)))
         part = MosaicPart(
             ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata"
         )

@@ -98,11 +98,11 @@ class OutputPlan:
         if first is None:
             return
         keeps_alpha = alpha_of(self.recipe, count) > 0
-        if self.mask_of and not masked and not (keeps_alpha and first.hidden_by != "a mask"):
+        if self.mask_of and not masked and not (keeps_alpha and first.masked_by != "a mask"):
             log.warning(
                 "%s has %s, and the output does not: pass %s to keep masked what it hides",
                 self.mask_of,
-                first.hidden_by,
+                first.masked_by,
                 option("masked"),
             )
         if self.recipe.given is not None or not self.recipe.keep_nodata:
@@ -204,7 +204,7 @@ def _mask_of(output: Output, job: Job, first: DatasetInfo | None, metadata: Meta
         return ""
     # Hidden pixels in a plain function have a warning of their own.
     is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"
-    return redact(first.path) if first.hidden_by and not is_read else ""
+    return redact(first.path) if first.masked_by and not is_read else ""
 
 
 def _are_same(nodata: float | None, other: float | None) -> bool:

@@ -208,7 +208,7 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
         return None
     first, own = reading.inputs[0], sources[0]
     same_grid = reading.grid is None or (
-        not own.has_points and own.grid.difference(reading.grid) is None
+        not own.has_gcps_or_rpcs and own.grid.difference(reading.grid) is None
     )
     with open_dataset(first.path) as src:
         return Metadata.of(src, first.indexes or src.indexes, same_grid=same_grid)

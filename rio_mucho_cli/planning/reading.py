@@ -137,11 +137,11 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
         job.masked,
         job.skip_masked,
         job.fill,
-        notes_absent=_notes_absent(job),
+        records_absent=_records_absent(job),
     )
 
 
-def _notes_absent(job: Job) -> bool:
+def _records_absent(job: Job) -> bool:
     """Return whether to record that the function gets nodata as ordinary numbers."""
     # With NaN, masked pixels stay NaN and are masked again.
     if job.masked or job.mode == "manual_read" or fills_with_nan(job.fill):
@@ -154,7 +154,7 @@ def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
     grids = [source.grid for source in sources]
     if job.like is not None:
         like = _open_like(job.like, job.inputs)
-        if like.has_points:
+        if like.has_gcps_or_rpcs:
             raise GridError(
                 f"{job.like} has GCPs or RPCs instead of a grid: give a raster with a transform"
             )
@@ -170,7 +170,7 @@ def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
             return None
         _require_transform(sources[0])
         grid = grids[0]
-    return grid if job.bounds is None else grid.within(job.bounds)
+    return grid if job.bounds is None else grid.crop_to_bounds(job.bounds)
 
 
 def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
@@ -184,7 +184,7 @@ def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:
     """
     if grid is None:
         return 1.0
-    return None if source.has_points else coverage(source.grid, grid)
+    return None if source.has_gcps_or_rpcs else coverage(source.grid, grid)
 
 
 def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
@@ -209,7 +209,7 @@ def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
 
 def _require_transform(source: DatasetInfo) -> None:
     """Raise GridError if an input has GCPs or RPCs instead of a transform."""
-    if source.has_points:
+    if source.has_gcps_or_rpcs:
         raise GridError(
             f"{source.path} is placed by GCPs or RPCs, and has no transform: give the output's "
             f"grid with {option('like')}"
@@ -218,12 +218,12 @@ def _require_transform(source: DatasetInfo) -> None:
 
 def _check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
     """Raise GridError if an input cannot be warped onto a grid."""
-    if source.fault_of_points:
+    if source.why_gcps_or_rpcs_unusable:
         raise GridError(
-            f"{source.path} has {source.fault_of_points}, and cannot be warped onto another grid: "
-            f"{_way_to_place(source)}"
+            f"{source.path} has {source.why_gcps_or_rpcs_unusable}, and cannot be warped "
+            f"onto another grid: {_way_to_place(source)}"
         )
-    if source.has_points or source.grid.offset_on(grid) is not None:
+    if source.has_gcps_or_rpcs or source.grid.pixel_offset(grid) is not None:
         return
     if source.grid.crs != grid.crs:
         require_crs(source.path, source.grid, job.like or job.inputs[0], grid)
@@ -231,7 +231,7 @@ def _check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
 
 
 def _way_to_place(source: DatasetInfo) -> str:
-    if source.fault_of_points.startswith("GCPs"):
+    if source.why_gcps_or_rpcs_unusable.startswith("GCPs"):
         return f"name it with gdalwarp -of VRT -s_srs EPSG:CODE {source.path} placed.vrt"
     return "complete them, or give it a transform with rio edit-info --transform"
 

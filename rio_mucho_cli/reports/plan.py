@@ -74,7 +74,7 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
     """
     grid, target = source.grid, plan.reading.grid
     reading, resampling = "as it is", None
-    if target is not None and (source.has_points or grid.offset_on(target) is None):
+    if target is not None and (source.has_gcps_or_rpcs or grid.pixel_offset(target) is None):
         reading, resampling = "warped", each.resampling
     elif target is not None and grid.difference(target) is not None:
         reading = "shifted"

@@ -182,7 +182,7 @@ def count_nodata(
     if inherited is not None and not nodata_fits(inherited, dtype):
         inherited = None
     # A calculation does not yield -9999.0 by chance.
-    is_chosen = reading.notes_absent and not recipe.keep_nodata and array.dtype.kind in "fc"
+    is_chosen = reading.records_absent and not recipe.keep_nodata and array.dtype.kind in "fc"
     return taken_for_nodata(
         array,
         recipe.nodata_of(dtype),

@@ -11,12 +11,12 @@ import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
 from rio_mucho_cli.engine.events import WindowDone
-from rio_mucho_cli.inputs.datasets import is_listed
+from rio_mucho_cli.inputs.datasets import has_remote_sidecars
 from rio_mucho_cli.windows import Size
 
 SERVER = Path(__file__).with_name("range_server.py")
 # What GDAL asks for to open a file: its size, and its first 16 KiB.
-OPENING = 2
+OPENING_OPTIONS = 2
 
 
 def same(data, window, ij, global_args):
@@ -92,7 +92,7 @@ def test_windows_that_nobody_gives_are_one_request_each(serve, cog, job, executo
     run(job(serve(cog), executor=executor, jobs=jobs), done.append)
     windows = sum(isinstance(event, WindowDone) for event in done)
     openers = 1 + (jobs if executor == "processes" else 0)
-    assert len(serve.requests()) <= windows + OPENING * openers + 1
+    assert len(serve.requests()) <= windows + OPENING_OPTIONS * openers + 1
 
 
 def test_local_inputs_have_what_lies_beside_them(serve, cog, job, make_raster, tmp_path, read):
@@ -169,4 +169,4 @@ def test_a_server_that_is_not_there_is_named(job, monkeypatch):
     ],
 )
 def test_of_what_a_server_would_be_asked_for_files_beside_it(path, expected):
-    assert is_listed(path) == expected
+    assert has_remote_sidecars(path) == expected

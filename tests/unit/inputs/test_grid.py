@@ -68,14 +68,14 @@ def test_grids_with_the_same_pixels_are_joined_by_their_offsets(place, right, do
         max(100, right + 60) - left,
         max(80, down + 90) - top,
     )
-    assert first.offset_on(union) == (-left, -top)
-    assert other.offset_on(union) == (right - left, down - top)
+    assert first.pixel_offset(union) == (-left, -top)
+    assert other.pixel_offset(union) == (right - left, down - top)
     shared = common_grid(["a.tif", "b.tif"], [first, other], "intersection")
     assert (shared.width, shared.height) == (
         min(100, right + 60) - max(0, right),
         min(80, down + 90) - max(0, down),
     )
-    assert shared.offset_on(first) == (max(0, right), max(0, down))
+    assert shared.pixel_offset(first) == (max(0, right), max(0, down))
 
 
 @pytest.mark.parametrize("place", TURNED, ids=range(len(TURNED)))
@@ -94,4 +94,4 @@ def test_a_grid_that_is_turned_against_the_first_reaches_as_far_as_its_corners()
     assert union == GRID
     shared = common_grid(["a.tif", "b.tif"], [GRID, turned], "intersection")
     assert (shared.width, shared.height) == (28, 28)
-    assert np.round(shared.offset_on(GRID)).tolist() == [36, 40]
+    assert np.round(shared.pixel_offset(GRID)).tolist() == [36, 40]
