@@ -63,8 +63,8 @@ def metadata_text(
         write_band_tags(dst, tags)
         dst.close()
         data = memory.getbuffer()
-        field = IFD.read(data).fields[METADATA]
-        return bytes(data[field.offset : field.offset + field.size])
+        tag = IFD.read(data).tags[METADATA]
+        return bytes(data[tag.offset : tag.offset + tag.size])
 
 
 @contextmanager
@@ -104,6 +104,10 @@ class AppendableGeoTiff:
     Attributes
     ----------
     file : FileIO
+    size : Size
+        Size of the raster, in pixels.
+    is_pixel_interleaved : bool
+        Whether a block holds all bands.
     end : int
         Offset of the next block.
     levels : list of list of BlockTable
@@ -132,69 +136,61 @@ class AppendableGeoTiff:
         self.size = Size(int(profile["width"]), int(profile["height"]))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
             self._is_big = header[2] == 43 or header[3] == 43
-            self._directories = IFD.read_all(header)
-            self.lie_together = self._directories[0].bands_lie_together(header)
+            self._ifds = IFD.read_all(header)
+            self.is_pixel_interleaved = self._ifds[0].is_pixel_interleaved(header)
             self.levels = [
-                [
-                    BlockTable.of(directory, header, self.size, block, name)
-                    for directory in self._directories
-                ]
+                [BlockTable.of(ifd, header, self.size, block, name) for ifd in self._ifds]
             ]
         self.end = file.seek(0, 2)
 
-    def add_overviews(self, pyramid: OverviewPlan) -> None:
+    def add_overviews(self, plan: OverviewPlan) -> None:
         """Add block tables for overviews, with IFDs like those that GDAL writes."""
-        block, masked = Size(pyramid.block, pyramid.block), len(self._directories) > 1
+        block, masked = Size(plan.block, plan.block), len(self._ifds) > 1
         profile = self._profiles[0]
-        data, size = overview_template(profile, self._metadata, pyramid.block, masked=masked)
-        directories = IFD.read_all(data)[len(self._directories) :]
-        self._template = [entries_of(data, directory) for directory in directories]
-        for level in range(1, len(pyramid.factors) + 1):
-            of_level = pyramid.size(level, *self.size)
+        data, template_size = overview_template(profile, self._metadata, plan.block, masked=masked)
+        ifds = IFD.read_all(data)[len(self._ifds) :]
+        self._template = [entries_of(data, ifd) for ifd in ifds]
+        for level in range(1, len(plan.factors) + 1):
+            size = plan.size(level, *self.size)
             self.levels.append(
-                [
-                    BlockTable.of(directory, data, of_level, block, self.name, size)
-                    for directory in directories
-                ]
+                [BlockTable.of(ifd, data, size, block, self.name, template_size) for ifd in ifds]
             )
-            self._profiles.append(overview_profile(profile, pyramid.block))
+            self._profiles.append(overview_profile(profile, plan.block))
 
     def append(self, level: int, window: Window, data: EncodedBlocks) -> list[EncodedBlocks]:
         """Append the blocks of one window; return them, and those of its mask."""
         parts = [data]
         tables = self.levels[level]
         if len(tables) > 1:
-            parts.append(data.mask if data.mask is not None else self._all_valid(level, window))
-        for each, part in zip(tables, parts, strict=True):
-            end = each.place(window, part, self.end)
+            parts.append(data.mask if data.mask is not None else self._valid_mask(level, window))
+        for table, part in zip(tables, parts, strict=True):
+            end = table.place(window, part, self.end)
             self._write(part.content, self.end)
             self.end = end
         return parts
 
     def fill_in_tables(self) -> None:
         """Write the raster's block tables into the header."""
-        for directory, tables in zip(self._directories, self.levels[0], strict=True):
-            for field, values in zip(
-                directory.tables, (tables.offsets, tables.counts), strict=True
-            ):
-                self._write(directory.packed(field, values), field.offset)
+        for ifd, table in zip(self._ifds, self.levels[0], strict=True):
+            for tag, values in zip(ifd.table_tags, (table.offsets, table.counts), strict=True):
+                self._write(ifd.table_bytes(tag, values), tag.offset)
 
     def write_overviews(self) -> None:
         """Write the IFDs of overviews, and link them to the last IFD of the header."""
-        last = self._directories[-1]
+        last = self._ifds[-1]
         start = self.end + self.end % 2
         chain = [
             with_block_table(
-                entries, last.order, each.size, each.offsets, each.counts, big=self._is_big
+                entries, last.byte_order, table.size, table.offsets, table.counts, big=self._is_big
             )
             for tables in self.levels[1:]
-            for entries, each in zip(self._template, tables, strict=True)
+            for entries, table in zip(self._template, tables, strict=True)
         ]
         if chain:
-            directories = serialize(chain, start, last.order, big=self._is_big)
-            self._write(directories, start)
-            self._write(last.pointer(start, big=self._is_big), last.next_at)
-            self.end = start + len(directories)
+            ifds = serialize(chain, start, last.byte_order, big=self._is_big)
+            self._write(ifds, start)
+            self._write(last.pointer_bytes(start, big=self._is_big), last.pointer_offset)
+            self.end = start + len(ifds)
 
     def write_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Append GDAL's metadata tag with statistics, and point the header to it.
@@ -208,28 +204,28 @@ class AppendableGeoTiff:
         start = self.end + self.end % 2
         self._write(text, start)
         self.end = start + len(text)
-        first = self._directories[0]
-        field = first.fields[METADATA]
-        self._write(first.moved(field, len(text), start, big=self._is_big), field.at)
+        first = self._ifds[0]
+        tag = first.tags[METADATA]
+        self._write(first.entry_bytes(tag, len(text), start, big=self._is_big), tag.entry_offset)
 
-    def fill(self, level: int) -> None:
+    def fill_missing(self, level: int) -> None:
         """Write blocks of nodata where there was no window, as GDAL does."""
         if self._sparse_ok:
             return
-        for number, tables in enumerate(self.levels[level]):
-            missing = tables.missing()
+        for number, table in enumerate(self.levels[level]):
+            missing = table.missing()
             if not missing:
                 continue
-            rows = tables.size.height % tables.block.height
-            empty = self._empty(level, tables.block.height)[number]
-            short = self._empty(level, rows)[number] if rows else empty
+            rows = table.size.height % table.block.height
+            empty = self._empty_blocks(level, table.block.height)[number]
+            short = self._empty_blocks(level, rows)[number] if rows else empty
             for index in missing:
-                part = short if tables.is_short(index) else empty
-                end = tables.place_at(np.array([index]), part, self.end)
+                part = short if table.is_short(index) else empty
+                end = table.place_at(np.array([index]), part, self.end)
                 self._write(part.content, self.end)
                 self.end = end
 
-    def _empty(self, level: int, rows: int) -> list[EncodedBlocks]:
+    def _empty_blocks(self, level: int, rows: int) -> list[EncodedBlocks]:
         """Return one encoded block of nodata, and one of the mask."""
         profile, tables = self._profiles[level], self.levels[level]
         columns = min(tables[0].block.width, tables[0].size.width)
@@ -243,7 +239,7 @@ class AppendableGeoTiff:
             for part in parts
         ]
 
-    def _all_valid(self, level: int, window: Window) -> EncodedBlocks:
+    def _valid_mask(self, level: int, window: Window) -> EncodedBlocks:
         """Return the encoded mask of a window with every pixel valid."""
         profile = self._profiles[level]
         shape = (int(profile["count"]), int(window.height), int(window.width))

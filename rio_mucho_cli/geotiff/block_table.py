@@ -21,7 +21,7 @@ from rio_mucho_cli.windows import Size
 Indexes: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def split_blocks(data: Any, directory: IFD) -> tuple[np.ndarray[Any, Any], Indexes]:
+def split_blocks(data: Any, ifd: IFD) -> tuple[np.ndarray[Any, Any], Indexes]:
     """Return the encoded blocks of an IFD, in the order of its block tables.
 
     Returns
@@ -36,24 +36,24 @@ def split_blocks(data: Any, directory: IFD) -> tuple[np.ndarray[Any, Any], Index
     ValueError
         If a block is not within the data.
     """
-    tables = _tables_within(data, directory)
+    tables = _tables_within(data, ifd)
     # Overlapping blocks could add up to any length.
     if tables is None or sum(tables[1].tolist()) > len(data):
         raise ValueError("blocks of a TIFF lie beyond its end, or over each other")
     offsets, sizes = (table.astype(np.int64) for table in tables)
-    there = np.flatnonzero(sizes)
-    starts, ends = offsets[there], offsets[there] + sizes[there]
+    present = np.flatnonzero(sizes)
+    starts, ends = offsets[present], offsets[present] + sizes[present]
     # Copy adjacent blocks together.
     breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
     content = np.frombuffer(data, np.uint8)
-    pieces = [
+    runs = [
         content[run_starts[0] : run_ends[-1]]
         for run_starts, run_ends in zip(
             np.split(starts, breaks), np.split(ends, breaks), strict=True
         )
         if len(run_starts)
     ]
-    return np.concatenate([*pieces, content[:0]]), sizes
+    return np.concatenate([*runs, content[:0]]), sizes
 
 
 def is_whole(data: Any) -> bool:
@@ -64,9 +64,7 @@ def is_whole(data: Any) -> bool:
         return False
 
 
-def _tables_within(
-    data: Any, directory: IFD
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
+def _tables_within(data: Any, ifd: IFD) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None:
     """Return offsets and byte counts, or None if a block is not within the data.
 
     Raises
@@ -74,9 +72,7 @@ def _tables_within(
     ValueError
         If there are no block tables, or they are not within the data.
     """
-    offsets, counts = (
-        directory.values(data, field).astype(np.uint64) for field in directory.tables
-    )
+    offsets, counts = (ifd.values(data, tag).astype(np.uint64) for tag in ifd.table_tags)
     if len(offsets) != len(counts):
         raise ValueError("the block tables of a TIFF differ in length")
     length = np.uint64(len(data))
@@ -130,9 +126,9 @@ class EncodedBlocks:
         Blocks of the internal mask.
     overviews : tuple of EncodedBlocks
         Blocks of the overviews that the window covers in whole blocks.
-    kept : ndarray or None
-        (count, rows, cols): pixels of the source level, from which further
-        overviews are made.
+    source_level : ndarray or None
+        (count, rows, cols): pixels of the level from which further overviews
+        are made.
     """
 
     content: np.ndarray[Any, Any]
@@ -140,12 +136,12 @@ class EncodedBlocks:
     decoding: dict[str, bytes]
     mask: EncodedBlocks | None = None
     overviews: tuple[EncodedBlocks, ...] = ()
-    kept: Any = None
+    source_level: Any = None
 
     @property
     def nbytes(self) -> int:
         """Total bytes, including mask, overviews and source level."""
-        parts = [self.content, self.mask, *self.overviews, self.kept]
+        parts = [self.content, self.mask, *self.overviews, self.source_level]
         return sum(part.nbytes for part in parts if part is not None)
 
 
@@ -177,7 +173,7 @@ class BlockTable:
     @classmethod
     def of(
         cls,
-        directory: IFD,
+        ifd: IFD,
         data: Any,
         size: Size,
         block: Size,
@@ -188,7 +184,7 @@ class BlockTable:
 
         Parameters
         ----------
-        directory : IFD
+        ifd : IFD
         data : bytes-like
             The file that holds the IFD.
         size, block : Size
@@ -196,9 +192,9 @@ class BlockTable:
         like : Size or None
             Size of the image in that file, if it differs from `size`.
         """
-        of_directory = like or size
-        per_plane = len(block_indexes(Window(0, 0, *of_directory), block, *of_directory, 1))
-        total = directory.tables[0].count
+        image = like or size
+        per_plane = len(block_indexes(Window(0, 0, *image), block, *image, 1))
+        total = ifd.table_tags[0].count
         if total % per_plane:
             raise OutputError(
                 f"{name} has {total} blocks, expected a multiple of {per_plane}: "
@@ -207,7 +203,7 @@ class BlockTable:
         planes = total // per_plane
         blocks = len(block_indexes(Window(0, 0, *size), block, *size, planes))
         offsets, counts = np.zeros(blocks, np.int64), np.zeros(blocks, np.int64)
-        return cls(name, size, block, planes, directory.decoding(data), offsets, counts)
+        return cls(name, size, block, planes, ifd.decoding(data), offsets, counts)
 
     @property
     def per_plane(self) -> int:
@@ -228,7 +224,7 @@ class BlockTable:
             If the blocks do not fit this file.
         """
         indexes = block_indexes(window, self.block, *self.size, self.planes)
-        self.check(data, len(indexes))
+        self.check_blocks(data, len(indexes))
         return self.place_at(indexes, data, start)
 
     def place_at(self, indexes: Indexes, data: EncodedBlocks, start: int) -> int:
@@ -238,7 +234,7 @@ class BlockTable:
         self.counts[indexes] = data.sizes
         return int(ends[-1])
 
-    def check(self, data: EncodedBlocks, expected: int) -> None:
+    def check_blocks(self, data: EncodedBlocks, expected: int) -> None:
         """Raise OutputError unless the blocks fit this file."""
         if len(data.sizes) != expected:
             raise OutputError(
@@ -255,8 +251,8 @@ class BlockTable:
 
     def missing(self) -> Sequence[int]:
         """Return the indexes of missing blocks."""
-        found: list[int] = np.flatnonzero(self.counts == 0).tolist()
-        return found
+        indexes: list[int] = np.flatnonzero(self.counts == 0).tolist()
+        return indexes
 
     def is_short(self, index: int) -> bool:
         """Return whether a block is a last strip with fewer rows than the others."""

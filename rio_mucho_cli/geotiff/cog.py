@@ -52,17 +52,13 @@ class _Image:
     size: Size
     offsets: np.ndarray[Any, Any]
     counts: np.ndarray[Any, Any]
-    places: np.ndarray[Any, Any]
+    new_offsets: np.ndarray[Any, Any]
 
     @classmethod
-    def of(cls, data: Any, directory: IFD) -> _Image:
-        offsets, counts = (
-            directory.values(data, field).astype(np.int64) for field in directory.tables
-        )
-        width, height = (
-            int(directory.values(data, directory.fields[tag])[0]) for tag in (256, 257)
-        )
-        entries = entries_of(data, directory)
+    def of(cls, data: Any, ifd: IFD) -> _Image:
+        offsets, counts = (ifd.values(data, tag).astype(np.int64) for tag in ifd.table_tags)
+        width, height = (int(ifd.values(data, ifd.tags[number])[0]) for number in (256, 257))
+        entries = entries_of(data, ifd)
         return cls(entries, Size(width, height), offsets, counts, np.zeros_like(offsets))
 
     @property
@@ -91,23 +87,23 @@ def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         target.open("xb", buffering=_BUFFER) as out,
     ):
-        directories = IFD.read_all(data)
-        order = directories[0].order
-        images = [_Image.of(data, directory) for directory in directories]
+        ifds = IFD.read_all(data)
+        byte_order = ifds[0].byte_order
+        images = [_Image.of(data, ifd) for ifd in ifds]
         # GDAL puts the masks of overviews after all overviews.
         masks = [image for image in images if image.is_mask]
         levels = [[image] for image in images if not image.is_mask]
         for level, mask in zip(levels, masks, strict=bool(masks)):
             level.append(mask)
-        size = sum(_placed(level, 0) for level in levels)
+        size = sum(_place_blocks(level, 0) for level in levels)
         big = is_yes(bigtiff)
-        start = len(_header(levels, order, big=big))
+        start = len(_header(levels, byte_order, big=big))
         if not big and not fits_classic(start + size) and not is_no(bigtiff):
-            big, start = True, len(_header(levels, order, big=True))
+            big, start = True, len(_header(levels, byte_order, big=True))
         end = start
         for level in reversed(levels):
-            end = _placed(level, end)
-        out.write(_header(levels, order, big=big))
+            end = _place_blocks(level, end)
+        out.write(_header(levels, byte_order, big=big))
         with memoryview(data) as view:
             for level in reversed(levels):
                 for offset, count in _blocks(level):
@@ -118,14 +114,14 @@ def write_cog(source: Path, target: Path, bigtiff: str | None = None) -> None:
                     block.release()
 
 
-def _placed(level: Sequence[_Image], start: int) -> int:
+def _place_blocks(level: Sequence[_Image], start: int) -> int:
     """Set the new offsets of a level's blocks; return the offset of their end."""
     # A row for each image, a column for each block: blocks of the mask alternate.
     counts = np.stack([image.counts for image in level])
     room = np.where(counts > 0, counts + _AROUND, 0)
     ends = start + room.T.cumsum().reshape(room.shape[::-1]).T
     for image, end, size in zip(level, ends, room, strict=True):
-        image.places[:] = np.where(size > 0, end - size + _AROUND // 2, 0)
+        image.new_offsets[:] = np.where(size > 0, end - size + _AROUND // 2, 0)
     return int(ends[-1, -1])
 
 
@@ -136,30 +132,33 @@ def _blocks(level: Sequence[_Image]) -> Iterator[tuple[int, int]]:
     return ((offset, count) for offset, count in zip(offsets, counts, strict=True) if count)
 
 
-def _header(levels: Sequence[Sequence[_Image]], order: str, *, big: bool) -> bytes:
+def _header(levels: Sequence[Sequence[_Image]], byte_order: str, *, big: bool) -> bytes:
     """Return everything that comes before the first block."""
-    said = [
+    declared = [
         "LAYOUT=IFDS_BEFORE_DATA",
         "BLOCK_ORDER=ROW_MAJOR",
         "BLOCK_LEADER=SIZE_AS_UINT4",
         "BLOCK_TRAILER=LAST_4_BYTES_REPEATED",
         "KNOWN_INCOMPATIBLE_EDITION=NO",
     ]
-    text = "\n".join(said) + "\n "  # GDAL replaces NO and the space by YES once it changes the file
+    # GDAL replaces NO and the space by YES once it changes the file.
+    text = "\n".join(declared) + "\n "
     if len(levels[0]) > 1:
         text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
     structure = f"GDAL_STRUCTURAL_METADATA_SIZE={len(text):06d} bytes\n{text}".encode("ascii")
     if len(structure) % 2:
         structure += b"\0"
     start = (16 if big else 8) + len(structure)
-    mark = {"<": b"II", ">": b"MM"}[order]
+    mark = {"<": b"II", ">": b"MM"}[byte_order]
     if big:
-        head = mark + struct.pack(f"{order}HHHQ", 43, 8, 0, start)
+        head = mark + struct.pack(f"{byte_order}HHHQ", 43, 8, 0, start)
     else:
-        head = mark + struct.pack(f"{order}HI", 42, start)
-    directories = [
-        with_block_table(image.entries, order, image.size, image.places, image.counts, big=big)
+        head = mark + struct.pack(f"{byte_order}HI", 42, start)
+    ifds = [
+        with_block_table(
+            image.entries, byte_order, image.size, image.new_offsets, image.counts, big=big
+        )
         for level in levels
         for image in level
     ]
-    return head + structure + serialize(directories, start, order, big=big)
+    return head + structure + serialize(ifds, start, byte_order, big=big)

@@ -42,7 +42,7 @@ class Encoder:
         profile: Mapping[str, Any],
         *,
         masked: bool = False,
-        pyramid: OverviewPlan | None = None,
+        overview_plan: OverviewPlan | None = None,
     ) -> EncodedBlocks:
         """Return an array's blocks, encoded as in a file with this profile.
 
@@ -56,8 +56,8 @@ class Encoder:
             Values are cast, and masked ones filled, as by ``dst.write``.
         masked : bool
             Encode the mask as well, for a file with an internal mask.
-        pyramid : OverviewPlan or None
-            Overviews, of which the levels within windows are made as well.
+        overview_plan : OverviewPlan or None
+            Overviews; the levels within windows are encoded as well.
 
         Raises
         ------
@@ -73,26 +73,30 @@ class Encoder:
         part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
             encoded = self._encode(array, part, masked)
-            if pyramid is None or not pyramid.in_windows:
+            if overview_plan is None or not overview_plan.in_windows:
                 return encoded
             check_overviews(profile)
-            factors = pyramid.factors[: pyramid.in_windows]
+            factors = overview_plan.factors[: overview_plan.in_windows]
             levels = reduce(
                 self._memory,
                 array,
                 part,
                 factors,
-                pyramid.resampling,
-                block=pyramid.block,
+                overview_plan.resampling,
+                block=overview_plan.block,
                 masked=masked,
             )
-            kept = levels[pyramid.kept - 1] if pyramid.kept else None
-            tiles = overview_profile(part, pyramid.block)
+            source_level = overview_plan.source_level
+            tiles = overview_profile(part, overview_plan.block)
             overviews = [
                 self._encode(level, tiles, masked, filled=False)
-                for level in levels[: pyramid.encoded]
+                for level in levels[: overview_plan.encoded]
             ]
-            return replace(encoded, overviews=tuple(overviews), kept=kept)
+            return replace(
+                encoded,
+                overviews=tuple(overviews),
+                source_level=levels[source_level - 1] if source_level else None,
+            )
         except OutputError:
             raise
         except Exception as exc:
@@ -134,8 +138,8 @@ class Encoder:
                 write_array(dst, array, masked=masked, filled=filled)
             data = self._memory.getbuffer()
             parts = [
-                EncodedBlocks(*split_blocks(data, directory), directory.decoding(data))
-                for directory in IFD.read_all(data)
+                EncodedBlocks(*split_blocks(data, ifd), ifd.decoding(data))
+                for ifd in IFD.read_all(data)
             ]
             return replace(parts[0], mask=parts[1]) if masked else parts[0]
 

@@ -82,7 +82,7 @@ def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadat
 
 
 # Advice for option names that belong to another driver or to GDAL's utilities.
-_WAYS = {
+_ALTERNATIVES = {
     ("", "COLORMAP"): "a colour table is copied from the first input, else rasterio's "
     "write_colormap gives the output one",
     ("", "SRS"): "the CRS is that of the output's grid",
@@ -109,11 +109,11 @@ def raise_for_options(
 ) -> None:
     """Raise FormatError for messages about the user's options; log the others."""
     for message in messages:
-        unknown = _unknown(message, options)
+        unknown = _unknown_option(message, options)
         if unknown:
             raise FormatError(
                 f"{name} cannot be made: {unknown} is not a creation option of the driver {driver} "
-                f"in GDAL {rasterio.__gdal_version__}: {_instead(unknown, driver)}"
+                f"in GDAL {rasterio.__gdal_version__}: {_alternative_to(unknown, driver)}"
             )
         if any(option.upper() in message.upper() for option in options):
             raise FormatError(
@@ -175,9 +175,9 @@ def make_mask(dst: Any) -> None:
 
 
 @contextmanager
-def internal_masks(wanted: bool) -> Iterator[None]:
+def internal_masks(enabled: bool) -> Iterator[None]:
     """Make GDAL write masks into the file, not to a sidecar file."""
-    with gdal_config({"GDAL_TIFF_INTERNAL_MASK": True}) if wanted else nullcontext():
+    with gdal_config({"GDAL_TIFF_INTERNAL_MASK": True}) if enabled else nullcontext():
         yield
 
 
@@ -192,7 +192,7 @@ def close(dst: Any, name: str) -> None:
         raise OutputError(f"{name} cannot be finished: {errors[0]}; is the disk full?")
 
 
-def _unknown(message: str, options: Mapping[str, str]) -> str:
+def _unknown_option(message: str, options: Mapping[str, str]) -> str:
     """Return the creation option that GDAL's message rejects, or an empty string."""
     if "support creation option" not in message:
         return ""
@@ -200,14 +200,14 @@ def _unknown(message: str, options: Mapping[str, str]) -> str:
     return next((name.upper() for name in options if name.upper() in words), "")
 
 
-def _instead(unknown: str, driver: str) -> str:
+def _alternative_to(unknown: str, driver: str) -> str:
     """Return what to use instead of a creation option that a driver lacks."""
     kind = driver.upper()
-    way = _WAYS.get((kind, unknown)) or _WAYS.get(("", unknown))
+    alternative = _ALTERNATIVES.get((kind, unknown)) or _ALTERNATIVES.get(("", unknown))
     known = {"GTIFF": GTIFF_OPTIONS, "COG": COG_OPTIONS}.get(kind)
-    if way is not None:
+    if alternative is not None:
         names = ("overviews", "overview_resampling")
-        return way.format(**{name: option(name) for name in names})
+        return alternative.format(**{name: option(name) for name in names})
     if known is None:
         return f"GDAL's page on the driver {driver} lists them"
     hint = did_you_mean(unknown, (*known, *NO_OPTIONS))
@@ -250,9 +250,9 @@ def write_exact_nodata(path: Path, profile: Mapping[str, Any]) -> None:
     text = f"{int(profile['nodata'])}\0".encode("ascii")
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
         is_big = 43 in (data[2], data[3])
-        for directory in IFD.read_all(data):
-            field = directory.fields.get(NODATA)
-            if field is not None:
-                data[field.offset : field.offset + len(text)] = text
-                entry = directory.moved(field, len(text), field.offset, big=is_big)
-                data[field.at : field.at + len(entry)] = entry
+        for ifd in IFD.read_all(data):
+            tag = ifd.tags.get(NODATA)
+            if tag is not None:
+                data[tag.offset : tag.offset + len(text)] = text
+                entry = ifd.entry_bytes(tag, len(text), tag.offset, big=is_big)
+                data[tag.entry_offset : tag.entry_offset + len(entry)] = entry

@@ -53,7 +53,7 @@ _COLOUR_CODECS = {6, 7, 50001}
 # Size in bytes of each TIFF type.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8,
                13: 4, 16: 8, 17: 8, 18: 8}  # fmt: skip
-_MOST_DIRECTORIES = 64
+_MOST_IFDS = 64
 # The limit of a classic TIFF, and the number of possible tags.
 _MOST_ENTRIES = 65535
 _UNSIGNED = {3: "u2", 4: "u4", 16: "u8"}
@@ -68,14 +68,14 @@ class Tag:
     type, count : int
     offset : int
         Offset of the values in the file.
-    at : int
+    entry_offset : int
         Offset of the entry itself.
     """
 
     type: int
     count: int
     offset: int
-    at: int = 0
+    entry_offset: int = 0
 
     @property
     def size(self) -> int:
@@ -89,17 +89,17 @@ class IFD:
 
     Attributes
     ----------
-    order : {"<", ">"}
-        Byte order, as in struct and numpy.
-    fields : Mapping of int to Tag
+    byte_order : {"<", ">"}
+        As in struct and numpy.
+    tags : Mapping of int to Tag
         Tags by number.
-    next_at : int
+    pointer_offset : int
         Offset of the pointer to the next IFD.
     """
 
-    order: str
-    fields: Mapping[int, Tag]
-    next_at: int = 0
+    byte_order: str
+    tags: Mapping[int, Tag]
+    pointer_offset: int = 0
 
     @classmethod
     def read(cls, data: Any) -> IFD:
@@ -121,62 +121,64 @@ class IFD:
             If it is not a TIFF, or is truncated.
         """
         try:
-            directories = cls._read_all(data)
+            ifds = cls._read_all(data)
         except struct.error:
             raise ValueError("no whole TIFF: it ends within a directory") from None
-        if not directories:
+        if not ifds:
             raise ValueError("no TIFF: it has no directory")
-        return directories
+        return ifds
 
     @classmethod
     def _read_all(cls, data: Any) -> list[IFD]:
-        order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
-        if not order:
+        byte_order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
+        if not byte_order:
             raise ValueError("no TIFF: it starts with neither II nor MM")
-        (magic,) = struct.unpack(f"{order}H", data[2:4])
+        (magic,) = struct.unpack(f"{byte_order}H", data[2:4])
         if magic == 42:
-            number, start, entries, value = "I", 4, "H", 8
+            pointer, first_pointer, length, value = "I", 4, "H", 8
         elif magic == 43:
-            number, start, entries, value = "Q", 8, "Q", 12
+            pointer, first_pointer, length, value = "Q", 8, "Q", 12
         else:
             raise ValueError(f"no TIFF: its magic number is {magic}")
-        width, step = struct.calcsize(number), struct.calcsize(entries)
+        width, length_size = struct.calcsize(pointer), struct.calcsize(length)
         entry_size = value + width
-        (place,) = struct.unpack(f"{order}{number}", data[start : start + width])
-        directories: list[IFD] = []
-        while place and len(directories) < _MOST_DIRECTORIES:
-            (length,) = struct.unpack(f"{order}{entries}", data[place : place + step])
-            if length > _MOST_ENTRIES:
-                raise ValueError(f"no TIFF: a directory of {length} entries")
-            fields = {}
-            end = place + step + length * entry_size
-            for at in range(place + step, end, entry_size):
-                tag, kind = struct.unpack(f"{order}HH", data[at : at + 4])
-                (count,) = struct.unpack(f"{order}{number}", data[at + 4 : at + 4 + width])
-                offset = at + value
+        pointer, length = f"{byte_order}{pointer}", f"{byte_order}{length}"
+        (start,) = struct.unpack(pointer, data[first_pointer : first_pointer + width])
+        ifds: list[IFD] = []
+        while start and len(ifds) < _MOST_IFDS:
+            (entries,) = struct.unpack(length, data[start : start + length_size])
+            if entries > _MOST_ENTRIES:
+                raise ValueError(f"no TIFF: a directory of {entries} entries")
+            tags = {}
+            first = start + length_size
+            end = first + entries * entry_size
+            for entry in range(first, end, entry_size):
+                number, kind = struct.unpack(f"{byte_order}HH", data[entry : entry + 4])
+                (count,) = struct.unpack(pointer, data[entry + 4 : entry + 4 + width])
+                offset = entry + value
                 if _TYPE_SIZES.get(kind, 1) * count > width:
-                    (offset,) = struct.unpack(f"{order}{number}", data[offset : offset + width])
-                fields[tag] = Tag(kind, count, offset, at)
-            directories.append(cls(order, fields, end))
-            (place,) = struct.unpack(f"{order}{number}", data[end : end + width])
-        return directories
+                    (offset,) = struct.unpack(pointer, data[offset : offset + width])
+                tags[number] = Tag(kind, count, offset, entry)
+            ifds.append(cls(byte_order, tags, end))
+            (start,) = struct.unpack(pointer, data[end : end + width])
+        return ifds
 
-    def bands_lie_together(self, data: Any) -> bool:
+    def is_pixel_interleaved(self, data: Any) -> bool:
         """Return whether the file is pixel-interleaved (PlanarConfiguration)."""
-        return 284 not in self.fields or int(self.values(data, self.fields[284])[0]) == 1
+        return 284 not in self.tags or int(self.values(data, self.tags[284])[0]) == 1
 
-    def moved(self, field: Tag, count: int, offset: int, *, big: bool) -> bytes:
-        """Return the bytes of an entry whose values are at another offset."""
-        tag = next(tag for tag, each in self.fields.items() if each == field)
-        number = "Q" if big else "I"
-        return struct.pack(f"{self.order}HH{number}{number}", tag, field.type, count, offset)
+    def entry_bytes(self, tag: Tag, count: int, offset: int, *, big: bool) -> bytes:
+        """Return the bytes of a tag's entry, for values at another offset."""
+        number = next(number for number, other in self.tags.items() if other == tag)
+        kind = "Q" if big else "I"
+        return struct.pack(f"{self.byte_order}HH{kind}{kind}", number, tag.type, count, offset)
 
-    def pointer(self, offset: int, *, big: bool) -> bytes:
+    def pointer_bytes(self, offset: int, *, big: bool) -> bytes:
         """Return the bytes of a pointer to the next IFD."""
-        return struct.pack(f"{self.order}{'Q' if big else 'I'}", offset)
+        return struct.pack(f"{self.byte_order}{'Q' if big else 'I'}", offset)
 
     @property
-    def tables(self) -> tuple[Tag, Tag]:
+    def table_tags(self) -> tuple[Tag, Tag]:
         """The tags of the block tables: offsets and byte counts.
 
         Raises
@@ -184,12 +186,12 @@ class IFD:
         ValueError
             If there are no block tables.
         """
-        offsets, counts = TILE_TABLES if TILE_TABLES[0] in self.fields else STRIP_TABLES
-        if offsets not in self.fields or counts not in self.fields:
+        offsets, counts = TILE_TABLES if TILE_TABLES[0] in self.tags else STRIP_TABLES
+        if offsets not in self.tags or counts not in self.tags:
             raise ValueError("no TIFF with an image: it has no block tables")
-        return self.fields[offsets], self.fields[counts]
+        return self.tags[offsets], self.tags[counts]
 
-    def values(self, data: Any, field: Tag) -> np.ndarray[Any, Any]:
+    def values(self, data: Any, tag: Tag) -> np.ndarray[Any, Any]:
         """Return the values of a tag of unsigned integers.
 
         Raises
@@ -197,29 +199,29 @@ class IFD:
         ValueError
             If the tag has another type, or values are not within the data.
         """
-        if field.type not in _UNSIGNED or field.offset + field.size > len(data):
+        if tag.type not in _UNSIGNED or tag.offset + tag.size > len(data):
             raise ValueError("a field of a TIFF has no whole numbers, or lies beyond its end")
-        kind = f"{self.order}{_UNSIGNED[field.type]}"
-        return np.frombuffer(data, kind, field.count, field.offset)
+        dtype = f"{self.byte_order}{_UNSIGNED[tag.type]}"
+        return np.frombuffer(data, dtype, tag.count, tag.offset)
 
     def decoding(self, data: Any) -> dict[str, bytes]:
         """Return the values of the tags needed to decode blocks, by name."""
-        found = {}
-        for tag, name in _DECODING_TAGS.items():
-            if tag in self.fields:
-                field = self.fields[tag]
-                found[name] = bytes(data[field.offset : field.offset + field.size])
-        if 277 not in self.fields or int(self.values(data, self.fields[277])[0]) == 1:
+        values = {}
+        for number, name in _DECODING_TAGS.items():
+            if number in self.tags:
+                tag = self.tags[number]
+                values[name] = bytes(data[tag.offset : tag.offset + tag.size])
+        if 277 not in self.tags or int(self.values(data, self.tags[277])[0]) == 1:
             # Interleaving makes no difference to a single band.
-            found.pop("PlanarConfiguration", None)
-        codec = int(self.values(data, self.fields[259])[0]) if 259 in self.fields else 1
+            values.pop("PlanarConfiguration", None)
+        codec = int(self.values(data, self.tags[259])[0]) if 259 in self.tags else 1
         if codec not in _COLOUR_CODECS:
             # Colour interpretation makes no difference to the bytes.
             for name in ("PhotometricInterpretation", "ExtraSamples"):
-                found.pop(name, None)
-        return found
+                values.pop(name, None)
+        return values
 
-    def packed(self, field: Tag, values: np.ndarray[Any, Any]) -> bytes:
+    def table_bytes(self, tag: Tag, values: np.ndarray[Any, Any]) -> bytes:
         """Return the bytes of a block table, in the type given in the header.
 
         Raises
@@ -227,13 +229,13 @@ class IFD:
         OutputError
             If a value is too large for that type.
         """
-        kind = np.dtype(f"{self.order}{_UNSIGNED[field.type]}")
-        if len(values) and int(values.max()) > np.iinfo(kind).max:
+        dtype = np.dtype(f"{self.byte_order}{_UNSIGNED[tag.type]}")
+        if len(values) and int(values.max()) > np.iinfo(dtype).max:
             raise OutputError(
-                f"the file is larger than {np.iinfo(kind).max} bytes, which is all that its "
+                f"the file is larger than {np.iinfo(dtype).max} bytes, which is all that its "
                 f"header can address: pass {option('creation_options', ('BIGTIFF', 'YES'))}"
             )
-        return values.astype(kind).tobytes()
+        return values.astype(dtype).tobytes()
 
 
 LONG, LONG8 = 4, 16
@@ -259,17 +261,17 @@ class Entry:
     data: bytes
 
 
-def entries_of(data: Any, directory: IFD) -> list[Entry]:
+def entries_of(data: Any, ifd: IFD) -> list[Entry]:
     """Return all entries of an IFD, given the data of its file."""
     return [
-        Entry(tag, field.type, field.count, bytes(data[field.offset : field.offset + field.size]))
-        for tag, field in directory.fields.items()
+        Entry(number, tag.type, tag.count, bytes(data[tag.offset : tag.offset + tag.size]))
+        for number, tag in ifd.tags.items()
     ]
 
 
 def with_block_table(
     entries: Iterable[Entry],
-    order: str,
+    byte_order: str,
     size: Size,
     offsets: np.ndarray[Any, Any],
     counts: np.ndarray[Any, Any],
@@ -281,7 +283,7 @@ def with_block_table(
     Parameters
     ----------
     entries : iterable of Entry
-    order : {"<", ">"}
+    byte_order : {"<", ">"}
     size : Size
         Size of the image, in pixels.
     offsets, counts : ndarray of int64
@@ -291,30 +293,28 @@ def with_block_table(
     """
 
     def longs(tag: int, values: Any, wide: bool) -> Entry:
-        kind = np.dtype(f"{order}u{8 if wide else 4}")
+        dtype = np.dtype(f"{byte_order}u{8 if wide else 4}")
         array = np.atleast_1d(np.asarray(values))
-        return Entry(tag, LONG8 if wide else LONG, len(array), array.astype(kind).tobytes())
+        return Entry(tag, LONG8 if wide else LONG, len(array), array.astype(dtype).tobytes())
 
-    found = {entry.tag: entry for entry in entries}
-    offset_tag, count_tag = TILE_TABLES if TILE_TABLES[0] in found else STRIP_TABLES
-    found[_WIDTH] = longs(_WIDTH, size.width, False)
-    found[_LENGTH] = longs(_LENGTH, size.height, False)
-    found[offset_tag] = longs(offset_tag, offsets, big)
-    found[count_tag] = longs(count_tag, counts, False)
-    return list(found.values())
+    by_tag = {entry.tag: entry for entry in entries}
+    offset_tag, count_tag = TILE_TABLES if TILE_TABLES[0] in by_tag else STRIP_TABLES
+    by_tag[_WIDTH] = longs(_WIDTH, size.width, False)
+    by_tag[_LENGTH] = longs(_LENGTH, size.height, False)
+    by_tag[offset_tag] = longs(offset_tag, offsets, big)
+    by_tag[count_tag] = longs(count_tag, counts, False)
+    return list(by_tag.values())
 
 
-def serialize(
-    directories: Sequence[Sequence[Entry]], start: int, order: str, *, big: bool
-) -> bytes:
+def serialize(ifds: Sequence[Sequence[Entry]], start: int, byte_order: str, *, big: bool) -> bytes:
     """Return the bytes of a chain of IFDs that begins at an offset.
 
     Parameters
     ----------
-    directories : sequence of sequence of Entry
+    ifds : sequence of sequence of Entry
     start : int
         Offset of the first IFD, an even number.
-    order : {"<", ">"}
+    byte_order : {"<", ">"}
     big : bool
         Whether the file is a BigTIFF.
 
@@ -324,11 +324,11 @@ def serialize(
         If they end beyond the largest offset of a classic TIFF.
     """
     number, value = ("Q", 8) if big else ("I", 4)
-    head = struct.Struct(f"{order}{'Q' if big else 'H'}")
-    entry_head = struct.Struct(f"{order}HH{number}")
-    pointer = struct.Struct(f"{order}{number}")
+    head = struct.Struct(f"{byte_order}{'Q' if big else 'H'}")
+    entry_head = struct.Struct(f"{byte_order}HH{number}")
+    pointer = struct.Struct(f"{byte_order}{number}")
     content = bytearray()
-    for place, entries in enumerate(directories):
+    for index, entries in enumerate(ifds):
         ordered = sorted(entries, key=lambda entry: entry.tag)
         table = bytearray(head.pack(len(ordered)))
         values_at = start + len(content) + head.size + pointer.size
@@ -339,10 +339,10 @@ def serialize(
             if len(entry.data) <= value:
                 table += entry.data.ljust(value, b"\0")
             else:
-                table += _packed(pointer, values_at + len(values))
+                table += _pack_offset(pointer, values_at + len(values))
                 values += entry.data + bytes(len(entry.data) % 2)
-        is_last = place == len(directories) - 1
-        table += _packed(pointer, 0 if is_last else values_at + len(values))
+        is_last = index == len(ifds) - 1
+        table += _pack_offset(pointer, 0 if is_last else values_at + len(values))
         content += table + values
     if not big and start + len(content) > _CLASSIC_LIMIT:
         raise _too_large()
@@ -354,7 +354,7 @@ def fits_classic(end: int) -> bool:
     return end < _CLASSIC_LIMIT
 
 
-def _packed(pointer: struct.Struct, offset: int) -> bytes:
+def _pack_offset(pointer: struct.Struct, offset: int) -> bytes:
     try:
         return pointer.pack(offset)
     except struct.error:

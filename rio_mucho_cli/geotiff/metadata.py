@@ -101,36 +101,35 @@ def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[s
     dict
         Mapping of namespace to tags.
     """
-    found = {}
+    by_namespace = {}
     for namespace in ["", *src.tag_namespaces(index)]:
         if namespace in _FILE or namespace.startswith(_FILE_PREFIXES):
             continue
         if namespace in _GRID and not same_grid:
             continue
-        tags = src.tags(index, ns=namespace or None)
-        kept = _kept(tags, _about_values)
+        tags = _leave_out(_about_values, src.tags(index, ns=namespace or None))
         if namespace == "ENVI":
-            kept = _kept(kept, _ENVI_FILE.__contains__)
+            tags = _leave_out(_ENVI_FILE.__contains__, tags)
         if not same_grid:
-            kept = _without_grid(kept)
-        if kept:
-            found[namespace] = kept
-    return found
+            tags = _without_grid(tags)
+        if tags:
+            by_namespace[namespace] = tags
+    return by_namespace
 
 
 def without_grid(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the grid, for a part of the output."""
-    kept = {space: _without_grid(values) for space, values in tags.items() if space not in _GRID}
-    return {space: values for space, values in kept.items() if values}
+    rest = {space: _without_grid(values) for space, values in tags.items() if space not in _GRID}
+    return {space: values for space, values in rest.items() if values}
 
 
 def without_bands(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the bands, for an output with others."""
-    kept = {s: _kept(values, _about_bands) for s, values in tags.items() if s not in _BANDS}
-    return {space: values for space, values in kept.items() if values}
+    rest = {s: _leave_out(_about_bands, values) for s, values in tags.items() if s not in _BANDS}
+    return {space: values for space, values in rest.items() if values}
 
 
-def _kept(tags: Mapping[str, str], is_left_out: Callable[[str], bool]) -> dict[str, str]:
+def _leave_out(is_left_out: Callable[[str], bool], tags: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if not is_left_out(name)}
 
 
@@ -143,7 +142,7 @@ def _about_bands(name: str) -> bool:
 
 
 def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
-    places = {
+    georeferencing = {
         variable
         for variable, _, name in (key.rpartition("#") for key in tags)
         if variable
@@ -155,9 +154,13 @@ def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
 
     def about_grid(key: str) -> bool:
         variable, _, name = key.rpartition("#")
-        return variable in places or name in _GRID_ATTRIBUTES or name.startswith(_GRID_PREFIXES)
+        return (
+            variable in georeferencing
+            or name in _GRID_ATTRIBUTES
+            or name.startswith(_GRID_PREFIXES)
+        )
 
-    return _kept(tags, about_grid)
+    return _leave_out(about_grid, tags)
 
 
 # Tag with the run that wrote an output.
@@ -291,13 +294,13 @@ class Metadata:
             return
         colormaps = self._write_bands(dst)
         if not colormaps and compress.upper() not in COLOUR_CODECS:
-            wanted = tuple(
+            colorinterp = tuple(
                 # A palette needs its colour table.
                 ColorInterp.gray if band.colorinterp == ColorInterp.palette else band.colorinterp
                 for band in self.bands
             )
-            if wanted != tuple(dst.colorinterp):
-                dst.colorinterp = wanted
+            if colorinterp != tuple(dst.colorinterp):
+                dst.colorinterp = colorinterp
 
     def _write_bands(self, dst: Any) -> bool:
         """Write the metadata of bands; return whether there was a colour table."""

@@ -59,14 +59,14 @@ LEAST_BLOCK = 128
 """Smallest side of tiles that GDAL's COG driver accepts, in pixels."""
 
 _SAME = {"sparse_ok", "nbits", "max_z_error", "geotiff_version"}
-_SERVED = _SAME | {
+_SUPPORTED = _SAME | {
     "blocksize", "compress", "level", "quality", "predictor", "bigtiff", "num_threads",
     "overviews", "overview_count", "overview_resampling", "resampling",
 }  # fmt: skip
 _CODECS = {
     "none", "lzw", "deflate", "zstd", "lzma", "jpeg", "webp", "lerc", "lerc_deflate", "lerc_zstd",
 }  # fmt: skip
-_MADE_ANEW = {"auto", "ignore_existing", "none"}
+_REBUILT = {"auto", "ignore_existing", "none"}
 _SWITCHES = {"yes", "true", "on", "1", "no", "false", "off", "0"}
 _CHOICES = {
     "predictor": {"yes", "no", "standard", "floating_point", "2", "3"},
@@ -89,14 +89,14 @@ def check_cog_options(options: Mapping[str, str]) -> None:
             raise UsageError(f"{name} is {value!r}: expected {expected}")
 
 
-def only_gdal_serves(options: Mapping[str, str]) -> str | None:
+def only_gdal_supports(options: Mapping[str, str]) -> str | None:
     """Return the name of an option that only GDAL's COG driver supports, or None."""
-    others = sorted(set(options) - _SERVED)
+    others = sorted(set(options) - _SUPPORTED)
     if others:
         return others[0]
     if options.get("compress", "none").lower() not in _CODECS:
         return "compress"
-    if options.get("overviews", "auto").lower() not in _MADE_ANEW:
+    if options.get("overviews", "auto").lower() not in _REBUILT:
         return "overviews"
     return None
 
@@ -129,23 +129,23 @@ def geotiff_options(
     """
     codec = codec.lower()
     block = options.get("blocksize", str(BLOCK))
-    found = {key: value for key, value in options.items() if key in _SAME}
-    found.update(compress=codec, tiled="yes", blockxsize=block, blockysize=block)
-    found.update(interleave="pixel", bigtiff="yes")
+    gtiff = {key: value for key, value in options.items() if key in _SAME}
+    gtiff.update(compress=codec, tiled="yes", blockxsize=block, blockysize=block)
+    gtiff.update(interleave="pixel", bigtiff="yes")
     predictor = _predictor(options.get("predictor", "no").lower(), dtype)
     if predictor and codec in {"lzw", "deflate", "zstd"}:
-        found["predictor"] = predictor
+        gtiff["predictor"] = predictor
     if "level" in options:
         by_codec = {"zstd": "zstd_level", "lerc_zstd": "zstd_level", "lzma": "lzma_preset"}
-        found[by_codec.get(codec, "zlevel")] = options["level"]
+        gtiff[by_codec.get(codec, "zlevel")] = options["level"]
     if "quality" in options and codec == "jpeg":
-        found["jpeg_quality"] = options["quality"]
+        gtiff["jpeg_quality"] = options["quality"]
     if "quality" in options and codec == "webp":
-        found["webp_level"] = options["quality"]
-        found["webp_lossless"] = "yes" if options["quality"] == "100" else "no"
+        gtiff["webp_level"] = options["quality"]
+        gtiff["webp_lossless"] = "yes" if options["quality"] == "100" else "no"
     if codec == "jpeg" and count == 3:
-        found["photometric"] = "ycbcr"
-    return found
+        gtiff["photometric"] = "ycbcr"
+    return gtiff
 
 
 def _predictor(asked: str, dtype: str) -> str | None:

@@ -48,8 +48,8 @@ class OverviewPlan:
     encoded : int
         Number of levels, from the first, that workers encode: each of their
         blocks lies within one window.
-    kept : int
-        Source level, whose pixels workers return, from 1; 0 if none.
+    source_level : int
+        Level whose pixels workers return, from 1; 0 if none.
     is_local : bool
         Whether this package makes overviews; otherwise GDAL builds them in
         the finished file.
@@ -59,13 +59,13 @@ class OverviewPlan:
     resampling: str = "nearest"
     block: int = _SMALLEST
     encoded: int = 0
-    kept: int = 0
+    source_level: int = 0
     is_local: bool = True
 
     @property
     def in_windows(self) -> int:
         """Number of levels that workers make from each window."""
-        return max(self.encoded, self.kept)
+        return max(self.encoded, self.source_level)
 
     def size(self, level: int, width: int, height: int) -> Size:
         """Return the size of a level of a raster; level 0 is the raster itself."""
@@ -115,13 +115,13 @@ def plan_overviews(
         side = block * 2**level
         return aligned_to_blocks(windows, Size(side, side), width, height)
 
-    encoded = kept = 0
+    encoded = source_level = 0
     if by_windows:
         while encoded < len(powers) and halves(encoded + 1) and in_blocks(encoded + 1):
             encoded += 1
         if encoded < len(powers):
-            kept = encoded + 1 if halves(encoded + 1) else encoded
-    return OverviewPlan(powers, resampling, block, encoded, kept)
+            source_level = encoded + 1 if halves(encoded + 1) else encoded
+    return OverviewPlan(powers, resampling, block, encoded, source_level)
 
 
 def side_of_tiles(block: Size | None) -> int:
@@ -152,7 +152,7 @@ def default_factors(width: int, height: int, smallest: int = _SMALLEST) -> tuple
     return tuple(factors)
 
 
-def scaled(window: Window, factor: int, size: Size) -> Window:
+def scale_window(window: Window, factor: int, size: Size) -> Window:
     """Return the window of an overview that a window of the raster covers.
 
     Parameters
@@ -171,8 +171,8 @@ def scaled(window: Window, factor: int, size: Size) -> Window:
 
 def check_factors(factors: Sequence[int]) -> None:
     """Raise UsageError unless these are valid factors of overviews (or none)."""
-    are_whole = isinstance(factors, Sequence) and all(isinstance(each, int) for each in factors)
-    if not are_whole or list(factors) != sorted(set(factors)) or any(each < 2 for each in factors):
+    are_whole = isinstance(factors, Sequence) and all(isinstance(f, int) for f in factors)
+    if not are_whole or list(factors) != sorted(set(factors)) or any(f < 2 for f in factors):
         text = ",".join(map(str, factors)) if are_whole else repr(factors)
         raise UsageError(f"overviews are {text}: expected ascending factors such as 2,4,8")
 
@@ -209,14 +209,12 @@ class PendingOverviews:
     levels: tuple[tuple[int, int], ...]
 
 
-def from_source_level(
-    pyramid: OverviewPlan, width: int, height: int, *, cascades: bool
-) -> list[int]:
+def from_source_level(plan: OverviewPlan, width: int, height: int, *, cascades: bool) -> list[int]:
     """Return the levels that are made from the source level.
 
     Parameters
     ----------
-    pyramid : OverviewPlan
+    plan : OverviewPlan
     width, height : int
         Size of the raster, in pixels.
     cascades : bool
@@ -224,56 +222,56 @@ def from_source_level(
         nearest resampling: if the file is pixel-interleaved, or a band is
         alpha.
     """
-    levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-    if not pyramid.kept:
+    levels = range(plan.encoded + 1, len(plan.factors) + 1)
+    if not plan.source_level:
         return []
-    if pyramid.resampling == "nearest" and not cascades:
+    if plan.resampling == "nearest" and not cascades:
         # As long as pixels do not drift, the source makes no difference.
         return [level for level in levels if not (width % 2**level or height % 2**level)]
     return list(levels)
 
 
 def pending_overviews(
-    pyramid: OverviewPlan, width: int, height: int, path: str, kept: str, *, cascades: bool
+    plan: OverviewPlan, width: int, height: int, path: str, source_path: str, *, cascades: bool
 ) -> list[PendingOverviews]:
     """Return the overviews to make after the last window.
 
     Parameters
     ----------
-    pyramid : OverviewPlan
+    plan : OverviewPlan
     width, height : int
         Size of the output, in pixels.
     path : str
         Path of the output, with all its pixels.
-    kept : str
+    source_path : str
         Path of the file with the source level.
     cascades : bool
         See `from_source_level`.
     """
-    found = []
-    levels = from_source_level(pyramid, width, height, cascades=cascades)
+    pending = []
+    levels = from_source_level(plan, width, height, cascades=cascades)
     if levels:
-        found.append(_made_of(kept, levels, pyramid.kept))
+        pending.append(_from_level(source_path, levels, plan.source_level))
     rest = [
-        level
-        for level in range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-        if level not in levels
+        level for level in range(plan.encoded + 1, len(plan.factors) + 1) if level not in levels
     ]
-    if rest and cascades and pyramid.resampling == "nearest":
+    if rest and cascades and plan.resampling == "nearest":
         # In an .ovr file, GDAL makes every overview from the raster. So it makes
         # only the first there, and the others as overviews of that file.
         first = tuple((level, level) for level in rest if level == 1)
-        found.append(PendingOverviews(path, (2,), True, first))
+        pending.append(PendingOverviews(path, (2,), True, first))
         if rest != [1]:
-            found.append(_made_of(f"{path}.ovr", [level for level in rest if level > 1], 1))
+            pending.append(_from_level(f"{path}.ovr", [level for level in rest if level > 1], 1))
     elif rest:
         # All levels from the first, or the others would not be made from it.
-        factors = tuple(2**level for level in range(1, len(pyramid.factors) + 1))
-        found.append(PendingOverviews(path, factors, True, tuple((level, level) for level in rest)))
-    return found
+        factors = tuple(2**level for level in range(1, len(plan.factors) + 1))
+        pending.append(
+            PendingOverviews(path, factors, True, tuple((level, level) for level in rest))
+        )
+    return pending
 
 
-def _made_of(path: str, levels: Sequence[int], first: int) -> PendingOverviews:
+def _from_level(path: str, levels: Sequence[int], first: int) -> PendingOverviews:
     """Return the levels to make in a file whose raster is one of the levels."""
     factors = tuple(2 ** (level - first) for level in levels if level > first)
     return PendingOverviews(path, factors, False, tuple((level, level - first) for level in levels))

@@ -46,11 +46,11 @@ def overview_profile(profile: Mapping[str, Any], block: int) -> dict[str, Any]:
 
 def uncompressed_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Return the profile of an uncompressed, lossless file of the same kind."""
-    kept = {key: value for key, value in profile.items() if key.upper() not in _ENCODING}
-    for key in [key for key in kept if key.upper() == "PHOTOMETRIC"]:
-        if str(kept[key]).lower() == "ycbcr":  # needs JPEG
-            del kept[key]
-    return kept
+    plain = {key: value for key, value in profile.items() if key.upper() not in _ENCODING}
+    for key in [key for key in plain if key.upper() == "PHOTOMETRIC"]:
+        if str(plain[key]).lower() == "ycbcr":  # needs JPEG
+            del plain[key]
+    return plain
 
 
 def check_overviews(profile: Mapping[str, Any]) -> None:
@@ -145,8 +145,8 @@ def check_block_size(data: Any, *, beside: bool = False) -> None:
     """
     if is_yes(_option("SPARSE_OK_OVERVIEW")):
         return
-    for directory in IFD.read_all(data)[0 if beside else 1 :]:
-        if not directory.values(data, directory.tables[1]).all():
+    for ifd in IFD.read_all(data)[0 if beside else 1 :]:
+        if not ifd.values(data, ifd.table_tags[1]).all():
             raise OutputError(
                 "overviews cannot be made: GDAL has left blocks of them out, as it does where "
                 "there is too little memory: fewer jobs, or smaller windows, need less"
@@ -158,13 +158,13 @@ def _option(name: str) -> Any:
     return env_options().get(name, os.environ.get(name, "NO"))
 
 
-def build_in_thread(path: str, pyramid: OverviewPlan) -> None:
+def build_in_thread(path: str, plan: OverviewPlan) -> None:
     """Make all overviews of a finished file with GDAL, in another thread."""
     env = env_options()
 
     def work() -> None:
         with gdal_config(env):
-            build(path, pyramid.factors, pyramid.resampling, block=pyramid.block)
+            build(path, plan.factors, plan.resampling, block=plan.block)
 
     run_in_thread(work)
 
@@ -203,8 +203,8 @@ def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> An
     masked : bool
         Return a masked array, with the internal mask.
     """
-    which = {"overview_level": level - 1} if level else {}
-    with rasterio.open(path, sharing=False, **which) as src:
+    options = {"overview_level": level - 1} if level else {}
+    with rasterio.open(path, sharing=False, **options) as src:
         data: np.ndarray[Any, Any] = src.read(window=window)
         if not masked:
             return data
@@ -253,7 +253,7 @@ def reduce(
     return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]
 
 
-_NAME = "kept.tif"
+_NAME = "source-level.tif"
 _BLOCK = 256
 
 

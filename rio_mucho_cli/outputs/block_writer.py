@@ -22,7 +22,7 @@ from rio_mucho_cli.geotiff.overview_plan import (
     PendingOverviews,
     from_source_level,
     pending_overviews,
-    scaled,
+    scale_window,
 )
 from rio_mucho_cli.geotiff.overviews import SourceLevel, build_in_thread, compute_statistics
 from rio_mucho_cli.outputs.layout import BlockLayout
@@ -151,15 +151,15 @@ class BlockWriter:
         file = self._opened(path)
         self._tiff = tiff = AppendableGeoTiff(file, name, profile, self._block, nodata, metadata)
         # Whether GDAL computes each overview from the previous one, for any resampling.
-        self._cascades = tiff.lie_together or has_alpha
+        self._cascades = tiff.is_pixel_interleaved or has_alpha
         pyramid = self._pyramid
         if pyramid is not None and not _is_local(pyramid, tiff, masked=masked):
             self._left_to_gdal, pyramid = pyramid, None
         self._pyramid = pyramid
         if pyramid is not None:
             tiff.add_overviews(pyramid)
-        if pyramid is not None and pyramid.kept:
-            size = pyramid.size(pyramid.kept, *tiff.size)
+        if pyramid is not None and pyramid.source_level:
+            size = pyramid.size(pyramid.source_level, *tiff.size)
             self._kept = SourceLevel(self._path, profile, size, masked=masked)
         if self._log is not None:
             self._restore(self._log, tiff)
@@ -203,7 +203,7 @@ class BlockWriter:
         if level == 0:
             return window
         pyramid = cast("OverviewPlan", self._pyramid)
-        return scaled(window, pyramid.factors[level - 1], tiff.levels[level][0].size)
+        return scale_window(window, pyramid.factors[level - 1], tiff.levels[level][0].size)
 
     def append(self, window: Any, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window and of its overviews."""
@@ -215,8 +215,8 @@ class BlockWriter:
                 self._fresh += [each.content for each in written]
                 self._sizes.append([each.sizes.tolist() for each in written])
         if pyramid is not None and self._kept is not None:
-            factor = pyramid.factors[pyramid.kept - 1]
-            self._kept.write(scaled(window, factor, self._kept.size), data.kept)
+            factor = pyramid.factors[pyramid.source_level - 1]
+            self._kept.write(scale_window(window, factor, self._kept.size), data.source_level)
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window of a pending overview level."""
@@ -230,7 +230,7 @@ class BlockWriter:
         tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
         if pyramid is None:
             return ()
-        tiff.fill(0)
+        tiff.fill_missing(0)
         tiff.fill_in_tables()
         path = str(self._path)
         kept = ""
@@ -247,7 +247,7 @@ class BlockWriter:
         """Write the block tables and the IFDs of overviews, and make the output."""
         tiff = cast("AppendableGeoTiff", self._tiff)
         for level in range(len(tiff.levels)):
-            tiff.fill(level)
+            tiff.fill_missing(level)
         tiff.fill_in_tables()
         tiff.write_overviews()
         if self._statistics:
@@ -287,4 +287,4 @@ def _is_local(pyramid: OverviewPlan, tiff: AppendableGeoTiff, *, masked: bool) -
         return pyramid.is_local
     levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
     kept = from_source_level(pyramid, *tiff.size, cascades=False)
-    return kept == list(levels) and tiff.lie_together
+    return kept == list(levels) and tiff.is_pixel_interleaved

@@ -16,7 +16,7 @@ from rio_mucho_cli.geotiff.options import (
     check_cog_options,
     geotiff_options,
     has_overviews,
-    only_gdal_serves,
+    only_gdal_supports,
     pixels_of,
     resampling_of,
 )
@@ -219,7 +219,7 @@ def _cog(job: Job, output: Output, first: DatasetInfo) -> OutputFormat:
     asked = resampling_of(options)
     resampling = job.overview_resampling or asked or "nearest"
     found = OutputFormat("GTiff", options, cog=True, resampling=resampling)
-    option = only_gdal_serves(options)
+    option = only_gdal_supports(options)
     check_cog_options(options)
     block = found.cog_block
     if block % TILE_UNIT:

@@ -167,7 +167,7 @@ def plan_output(
         pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
         if job.resume:
             # An intermediate file beside the output would not survive an interruption.
-            pyramid = replace(pyramid, kept=0)
+            pyramid = replace(pyramid, source_level=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
     wanted = _wanted(output, job, recipe, blocks, pyramid)
     return OutputPlan(

@@ -187,7 +187,7 @@ class Worker:
         masked = _needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | EncodedBlocks
         if wanted.encodes:
-            data = self._encoder.encode(array, profile, masked=masked, pyramid=wanted.pyramid)
+            data = self._encoder.encode(array, profile, masked=masked, overview_plan=wanted.pyramid)
         else:
             # The function may return the same buffer again before this is written.
             data = array.copy()

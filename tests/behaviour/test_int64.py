@@ -37,7 +37,7 @@ def written(path):
     if str(path).endswith(".vrt"):
         return re.findall("<NoDataValue>(.*)</NoDataValue>", Path(path).read_text())[0]
     data = Path(path).read_bytes()
-    field = IFD.read(data).fields[42113]
+    field = IFD.read(data).tags[42113]
     return data[field.offset : field.offset + field.count].decode().rstrip("\0")
 
 

@@ -489,9 +489,9 @@ def test_blocks_that_are_missing_are_found(tmp_path, make_raster):
     data = bytearray(Path(path).read_bytes())
     check_block_size(data)
     directory = IFD.read_all(data)[2]
-    counts = directory.tables[1]
+    counts = directory.table_tags[1]
     values = directory.values(data, counts).copy()
     values[1] = 0
-    data[counts.offset : counts.offset + counts.size] = directory.packed(counts, values)
+    data[counts.offset : counts.offset + counts.size] = directory.table_bytes(counts, values)
     with pytest.raises(OutputError, match="GDAL has left blocks of them out"):
         check_block_size(data)

@@ -99,17 +99,17 @@ def test_a_tiff_of_any_bytes_is_read_or_a_value_error(data):
         with contextlib.suppress(ValueError):
             content, sizes = block_table.split_blocks(data, directory)
             assert len(content) == sizes.sum() <= len(data)
-        for field in directory.fields.values():
+        for tag in directory.tags.values():
             with contextlib.suppress(ValueError):
-                assert directory.values(data, field).nbytes <= len(data)
+                assert directory.values(data, tag).nbytes <= len(data)
 
 
 def test_no_claim_takes_memory():
     """A table that says it has 2^64 numbers, and blocks that share all of a large file."""
     data = bytearray(made(bigtiff="YES", **TILES))
     directory = IFD.read(bytes(data))
-    for field in directory.tables:
-        data[field.at + 4 : field.at + 12] = struct.pack("<Q", 2**61)
+    for tag in directory.table_tags:
+        data[tag.entry_offset + 4 : tag.entry_offset + 12] = struct.pack("<Q", 2**61)
     tracemalloc.start()
     try:
         assert not block_table.is_whole(bytes(data))
@@ -123,10 +123,10 @@ def test_no_claim_takes_memory():
 def test_blocks_that_share_bytes_are_not_copied():
     data = bytearray(made(**TILES))
     directory = IFD.read(bytes(data))
-    offsets, counts = directory.tables
-    for field, value in ((offsets, 0), (counts, len(data))):
-        values = np.full(field.count, value)
-        data[field.offset : field.offset + field.size] = directory.packed(field, values)
+    offsets, counts = directory.table_tags
+    for tag, value in ((offsets, 0), (counts, len(data))):
+        values = np.full(tag.count, value)
+        data[tag.offset : tag.offset + tag.size] = directory.table_bytes(tag, values)
     with pytest.raises(ValueError, match="over each other"):
         block_table.split_blocks(bytes(data), IFD.read(bytes(data)))
 

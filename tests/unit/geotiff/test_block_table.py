@@ -59,10 +59,10 @@ def test_blocks_are_where_tifffile_finds_them(profile):
 def test_tables_that_are_read_are_written_the_same(profile):
     data, _ = made(**profile)
     directory = IFD.read(data)
-    for field in directory.tables:
-        values = directory.values(data, field).astype(np.int64)
-        packed = directory.packed(field, values)
-        assert packed == data[field.offset : field.offset + field.size]
+    for tag in directory.table_tags:
+        values = directory.values(data, tag).astype(np.int64)
+        packed = directory.table_bytes(tag, values)
+        assert packed == data[tag.offset : tag.offset + tag.size]
 
 
 @given(profiles())
@@ -93,7 +93,7 @@ def test_a_file_that_is_cut_off_is_not_whole(profile, data):
     whole, _ = made(**profile)
     assert block_table.is_whole(whole)
     directory = IFD.read(whole)
-    offsets, counts = (directory.values(whole, field) for field in directory.tables)
+    offsets, counts = (directory.values(whole, tag) for tag in directory.table_tags)
     last = int((offsets + counts).max())
     assert not block_table.is_whole(whole[: data.draw(st.integers(0, last - 1))])
 
@@ -107,7 +107,9 @@ def test_what_is_no_tiff(data):
 @pytest.mark.parametrize(("kind", "limit"), [(3, 2**16 - 1), (4, 2**32 - 1)])
 def test_a_table_that_is_too_narrow_is_an_error(kind, limit):
     directory = IFD("<", {})
-    field = Tag(kind, 1, 0)
-    assert struct.unpack("<" + {3: "H", 4: "I"}[kind], directory.packed(field, np.array([limit])))
+    tag = Tag(kind, 1, 0)
+    assert struct.unpack(
+        "<" + {3: "H", 4: "I"}[kind], directory.table_bytes(tag, np.array([limit]))
+    )
     with pytest.raises(OutputError, match=r"BIGTIFF.: .YES"):
-        directory.packed(field, np.array([limit + 1]))
+        directory.table_bytes(tag, np.array([limit + 1]))

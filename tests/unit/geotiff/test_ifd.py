@@ -61,10 +61,10 @@ def test_a_chain_is_read_back_entry_by_entry(data, order, big, start):
         sorted(each, key=lambda entry: entry.tag) for each in chain
     ]
     for directory in found:
-        for field in directory.fields.values():
-            assert field.offset + field.size <= len(content)
-            if field.size > (8 if big else 4):
-                assert field.offset % 2 == 0
+        for tag in directory.tags.values():
+            assert tag.offset + tag.size <= len(content)
+            if tag.size > (8 if big else 4):
+                assert tag.offset % 2 == 0
 
 
 def image(order, size, count, private=()):
@@ -113,7 +113,7 @@ def test_tifffile_reads_images_that_were_resized(data, order, big):
             np.testing.assert_array_equal(page.asarray(), expected)
             assert {entry.tag for entry in private} <= {tag.code for tag in page.tags}
     for directory in IFD.read_all(content):
-        offsets, counts = directory.tables
+        offsets, counts = directory.table_tags
         assert offsets.type == (16 if big else 4)
         assert counts.type == 4
 

@@ -16,7 +16,7 @@ from rio_mucho_cli.geotiff.overview_plan import (
     from_source_level,
     pending_overviews,
     plan_overviews,
-    scaled,
+    scale_window,
     side_of_tiles,
 )
 from rio_mucho_cli.windows import Size, aligned_to_blocks, window_grid
@@ -30,8 +30,8 @@ def powers(count):
 
 
 @st.composite
-def pyramids(draw):
-    """Draw a plan: the pyramid, the windows that it is made for, and the raster's size."""
+def plans(draw):
+    """Draw a plan of overviews, the windows it is made for, and the raster's size."""
     scale = draw(st.sampled_from([1, 2, 8, 64, 256]))
     width, height = draw(st.integers(1, 40)) * scale, draw(st.integers(1, 40)) * scale
     block = draw(BLOCK)
@@ -39,79 +39,79 @@ def pyramids(draw):
     windows = window_grid(width, height, Size(draw(sides), draw(sides)))
     factors = powers(draw(st.integers(1, 6)))
     resampling = draw(st.sampled_from(LOCAL_RESAMPLINGS))
-    pyramid = plan_overviews(factors, resampling, block, windows, width, height)
-    return pyramid, windows, width, height
+    plan = plan_overviews(factors, resampling, block, windows, width, height)
+    return plan, windows, width, height
 
 
-@given(pyramids())
-def test_levels_are_encoded_in_windows_while_their_blocks_lie_in_one(plan):
-    pyramid, windows, width, height = plan
-    for level in range(1, pyramid.encoded + 1):
-        side = pyramid.block * 2**level
+@given(plans())
+def test_levels_are_encoded_in_windows_while_their_blocks_lie_in_one(drawn):
+    plan, windows, width, height = drawn
+    for level in range(1, plan.encoded + 1):
+        side = plan.block * 2**level
         assert aligned_to_blocks(windows, Size(side, side), width, height)
         assert width % 2**level == height % 2**level == 0
 
 
-@given(pyramids())
-def test_blocks_of_encoded_levels_come_once(plan):
-    pyramid, windows, width, height = plan
-    for level in range(1, pyramid.encoded + 1):
-        size = pyramid.size(level, width, height)
-        parts = [scaled(window, 2**level, size) for window, _ in windows]
+@given(plans())
+def test_blocks_of_encoded_levels_come_once(drawn):
+    plan, windows, width, height = drawn
+    for level in range(1, plan.encoded + 1):
+        size = plan.size(level, width, height)
+        parts = [scale_window(window, 2**level, size) for window, _ in windows]
         assert sum(part.width * part.height for part in parts) == size.width * size.height
         for part in parts:
-            assert part.col_off % pyramid.block == part.row_off % pyramid.block == 0
+            assert part.col_off % plan.block == part.row_off % plan.block == 0
 
 
-@given(pyramids())
-def test_the_level_that_is_kept_is_the_first_that_is_not_encoded_or_the_last_that_is(plan):
-    pyramid, windows, width, height = plan
-    assert pyramid.in_windows <= len(pyramid.factors)
-    if pyramid.kept:
-        assert pyramid.is_local
-        assert pyramid.kept in (pyramid.encoded, pyramid.encoded + 1)
-        side = 2**pyramid.kept
+@given(plans())
+def test_the_source_level_is_the_first_that_is_not_encoded_or_the_last_that_is(drawn):
+    plan, windows, width, height = drawn
+    assert plan.in_windows <= len(plan.factors)
+    if plan.source_level:
+        assert plan.is_local
+        assert plan.source_level in (plan.encoded, plan.encoded + 1)
+        side = 2**plan.source_level
         assert width % side == height % side == 0
         assert aligned_to_blocks(windows, Size(side, side), width, height)
 
 
-@given(pyramids(), st.booleans())
-def test_every_level_is_made_once(plan, cascades):
-    pyramid, _, width, height = plan
-    if not pyramid.is_local:
+@given(plans(), st.booleans())
+def test_every_level_is_made_once(drawn, cascades):
+    plan, _, width, height = drawn
+    if not plan.is_local:
         return
-    found = pending_overviews(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades)
-    made = [level for each in found for level, _ in each.levels]
-    assert sorted(made) == list(range(pyramid.encoded + 1, len(pyramid.factors) + 1))
-    for each in found:
-        for level, number in each.levels:
-            first = each.levels[0][0] - each.levels[0][1]
-            if each.path == "kept.tif":
-                assert number == level - pyramid.kept
-            if not each.beside:
+    pending = pending_overviews(plan, width, height, "out.tif", "level.tif", cascades=cascades)
+    made = [level for source in pending for level, _ in source.levels]
+    assert sorted(made) == list(range(plan.encoded + 1, len(plan.factors) + 1))
+    for source in pending:
+        for level, number in source.levels:
+            first = source.levels[0][0] - source.levels[0][1]
+            if source.path == "level.tif":
+                assert number == level - plan.source_level
+            if not source.beside:
                 assert number == level - first
             if number:
-                assert number <= len(each.factors)
+                assert number <= len(source.factors)
 
 
-@given(pyramids(), st.booleans())
-def test_files_are_made_before_others_are_made_of_them(plan, cascades):
-    pyramid, _, width, height = plan
-    if not pyramid.is_local:
+@given(plans(), st.booleans())
+def test_files_are_made_before_others_are_made_of_them(drawn, cascades):
+    plan, _, width, height = drawn
+    if not plan.is_local:
         return
-    made = {"out.tif", "kept.tif"}
-    for each in pending_overviews(pyramid, width, height, "out.tif", "kept.tif", cascades=cascades):
-        assert each.path in made
-        if each.beside:
-            made.add(f"{each.path}.ovr")
+    made = {"out.tif", "level.tif"}
+    for source in pending_overviews(plan, width, height, "out.tif", "level.tif", cascades=cascades):
+        assert source.path in made
+        if source.beside:
+            made.add(f"{source.path}.ovr")
 
 
-@given(pyramids())
-def test_what_is_made_of_the_kept_level_does_not_drift_away_from_it(plan):
-    pyramid, _, width, height = plan
-    for level in from_source_level(pyramid, width, height, cascades=False):
-        assert level >= pyramid.kept
-        if pyramid.resampling == "nearest":
+@given(plans())
+def test_what_is_made_of_the_source_level_does_not_drift_away_from_it(drawn):
+    plan, _, width, height = drawn
+    for level in from_source_level(plan, width, height, cascades=False):
+        assert level >= plan.source_level
+        if plan.resampling == "nearest":
             assert width % 2**level == height % 2**level == 0
 
 
@@ -119,7 +119,7 @@ WINDOWS = window_grid(1024, 1024, Size(256, 256))
 
 
 @pytest.mark.parametrize(
-    ("given", "encoded", "kept"),
+    ("given", "encoded", "source_level"),
     [
         ({}, 2, 3),  # 64 pixels of level 2 are 256 of the raster
         ({"block": 256}, 0, 1),
@@ -133,13 +133,17 @@ WINDOWS = window_grid(1024, 1024, Size(256, 256))
     ],
     ids=str,
 )
-def test_plans(given, encoded, kept):
+def test_plans(given, encoded, source_level):
     plan = {
         "factors": [2, 4, 8], "resampling": "average", "block": 64, "windows": WINDOWS,
         "width": 1024, "height": 1024, **given,
     }  # fmt: skip
-    pyramid = plan_overviews(**plan)
-    assert (pyramid.encoded, pyramid.kept, pyramid.is_local) == (encoded, kept, True)
+    overviews = plan_overviews(**plan)
+    assert (overviews.encoded, overviews.source_level, overviews.is_local) == (
+        encoded,
+        source_level,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,9 +160,9 @@ def test_plans(given, encoded, kept):
 )
 def test_gdal_makes_what_cannot_be_made_window_by_window(factors, resampling, width):
     windows = window_grid(width, 1024, Size(256, 256))
-    pyramid = plan_overviews(factors, resampling, 64, windows, width, 1024)
-    assert not pyramid.is_local
-    assert pyramid.in_windows == 0
+    plan = plan_overviews(factors, resampling, 64, windows, width, 1024)
+    assert not plan.is_local
+    assert plan.in_windows == 0
 
 
 @given(width=SIDE, height=SIDE, smallest=st.integers(1, 512))
@@ -179,14 +183,14 @@ def test_scaled_windows_cover_what_the_window_covers(col, row, across, down, fac
     height = (row + down) * factor - data.draw(st.integers(0, factor - 1))
     size = Size(math.ceil(width / factor), math.ceil(height / factor))
     left, top = col * factor, row * factor
-    window = scaled(Window(left, top, width - left, height - top), factor, size)
+    window = scale_window(Window(left, top, width - left, height - top), factor, size)
     assert window == Window(col, row, across, down)
     assert (window.col_off + window.width, window.row_off + window.height) == size
 
 
 def test_sizes_of_levels_are_rounded_up():
-    pyramid = OverviewPlan((2, 4, 8))
-    sizes = [pyramid.size(level, 101, 7) for level in range(4)]
+    plan = OverviewPlan((2, 4, 8))
+    sizes = [plan.size(level, 101, 7) for level in range(4)]
     assert sizes == [(101, 7), (51, 4), (26, 2), (13, 1)]
 
 
