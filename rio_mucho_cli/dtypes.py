@@ -65,8 +65,8 @@ def parse_number(text: str) -> float:
     ValueError
         If the text is not a number.
     """
-    found = float(text)
-    if math.isfinite(found) and abs(found) >= 2**53:
+    number = float(text)
+    if math.isfinite(number) and abs(number) >= 2**53:
         with suppress(ValueError):
             return int(text)
-    return found
+    return number

@@ -136,18 +136,18 @@ class MuchoChildError(MuchoError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {name: value for name, value in vars(self).items() if name != "exception"}
-        packed = b""
+        pickled = b""
         with suppress(Exception):
-            packed = exception_pickler(self.exception)
+            pickled = exception_pickler(self.exception)
         text = f"{type(self.exception).__name__}: {text_of(self.exception)}"
-        return _unpacked, (type(self), str(self.args[0]), packed, text), state
+        return _unpickle, (type(self), str(self.args[0]), pickled, text), state
 
     def __str__(self) -> str:
         return f"{self.args[0]}\nChild process's traceback:\n{self.formatted}"
 
 
-def _unpacked(
-    kind: type[MuchoChildError], message: str, packed: bytes, text: str
+def _unpickle(
+    kind: type[MuchoChildError], message: str, pickled: bytes, text: str
 ) -> MuchoChildError:
     """Return an unpickled error; its cause may have become a RuntimeError.
 
@@ -155,7 +155,7 @@ def _unpacked(
     pickled, but not unpickled.
     """
     try:
-        exception = pickle.loads(packed)
+        exception = pickle.loads(pickled)
     except Exception:
         exception = RuntimeError(text)
     return kind(message, exception)
@@ -176,8 +176,8 @@ def format_user_traceback(exception: BaseException | None) -> str:
         entries = traceback.format_exception(type(exception), exception, tb)
     except Exception:  # the user's __str__ may raise anything
         entries = [*traceback.format_tb(tb), f"{type(exception).__name__}: {text_of(exception)}\n"]
-    short = [f"{shortened(each.rstrip(), _LONGEST_ENTRY)}\n" for each in entries]
-    return shortened("".join(short), _LONGEST_TRACEBACK)
+    short = [f"{shorten(entry.rstrip(), _LONGEST_ENTRY)}\n" for entry in entries]
+    return shorten("".join(short), _LONGEST_TRACEBACK)
 
 
 def text_of(exception: BaseException | None) -> str:
@@ -193,16 +193,16 @@ def line_of(exception: BaseException | None) -> str:
     # Splitting a text of many megabytes would be slow.
     text = text_of(exception)
     start = " ".join(text[: 10 * _LONGEST].split())
-    return shortened(start + text[10 * _LONGEST :], _LONGEST)
+    return shorten(start + text[10 * _LONGEST :], _LONGEST)
 
 
-def shortened(text: str, longest: int) -> str:
+def shorten(text: str, longest: int) -> str:
     """Return a text without control characters, truncated in the middle."""
     if len(text) > longest:
         cut = f" ... ({len(text)} characters, of which these are the first and the last) ... "
         end = longest // 4
         text = text[: longest - end] + cut + text[-end:]
-    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def one_line(exception: BaseException) -> str:

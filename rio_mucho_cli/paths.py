@@ -13,9 +13,9 @@ SERVERS = r"vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]"
 
 _SCHEMES = r"(?:https?|ftp|s3|gs|az|adls|oss|swift|hdfs)://"
 # A remote name within the name of a subdataset or a VRT.
-_NAMED = re.compile(rf"""(?:^|["'{{:=,/+]){_SCHEMES}|(?:["'{{:=,]|://)/?{SERVERS}""")
+_REMOTE_NAME = re.compile(rf"""(?:^|["'{{:=,/+]){_SCHEMES}|(?:["'{{:=,]|://)/?{SERVERS}""")
 # Virtual file systems that read part of a file or decode it, before the file's name.
-_WITHIN = re.compile(
+_FILE_PREFIX = re.compile(
     r"[/{]*vsi(?:(?:zip|tar|gzip|7z|rar|sparse|crypt)/|subfile/[0-9_]+,|cached\?(?:[^&]*&)*?file=)\{*"
 )
 
@@ -34,8 +34,8 @@ def is_in_memory(path: str) -> bool:
 def is_on_network(path: str | os.PathLike[str]) -> bool:
     """Return whether a dataset is on a server, possibly within an archive."""
     name = vsi_path(path)
-    is_served = name.startswith("/vsi") and re.match(rf"[/{{]*{SERVERS}", _behind(name))
-    return bool(is_served or _NAMED.search(name))
+    is_served = name.startswith("/vsi") and re.match(rf"[/{{]*{SERVERS}", _without_prefixes(name))
+    return bool(is_served or _REMOTE_NAME.search(name))
 
 
 def vsi_path(path: str | os.PathLike[str]) -> str:
@@ -54,7 +54,7 @@ def local_file(path: str) -> Path | None:
         return None
     if not name.startswith("/vsi"):
         return Path(name) if _exists(name) else None
-    parts = _behind(name).replace("}", "").split("/")
+    parts = _without_prefixes(name).replace("}", "").split("/")
     for number in range(1, len(parts) + 1):
         start = "/".join(parts[:number])
         if _exists(start) and Path(start).is_file():
@@ -70,13 +70,13 @@ def absolute(path: str) -> str:
     file = local_file(path)
     if file is None or file.is_absolute():
         return path
-    here, name = Path.cwd() / file, vsi_path(path)
-    return name.replace(str(file), str(here), 1) if name.startswith("/vsi") else str(here)
+    whole, name = Path.cwd() / file, vsi_path(path)
+    return name.replace(str(file), str(whole), 1) if name.startswith("/vsi") else str(whole)
 
 
-def _behind(name: str) -> str:
+def _without_prefixes(name: str) -> str:
     """Return a name without the prefixes of file systems that read within files."""
-    while match := _WITHIN.match(name):
+    while match := _FILE_PREFIX.match(name):
         name = name[match.end() :]
     return name
 

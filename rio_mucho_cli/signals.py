@@ -55,13 +55,13 @@ class Signals:
     ----------
     handled : tuple of Signals
         Signals with a handler of this module.
-    asked : KeyboardInterrupt, Terminated or None
-        Exception that the first signal asks for.
+    exception : KeyboardInterrupt, Terminated or None
+        Exception for the first signal.
     signum : int
         Number of the first signal.
-    raised : int
+    times_raised : int
         How often the exception was raised.
-    beats : int
+    handler_runs : int
         How often the handler ran; it does not run while the main thread is in
         native code.
     is_ending : bool
@@ -75,10 +75,10 @@ class Signals:
     """
 
     handled: tuple[signal.Signals, ...] = ()
-    asked: BaseException | None = None
+    exception: BaseException | None = None
     signum: int = 0
-    raised: int = 0
-    beats: int = 0
+    times_raised: int = 0
+    handler_runs: int = 0
     is_ending: bool = False
     is_over: bool = False
     deferred: int = 0
@@ -86,20 +86,20 @@ class Signals:
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
         """Remember a signal, and raise its exception unless it is being handled."""
-        self.beats += 1
-        if self.asked is None:
+        self.handler_runs += 1
+        if self.exception is None:
             self.signum = signum
-            self.asked = KeyboardInterrupt() if signum == signal.SIGINT else Terminated(signum)
-        self.is_ending = _is_handled(self.asked)
+            self.exception = KeyboardInterrupt() if signum == signal.SIGINT else Terminated(signum)
+        self.is_ending = _is_handled(self.exception)
         self.check()
 
     def check(self, *, instead: bool = False) -> None:
-        """Raise the pending exception, if this is a place to do so; see `check`."""
-        if self.asked is None or self.is_over or self.deferred:
+        """Raise the pending exception, unless that is deferred or too late; see `check`."""
+        if self.exception is None or self.is_over or self.deferred:
             return
-        if instead or not _is_handled(self.asked):
-            self.raised += 1
-            raise self.asked.with_traceback(None)
+        if instead or not _is_handled(self.exception):
+            self.times_raised += 1
+            raise self.exception.with_traceback(None)
 
 
 signals = Signals()
@@ -120,7 +120,7 @@ def check(*, instead: bool = False) -> None:
     instead : bool
         An exception is being handled that may result from the lost one.
     """
-    if signals.asked is not None and _is_main_thread():
+    if signals.exception is not None and _is_main_thread():
         signals.check(instead=instead)
 
 
@@ -172,13 +172,13 @@ def first_signal_raises(*, for_good: bool = False) -> Iterator[None]:
         new.check(instead=True)
         raise
     finally:
-        asked, was_over, new.is_over = new.asked, new.is_over, True
+        exception, was_over, new.is_over = new.exception, new.is_over, True
         sys.excepthook, sys.unraisablehook = hooks
         for number in ours:
-            ignored = for_good and new.asked is not None
+            ignored = for_good and new.exception is not None
             signal.signal(number, signal.SIG_IGN if ignored else _DEFAULTS[number])
-        is_late = new.asked is not None and (was_over or asked is None)
-        new.handled, new.asked = (), None
+        is_late = new.exception is not None and (was_over or exception is None)
+        new.handled, new.exception = (), None
         if is_late and not for_good:
             signal.raise_signal(new.signum)
 
@@ -191,7 +191,7 @@ def reraised_to_default() -> Iterator[None]:
     """
     is_default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     try:
-        with first_signal_raises(), _counted():
+        with first_signal_raises(), _count_run():
             yield
     except Terminated as exc:
         if not is_default:
@@ -200,13 +200,13 @@ def reraised_to_default() -> Iterator[None]:
 
 
 @contextmanager
-def _counted() -> Iterator[None]:
+def _count_run() -> Iterator[None]:
     """Count a run; if the outermost run fails by itself, ignore later signals."""
     if not _is_main_thread():
         yield
         return
-    of = signals
-    of.runs += 1
+    state = signals
+    state.runs += 1
     try:
         yield
     except INTERRUPTS:
@@ -216,7 +216,7 @@ def _counted() -> Iterator[None]:
         finish()
         raise
     finally:
-        of.runs -= 1
+        state.runs -= 1
 
 
 @contextmanager
@@ -225,48 +225,48 @@ def deferred() -> Iterator[None]:
     if not _is_main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
     others = {n: signal.getsignal(n) for n in _DEFAULTS if n not in signals.handled}
     # None is a handler that was not set by Python.
     theirs = {n: old for n, old in others.items() if old not in (None, signal.SIG_IGN)}
-    of = signals
-    of.deferred += 1
+    state = signals
+    state.deferred += 1
     try:
         for number in theirs:
-            signal.signal(number, lambda signum, frame: came.append(signum))
+            signal.signal(number, lambda signum, frame: received.append(signum))
         yield
     finally:
         for number, old in theirs.items():
             signal.signal(number, old)
-        of.deferred -= 1
-        if came:
-            signal.raise_signal(came[0])
-        of.check()
+        state.deferred -= 1
+        if received:
+            signal.raise_signal(received[0])
+        state.check()
 
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _is_handled(asked: BaseException) -> bool:
+def _is_handled(exception: BaseException) -> bool:
     """Return whether an exception is being handled on the current stack."""
-    found = sys.exception()
+    handled = sys.exception()
     for _ in range(1000):  # the chain may be circular
-        if found is None or found is asked:
+        if handled is None or handled is exception:
             break
-        found = found.__context__
-    return found is asked
+        handled = handled.__context__
+    return handled is exception
 
 
-def _without_interrupts(of: Signals, hook: Callable[..., Any]) -> Callable[..., Any]:
+def _without_interrupts(state: Signals, hook: Callable[..., Any]) -> Callable[..., Any]:
     """Return a hook that ignores the exception a signal asked for."""
 
-    def tell(*args: Any) -> None:
+    def report(*args: Any) -> None:
         value = args[1] if len(args) > 1 else args[0].exc_value
-        if value is None or value is not of.asked:
+        if value is None or value is not state.exception:
             hook(*args)
 
-    return tell
+    return report
 
 
 def _forget_in_child() -> None:
@@ -292,10 +292,10 @@ def exit_with_parent(parent: int, folder: str | None = None) -> None:
     folder : str or None
         Folder to remove on exit.
     """
-    threading.Thread(target=_watch, args=(parent, folder), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(parent, folder), daemon=True).start()
 
 
-def _watch(parent: int, folder: str | None) -> None:
+def _exit_with(parent: int, folder: str | None) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     if folder is not None:

@@ -65,8 +65,8 @@ def _cgroup_paths(controller: str, own: Path) -> list[str]:
     except OSError:
         return []
     fields = [line.split(":", 2) for line in lines if line.count(":") > 1]
-    wanted = set(controller.split(","))
-    return [path for _, names, path in fields if wanted <= set(names.split(","))]
+    controllers = set(controller.split(","))
+    return [path for _, names, path in fields if controllers <= set(names.split(","))]
 
 
 # Assumed where the system does not report its memory.
@@ -142,7 +142,7 @@ except ImportError:  # Windows
 else:
     HAS_LIMIT = True
 
-ADVICE = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
+_OPEN_FILES_ADVICE = ": allow more open files (ulimit -n), or use fewer inputs or jobs"
 
 # GDAL opens a raster's mask and overview files on demand.
 _FILES_OF_DATASET = 3
@@ -176,7 +176,7 @@ def lacks_open_files(text: str) -> bool:
 
 
 @contextmanager
-def with_advice() -> Iterator[None]:
+def open_file_errors_explained() -> Iterator[None]:
     """Add advice to errors about too many open files."""
     try:
         yield
@@ -185,7 +185,7 @@ def with_advice() -> Iterator[None]:
     except MuchoError as exc:
         text = str(exc.args[0])
         if lacks_open_files(text) and "ulimit" not in text:
-            exc.args = (f"{text.rstrip('.')}{ADVICE}", *exc.args[1:])
+            exc.args = (f"{text.rstrip('.')}{_OPEN_FILES_ADVICE}", *exc.args[1:])
         raise
     except OSError as exc:
         if exc.errno not in (errno.EMFILE, errno.ENFILE):
@@ -195,7 +195,7 @@ def with_advice() -> Iterator[None]:
 
 def system_error(exc: OSError) -> MuchoError:
     """Return the MuchoError for an OSError that has no message of its own."""
-    advice = ADVICE if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
+    advice = _OPEN_FILES_ADVICE if exc.errno in (errno.EMFILE, errno.ENFILE) else ""
     return MuchoError(f"the operating system refused ({exc}){advice}")
 
 
@@ -208,9 +208,9 @@ def _free_below_limit(more: int = 0) -> int:
         if limit == resource.RLIM_INFINITY:
             return _LEAST
         used = _lowest_free(limit)
-        wanted = _FILES_OF_DATASET * used + more + _RESERVE
-        if wanted > limit:
-            limit = _raise_limit(limit, hard, wanted)
+        needed = _FILES_OF_DATASET * used + more + _RESERVE
+        if needed > limit:
+            limit = _raise_limit(limit, hard, needed)
         return limit - used
 
 
@@ -224,9 +224,9 @@ def _lowest_free(limit: int) -> int:
     return descriptor
 
 
-def _raise_limit(soft: int, hard: int, wanted: int) -> int:
-    """Raise the soft limit as far as wanted and allowed; return the new limit."""
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+def _raise_limit(soft: int, hard: int, needed: int) -> int:
+    """Raise the soft limit as far as needed and allowed; return the new limit."""
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     for limit in (most, min(most, _OPEN_MAX)):
         if limit > soft:
             with suppress(ValueError, OSError):

@@ -148,22 +148,23 @@ def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) 
     bare : callable
         Returns the part of a name to compare, such as its stem.
     """
-    wanted = bare(name).lower()
-    limit = max(1, len(wanted) // _PER_ERROR) if len(wanted) > _SHORT else 0
-    near = [
+    word = bare(name).lower()
+    limit = max(1, len(word) // _PER_ERROR) if len(word) > _SHORT else 0
+    similar = [
         # Prefer the one with the same letters, then the longer one: letters are swapped or
         # left out more often than added.
         (
-            _distance(wanted, bare(other).lower()),
-            sorted(wanted) != sorted(bare(other).lower()),
+            _distance(word, bare(other).lower()),
+            sorted(word) != sorted(bare(other).lower()),
             -len(other),
             other,
         )
         for other in dict.fromkeys(others)
-        if other != name and abs(len(bare(other)) - len(wanted)) <= limit
+        if other != name and abs(len(bare(other)) - len(word)) <= limit
     ]
-    least, *_, found = min(near, key=lambda each: each[:3], default=(limit + 1, True, 0, None))
-    return found if least <= limit else None
+    nothing = (limit + 1, True, 0, None)
+    distance, *_, best = min(similar, key=lambda candidate: candidate[:3], default=nothing)
+    return best if distance <= limit else None
 
 
 def _distance(one: str, other: str) -> int:
@@ -186,15 +187,15 @@ def _distance(one: str, other: str) -> int:
 
 def did_you_mean_file(path: str) -> str:
     """Return ": did you mean 'PATH'?" with a similar raster's path, or nothing."""
-    wanted = Path(path)
+    missing = Path(path)
     try:
-        names = [entry.name for entry in wanted.parent.iterdir() if entry.is_file()]
+        names = [entry.name for entry in missing.parent.iterdir() if entry.is_file()]
     except (OSError, ValueError):
         return ""
     names = [name for name in names if Path(name).suffix.lower() not in _NO_RASTERS]
-    same = [name for name in names if Path(name).stem == wanted.stem and name != wanted.name]
-    close = same[0] if same else closest(wanted.name, names, lambda name: Path(name).stem)
-    return "" if close is None else f": did you mean {str(wanted.parent / close)!r}?"
+    same = [name for name in names if Path(name).stem == missing.stem and name != missing.name]
+    close = same[0] if same else closest(missing.name, names, lambda name: Path(name).stem)
+    return "" if close is None else f": did you mean {str(missing.parent / close)!r}?"
 
 
 def functions_in(path: Path) -> list[str]:
@@ -215,7 +216,7 @@ _SECRETS = re.compile(
 # A password in an address, with or without a scheme: user:password@host.
 _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
 # Passwords within a text, query strings of paths, and fields of connection strings.
-_SAID = (
+_SECRETS_IN_TEXT = (
     (re.compile(r"(?<=://)[^/@\s]*@|^[^/@\s]*:[^/@\s]*@"), "***@"),
     (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\"]+"), r"\1***"),
     (
@@ -254,7 +255,7 @@ def secret_names(options: Mapping[str, Any]) -> list[str]:
 
 def redact(text: str) -> str:
     """Return a text with passwords and signatures replaced by stars."""
-    for pattern, instead in _SAID:
+    for pattern, instead in _SECRETS_IN_TEXT:
         text = pattern.sub(instead, text)
     return text
 
@@ -276,23 +277,23 @@ class ReprMixin:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={text}" for name, text in given_fields(self).items())
-        return f"{type(self).__name__}({given})"
+        arguments = ", ".join(f"{name}={text}" for name, text in changed_fields(self).items())
+        return f"{type(self).__name__}({arguments})"
 
     def _repr_html_(self) -> str:
-        return html_table(type(self).__name__, given_fields(self))
+        return html_table(type(self).__name__, changed_fields(self))
 
 
-def given_fields(value: Any) -> dict[str, str]:
+def changed_fields(value: Any) -> dict[str, str]:
     """Return the fields of a dataclass that differ from their defaults, as text."""
-    found = {}
-    for each in fields(value):
-        made = each.default_factory
-        default = each.default if made is MISSING else made()
-        present = getattr(value, each.name)
-        if not is_default(present, default):
-            found[each.name] = short_repr(present)
-    return found
+    changed = {}
+    for field in fields(value):
+        factory = field.default_factory
+        default = field.default if factory is MISSING else factory()
+        current = getattr(value, field.name)
+        if not is_default(current, default):
+            changed[field.name] = short_repr(current)
+    return changed
 
 
 def short_repr(value: Any) -> str:

@@ -63,21 +63,21 @@ class StageTimes:
     def __add__(self, other: StageTimes) -> StageTimes:
         """Add stage by stage."""
         others = other.by_name()
-        return StageTimes(**{name: spent + others[name] for name, spent in self.by_name().items()})
+        return StageTimes(**{name: stage + others[name] for name, stage in self.by_name().items()})
 
     @property
     def seconds(self) -> float:
         """Total wall time of all stages."""
-        return sum((each.seconds for each in self.by_name().values()), 0.0)
+        return sum((stage.seconds for stage in self.by_name().values()), 0.0)
 
     def by_name(self) -> dict[str, StageTime]:
         """Return the times by stage name, in order."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {stage.name: getattr(self, stage.name) for stage in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class WindowTiming:
-    """Time, place and stages of a task in a worker.
+    """Worker, start and stages of a task.
 
     Attributes
     ----------
@@ -113,6 +113,6 @@ class Stopwatch:
     def split(self) -> StageTime:
         """Return the time since the last call, or since the start."""
         wall, cpu = time.perf_counter(), _cpu_clock()
-        spent = StageTime(wall - self._wall, cpu - self._cpu)
+        elapsed = StageTime(wall - self._wall, cpu - self._cpu)
         self._wall, self._cpu = wall, cpu
-        return spent
+        return elapsed

@@ -41,7 +41,7 @@ class WindowGrid(Sequence[PlannedWindow]):
         Size of a window; the last ones of a row and a column may be smaller.
     rows, cols : range
         Row and column indexes of the windows in the grid, or in one part of it.
-    places : range
+    positions : range
         Positions of the selected windows, counted row by row.
     """
 
@@ -50,7 +50,7 @@ class WindowGrid(Sequence[PlannedWindow]):
     size: Size
     rows: range
     cols: range
-    places: range
+    positions: range
 
     @classmethod
     def of(cls, width: int, height: int, size: Size, rows: range, cols: range) -> WindowGrid:
@@ -58,7 +58,7 @@ class WindowGrid(Sequence[PlannedWindow]):
         return cls(width, height, size, rows, cols, range(len(rows) * len(cols)))
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     @overload
     def __getitem__(self, index: int) -> PlannedWindow: ...
@@ -68,21 +68,21 @@ class WindowGrid(Sequence[PlannedWindow]):
 
     def __getitem__(self, index: int | slice) -> PlannedWindow | WindowGrid:
         if isinstance(index, slice):
-            return replace(self, places=self.places[index])
-        row, col = divmod(self.places[index], len(self.cols))
+            return replace(self, positions=self.positions[index])
+        row, col = divmod(self.positions[index], len(self.cols))
         return self._at(self.rows[row], self.cols[col])
 
     def __iter__(self) -> Iterator[PlannedWindow]:
         rows, cols, number = self.rows, self.cols, len(self.cols)
-        for place in self.places:
-            row, col = divmod(place, number)
+        for position in self.positions:
+            row, col = divmod(position, number)
             yield self._at(rows[row], cols[col])
 
     def __contains__(self, planned: object) -> bool:
         match planned:
             case (_, (int(i), int(j))) if i in self.rows and j in self.cols:
-                place = self.rows.index(i) * len(self.cols) + self.cols.index(j)
-                return place in self.places and planned == self._at(i, j)
+                position = self.rows.index(i) * len(self.cols) + self.cols.index(j)
+                return position in self.positions and planned == self._at(i, j)
         return False
 
     def _at(self, i: int, j: int) -> PlannedWindow:
@@ -93,7 +93,7 @@ class WindowGrid(Sequence[PlannedWindow]):
     @property
     def is_whole(self) -> bool:
         """Whether all windows of its rows and columns are selected."""
-        return self.places == range(len(self.rows) * len(self.cols))
+        return self.positions == range(len(self.rows) * len(self.cols))
 
     def outline(self) -> Sequence[PlannedWindow]:
         """Return a few windows with the edges and sizes of all.
@@ -103,34 +103,34 @@ class WindowGrid(Sequence[PlannedWindow]):
         if not self.is_whole:
             return self
         rows, cols = (
-            list(dict.fromkeys([*each[:2], *each[-1:]])) for each in (self.rows, self.cols)
+            list(dict.fromkeys([*indexes[:2], *indexes[-1:]])) for indexes in (self.rows, self.cols)
         )
         return [self._at(i, j) for i in rows for j in cols]
 
     def middle(self) -> PlannedWindow:
         """Return the window whose centre is closest to that of the raster."""
-        nearest = []
+        middle = []
         for indexes, side, length in (
             (self.rows, self.size.height, self.height),
             (self.cols, self.size.width, self.width),
         ):
             # Twice the distance, to stay with integers.
-            nearest.append(
+            middle.append(
                 min(indexes, key=lambda k: abs(k * side + min((k + 1) * side, length) - length))
             )
-        return self._at(nearest[0], nearest[1])
+        return self._at(middle[0], middle[1])
 
     def count_pixels(self) -> int:
         """Return the total number of pixels."""
-        step = self.places.step
+        step = self.positions.step
         if abs(step) != 1:
             return sum(window.width * window.height for window, _ in self)
-        first, last = sorted((self.places.start, self.places.stop - step))
+        first, last = sorted((self.positions.start, self.positions.stop - step))
         return self._pixels_before(last + 1) - self._pixels_before(first) if len(self) else 0
 
-    def _pixels_before(self, place: int) -> int:
+    def _pixels_before(self, position: int) -> int:
         """Return the number of pixels in the windows before a position."""
-        row, col = divmod(place, len(self.cols))
+        row, col = divmod(position, len(self.cols))
         whole = _length(self.rows[:row], self.size.height, self.height) * _length(
             self.cols, self.size.width, self.width
         )
@@ -139,25 +139,26 @@ class WindowGrid(Sequence[PlannedWindow]):
         height = _length(self.rows[row : row + 1], self.size.height, self.height)
         return whole + height * _length(self.cols[:col], self.size.width, self.width)
 
-    def rebased(self) -> WindowGrid:
+    def rebase(self) -> WindowGrid:
         """Return the windows as the grid of a raster of exactly their extent."""
         width = _length(self.cols, self.size.width, self.width)
         height = _length(self.rows, self.size.height, self.height)
         return WindowGrid.of(width, height, self.size, range(len(self.rows)), range(len(self.cols)))
 
-    def split(self, part: Size) -> list[tuple[tuple[int, int], Window, WindowGrid]] | None:
+    def group_by_part(self, part: Size) -> list[tuple[tuple[int, int], Window, WindowGrid]] | None:
         """Return the windows by part; None if parts are not made of whole windows."""
         if not self.is_whole or self.rows.start or self.cols.start:
             return None
         cuts = []
-        for indexes, side, of_part, length in (
+        for indexes, side, part_side, length in (
             (self.rows, self.size.height, part.height, self.height),
             (self.cols, self.size.width, part.width, self.width),
         ):
-            if of_part % side and of_part < length:
+            if part_side % side and part_side < length:
                 return None
-            step = max(1, min(of_part // side, len(indexes)) if of_part < length else len(indexes))
-            cuts.append([indexes[start : start + step] for start in range(0, len(indexes), step)])
+            count = len(indexes)
+            step = max(1, min(part_side // side, count) if part_side < length else count)
+            cuts.append([indexes[start : start + step] for start in range(0, count, step)])
         parts = []
         for i, rows in enumerate(cuts[0]):
             for j, cols in enumerate(cuts[1]):
@@ -221,8 +222,8 @@ def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
     pixels = 0
     for window, _ in windows:
         with suppress(TypeError, ValueError, WindowError):
-            whole = normalize(window, *raster)
-            pixels += int(round(whole.width) * round(whole.height))
+            normalized = normalize(window, *raster)
+            pixels += int(round(normalized.width) * round(normalized.height))
     return pixels
 
 
@@ -311,10 +312,10 @@ def group_by_part(
     WindowsError
         If a window lies in several parts.
     """
-    of_grid = windows.split(part) if isinstance(windows, WindowGrid) else None
-    if of_grid is not None:
-        return of_grid
-    found: dict[tuple[int, int], list[PlannedWindow]] = {}
+    parts_of_grid = windows.group_by_part(part) if isinstance(windows, WindowGrid) else None
+    if parts_of_grid is not None:
+        return parts_of_grid
+    by_part: dict[tuple[int, int], list[PlannedWindow]] = {}
     for planned in windows:
         window = normalize(planned[0], width, height)
         row, col = int(window.row_off // part.height), int(window.col_off // part.width)
@@ -328,9 +329,9 @@ def group_by_part(
                 f"{part.width} x {part.height} pixels: give windows that begin where "
                 f"parts do, or another {option('part_size')}"
             )
-        found.setdefault((row, col), []).append(planned)
+        by_part.setdefault((row, col), []).append(planned)
     parts = []
-    for (row, col), inside in sorted(found.items()):
+    for (row, col), inside in sorted(by_part.items()):
         top, left = row * part.height, col * part.width
         size = min(part.width, width - left), min(part.height, height - top)
         parts.append(((row, col), Window(left, top, *size), inside))
@@ -372,7 +373,7 @@ def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
     """
     taken: list[tuple[int, int, int]] = []  # first column, end column, index in `rows`
     rows = sorted(windows, key=lambda w: (w.row_off, w.col_off))
-    for place, window in enumerate(rows):
+    for index, window in enumerate(rows):
         end = window.col_off + window.width
         first = last = max(0, bisect_left(taken, (window.col_off,)) - 1)
         if first < len(taken) and taken[first][1] <= window.col_off:
@@ -382,5 +383,5 @@ def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
             if above.row_off + above.height > window.row_off:
                 return above, window
             last += 1
-        taken[first:last] = [(window.col_off, end, place)]
+        taken[first:last] = [(window.col_off, end, index)]
     return None

@@ -96,14 +96,14 @@ def _is_heeded(sock: socket.socket, signum: int) -> bool:
     """Resend a signal until the run has ended; return False if that has no effect."""
     of = signals.signals
     while _is_running(sock, _AGAIN) and not of.is_over:
-        beats = of.beats
+        beats = of.handler_runs
         _send(signum)
         deadline = time.monotonic() + _NOTICED
-        while of.beats == beats and time.monotonic() < deadline:
+        while of.handler_runs == beats and time.monotonic() < deadline:
             if not _is_running(sock, 0.02):
                 return True
         is_busy = of.is_over or of.is_ending or of.deferred
-        if not is_busy and (of.beats == beats or of.raised >= _IN_VAIN):
+        if not is_busy and (of.handler_runs == beats or of.times_raised >= _IN_VAIN):
             return False
     return True
 

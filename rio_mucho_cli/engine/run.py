@@ -58,7 +58,7 @@ from rio_mucho_cli.planning.fingerprint import (
     warn_of_leftovers,
 )
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
-from rio_mucho_cli.system import allow_open_files, usable_cpus, with_advice
+from rio_mucho_cli.system import allow_open_files, open_file_errors_explained, usable_cpus
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
@@ -89,7 +89,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Report:
     """
     with (
         signals.reraised_to_default(),
-        with_advice(),
+        open_file_errors_explained(),
         env_ctx_if_needed(),
         http_retries(),
         without_georeferencing_warnings(),

@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError, RasterioIOError
 
+from rio_mucho_cli import signals
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import gdal_config, quiet_if_raised, unset_only
 from rio_mucho_cli.errors import InputError, one_line, text_of
@@ -21,7 +22,6 @@ from rio_mucho_cli.inputs.bands import alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.paths import SERVERS, vsi_path
-from rio_mucho_cli.signals import check
 from rio_mucho_cli.system import check_open_files
 from rio_mucho_cli.text import did_you_mean_file
 from rio_mucho_cli.windows import Size
@@ -181,7 +181,7 @@ def open_dataset(path: str) -> Any:
         raise InputError(_explain(path, one_line(exc))) from None
     except (RasterioError, OSError, TypeError, ValueError) as exc:
         raise InputError(f"{path} cannot be opened: {one_line(exc)}") from None
-    check()
+    signals.check()
     return src
 
 

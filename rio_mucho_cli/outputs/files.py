@@ -178,7 +178,7 @@ _TO_REMOVE = 3
 def beside(path: str, ending: str) -> Path:
     """Return the path beside a file that has its name plus an ending.
 
-    A name that would be too long is shortened and gets a digest.
+    A name that would be too long is shorten and gets a digest.
     """
     place = Path(os.path.realpath(path))
     name, most = os.fsencode(place.name), _MOST - len(ending)

@@ -174,7 +174,7 @@ def plan_parts(
 def _moved(part: MosaicPart, width: int, height: int) -> Sequence[PlannedWindow]:
     """Return the windows inside a part, in pixels of the part."""
     if isinstance(part.windows, WindowGrid):
-        return part.windows.rebased()
+        return part.windows.rebase()
     return [
         (part.shifted(windowing.normalize(window, width, height)), ij)
         for window, ij in part.windows

@@ -292,7 +292,7 @@ def _ij(ij: Any) -> Any:
 
 
 def _message(failure: BaseException) -> str:
-    """Return the message of an exception, shortened and without secrets."""
+    """Return the message of an exception, shorten and without secrets."""
     args = getattr(failure, "args", ())
     text = str(args[0]) if args else ""
     name = type(failure).__name__

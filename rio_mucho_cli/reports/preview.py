@@ -28,7 +28,7 @@ from rio_mucho_cli.planning.fingerprint import check_can_resume, done_outputs, f
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
 from rio_mucho_cli.reports import preview_text
 from rio_mucho_cli.reports.plan import describe_plan
-from rio_mucho_cli.system import with_advice
+from rio_mucho_cli.system import open_file_errors_explained
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
 from rio_mucho_cli.workers.executor import check_executor
@@ -123,7 +123,7 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
     """
     with (
         without_bytecode(),
-        with_advice(),
+        open_file_errors_explained(),
         env_ctx_if_needed(),
         http_retries(),
         without_georeferencing_warnings(),

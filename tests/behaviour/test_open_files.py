@@ -9,7 +9,7 @@ import rasterio
 
 from rio_mucho_cli import run, system
 from rio_mucho_cli.errors import InputError, MuchoError
-from rio_mucho_cli.system import ADVICE, allow_open_files, with_advice
+from rio_mucho_cli.system import _OPEN_FILES_ADVICE, allow_open_files, open_file_errors_explained
 
 INPUTS = 50  # with as many masks
 FUNCTION = """
@@ -69,7 +69,7 @@ def test_fewer_open_files_than_inputs(scenes, rio_program, leftovers, way, kind)
         assert done.returncode == 1
         # dask complains of what it cannot open meanwhile.
         assert "Traceback" not in done.stderr or way == "dask"
-        assert done.stderr.rstrip().endswith(ADVICE), done.stderr
+        assert done.stderr.rstrip().endswith(_OPEN_FILES_ADVICE), done.stderr
         assert not leftovers()
 
 
@@ -85,7 +85,7 @@ def test_masks_beside_rasters_are_never_left_out(scenes, rio_program, read, step
         done = rio_program("mucho", *scenes[:12], *options, before=few_files("", number))
         ended.add(done.returncode)
         assert np.array_equal(read("out.tif"), expected, equal_nan=True)
-        assert done.returncode == 0 or ADVICE in done.stderr, done.stderr
+        assert done.returncode == 0 or _OPEN_FILES_ADVICE in done.stderr, done.stderr
     assert ended == {0, 1}
 
 
@@ -147,11 +147,11 @@ def test_no_limit(limits_of_system):
 
 
 def test_advice_is_given_once_and_where_it_helps():
-    for text in ("in.tif: Too many open files", f"in.tif: Too many open files{ADVICE}"):
-        with pytest.raises(InputError) as caught, with_advice():
+    for text in ("in.tif: Too many open files", f"in.tif: Too many open files{_OPEN_FILES_ADVICE}"):
+        with pytest.raises(InputError) as caught, open_file_errors_explained():
             raise InputError(text)
-        assert str(caught.value) == f"in.tif: Too many open files{ADVICE}"
-    with pytest.raises(InputError, match=r"^in.tif: no$"), with_advice():
+        assert str(caught.value) == f"in.tif: Too many open files{_OPEN_FILES_ADVICE}"
+    with pytest.raises(InputError, match=r"^in.tif: no$"), open_file_errors_explained():
         raise InputError("in.tif: no")
-    with pytest.raises(MuchoError, match="ulimit -n"), with_advice():
+    with pytest.raises(MuchoError, match="ulimit -n"), open_file_errors_explained():
         raise OSError(24, "Too many open files")

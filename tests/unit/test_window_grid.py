@@ -80,7 +80,7 @@ def test_parts_have_the_same_windows(width, height, size, part):
         if isinstance(inside, w.WindowGrid):
             assert [
                 (x.col_off + of_part.col_off, x.row_off + of_part.row_off, x.width, x.height)
-                for x, _ in inside.rebased()
+                for x, _ in inside.rebase()
             ] == [window.flatten() for window, _ in inside]
 
 

@@ -167,8 +167,8 @@ def test_windows_are_split_into_parts(width, height, size, factors):
     part = Size(size.width * (1 + factors.width % 5), size.height * (1 + factors.height % 5))
     windows = w.window_grid(width, height, size)
     parts = w.group_by_part(windows, width, height, part)
-    places = [(window, ij) for ij, window, _ in parts]
-    assert places == list(w.window_grid(width, height, part))
+    whole_parts = [(window, ij) for ij, window, _ in parts]
+    assert whole_parts == list(w.window_grid(width, height, part))
     assert sorted(ij for _, _, inside in parts for _, ij in inside) == [ij for _, ij in windows]
     for _, whole, inside in parts:
         assert painted(inside, width, height)[whole.toslices()].all()
