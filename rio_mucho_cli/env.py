@@ -190,21 +190,21 @@ class _Nestable:
     def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._inside = 0
+        self._depth = 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         with self._lock:
-            if not self._inside:
+            if not self._depth:
                 self._change = self._make()
                 self._change.__enter__()
-            self._inside += 1
+            self._depth += 1
         try:
             yield
         finally:
             with self._lock:
-                self._inside -= 1
-                if not self._inside:
+                self._depth -= 1
+                if not self._depth:
                     self._change.__exit__(None, None, None)
 
 

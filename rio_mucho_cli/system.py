@@ -147,9 +147,9 @@ _OPEN_FILES_ADVICE = ": allow more open files (ulimit -n), or use fewer inputs o
 # GDAL opens a raster's mask and overview files on demand.
 _FILES_OF_DATASET = 3
 # GDAL keeps up to 100 VRT sources open; the rest is for libraries and the function.
-_RESERVE = 160
+_RESERVED = 160
 # Without free descriptors, GDAL silently treats a raster's auxiliary files as missing.
-_LEAST = 8
+_LEAST_FREE = 8
 # macOS allows less than its hard limit: OPEN_MAX in sys/syslimits.h.
 _OPEN_MAX = 10_240
 
@@ -158,7 +158,7 @@ _lock = threading.Lock()
 
 def allow_open_files(more: int = 0) -> None:
     """Raise the soft limit if open files and this many more come close to it."""
-    _free_below_limit(more)
+    _free_descriptors(more)
 
 
 def check_open_files() -> None:
@@ -166,7 +166,7 @@ def check_open_files() -> None:
 
     The soft limit is raised first, where possible.
     """
-    if _free_below_limit() < _LEAST:
+    if _free_descriptors() < _LEAST_FREE:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
@@ -199,16 +199,16 @@ def system_error(exc: OSError) -> MuchoError:
     return MuchoError(f"the operating system refused ({exc}){advice}")
 
 
-def _free_below_limit(more: int = 0) -> int:
+def _free_descriptors(more: int = 0) -> int:
     """Return the number of free descriptors; raise the soft limit if needed."""
     if not HAS_LIMIT:
-        return _LEAST
+        return _LEAST_FREE
     with _lock:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
-            return _LEAST
+            return _LEAST_FREE
         used = _lowest_free(limit)
-        needed = _FILES_OF_DATASET * used + more + _RESERVE
+        needed = _FILES_OF_DATASET * used + more + _RESERVED
         if needed > limit:
             limit = _raise_limit(limit, hard, needed)
         return limit - used

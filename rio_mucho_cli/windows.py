@@ -176,8 +176,8 @@ def _length(indexes: range, side: int, length: int) -> int:
     return min(indexes.stop * side, length) - indexes.start * side
 
 
-_MOST = 2**24
-_MOST_DIGITS = 18
+_MAX_WINDOWS = 2**24
+_MAX_DIGITS = 18
 
 
 def parse_size(text: str) -> Size | None:
@@ -185,7 +185,7 @@ def parse_size(text: str) -> Size | None:
     match = re.fullmatch(r"(\d+)(?:[xX](\d+))?", text.strip())
     if match is None:
         return None
-    if max(map(len, match[0].lower().split("x"))) > _MOST_DIGITS:
+    if max(map(len, match[0].lower().split("x"))) > _MAX_DIGITS:
         raise WindowsError(f"windows of {text[:40]}... pixels are larger than any raster")
     size = Size(int(match[1]), int(match[2] or match[1]))
     if min(size) < 1:
@@ -202,10 +202,10 @@ def window_grid(width: int, height: int, size: Size) -> WindowGrid:
         If there would be too many to process: a file may claim any size.
     """
     rows, cols = -(-height // size.height), -(-width // size.width)
-    if rows * cols > _MOST:
+    if rows * cols > _MAX_WINDOWS:
         raise WindowsError(
             f"{width} x {height} pixels in windows of {size.width} x {size.height} are "
-            f"{rows * cols} windows, and {_MOST} are the most there can be: give larger ones"
+            f"{rows * cols} windows, and {_MAX_WINDOWS} are the most there can be: give larger ones"
         )
     return WindowGrid.of(width, height, size, range(rows), range(cols))
 

@@ -132,7 +132,7 @@ class AppendableGeoTiff:
         # The profile for encoding each level.
         self._profiles: list[Mapping[str, Any]] = [profile]
         # The entries of an overview's IFDs: of its image, and of its mask.
-        self._template: list[list[Entry]] = []
+        self._overview_entries: list[list[Entry]] = []
         self.size = Size(int(profile["width"]), int(profile["height"]))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as header:
             self._is_big = header[2] == 43 or header[3] == 43
@@ -149,7 +149,7 @@ class AppendableGeoTiff:
         profile = self._profiles[0]
         data, template_size = overview_template(profile, self._metadata, plan.block, masked=masked)
         ifds = IFD.read_all(data)[len(self._ifds) :]
-        self._template = [entries_of(data, ifd) for ifd in ifds]
+        self._overview_entries = [entries_of(data, ifd) for ifd in ifds]
         for level in range(1, len(plan.factors) + 1):
             size = plan.size(level, *self.size)
             self.levels.append(
@@ -184,7 +184,7 @@ class AppendableGeoTiff:
                 entries, last.byte_order, table.size, table.offsets, table.counts, big=self._is_big
             )
             for tables in self.levels[1:]
-            for entries, table in zip(self._template, tables, strict=True)
+            for entries, table in zip(self._overview_entries, tables, strict=True)
         ]
         if chain:
             ifds = serialize(chain, start, last.byte_order, big=self._is_big)

@@ -17,7 +17,12 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks, split_blocks
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, needs_exact_nodata, write_array
 from rio_mucho_cli.geotiff.ifd import IFD
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
-from rio_mucho_cli.geotiff.overviews import check_overviews, overview_profile, read_level, reduce
+from rio_mucho_cli.geotiff.overviews import (
+    build_in_memory,
+    check_overviews,
+    overview_profile,
+    read_level,
+)
 
 # Options of the whole file, which do not affect how a block is encoded.
 _WHOLE_FILE = {
@@ -70,24 +75,24 @@ class Encoder:
         raster: blocks are encoded one by one with the same options, and
         padded the same way beyond an edge.
         """
-        part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
+        profile = _block_profile(profile)
         try:
-            encoded = self._encode(array, part, masked)
+            encoded = self._encode(array, profile, masked)
             if overview_plan is None or not overview_plan.in_windows:
                 return encoded
             check_overviews(profile)
             factors = overview_plan.factors[: overview_plan.in_windows]
-            levels = reduce(
+            levels = build_in_memory(
                 self._memory,
                 array,
-                part,
+                profile,
                 factors,
                 overview_plan.resampling,
                 block=overview_plan.block,
                 masked=masked,
             )
             source_level = overview_plan.source_level
-            tiles = overview_profile(part, overview_plan.block)
+            tiles = overview_profile(profile, overview_plan.block)
             overviews = [
                 self._encode(level, tiles, masked, filled=False)
                 for level in levels[: overview_plan.encoded]
@@ -114,27 +119,27 @@ class Encoder:
         self, array: np.ndarray[Any, Any], profile: Mapping[str, Any], *, masked: bool
     ) -> EncodedBlocks:
         """Return an overview's encoded blocks; masked pixels keep their values."""
-        part = {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
         try:
-            return self._encode(array, part, masked, filled=False)
+            return self._encode(array, _block_profile(profile), masked, filled=False)
         except Exception as exc:
             raise OutputError(f"an overview cannot be encoded: {one_line(exc)}") from None
 
     def _encode(
         self,
         array: np.ndarray[Any, Any],
-        part: Mapping[str, Any],
+        profile: Mapping[str, Any],
         masked: bool,
         *,
         filled: bool = True,
     ) -> EncodedBlocks:
         size = {"width": array.shape[2], "height": array.shape[1]}
-        if needs_exact_nodata(part):
+        if needs_exact_nodata(profile):
             # Without nodata, GDAL leaves out blocks of 0; but the real nodata is not 0.
-            part = {key: part[key] for key in part if key.lower() != "sparse_ok"} | {"nodata": None}
+            dense = {key: profile[key] for key in profile if key.lower() != "sparse_ok"}
+            profile = {**dense, "nodata": None}
         # The main process got GDAL's messages about options when it wrote the header.
         with captured_messages(), internal_masks(masked):
-            with rasterio.open(self._memory.name, "w", **{**part, **size}) as dst:
+            with rasterio.open(self._memory.name, "w", **{**profile, **size}) as dst:
                 write_array(dst, array, masked=masked, filled=filled)
             data = self._memory.getbuffer()
             parts = [
@@ -146,6 +151,11 @@ class Encoder:
     def close(self) -> None:
         """Free the memory."""
         self._memory.close()
+
+
+def _block_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a profile that affects how blocks are encoded."""
+    return {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
 
 
 def encode(

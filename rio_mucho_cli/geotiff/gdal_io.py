@@ -19,7 +19,7 @@ from rio_mucho_cli.env import captured_messages, gdal_config, gdal_log
 from rio_mucho_cli.errors import FormatError, OutputError, one_line
 from rio_mucho_cli.geotiff.ifd import IFD, NODATA
 from rio_mucho_cli.geotiff.metadata import Metadata
-from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, NO_OPTIONS
+from rio_mucho_cli.geotiff.options import COG_OPTIONS, GTIFF_OPTIONS, OUTPUT_FIELDS
 from rio_mucho_cli.text import did_you_mean, option
 from rio_mucho_cli.windows import format_window
 
@@ -57,14 +57,16 @@ def create(
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
         raise_for_options(messages, name, str(profile.get("driver")), options)
-        _describe(dst, name, profile, metadata)
+        _write_metadata(dst, name, profile, metadata)
     except OutputError:
         dst.close()
         raise
     return dst
 
 
-def _describe(dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None) -> None:
+def _write_metadata(
+    dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None
+) -> None:
     """Write the metadata of a new dataset, or raise OutputError."""
     if metadata is None:
         return
@@ -210,7 +212,7 @@ def _alternative_to(unknown: str, driver: str) -> str:
         return alternative.format(**{name: option(name) for name in names})
     if known is None:
         return f"GDAL's page on the driver {driver} lists them"
-    hint = did_you_mean(unknown, (*known, *NO_OPTIONS))
+    hint = did_you_mean(unknown, (*known, *OUTPUT_FIELDS))
     return hint.removeprefix(": ") or f"expected one of {', '.join(known)}"
 
 

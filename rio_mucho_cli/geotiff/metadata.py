@@ -41,15 +41,14 @@ RPC = "RPC"
 COLOURS = "COLOR_PROFILE"
 """GDAL's namespace of the colour profile, which concerns all bands together."""
 
-# Namespaces.
-_FILE = {
+_FILE_NAMESPACES = {
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS",  # structure of the file
     "TILING_SCHEME",  # tiles and overviews of a COG
     "rio_creation_kwds", OVERVIEWS, RUN,  # how a file was written
 }  # fmt: skip
 _FILE_PREFIXES = ("xml:", "json:")  # whole documents, not NAME=VALUE
-_GRID = {RPC, "GEOLOCATION"}  # georeferencing by column and row
-_BANDS = {COLOURS}
+_GRID_NAMESPACES = {RPC, "GEOLOCATION"}  # georeferencing by column and row
+_BANDS_NAMESPACES = {COLOURS}
 
 # Prefixes of names.
 _VALUES_PREFIXES = (
@@ -103,9 +102,9 @@ def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[s
     """
     by_namespace = {}
     for namespace in ["", *src.tag_namespaces(index)]:
-        if namespace in _FILE or namespace.startswith(_FILE_PREFIXES):
+        if namespace in _FILE_NAMESPACES or namespace.startswith(_FILE_PREFIXES):
             continue
-        if namespace in _GRID and not same_grid:
+        if namespace in _GRID_NAMESPACES and not same_grid:
             continue
         tags = _leave_out(_about_values, src.tags(index, ns=namespace or None))
         if namespace == "ENVI":
@@ -119,13 +118,21 @@ def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[s
 
 def without_grid(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the grid, for a part of the output."""
-    rest = {space: _without_grid(values) for space, values in tags.items() if space not in _GRID}
+    rest = {
+        space: _without_grid(values)
+        for space, values in tags.items()
+        if space not in _GRID_NAMESPACES
+    }
     return {space: values for space, values in rest.items() if values}
 
 
 def without_bands(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the bands, for an output with others."""
-    rest = {s: _leave_out(_about_bands, values) for s, values in tags.items() if s not in _BANDS}
+    rest = {
+        space: _leave_out(_about_bands, values)
+        for space, values in tags.items()
+        if space not in _BANDS_NAMESPACES
+    }
     return {space: values for space, values in rest.items() if values}
 
 

@@ -30,7 +30,7 @@ def pixels_of(options: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-# Options that people type, from GDAL's page on the GTiff driver.
+# The usual options, from GDAL's page on the GTiff driver.
 GTIFF_OPTIONS = (
     *("TILED", "BLOCKXSIZE", "BLOCKYSIZE", "INTERLEAVE", "NBITS", "PHOTOMETRIC", "ALPHA"),
     *("COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY"),
@@ -49,7 +49,7 @@ COG_OPTIONS = (
     *("RES", "EXTENT"),
 )
 # Fields of an output that are not creation options.
-NO_OPTIONS = ("dtype", "count", "nodata", "driver")
+OUTPUT_FIELDS = ("dtype", "count", "nodata", "driver")
 
 
 BLOCK = 512

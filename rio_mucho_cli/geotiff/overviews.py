@@ -123,14 +123,14 @@ def build(
             Path(f"{path}.ovr" if beside else path).open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            check_block_size(data, beside=beside)
+            check_no_block_missing(data, beside=beside)
     except (OSError, ValueError) as exc:
         if isinstance(exc, OutputError):
             raise
         raise OutputError(f"overviews cannot be checked: {one_line(exc)}") from None
 
 
-def check_block_size(data: Any, *, beside: bool = False) -> None:
+def check_no_block_missing(data: Any, *, beside: bool = False) -> None:
     """Raise OutputError if overviews made by GDAL lack blocks.
 
     If there is no memory for its buffers, GDAL (3.10, 3.12) leaves blocks out
@@ -212,7 +212,7 @@ def read_level(path: str, level: int, window: Any = None, *, masked: bool) -> An
         return np.ma.array(data, mask=np.broadcast_to(mask, data.shape))
 
 
-def reduce(
+def build_in_memory(
     memory: MemoryFile,
     array: np.ndarray[Any, Any],
     profile: Mapping[str, Any],
@@ -249,7 +249,7 @@ def reduce(
     with internal_masks(masked), rasterio.open(name, "w", **whole) as dst:
         write_array(dst, array, masked=masked)
     build(name, factors, resampling, block=block)
-    check_block_size(memory.getbuffer())
+    check_no_block_missing(memory.getbuffer())
     return [read_level(name, level, masked=masked) for level in range(1, len(factors) + 1)]
 
 

@@ -36,13 +36,13 @@ ranges is on by default.
 """
 
 
-def has_remote_sidecars(path: str | os.PathLike[str]) -> bool:
+def asks_for_sidecars(path: str | os.PathLike[str]) -> bool:
     """Return whether GDAL asks a server for sidecar files; not within an archive."""
     return re.match(rf"/{SERVERS}", vsi_path(path)) is not None
 
 
 @contextmanager
-def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) -> Iterator[None]:
+def few_requests(path: str | os.PathLike[str], *, finds_sidecars: bool = False) -> Iterator[None]:
     """Set `OPENING_OPTIONS` for opening a remote input, in this thread only.
 
     The options also apply to later reads of the dataset. Local inputs are
@@ -51,10 +51,10 @@ def few_requests(path: str | os.PathLike[str], *, looks_beside: bool = False) ->
     Parameters
     ----------
     path : str or Path
-    looks_beside : bool
-        Look for sidecar files of remote inputs too.
+    finds_sidecars : bool
+        Let GDAL ask for sidecar files of remote inputs too.
     """
-    if looks_beside or not has_remote_sidecars(path):
+    if finds_sidecars or not asks_for_sidecars(path):
         yield
         return
     with gdal_config(unset_only(OPENING_OPTIONS)):
@@ -144,7 +144,7 @@ class DatasetInfo:
                 structure=src.tags(ns="IMAGE_STRUCTURE"),
             )
 
-    def of_bands(self, indexes: Sequence[int]) -> DatasetInfo:
+    def with_bands(self, indexes: Sequence[int]) -> DatasetInfo:
         """Return the description of a subset of bands.
 
         Parameters
@@ -200,8 +200,8 @@ def _open(path: str) -> Any:
         with few_requests(path):
             return rasterio.open(path, sharing=False)
     except RasterioIOError as exc:
-        if not has_remote_sidecars(path) or "not recognized" not in text_of(exc):
+        if not asks_for_sidecars(path) or "not recognized" not in text_of(exc):
             raise
     # In some formats a dataset is several files, none of which can be opened alone.
-    with few_requests(path, looks_beside=True):
+    with few_requests(path, finds_sidecars=True):
         return rasterio.open(path, sharing=False)

@@ -136,7 +136,7 @@ def make_budget(
 ) -> MemoryBudget:
     """Return the memory budget of a job, from the bytes per pixel of inputs and results."""
     profiles_ = [
-        source.of_bands(each.indexes).profile
+        source.with_bands(each.indexes).profile
         for each, source in zip(reading.inputs, sources, strict=True)
     ]
     read = sum(p["count"] * filled_dtype(p["dtype"], job.fill).itemsize for p in profiles_)

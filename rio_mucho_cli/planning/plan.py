@@ -101,7 +101,7 @@ def make_plan(job: Job) -> Plan:
     first = sources[0] if sources else None
     reading = make_reading(job, sources)
     if first is not None:
-        first = first.of_bands(reading.inputs[0].indexes)
+        first = first.with_bands(reading.inputs[0].indexes)
         first = first if reading.grid is None else replace(first, grid=reading.grid)
     formats = _choose_formats(job, first, reading.grid)
     executor = _choose_executor(job)

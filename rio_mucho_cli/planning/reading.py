@@ -240,7 +240,7 @@ def _boundary(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> Boundary
     if job.boundary is None:
         return None
     boundary = Boundary.parse(job.boundary)
-    read = source.of_bands(indexes)
+    read = source.with_bands(indexes)
     if boundary.kind == "nodata" and None in read.nodatavals:
         without = (indexes or range(1, len(read.dtypes) + 1))[read.nodatavals.index(None)]
         of_band = "" if set(read.nodatavals) == {None} else f" for band {without}"

@@ -87,7 +87,7 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
         "count": int(source.profile["count"]),
         "bands": list(each.indexes) or None,
         "dtypes": list(dict.fromkeys(source.dtypes)),
-        "nodata": json_number(source.of_bands(each.indexes).profile["nodata"]),
+        "nodata": json_number(source.with_bands(each.indexes).profile["nodata"]),
         "block": size_of(source.block),
         "striped": source.is_striped,
         "compress": source.profile.get("compress"),

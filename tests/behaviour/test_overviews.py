@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import Job, OutputError, UsageError, run
 from rio_mucho_cli.geotiff.ifd import IFD
-from rio_mucho_cli.geotiff.overviews import build, check_block_size
+from rio_mucho_cli.geotiff.overviews import build, check_no_block_missing
 from rio_mucho_cli.windows import Size, window_grid
 
 FACTORS = [2, 4, 8]
@@ -487,11 +487,11 @@ def test_blocks_that_are_missing_are_found(tmp_path, make_raster):
     path = make_raster("built.tif", width=300, height=300)
     build(str(path), [2, 4], "nearest", block=64)
     data = bytearray(Path(path).read_bytes())
-    check_block_size(data)
+    check_no_block_missing(data)
     directory = IFD.read_all(data)[2]
     counts = directory.table_tags[1]
     values = directory.values(data, counts).copy()
     values[1] = 0
     data[counts.offset : counts.offset + counts.size] = directory.table_bytes(counts, values)
     with pytest.raises(OutputError, match="GDAL has left blocks of them out"):
-        check_block_size(data)
+        check_no_block_missing(data)

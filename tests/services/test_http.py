@@ -11,7 +11,7 @@ import rasterio.shutil
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
 from rio_mucho_cli.engine.events import WindowDone
-from rio_mucho_cli.inputs.datasets import has_remote_sidecars
+from rio_mucho_cli.inputs.datasets import asks_for_sidecars
 from rio_mucho_cli.windows import Size
 
 SERVER = Path(__file__).with_name("range_server.py")
@@ -169,4 +169,4 @@ def test_a_server_that_is_not_there_is_named(job, monkeypatch):
     ],
 )
 def test_of_what_a_server_would_be_asked_for_files_beside_it(path, expected):
-    assert has_remote_sidecars(path) == expected
+    assert asks_for_sidecars(path) == expected

@@ -99,7 +99,7 @@ def test_a_source_of_some_bands_has_what_those_have(make_raster, make_vrt):
         ((2, 1), 2, "int16", -5),
         ((1, 1, 1), 3, "uint8", 0),
     ):
-        profile = both.of_bands(indexes).profile
+        profile = both.with_bands(indexes).profile
         assert (profile["count"], profile["dtype"], profile["nodata"]) == (count, dtype, nodata)
 
 
@@ -107,4 +107,4 @@ def test_where_the_band_of_opacity_is(make_raster):
     path = make_raster(count=4, dtype="uint8", photometric="rgb", alpha="yes")
     source = DatasetInfo.of(str(path))
     assert source.alpha == 4
-    assert [source.of_bands(indexes).alpha for indexes in ((), (4, 1), (1, 2))] == [4, 1, 0]
+    assert [source.with_bands(indexes).alpha for indexes in ((), (4, 1), (1, 2))] == [4, 1, 0]
