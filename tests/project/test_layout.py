@@ -60,18 +60,23 @@ def test_a_module_is_read_in_one_sitting(name):
     assert len(MODULES[name].read_text("utf-8").splitlines()) <= LIMIT
 
 
+def modules_named(name):
+    """Return the modules that a module of this package imports, and those it imports from."""
+    nodes = list(ast.walk(ast.parse(MODULES[name].read_text("utf-8"))))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_command_line_imports_click(name):
-    tree = ast.parse(MODULES[name].read_text("utf-8"))
-    names = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    used = {name.split(".")[0] for name in names} & {"click", "cligj"}
+    used = {module.split(".")[0] for module in modules_named(name)} & {"click", "cligj"}
     assert not used or name.startswith("cli.")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_rasterio_s_private_modules_are_imported_in_two_places(name):
+    used = [module for module in modules_named(name) if module.startswith("rasterio._")]
+    assert not used or name in {"env", "paths"}
 
 
 def test_the_map_of_the_rooms_is_that_of_the_package():
