@@ -161,7 +161,7 @@ def assert_in_order(path):
     assert at == len(data)
 
 
-def pyramid_of(path):
+def levels_of(path):
     """Return pixels and masks of a raster, and of its overviews."""
     found = []
     with rasterio.open(path) as src:
@@ -174,7 +174,7 @@ def pyramid_of(path):
 
 def assert_same_pixels(path, other):
     for (pixels, masks), (others, other_masks) in zip(
-        pyramid_of(path), pyramid_of(other), strict=True
+        levels_of(path), levels_of(other), strict=True
     ):
         np.testing.assert_array_equal(pixels, others)
         np.testing.assert_array_equal(masks, other_masks)

@@ -92,7 +92,7 @@ def compare(tmp_path):
         run(Job(**job, output=str(plain)))
         run(Job(**job, output=str(ours), overviews=factors, overview_resampling=resampling))
         build_by_gdal(plain, gdals, factors, resampling, block or side_of_tiles(plain))
-        assert_same_pyramid(ours, gdals, factors, exact=exact)
+        assert_same_overviews(ours, gdals, factors, exact=exact)
         assert sorted(each.name for each in tmp_path.glob("ours*")) == ["ours.tif"]
         return ours
 
@@ -112,7 +112,7 @@ def build_by_gdal(plain, path, factors, resampling, block):
         dst.build_overviews(factors, OverviewResampling[resampling])
 
 
-def assert_same_pyramid(ours, gdals, factors, *, exact=True):
+def assert_same_overviews(ours, gdals, factors, *, exact=True):
     with rasterio.open(ours) as a, rasterio.open(gdals) as b:
         for index in a.indexes:
             assert a.overviews(index) == b.overviews(index)
