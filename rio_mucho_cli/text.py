@@ -129,18 +129,7 @@ _SHORT = 2
 # Letters of a name for each allowed difference.
 _PER_ERROR = 3
 # Suffixes of files that are not rasters.
-_NOT_RASTERS = {
-    ".py",
-    ".pyc",
-    ".txt",
-    ".md",
-    ".json",
-    ".geojson",
-    ".html",
-    ".xml",
-    ".log",
-    ".mucho",
-}
+_NO_RASTERS = {".py", ".pyc", ".txt", ".md", ".json", ".geojson", ".html", ".xml", ".log", ".mucho"}
 
 
 def did_you_mean(name: str, others: Iterable[str]) -> str:
@@ -203,7 +192,7 @@ def did_you_mean_file(path: str) -> str:
         names = [entry.name for entry in missing.parent.iterdir() if entry.is_file()]
     except (OSError, ValueError):
         return ""
-    names = [name for name in names if Path(name).suffix.lower() not in _NOT_RASTERS]
+    names = [name for name in names if Path(name).suffix.lower() not in _NO_RASTERS]
     same = [name for name in names if Path(name).stem == missing.stem and name != missing.name]
     close = same[0] if same else closest(missing.name, names, lambda name: Path(name).stem)
     return "" if close is None else f": did you mean {str(missing.parent / close)!r}?"
@@ -238,13 +227,9 @@ _SECRETS_IN_TEXT = (
         r"\1***",
     ),
 )
-_SERVER_OPTIONS = re.compile(
-    "(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR"
-)
+_FOR_SERVERS = re.compile("(GDAL_HTTP|CPL_VSIL|VSI|AWS|GS|AZURE|OSS|SWIFT)_|GDAL_DISABLE_READDIR")
 # Options that name files or services of this machine.
-_MACHINE_OPTIONS = re.compile(
-    "_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$"
-)
+_OF_MACHINE = re.compile("_FILE|_PROFILE$|AWS_CONTAINER_|AWS_(EXECUTION_ENV|LAMBDA)|_DIR$|_PATH$")
 
 
 def secrets_in_variables() -> dict[str, str]:
@@ -252,7 +237,7 @@ def secrets_in_variables() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if _SERVER_OPTIONS.match(name) and not _MACHINE_OPTIONS.search(name)
+        if _FOR_SERVERS.match(name) and not _OF_MACHINE.search(name)
     }
 
 

@@ -91,17 +91,14 @@ class Encoder:
                 block=overview_plan.block,
                 masked=masked,
             )
-            source_level = overview_plan.source_level
+            level = overview_plan.source_level
+            source_level = levels[level - 1] if level else None
             tiles = overview_profile(profile, overview_plan.block)
             overviews = [
-                self._encode(level, tiles, masked, filled=False)
-                for level in levels[: overview_plan.encoded]
+                self._encode(pixels, tiles, masked, filled=False)
+                for pixels in levels[: overview_plan.encoded]
             ]
-            return replace(
-                encoded,
-                overviews=tuple(overviews),
-                source_level=levels[source_level - 1] if source_level else None,
-            )
+            return replace(encoded, overviews=tuple(overviews), source_level=source_level)
         except OutputError:
             raise
         except Exception as exc:

@@ -48,7 +48,6 @@ _FILE_NAMESPACES = {
 }  # fmt: skip
 _FILE_PREFIXES = ("xml:", "json:")  # whole documents, not NAME=VALUE
 _GRID_NAMESPACES = {RPC, "GEOLOCATION"}  # georeferencing by column and row
-_BANDS_NAMESPACES = {COLOURS}
 
 # Prefixes of names.
 _VALUES_PREFIXES = (
@@ -118,22 +117,14 @@ def tags_of(src: Any, index: int, *, same_grid: bool = True) -> dict[str, dict[s
 
 def without_grid(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the grid, for a part of the output."""
-    rest = {
-        space: _without_grid(values)
-        for space, values in tags.items()
-        if space not in _GRID_NAMESPACES
-    }
-    return {space: values for space, values in rest.items() if values}
+    rest = {ns: _without_grid(values) for ns, values in tags.items() if ns not in _GRID_NAMESPACES}
+    return {ns: values for ns, values in rest.items() if values}
 
 
 def without_bands(tags: Tags) -> dict[str, Mapping[str, str]]:
     """Return the tags that are not about the bands, for an output with others."""
-    rest = {
-        space: _leave_out(_about_bands, values)
-        for space, values in tags.items()
-        if space not in _BANDS_NAMESPACES
-    }
-    return {space: values for space, values in rest.items() if values}
+    rest = {ns: _leave_out(_about_bands, values) for ns, values in tags.items() if ns != COLOURS}
+    return {ns: values for ns, values in rest.items() if values}
 
 
 def _leave_out(is_left_out: Callable[[str], bool], tags: Mapping[str, str]) -> dict[str, str]:
@@ -149,7 +140,7 @@ def _about_bands(name: str) -> bool:
 
 
 def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
-    georeferencing = {
+    coords = {
         variable
         for variable, _, name in (key.rpartition("#") for key in tags)
         if variable
@@ -161,11 +152,7 @@ def _without_grid(tags: Mapping[str, str]) -> dict[str, str]:
 
     def about_grid(key: str) -> bool:
         variable, _, name = key.rpartition("#")
-        return (
-            variable in georeferencing
-            or name in _GRID_ATTRIBUTES
-            or name.startswith(_GRID_PREFIXES)
-        )
+        return variable in coords or name in _GRID_ATTRIBUTES or name.startswith(_GRID_PREFIXES)
 
     return _leave_out(about_grid, tags)
 
