@@ -60,7 +60,8 @@ class Output(ReprMixin):
         Creation options of the driver. Names are stored in lower case and
         values as text.
     profile : Mapping or None
-        Complete rasterio profile, in place of the six attributes above.
+        Complete rasterio profile, in place of the six attributes above. Keys
+        are stored in lower case.
 
     Raises
     ------
@@ -93,6 +94,9 @@ class Output(ReprMixin):
             str(key).lower(): _option_text(value) for key, value in self.creation_options.items()
         }
         object.__setattr__(self, "creation_options", options)
+        if self.profile is not None:
+            profile = {str(key).lower(): value for key, value in self.profile.items()}
+            object.__setattr__(self, "profile", profile)
         if self.nodata is not None:
             object.__setattr__(self, "keep_nodata", False)
         if self.count is not None and self.count < 1:
@@ -305,8 +309,9 @@ class Job(ReprMixin):
 
     def __post_init__(self) -> None:
         check_all_are(self.also, Output, "also")
-        if self.nodata is not None:
-            object.__setattr__(self, "keep_nodata", False)
+        first = self.outputs[0]
+        for name in ("keep_nodata", "creation_options", "profile"):
+            object.__setattr__(self, name, getattr(first, name))
         check_job(self)
 
     @property

@@ -81,7 +81,7 @@ def small_file(
 
 def is_sparse(profile: Mapping[str, Any]) -> bool:
     """Return whether empty blocks are left out of the file (SPARSE_OK)."""
-    return any(key.upper() == "SPARSE_OK" and is_yes(value) for key, value in profile.items())
+    return is_yes(profile.get("sparse_ok"))
 
 
 class AppendableGeoTiff:

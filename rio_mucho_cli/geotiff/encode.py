@@ -26,8 +26,8 @@ from rio_mucho_cli.geotiff.overviews import (
 
 # Options of the whole file, which do not affect how a block is encoded.
 _WHOLE_FILE = {
-    "CRS", "TRANSFORM", "GCPS", "RPCS", "BIGTIFF", "NUM_THREADS", "TFW", "WORLDFILE", "RPB",
-    "RPCTXT",
+    "crs", "transform", "gcps", "rpcs", "bigtiff", "num_threads", "tfw", "worldfile", "rpb",
+    "rpctxt",
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ class Encoder:
         size = {"width": array.shape[2], "height": array.shape[1]}
         if needs_exact_nodata(profile):
             # Without nodata, GDAL leaves out blocks of 0; but the real nodata is not 0.
-            dense = {key: profile[key] for key in profile if key.lower() != "sparse_ok"}
+            dense = {key: profile[key] for key in profile if key != "sparse_ok"}
             profile = {**dense, "nodata": None}
         # The main process got GDAL's messages about options when it wrote the header.
         with captured_messages(), internal_masks(masked):

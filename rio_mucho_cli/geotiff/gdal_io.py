@@ -70,10 +70,9 @@ def _write_metadata(
     """Write the metadata of a new dataset, or raise OutputError."""
     if metadata is None:
         return
-    options = {key.lower(): value for key, value in profile.items()}
     try:
         with captured_messages() as messages:
-            metadata.write(dst, str(options.get("compress", "")))
+            metadata.write(dst, str(profile.get("compress", "")))
     except (RasterioError, ValueError, TypeError) as exc:
         raise OutputError(
             f"the metadata of the first input cannot be written to {name}: {one_line(exc)}; "

@@ -31,26 +31,23 @@ from rio_mucho_cli.windows import Size
 
 # Options of compression, which an uncompressed file does not need.
 _ENCODING = {
-    "COMPRESS", "PREDICTOR", "ZLEVEL", "ZSTD_LEVEL", "LZMA_PRESET", "JPEG_QUALITY",
-    "JPEGTABLESMODE", "WEBP_LEVEL", "WEBP_LOSSLESS", "MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW",
-    "NUM_THREADS", "SPARSE_OK", "DISCARD_LSB", "JXL_LOSSLESS", "JXL_EFFORT", "JXL_DISTANCE",
+    "compress", "predictor", "zlevel", "zstd_level", "lzma_preset", "jpeg_quality",
+    "jpegtablesmode", "webp_level", "webp_lossless", "max_z_error", "max_z_error_overview",
+    "num_threads", "sparse_ok", "discard_lsb", "jxl_lossless", "jxl_effort", "jxl_distance",
 }  # fmt: skip
 
 
 def overview_profile(profile: Mapping[str, Any], block: int) -> dict[str, Any]:
     """Return the profile for encoding an overview, in square tiles."""
-    layout = {"TILED", "BLOCKXSIZE", "BLOCKYSIZE"}
-    rest = {key: value for key, value in profile.items() if key.upper() not in layout}
-    return {**rest, "tiled": True, "blockxsize": block, "blockysize": block}
+    return {**profile, "tiled": True, "blockxsize": block, "blockysize": block}
 
 
 def uncompressed_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Return the profile of an uncompressed, lossless file of the same kind."""
-    plain = {key: value for key, value in profile.items() if key.upper() not in _ENCODING}
-    for key in [key for key in plain if key.upper() == "PHOTOMETRIC"]:
-        if str(plain[key]).lower() == "ycbcr":  # needs JPEG
-            del plain[key]
-    return plain
+    rest = {key: value for key, value in profile.items() if key not in _ENCODING}
+    if str(rest.get("photometric")).lower() == "ycbcr":  # needs JPEG
+        del rest["photometric"]
+    return rest
 
 
 def check_overviews(profile: Mapping[str, Any]) -> None:

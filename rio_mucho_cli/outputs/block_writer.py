@@ -134,8 +134,8 @@ class BlockWriter:
     ) -> None:
         """Write the header with GDAL: a sparse file without any blocks."""
         path, name = self._header_path(), self.target.path
-        rest = {key: value for key, value in profile.items() if key.upper() != "SPARSE_OK"}
-        dst = gdal_io.create(str(path), name, {**rest, "sparse_ok": "YES"}, self._options, metadata)
+        sparse = {**profile, "sparse_ok": "YES"}
+        dst = gdal_io.create(str(path), name, sparse, self._options, metadata)
         nodata, has_alpha = dst.nodata, ColorInterp.alpha in dst.colorinterp
         if needs_exact_nodata(profile):
             nodata = profile["nodata"]

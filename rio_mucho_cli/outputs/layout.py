@@ -103,15 +103,14 @@ def choose_layout(
 
 def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:
     """Return the block layout of a complete GeoTIFF profile, None if unset."""
-    options = {key.lower(): value for key, value in profile.items()}
-    if str(options.get("driver", "GTiff")).upper() != "GTIFF":
+    if str(profile.get("driver", "GTiff")).upper() != "GTIFF":
         return None
     try:
-        width, height = int(options["width"]), int(options["height"])
-        if is_yes(options.get("tiled")):
-            block = Size(int(options.get("blockxsize", 256)), int(options.get("blockysize", 256)))
+        width, height = int(profile["width"]), int(profile["height"])
+        if is_yes(profile.get("tiled")):
+            block = Size(int(profile.get("blockxsize", 256)), int(profile.get("blockysize", 256)))
             return BlockLayout(block, tiled=True)
-        return BlockLayout(Size(width, min(int(options["blockysize"]), height)), tiled=False)
+        return BlockLayout(Size(width, min(int(profile["blockysize"]), height)), tiled=False)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -195,13 +195,12 @@ class ProfileTemplate:
 
 def changes_values(profile: Mapping[str, Any]) -> bool:
     """Return whether writing a GeoTIFF with this profile changes values."""
-    options = {key.lower(): str(value).lower() for key, value in profile.items()}
-    codec = options.get("compress", "")
+    codec = str(profile.get("compress", "")).lower()
     if codec == "webp":
-        return not is_yes(options.get("webp_lossless"))
-    if codec.startswith("lerc") and float(options.get("max_z_error", 0)) > 0:
+        return not is_yes(profile.get("webp_lossless"))
+    if codec.startswith("lerc") and float(profile.get("max_z_error", 0)) > 0:
         return True
-    return codec in {"jpeg", "jxl"} or bool({"nbits", "discard_lsb"} & options.keys())
+    return codec in {"jpeg", "jxl"} or bool({"nbits", "discard_lsb"} & profile.keys())
 
 
 def check_options(options: Mapping[str, str]) -> None:
@@ -221,6 +220,6 @@ def _with_bigtiff(profile: Mapping[str, Any]) -> dict[str, Any]:
     advance.
     """
     is_gtiff = str(profile.get("driver", "GTiff")).upper() == "GTIFF"
-    if not is_gtiff or "BIGTIFF" in {key.upper() for key in profile}:
+    if not is_gtiff or "bigtiff" in profile:
         return dict(profile)
     return {**profile, "bigtiff": "IF_SAFER"}

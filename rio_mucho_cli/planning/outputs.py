@@ -26,7 +26,7 @@ from rio_mucho_cli.workers.context import OutputSpec
 log = logging.getLogger(__name__)
 
 # Creation options that impose an order of blocks on the file.
-_WHOLE_FILE_ONLY = {"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"}
+_WHOLE_FILE_ONLY = {"streamable_output", "copy_src_overviews", "append_subdataset"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ def _encodable(
     """Return the block layout if workers can encode blocks, else None and the reason."""
     profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
     layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
-    options = {str(key).upper() for key in (*recipe.options, *profile)}
+    whole_file = _WHOLE_FILE_ONLY.intersection((*recipe.options, *profile))
     reason = ""
     if output.local_path is None:
         reason = "the output is an open dataset"
@@ -278,8 +278,8 @@ def _encodable(
         reason = f"numpy has no {profile['dtype']}"
     elif layout is None:
         reason = "the profile does not say how large the blocks are"
-    elif options & _WHOLE_FILE_ONLY:
-        reason = f"of {min(options & _WHOLE_FILE_ONLY)}"
+    elif whole_file:
+        reason = f"of {min(whole_file).upper()}"
     elif not _fit(windows, layout.block, *size):
         reason = "windows are not whole blocks of the output, or overlap"
     if reason:

@@ -185,8 +185,8 @@ def compression_takes_longest(figures: Metrics) -> str | None:
     whole = figures.cpu("read", "function", "encode")
     output = figures.plan["outputs"][0]
     codec = str((output["file"] or {}).get("compress") or "").lower()
-    options = {name.upper(): text for name, text in output["creation_options"].items()}
-    level = options.get("LEVEL") or options.get("ZSTD_LEVEL")
+    options = output["creation_options"]
+    level = options.get("level") or options.get("zstd_level")
     if cpu < 1 or cpu < 0.4 * whole or codec not in _TIMES:
         return None
     if figures.wall("encode") < 0.4 * figures.busy or figures.each < _SMALL:

@@ -203,7 +203,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
     options = (
         conversion.options
         if conversion is not None
-        else {key: profile[key] for key in profile if key.lower() not in PROFILE_KEYS | _LAYOUT}
+        else {key: profile[key] for key in profile if key not in PROFILE_KEYS | _LAYOUT}
     )
     is_gdals = conversion is not None
     layout = one.blocks or one.recipe.layout

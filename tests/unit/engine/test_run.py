@@ -381,6 +381,23 @@ def test_creation_options_in_any_case(job, tmp_path, driver, given, as_text):
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"TILED": True, "BlockXSize": 16, "BLOCKYSIZE": 16, "compress": "LZW", "BIGTIFF": "YES"},
+        {"compress": "zstd", "COMPRESS": "DEFLATE", "SPARSE_OK": True},
+        {"TILED": True, "BLOCKYSIZE": 16, "APPEND_SUBDATASET": "NO"},
+    ],
+)
+def test_keys_of_a_profile_in_any_case(job, tmp_path, options):
+    size = {"width": 64, "height": 48, "count": 1, "dtype": "uint16"}
+    files = []
+    for keys in (options, {key.lower(): value for key, value in options.items()}):
+        run(job(profile={**size, **keys}, overwrite=True))
+        files.append((tmp_path / "out.tif").read_bytes())
+    assert files[0] == files[1]
+
+
 def test_unknown_creation_options_are_refused_in_any_case(job):
     for options in ({"COMPRES": "LZW"}, {"compres": "lzw"}):
         with pytest.raises(FormatError, match="did you mean 'COMPRESS'"):

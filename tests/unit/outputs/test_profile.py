@@ -231,7 +231,7 @@ def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
     assert p.ProfileTemplate(None, given={"driver": "GTiff"}).profile(1, "uint8") == {
         "driver": "GTiff", "bigtiff": "IF_SAFER",
     }  # fmt: skip
-    for whole in ({"driver": "GTiff", "BIGTIFF": "YES"}, {"driver": "PNG"}):
+    for whole in ({"driver": "GTiff", "bigtiff": "YES"}, {"driver": "PNG"}):
         assert p.ProfileTemplate(None, given=whole).profile(1, "uint8") == whole
 
 
@@ -307,7 +307,7 @@ def test_the_dtype_is_that_of_the_bands_that_are_read():
     [
         ({"tiled": True}, lay.BlockLayout(Size(256, 256), tiled=True)),
         (
-            {"TILED": "yes", "blockxsize": "64", "BLOCKYSIZE": 32},
+            {"tiled": "yes", "blockxsize": "64", "blockysize": 32},
             lay.BlockLayout(Size(64, 32), tiled=True),
         ),
         ({"tiled": False, "blockysize": 5}, lay.BlockLayout(Size(100, 5), tiled=False)),

@@ -78,6 +78,12 @@ def test_what_is_of_no_matter(make_job, given):
     assert told(make_job(), make_job(**given)) == ""
 
 
+@pytest.mark.parametrize("name", ["creation_options", "profile"])
+def test_the_case_of_keys_is_of_no_matter(make_job, name):
+    upper, lower = make_job(**{name: {"COMPRESS": "lzw"}}), make_job(**{name: {"compress": "lzw"}})
+    assert told(upper, lower) == ""
+
+
 @pytest.mark.parametrize(
     ("was", "now", "expected"),
     [
