@@ -301,7 +301,7 @@ def finished_parts(
     """
     kept = {}
     for part in parts:
-        places = [Path(folder.place(part.name)) for folder in folders]
+        places = [Path(folder.part_path(part.name)) for folder in folders]
         records = [PartRecord.read(place) for place in places]
         known = [record for record in records if record is not None]
         if len(known) == len(folders) and len({record.first for record in known}) == 1:
@@ -328,5 +328,5 @@ def tasks_of(
     """
     for part in parts:
         yield Task(
-            part, run_part, (key, part.placed([folder.place(part.name) for folder in folders]))
+            part, run_part, (key, part.placed([folder.part_path(part.name) for folder in folders]))
         )

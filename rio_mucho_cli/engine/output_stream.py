@@ -22,7 +22,6 @@ from rio_mucho_cli.errors import (
 )
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overviews import check_overviews
-from rio_mucho_cli.outputs.alpha import hides_by_alpha
 from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
@@ -101,7 +100,7 @@ class OutputStream:
             If the journal's state is invalid.
         """
         try:
-            states = self.writer.restrict(windows)
+            states = self.writer.truncate(windows)
             state = states[-1]
             count, dtype, masked = state["form"]
             if (
@@ -141,7 +140,7 @@ class OutputStream:
             "statistics": [band.as_json() for band in self.statistics],
             "failed": [failure.as_json() for failure in failed],
         }
-        return self.writer.note(number, state)
+        return self.writer.record(number, state)
 
     def append(self, window: Window, piece: OutputResult) -> None:
         """Write one result; the first one creates the output.
@@ -171,9 +170,9 @@ class OutputStream:
         self.writer.append(window, piece.data)
         if isinstance(piece.data, PartFile):
             self.part_bytes += piece.data.nbytes
-        self.value_loss = self.value_loss.merged(piece.value_loss)
+        self.value_loss = self.value_loss.merge(piece.value_loss)
         if self.statistics:
-            merged = map(BandStatistics.merged, self.statistics, piece.statistics)
+            merged = map(BandStatistics.merge, self.statistics, piece.statistics)
             self.statistics = tuple(merged)
         else:
             self.statistics = piece.statistics
@@ -204,10 +203,10 @@ class OutputStream:
             len(self.statistics),
             nodata=self.profile.get("nodata"),
             dtype=str(self.profile["dtype"]),
-            alpha=hides_by_alpha(self.plan.recipe, self.profile),
+            alpha=self.plan.recipe.masks_by_alpha(self.profile),
             masked=self.has_mask,
         )
-        merged = map(BandStatistics.merged, self.statistics, rest)
+        merged = map(BandStatistics.merge, self.statistics, rest)
         self.writer.set_statistics([band.tags() for band in merged])
 
     def count_bytes(self) -> int:
@@ -229,7 +228,7 @@ class OutputStream:
         """Create the output, and log warnings about its profile."""
         self.profile = profile = final_profile(self.plan, count, dtype, masked)
         # Without nodata or alpha, skipped windows would read as valid zeros.
-        marks = profile.get("nodata") is not None or hides_by_alpha(self.plan.recipe, profile)
+        marks = profile.get("nodata") is not None or self.plan.recipe.masks_by_alpha(profile)
         self.has_mask = masked or (self.leaves_out and not marks)
         metadata = self.plan.metadata
         if self.digest is not None:
@@ -247,7 +246,7 @@ def warn_of_value_loss(
     for message in value_loss.messages(
         str(profile["dtype"]),
         profile.get("nodata"),
-        inherited=plan.recipe.inherited,
+        inherited=plan.recipe.inherited_nodata,
         some=some,
     ):
         log.warning("%s: %s", plan.output.shown_path, message)
@@ -311,7 +310,7 @@ def open_streams(
                 options=plan.output.creation_options,
                 blocks=plan.blocks,
                 conversion=plan.format.conversion,
-                pyramid=plan.pyramid,
+                overview_plan=plan.pyramid,
                 cog=plan.format.cog,
                 statistics=plan.wanted.statistics,
                 resume=resume,

@@ -96,7 +96,7 @@ def make_remaining_overviews(
     MuchoError
         If an overview cannot be made.
     """
-    for unmade in delivery.writer.unmade_overviews():
+    for unmade in delivery.writer.pending_overviews():
         pyramid = cast("OverviewPlan", delivery.plan.pyramid)
         if unmade.factors:
             build = Task(None, make_overviews, (key, unmade, pyramid))

@@ -224,7 +224,7 @@ class _Run:
         elif not done:
             # One output starts over, so all of them do.
             for delivery in deliveries:
-                delivery.writer.restrict(0)
+                delivery.writer.truncate(0)
         else:
             for delivery in deliveries:
                 self.tally.failed = delivery.restore(done)

@@ -152,7 +152,7 @@ class Encoder:
 
 def _block_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a profile that affects how blocks are encoded."""
-    return {key: value for key, value in profile.items() if key.upper() not in _WHOLE_FILE}
+    return {key: value for key, value in profile.items() if key not in _WHOLE_FILE}
 
 
 def encode(

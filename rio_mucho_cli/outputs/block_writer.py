@@ -45,7 +45,7 @@ class BlockWriter:
         Creation options given by the user.
     layout : BlockLayout
         Blocks of the output.
-    pyramid : OverviewPlan or None
+    overview_plan : OverviewPlan or None
         Overviews of the output.
     statistics : bool
         Reserve space for band statistics.
@@ -58,7 +58,7 @@ class BlockWriter:
         target: Target,
         options: Mapping[str, str],
         layout: BlockLayout,
-        pyramid: OverviewPlan | None = None,
+        overview_plan: OverviewPlan | None = None,
         *,
         statistics: bool = False,
         finish: Finish | None = None,
@@ -68,18 +68,18 @@ class BlockWriter:
         self._make_output = finish
         self._options = options
         self._block = layout.block
-        self._pyramid = pyramid
+        self._overview_plan = overview_plan
         self._has_statistics = statistics
         self._tiff: AppendableGeoTiff | None = None
-        self._kept: SourceLevel | None = None
+        self._source_level: SourceLevel | None = None
         # Overviews that GDAL builds in the finished file.
-        self._left_to_gdal: OverviewPlan | None = None
+        self._gdal_overviews: OverviewPlan | None = None
         # None: not requested; empty: GDAL computes them.
         self._statistics: Sequence[Mapping[str, str]] | None = None
         self._log: ResumeLog | None = None
         # Blocks appended since the last record, and their sizes.
-        self._fresh: list[Any] = []
-        self._sizes: list[list[list[int]]] = []
+        self._unrecorded: list[Any] = []
+        self._unrecorded_sizes: list[list[list[int]]] = []
 
     def open_log(
         self,
@@ -90,18 +90,18 @@ class BlockWriter:
     ) -> int:
         """Open the journal and return the number of windows an earlier run finished."""
         self._windows = windows
-        self._log = ResumeLog.take_up(
+        self._log = ResumeLog.open(
             self.target, self._path, fingerprint, len(windows), overwrite=overwrite
         )
         return self._log.done
 
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+    def truncate(self, windows: int) -> Sequence[Mapping[str, Any]]:
         """Keep only the first windows of the earlier run; return their states."""
         log = cast("ResumeLog", self._log)
-        log.restrict(windows)
+        log.truncate(windows)
         return log.states()
 
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+    def record(self, number: int, state: Mapping[str, Any]) -> bool:
         """Record that all windows up to a number have been appended.
 
         Parameters
@@ -120,9 +120,10 @@ class BlockWriter:
             return True
         if self._tiff is None:
             return False
-        begin = self._tiff.end - sum(part.nbytes for part in self._fresh)
-        self._log.note(number, begin, self._fresh, self._sizes, state, self._tiff.file)
-        self._fresh, self._sizes = [], []
+        parts, sizes = self._unrecorded, self._unrecorded_sizes
+        begin = self._tiff.end - sum(part.nbytes for part in parts)
+        self._log.record(number, begin, parts, sizes, state, self._tiff.file)
+        self._unrecorded, self._unrecorded_sizes = [], []
         return True
 
     def begin(
@@ -148,19 +149,19 @@ class BlockWriter:
             gdal_io.make_mask(dst)
         gdal_io.close(dst, name)
         write_exact_nodata(path, profile)
-        file = self._opened(path)
+        file = self._open_with_header(path)
         self._tiff = tiff = AppendableGeoTiff(file, name, profile, self._block, nodata, metadata)
         # Whether GDAL computes each overview from the previous one, for any resampling.
         self._cascades = tiff.is_pixel_interleaved or has_alpha
-        pyramid = self._pyramid
-        if pyramid is not None and not _is_local(pyramid, tiff, masked=masked):
-            self._left_to_gdal, pyramid = pyramid, None
-        self._pyramid = pyramid
-        if pyramid is not None:
-            tiff.add_overviews(pyramid)
-        if pyramid is not None and pyramid.source_level:
-            size = pyramid.size(pyramid.source_level, *tiff.size)
-            self._kept = SourceLevel(self._path, profile, size, masked=masked)
+        overview_plan = self._overview_plan
+        if overview_plan is not None and not _is_local(overview_plan, tiff, masked=masked):
+            self._gdal_overviews, overview_plan = overview_plan, None
+        self._overview_plan = overview_plan
+        if overview_plan is not None:
+            tiff.add_overviews(overview_plan)
+        if overview_plan is not None and overview_plan.source_level:
+            size = overview_plan.size(overview_plan.source_level, *tiff.size)
+            self._source_level = SourceLevel(self._path, profile, size, masked=masked)
         if self._log is not None:
             self._restore(self._log, tiff)
 
@@ -170,7 +171,7 @@ class BlockWriter:
             return self._path.with_name(_HEADER)
         return self._path
 
-    def _opened(self, path: Path) -> FileIO:
+    def _open_with_header(self, path: Path) -> FileIO:
         """Open the file with its header and any blocks of an earlier run."""
         if self._log is None or not self._log.records:
             return path.open("r+b", buffering=0)
@@ -192,52 +193,54 @@ class BlockWriter:
             sizes = log.sizes(record)
             window = self._windows[record.window][0]
             # A skipped window has no blocks.
-            for level, of_level in enumerate(sizes):
-                place = self._window_of(tiff, level, window)
-                for tables, part in zip(tiff.levels[level], of_level, strict=True):
-                    blocks = EncodedBlocks(_NOTHING, np.array(part, np.int64), tables.decoding)
-                    end = tables.place(place, blocks, end)
+            for level, sizes_of_level in enumerate(sizes):
+                level_window = self._window_of(tiff, level, window)
+                for table, part in zip(tiff.levels[level], sizes_of_level, strict=True):
+                    blocks = EncodedBlocks(_NOTHING, np.array(part, np.int64), table.decoding)
+                    end = table.place(level_window, blocks, end)
 
     def _window_of(self, tiff: AppendableGeoTiff, level: int, window: Window) -> Window:
         """Return the window at an overview level that a full-resolution window covers."""
         if level == 0:
             return window
-        pyramid = cast("OverviewPlan", self._pyramid)
-        return scale_window(window, pyramid.factors[level - 1], tiff.levels[level][0].size)
+        overview_plan = cast("OverviewPlan", self._overview_plan)
+        return scale_window(window, overview_plan.factors[level - 1], tiff.levels[level][0].size)
 
     def append(self, window: Any, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window and of its overviews."""
-        tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
-        overviews = data.overviews if pyramid is not None else ()
+        tiff, overview_plan = cast("AppendableGeoTiff", self._tiff), self._overview_plan
+        overviews = data.overviews if overview_plan is not None else ()
         for level, part in enumerate([data, *overviews]):
             written = tiff.append(level, self._window_of(tiff, level, window), part)
             if self._log is not None:
-                self._fresh += [each.content for each in written]
-                self._sizes.append([each.sizes.tolist() for each in written])
-        if pyramid is not None and self._kept is not None:
-            factor = pyramid.factors[pyramid.source_level - 1]
-            self._kept.write(scale_window(window, factor, self._kept.size), data.source_level)
+                self._unrecorded += [blocks.content for blocks in written]
+                self._unrecorded_sizes.append([blocks.sizes.tolist() for blocks in written])
+        if overview_plan is not None and self._source_level is not None:
+            factor = overview_plan.factors[overview_plan.source_level - 1]
+            self._source_level.write(
+                scale_window(window, factor, self._source_level.size), data.source_level
+            )
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
         """Append the encoded blocks of a window of a pending overview level."""
         cast("AppendableGeoTiff", self._tiff).append(level, window, data)
 
-    def unmade_overviews(self) -> Sequence[PendingOverviews]:
+    def pending_overviews(self) -> Sequence[PendingOverviews]:
         """Return the overviews still to be built, with their source levels.
 
         After this call the file can be read at full resolution.
         """
-        tiff, pyramid = cast("AppendableGeoTiff", self._tiff), self._pyramid
-        if pyramid is None:
+        tiff, overview_plan = cast("AppendableGeoTiff", self._tiff), self._overview_plan
+        if overview_plan is None:
             return ()
         tiff.fill_missing(0)
         tiff.fill_in_tables()
         path = str(self._path)
-        kept = ""
-        if self._kept is not None:
-            self._kept.close()
-            kept = str(self._kept.path)
-        return pending_overviews(pyramid, *tiff.size, path, kept, cascades=self._cascades)
+        source = ""
+        if self._source_level is not None:
+            self._source_level.close()
+            source = str(self._source_level.path)
+        return pending_overviews(overview_plan, *tiff.size, path, source, cascades=self._cascades)
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Store the statistics of all bands, as tags."""
@@ -256,8 +259,8 @@ class BlockWriter:
         if self._log is not None:
             self._log.close()
         self.target.remove_all_but(self._path)
-        if self._left_to_gdal is not None:
-            build_in_thread(str(self._path), self._left_to_gdal)
+        if self._gdal_overviews is not None:
+            build_in_thread(str(self._path), self._gdal_overviews)
         if self._statistics is not None and not self._statistics:
             compute_statistics(str(self._path))
         if self._make_output is not None:
@@ -265,26 +268,26 @@ class BlockWriter:
 
     def discard(self) -> None:
         """Remove the partial output, unless a later run can resume it."""
-        if self._kept is not None:
-            self._kept.discard()
+        if self._source_level is not None:
+            self._source_level.discard()
         if self._log is not None:
-            self._log.leave(None if self._tiff is None else self._tiff.file)
-            if not self._log.noted:
+            self._log.keep(None if self._tiff is None else self._tiff.file)
+            if not self._log.has_records:
                 self.target.remove_all_but()
         if self._tiff is not None:
             self._tiff.file.close()
         self.target.discard()
 
 
-def _is_local(pyramid: OverviewPlan, tiff: AppendableGeoTiff, *, masked: bool) -> bool:
+def _is_local(overview_plan: OverviewPlan, tiff: AppendableGeoTiff, *, masked: bool) -> bool:
     """Return whether workers build the overviews.
 
     GDAL builds none of an external mask. If the file is not pixel-interleaved,
     it uses only the first level of the mask. With nearest resampling, it does
     not compute one level of a mask from another.
     """
-    if not pyramid.is_local or not masked:
-        return pyramid.is_local
-    levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-    kept = from_source_level(pyramid, *tiff.size, cascades=False)
-    return kept == list(levels) and tiff.is_pixel_interleaved
+    if not overview_plan.is_local or not masked:
+        return overview_plan.is_local
+    levels = range(overview_plan.encoded + 1, len(overview_plan.factors) + 1)
+    from_source = from_source_level(overview_plan, *tiff.size, cascades=False)
+    return from_source == list(levels) and tiff.is_pixel_interleaved

@@ -51,19 +51,19 @@ def check_output(
         checked: that would take a write.
     """
     if is_in_memory(path):
-        found = bool(rasterio.shutil.exists(path))
-        if found and not overwrite:
+        exists = bool(rasterio.shutil.exists(path))
+        if exists and not overwrite:
             raise exists_error(path)
-        return found
+        return exists
     if is_virtual(path):
         check_object(path, overwrite, inputs)
         with suppress(OutputError):
             return object_storage.exists(path)
         return False
-    place = Path(os.path.realpath(path))
-    with os_errors_explained(path, place):
-        check_file(path, place, overwrite, inputs)
-        folders = [place.parent]
+    real_path = Path(os.path.realpath(path))
+    with os_errors_explained(path, real_path):
+        check_file(path, real_path, overwrite, inputs)
+        folders = [real_path.parent]
         if is_mosaic and folder_exists(parts_folder(path), "parts"):
             folders.append(parts_folder(path))
         elif resume and not is_mosaic and folder_exists(partial_folder(path), "a run"):
@@ -74,10 +74,10 @@ def check_output(
                 code = errno.EACCES if folder.is_dir() else errno.ENOENT
                 raise OSError(code, os.strerror(code))
         has_limit = hasattr(os, "pathconf")  # not on Windows
-        longest = os.pathconf(place.parent, "PC_NAME_MAX") if has_limit else 255
-        if len(os.fsencode(place.name)) > longest:
+        longest = os.pathconf(real_path.parent, "PC_NAME_MAX") if has_limit else 255
+        if len(os.fsencode(real_path.name)) > longest:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-    return place.exists()
+    return real_path.exists()
 
 
 def _check_free(folder: Path) -> None:
@@ -132,9 +132,9 @@ def check_parts(path: str, run: Mapping[str, Any], *, overwrite: bool) -> bool:
 
 
 def _differs(
-    place: str, earlier: Mapping[str, Any], run: Mapping[str, Any], *, overwrite: bool
+    folder: str, earlier: Mapping[str, Any], run: Mapping[str, Any], *, overwrite: bool
 ) -> bool:
     changes = describe_changes(earlier, run)
     if changes and not overwrite:
-        raise different_run(place, changes)
+        raise different_run(folder, changes)
     return bool(changes)

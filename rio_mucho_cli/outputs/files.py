@@ -116,10 +116,10 @@ def open_locked(path: Path, flags: int = 0) -> FileIO:
     """
     file = FileIO(os.open(path, flags | os.O_RDWR | _AS_IT_IS, 0o600), "r+")
     try:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file")
-        if about.st_nlink > 1:
+        if status.st_nlink > 1:
             raise OSError(errno.EMLINK, "it is a file that has another name, too")
         lock_file(file)
     except BaseException:
@@ -175,23 +175,23 @@ _LONGEST = 60
 _TO_REMOVE = 3
 
 
-def beside(path: str, ending: str) -> Path:
+def path_beside(path: str, ending: str) -> Path:
     """Return the path beside a file that has its name plus an ending.
 
     A name that would be too long is shorten and gets a digest.
     """
-    place = Path(os.path.realpath(path))
-    name, most = os.fsencode(place.name), _MOST - len(ending)
+    real_path = Path(os.path.realpath(path))
+    name, most = os.fsencode(real_path.name), _MOST - len(ending)
     if len(name) > most:
         digest = hashlib.sha256(name).hexdigest()[:16]
         start = name[: most - len(digest) - 1].decode("utf-8", "ignore")
-        return place.with_name(f"{start}-{digest}{ending}")
-    return place.with_name(place.name + ending)
+        return real_path.with_name(f"{start}-{digest}{ending}")
+    return real_path.with_name(real_path.name + ending)
 
 
 def partial_folder(path: str) -> Path:
     """Return the folder for the partial output of a resumable run."""
-    return beside(path, _PARTIAL)
+    return path_beside(path, _PARTIAL)
 
 
 def journal_of(path: str) -> Path:
@@ -209,7 +209,7 @@ def remove_partial(path: str) -> None:
         os.close(lock)
 
 
-def locks_of(folder: Path) -> list[int]:
+def lock_with_spares(folder: Path) -> list[int]:
     """Lock a folder until all returned descriptors are closed.
 
     All but one are spare: closing them frees the descriptors needed to remove
@@ -241,7 +241,7 @@ def new_folder(parent: Path, name: str) -> tuple[Path, list[int]]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         with suppress(FileNotFoundError, BlockingIOError):
-            locks = locks_of(folder)
+            locks = lock_with_spares(folder)
             if folder.is_dir():
                 return folder, locks
             for lock in locks:
@@ -274,33 +274,33 @@ def exists_error(path: str) -> OutputError:
 
 
 @contextmanager
-def os_errors_explained(path: str, place: Path) -> Iterator[None]:
+def os_errors_explained(path: str, real_path: Path) -> Iterator[None]:
     """Turn an OSError into an OutputError that explains it."""
     try:
         yield
     except OutputError:
         raise
     except OSError as exc:
-        if not place.parent.is_dir():
+        if not real_path.parent.is_dir():
             raise OutputError(
-                f"the folder of {path} does not exist: make {place.parent} first"
+                f"the folder of {path} does not exist: make {real_path.parent} first"
             ) from None
         raise OutputError(
-            f"{truncate(path, 100)} cannot be written: the folder {place.parent} takes "
+            f"{truncate(path, 100)} cannot be written: the folder {real_path.parent} takes "
             f"no such file ({exc.strerror})"
         ) from None
 
 
-def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -> None:
+def check_file(path: str, real_path: Path, overwrite: bool, inputs: Sequence[str]) -> None:
     """Raise OutputError if the path exists and may not be replaced."""
-    if not place.exists():
+    if not real_path.exists():
         return
-    if not place.is_file():
-        kind = "a folder" if place.is_dir() else "not a regular file"
+    if not real_path.is_file():
+        kind = "a folder" if real_path.is_dir() else "not a regular file"
         raise OutputError(f"{path} is {kind}: give the name of a file to write")
     if overwrite:
         return
-    same = [source for source in inputs if _is_same_file(source, place)]
+    same = [source for source in inputs if _is_same_file(source, real_path)]
     if same:
         raise OutputError(
             f"the output {path} is the input {same[0]}: pass {option('overwrite')} to replace it "
@@ -309,6 +309,6 @@ def check_file(path: str, place: Path, overwrite: bool, inputs: Sequence[str]) -
     raise exists_error(path)
 
 
-def _is_same_file(source: str, place: Path) -> bool:
+def _is_same_file(source: str, real_path: Path) -> bool:
     file = local_file(source)
-    return file is not None and place.samefile(file)
+    return file is not None and real_path.samefile(file)

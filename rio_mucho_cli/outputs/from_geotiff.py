@@ -69,7 +69,9 @@ class Conversion:
         options = {name: value for name, value in profile.items() if name not in PROFILE_KEYS}
         return cls(str(profile["driver"]), options)
 
-    def check(self, profile: Mapping[str, Any], target: Target, asked: Mapping[str, Any]) -> None:
+    def check(
+        self, profile: Mapping[str, Any], target: Target, user_options: Mapping[str, Any]
+    ) -> None:
         """Convert a small sample, to find errors before the first window.
 
         Parameters
@@ -77,7 +79,7 @@ class Conversion:
         profile : Mapping
             Profile of the GeoTIFF.
         target : Target
-        asked : Mapping
+        user_options : Mapping
             Creation options given by the user.
 
         Raises
@@ -90,15 +92,15 @@ class Conversion:
         folder.mkdir()
         sample = folder / target.intermediate.name
         side = {name: min(_SAMPLE_SIDE, int(profile[name])) for name in ("width", "height")}
-        kept = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
-        with rasterio.open(sample, "w", **creation_profile({**kept, **side})) as dst:
+        basic = {name: value for name, value in profile.items() if name in PROFILE_KEYS}
+        with rasterio.open(sample, "w", **creation_profile({**basic, **side})) as dst:
             dst.write(np.zeros((dst.count, dst.height, dst.width), numpy_dtype(dst.dtypes[0])))
         output, env = folder / target.temporary.name, env_options()
-        self._convert(sample, output, target.path, asked, env)
+        self._convert(sample, output, target.path, user_options, env)
         target.check_others(path for path in folder.iterdir() if path != sample)
         shutil.rmtree(folder)
 
-    def finish(self, source: Path, target: Target, asked: Mapping[str, Any]) -> None:
+    def finish(self, source: Path, target: Target, user_options: Mapping[str, Any]) -> None:
         """Convert the complete GeoTIFF, and remove it.
 
         Raises
@@ -107,7 +109,7 @@ class Conversion:
             If GDAL cannot convert it.
         """
         output, env = target.temporary, env_options()
-        run_in_thread(partial(self._convert, source, output, target.path, asked, env))
+        run_in_thread(partial(self._convert, source, output, target.path, user_options, env))
         if not output.exists() or (output.is_file() and not output.stat().st_size):
             raise OutputError(f"{target.path} is empty: is the disk full?")
         for path in source.parent.glob(f"{source.name}*"):
@@ -118,7 +120,7 @@ class Conversion:
         source: Path,
         path: Path,
         name: str,
-        asked: Mapping[str, Any],
+        user_options: Mapping[str, Any],
         env: Mapping[str, Any],
     ) -> None:
         if self.driver.upper() == "NETCDF":
@@ -130,4 +132,4 @@ class Conversion:
                 rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
             except Exception as exc:
                 raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
-        gdal_io.raise_for_options(messages, name, self.driver, asked)
+        gdal_io.raise_for_options(messages, name, self.driver, user_options)

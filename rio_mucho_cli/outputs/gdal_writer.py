@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 class WithoutBlocks:
     """Base of writers without a journal and without overviews from workers."""
 
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+    def truncate(self, windows: int) -> Sequence[Mapping[str, Any]]:
         """Raise NotImplementedError: this writer has no journal."""
         raise NotImplementedError
 
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+    def record(self, number: int, state: Mapping[str, Any]) -> bool:
         """Return True: this writer has no journal."""
         return True
 
-    def unmade_overviews(self) -> Sequence[PendingOverviews]:
+    def pending_overviews(self) -> Sequence[PendingOverviews]:
         """Return an empty tuple: workers build no overviews here."""
         return ()
 
@@ -131,7 +131,7 @@ class FileWriter(_GdalWriter):
     target : Target
     options : Mapping
         Creation options given by the user.
-    pyramid : OverviewPlan or None
+    overview_plan : OverviewPlan or None
         Overviews that GDAL builds at the end.
     finish : callable or None
         Function that makes the output from an intermediate GeoTIFF.
@@ -141,14 +141,14 @@ class FileWriter(_GdalWriter):
         self,
         target: Target,
         options: Mapping[str, str],
-        pyramid: OverviewPlan | None = None,
+        overview_plan: OverviewPlan | None = None,
         *,
         finish: Finish | None = None,
     ) -> None:
         self._file = target.temporary if finish is None else target.intermediate
         super().__init__(str(self._file), target.path, options)
         self._target = target
-        self._pyramid = pyramid
+        self._overview_plan = overview_plan
         self._make_output = finish
         self._computes_statistics = False
 
@@ -178,8 +178,8 @@ class FileWriter(_GdalWriter):
         self._close()
         self._check()
         write_exact_nodata(self._file, self._profile)
-        if self._pyramid is not None:
-            build_in_thread(self._path, self._pyramid)
+        if self._overview_plan is not None:
+            build_in_thread(self._path, self._overview_plan)
             self._check()
         if self._computes_statistics:
             compute_statistics(self._path)

@@ -21,7 +21,7 @@ from rio_mucho_cli.system import write_at
 MAGIC = b"mucho\0\1\n"  # the 1 is the format version
 
 _PART = struct.Struct("<II")  # length and checksum of the body
-_PLACE = struct.Struct("<QQQI")
+_RECORD = struct.Struct("<QQQI")
 _MOST = 64 * 1024 * 1024
 
 
@@ -58,55 +58,55 @@ class JournalRecord:
             checksum = zlib.crc32(part, checksum)
         return cls(window, begin, end, checksum, payload)
 
-    def packed(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Return the record as bytes."""
-        return _PLACE.pack(self.window, self.begin, self.end, self.checksum) + self.payload
+        return _RECORD.pack(self.window, self.begin, self.end, self.checksum) + self.payload
 
     @classmethod
-    def unpacked(cls, body: bytes) -> JournalRecord:
+    def from_bytes(cls, body: bytes) -> JournalRecord:
         """Return the record in `body`; raise struct.error if it is too short."""
-        window, begin, end, checksum = _PLACE.unpack_from(body)
-        return cls(window, begin, end, checksum, body[_PLACE.size :])
+        window, begin, end, checksum = _RECORD.unpack_from(body)
+        return cls(window, begin, end, checksum, body[_RECORD.size :])
 
 
 class Position(NamedTuple):
     """An offset between parts of a journal, with the previous checksum."""
 
-    place: int = len(MAGIC)
+    offset: int = len(MAGIC)
     checksum: int = zlib.crc32(MAGIC)
 
-    def part(self, body: bytes) -> tuple[bytes, Position]:
+    def make_part(self, body: bytes) -> tuple[bytes, Position]:
         """Return the part to write at this position, and the position after it.
 
         Raises
         ------
         OutputError
-            If it exceeds the size limit of `read`.
+            If it exceeds the size limit of `read_part`.
         """
         if len(body) > _MOST:
             raise OutputError(
                 f"a journal cannot take {len(body)} bytes at once, {_MOST} at most: "
                 "give smaller windows"
             )
-        checksum = self._chained(body)
-        end = self.place + _PART.size + len(body)
+        checksum = self._next_checksum(body)
+        end = self.offset + _PART.size + len(body)
         return _PART.pack(len(body), checksum) + body, Position(end, checksum)
 
-    def read(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
+    def read_part(self, file: FileIO, size: int) -> tuple[bytes, Position] | None:
         """Return the part here and the position after it, None if incomplete."""
         head = file.read(_PART.size)
-        end = self.place + _PART.size
+        end = self.offset + _PART.size
         if len(head) < _PART.size:
             return None
         length, checksum = _PART.unpack(head)
         if length > min(_MOST, size - end):
             return None
         body = file.read(length)
-        if len(body) < length or checksum != self._chained(body):
+        if len(body) < length or checksum != self._next_checksum(body):
             return None
         return body, Position(end + length, checksum)
 
-    def _chained(self, body: bytes) -> int:
+    def _next_checksum(self, body: bytes) -> int:
         # The checksum covers the length, or zeros after a part could pass as part of it.
         return zlib.crc32(body, zlib.crc32(struct.pack("<I", len(body)), self.checksum))
 
@@ -139,10 +139,10 @@ def read_header(file: FileIO) -> tuple[dict[str, Any], Position]:
     """
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
-    found = Position().read(file, size) if file.read(len(MAGIC)) == MAGIC else None
-    if found is None:
+    header_part = Position().read_part(file, size) if file.read(len(MAGIC)) == MAGIC else None
+    if header_part is None:
         raise ValueError("it has no header")
-    body, begin = found
+    body, begin = header_part
     try:
         header = json.loads(body)
     except RecursionError:
@@ -163,13 +163,13 @@ def read_records(file: FileIO) -> Contents:
     size = os.fstat(file.fileno()).st_size
     header, begin = read_header(file)
     records, end = [], begin
-    while found := end.read(file, size):
-        body, behind = found
+    while part := end.read_part(file, size):
+        body, next_position = part
         try:
-            records.append(JournalRecord.unpacked(body))
+            records.append(JournalRecord.from_bytes(body))
         except struct.error:
             break
-        end = behind
+        end = next_position
     return Contents(header, records, begin, end)
 
 
@@ -221,14 +221,14 @@ class Journal:
             If the journal exists already or cannot be written.
         """
         new = path.with_name(f"{path.name}.new")
-        part, begin = Position().part(json.dumps(header).encode("ascii"))
-        with _told(new), open_locked(new, os.O_CREAT) as file:
+        part, begin = Position().make_part(json.dumps(header).encode("ascii"))
+        with _errors_explained(new), open_locked(new, os.O_CREAT) as file:
             if os.path.lexists(path):
                 raise JournalError(f"{path} exists: resume that run, or remove it to start over")
             file.truncate(0)
             write_at(file, MAGIC + part, 0)
             flush(file.fileno())
-        with _told(path):
+        with _errors_explained(path):
             new.rename(path)  # closed, for Windows
             flush_folder(path.parent)
             journal = cls(path, open_locked(path), clock)
@@ -254,16 +254,16 @@ class Journal:
             If the journal does not exist, its header cannot be read, or
             another run has locked it.
         """
-        with _told(path):
+        with _errors_explained(path):
             journal = cls(path, open_locked(path), clock)
-        with _told(path, journal._file):
+        with _errors_explained(path, journal._file):
             try:
                 header, records, journal._begin, journal._end = read_records(journal._file)
             except ValueError as exc:
                 raise JournalError(
                     f"{path} is damaged or not a journal ({exc}): remove it to start over"
                 ) from None
-            journal._file.truncate(journal._end.place)
+            journal._file.truncate(journal._end.offset)
         return journal, header, records
 
     def append(self, record: JournalRecord) -> None:
@@ -274,9 +274,9 @@ class Journal:
         JournalError
             If it cannot be written.
         """
-        part, end = self._end.part(record.packed())
-        with _told(self._path):
-            write_at(self._file, part, self._end.place)
+        part, end = self._end.make_part(record.to_bytes())
+        with _errors_explained(self._path):
+            write_at(self._file, part, self._end.offset)
         self._end = end
         self._waiting += record.end - record.begin
 
@@ -292,19 +292,19 @@ class Journal:
         is_early = 0 <= self._clock() - self._flushed < SYNC_SECONDS
         if is_early and self._waiting < SYNC_BYTES and not now:
             return
-        with _told(self._path):
+        with _errors_explained(self._path):
             flush(data_file.fileno())
             flush(self._file.fileno())
         # Measured from the end of the flush, or a slow disk would do nothing else.
         self._waiting, self._flushed = 0, self._clock()
 
-    def keep(self, records: Sequence[JournalRecord]) -> None:
+    def truncate(self, records: Sequence[JournalRecord]) -> None:
         """Truncate the journal after these records, which are its first ones."""
         self._end = self._begin
         for record in records:
-            _, self._end = self._end.part(record.packed())
-        with _told(self._path):
-            self._file.truncate(self._end.place)
+            _, self._end = self._end.make_part(record.to_bytes())
+        with _errors_explained(self._path):
+            self._file.truncate(self._end.offset)
 
     def close(self) -> None:
         """Close the journal and keep it for a later run."""
@@ -313,12 +313,12 @@ class Journal:
     def remove(self) -> None:
         """Close and delete the journal."""
         self.close()
-        with _told(self._path):
+        with _errors_explained(self._path):
             self._path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _told(path: Path, file: FileIO | None = None) -> Iterator[None]:
+def _errors_explained(path: Path, file: FileIO | None = None) -> Iterator[None]:
     """Turn an OSError into a JournalError; close a file on any failure."""
     try:
         yield

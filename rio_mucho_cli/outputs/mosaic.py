@@ -26,11 +26,11 @@ from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.vrt import (
     PartFile,
-    Placed,
+    PlacedPart,
     add_parts,
     add_statistics,
-    as_text,
-    describe_whole,
+    to_bytes,
+    vrt_without_parts,
 )
 from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.windows import PlannedWindow
@@ -44,7 +44,7 @@ class _WithParts:
     parts: RunFolder | RemoteFolder | None = None
     resumes_parts = False
 
-    def settle(self) -> None:
+    def clean_up(self) -> None:
         """Remove what the published VRT does not need."""
         # From here on, the parts must not be discarded, whatever happens.
         parts, self.parts = self.parts, None
@@ -52,12 +52,12 @@ class _WithParts:
             if parts is not None:
                 parts.finish()
         finally:
-            super().settle()  # type: ignore[misc]
+            super().clean_up()  # type: ignore[misc]
 
     def discard(self) -> None:
         """Remove the partial output, unless a later run can resume it."""
         if self.parts is not None and self.resumes_parts:
-            self.parts.leave()
+            self.parts.keep()
         elif self.parts is not None:
             self.parts.remove()
         super().discard()  # type: ignore[misc]
@@ -124,7 +124,7 @@ class MosaicWriter(WithoutBlocks):
     def __init__(self, target: MosaicTarget | RemoteMosaicTarget, resampling: str) -> None:
         self.target = target
         self._resampling = resampling
-        self._parts: list[Placed] = []
+        self._parts: list[PlacedPart] = []
         self._root: ElementTree.Element | None = None
         self._statistics: Sequence[Mapping[str, str]] = ()
 
@@ -175,11 +175,11 @@ class MosaicWriter(WithoutBlocks):
         metadata: Metadata | None = None,
     ) -> None:
         """Create the XML of the VRT, still without parts."""
-        self._root = describe_whole(profile, metadata, self.target.path, masked=masked)
+        self._root = vrt_without_parts(profile, metadata, self.target.path, masked=masked)
 
     def append(self, window: Window, data: PartFile) -> None:
         """Add a part that has been written."""
-        self._parts.append(Placed(f"{self.folder.name}/{data.name}", data, window))
+        self._parts.append(PlacedPart(f"{self.folder.name}/{data.name}", data, window))
 
     def set_statistics(self, tags: Sequence[Mapping[str, str]]) -> None:
         """Store the statistics of all bands, as tags."""
@@ -193,8 +193,8 @@ class MosaicWriter(WithoutBlocks):
         if self._statistics:
             add_statistics(self._root, self._statistics)
         add_parts(self._root, self._parts, self._resampling)
-        self.folder.note_old(self.target.path)
-        self.target.temporary.write_bytes(as_text(self._root))
+        self.folder.record_replaced(self.target.path)
+        self.target.temporary.write_bytes(to_bytes(self._root))
 
     def discard(self) -> None:
         """Remove the partial output, unless a later run can resume it."""

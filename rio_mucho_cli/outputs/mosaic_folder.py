@@ -30,11 +30,11 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.outputs.files import (
-    beside,
     folder_exists,
     is_real_folder,
     lock_folder,
     open_to_read,
+    path_beside,
     write_private,
 )
 from rio_mucho_cli.outputs.vrt import folders_used
@@ -46,11 +46,12 @@ _MARKER = "run.json"
 _TEMPORARY = ".mucho-"
 _NEW_MARKER = f"{_TEMPORARY}{_MARKER}"
 _MOST = 64 * 1024 * 1024
+_RUN_NAME = re.compile("[0-9a-f]{10}")
 
 
 def parts_folder(path: str) -> Path:
     """Return the folder of a mosaic's parts."""
-    return beside(path, ".parts")
+    return path_beside(path, ".parts")
 
 
 @dataclass
@@ -89,7 +90,7 @@ class RunFolder:
         OutputError
             If the path of the parts is a file or a link.
         OSError
-            If the folder cannot be created.
+            If the folder cannot be run_folder.
         """
         parent = parts_folder(mosaic)
         folder_exists(parent, "parts")
@@ -101,9 +102,9 @@ class RunFolder:
                 folder.mkdir()
                 lock = lock_folder(folder)
                 if folder.is_dir():
-                    made = cls(folder, lock, run)
-                    made.write_marker()
-                    return made
+                    run_folder = cls(folder, lock, run)
+                    run_folder.write_marker()
+                    return run_folder
                 os.close(lock)
 
     @property
@@ -111,11 +112,11 @@ class RunFolder:
         """Path of the folder relative to the mosaic."""
         return f"{self.path.parent.name}/{self.path.name}"
 
-    def place(self, part: str) -> str:
+    def part_path(self, part: str) -> str:
         """Return the path of a part."""
         return str(self.path / part)
 
-    def note_old(self, mosaic: str) -> None:
+    def record_replaced(self, mosaic: str) -> None:
         """Record the folders that the old mosaic uses, before it is replaced."""
         self.replaces = sorted(folders_used(Path(mosaic)))
         self.write_marker()
@@ -146,7 +147,7 @@ class RunFolder:
         with suppress(OSError):
             self.path.parent.rmdir()  # if it is empty
 
-    def leave(self) -> None:
+    def keep(self) -> None:
         """Keep the folder for a later run if it has finished parts, else remove it."""
         if not any(self.path.glob(f"*.tif{RECORD}")):
             self.remove()
@@ -208,9 +209,8 @@ def _remove_abandoned(folder: Path, lock: int, used: set[str]) -> None:
     run, replaces = _read_marker(folder)
     if has_marker and folder.name in used:
         # The run was killed after its mosaic was moved into place.
-        RunFolder(
-            folder, os.dup(lock), run, [each for each in replaces if each not in used]
-        ).finish()
+        replaced = [name for name in replaces if name not in used]
+        RunFolder(folder, os.dup(lock), run, replaced).finish()
     elif has_marker and run is None:
         _remove(folder)
     elif not has_marker:
@@ -230,7 +230,7 @@ def _folders(mosaic: str) -> list[Path]:
         return sorted(
             path
             for path in parent.iterdir()
-            if re.fullmatch("[0-9a-f]{10}", path.name) and is_real_folder(path)
+            if _RUN_NAME.fullmatch(path.name) and is_real_folder(path)
         )
     return []
 
@@ -239,8 +239,8 @@ def _read_marker(folder: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
     """Return a resumable run's fingerprint, else None, and folders it replaces."""
     with suppress(OSError, ValueError, RecursionError):
         with open_to_read(folder / _MARKER) as file:
-            found = json.loads(file.read(_MOST))
-        match found:
+            marker = json.loads(file.read(_MOST))
+        match marker:
             case {"run": dict(run), "replaces": list(names)}:
                 return run, _names(names)
             case {"run": None, "replaces": list(names)}:
@@ -249,7 +249,7 @@ def _read_marker(folder: Path) -> tuple[Mapping[str, Any] | None, list[str]]:
 
 
 def _names(values: list[Any]) -> list[str]:
-    return [each for each in values if isinstance(each, str) and re.fullmatch("[0-9a-f]{10}", each)]
+    return [name for name in values if isinstance(name, str) and _RUN_NAME.fullmatch(name)]
 
 
 def _remove(folder: Path) -> None:

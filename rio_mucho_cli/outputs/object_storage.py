@@ -44,13 +44,13 @@ def is_object(path: str) -> bool:
 
 def exists(path: str) -> bool:
     """Return whether an object exists; raise OutputError if that is unknown."""
-    with _failing("looked for", path):
+    with _vsi_errors_explained("looked for", path):
         return _with_credentials(path, vsi.exists)
 
 
 def remove(path: str) -> None:
     """Remove an object if it exists; raise OutputError if it cannot be removed."""
-    with _failing("removed", path):
+    with _vsi_errors_explained("removed", path):
         _with_credentials(path, vsi.unlink)
 
 
@@ -62,24 +62,24 @@ def upload(file: Path, path: str) -> None:
     OutputError
         If that fails. An existing object is untouched.
     """
-    started = Upload(path)
+    upload = Upload(path)
     try:
-        started.send(file)
-        started.complete()
+        upload.send(file)
+        upload.complete()
     except BaseException:
-        started.abort()
+        upload.abort()
         raise
 
 
 def check(path: str) -> None:
     """Raise OutputError if an object cannot be uploaded."""
-    started = Upload(path)
+    upload = Upload(path)
     if vsi_path(path).startswith(_AZURE):
         # So far no request has been sent to Azure. A block that is never
         # committed stays invisible, and no upload uses this block number.
-        with _failing("written", path, _expected(path)):
+        with _vsi_errors_explained("written", path, _expected(path)):
             _with_credentials(path, vsi.add_part, b"", _PROBE, bytearray(1), 0, 1)
-    started.abort()
+    upload.abort()
 
 
 class Upload:
@@ -97,7 +97,7 @@ class Upload:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        with _failing("written", path, _expected(path)):
+        with _vsi_errors_explained("written", path, _expected(path)):
             self._id: bytes | None = _with_credentials(path, vsi.start_upload)
         self._tags: list[bytes] = []
         self._size = 0
@@ -108,15 +108,15 @@ class Upload:
         if not self._size:
             raise OutputError(f"{self.path} would be empty: is the disk full?")
         assert self._id is not None
-        with file.open("rb") as opened, _failing("written", self.path):
+        with file.open("rb") as source, _vsi_errors_explained("written", self.path):
             self._tags = _with_credentials(
-                self.path, _send_parts, self._id, opened.fileno(), self._size
+                self.path, _send_parts, self._id, source.fileno(), self._size
             )
 
     def complete(self) -> None:
         """Make the object visible; raise OutputError if that fails."""
         assert self._id is not None
-        with _failing("written", self.path):
+        with _vsi_errors_explained("written", self.path):
             _with_credentials(self.path, vsi.end_upload, self._id, self._tags, self._size)
         self._id = None
 
@@ -154,15 +154,15 @@ def _with_credentials(
 
 
 @contextmanager
-def _failing(what: str, path: str, expected: str = "") -> Iterator[None]:
+def _vsi_errors_explained(action: str, path: str, expected: str = "") -> Iterator[None]:
     """Turn a VSIError into an OutputError that names the object and the reason."""
     try:
         yield
     except VSIError as exc:
         reason = f"{str(exc).rstrip('.')}; {expected}" if expected else str(exc)
-        raise OutputError(f"{path} cannot be {what}: {reason}") from None
+        raise OutputError(f"{path} cannot be {action}: {reason}") from None
 
 
 def _expected(path: str) -> str:
-    place = "container" if vsi_path(path).startswith(_AZURE) else "bucket"
-    return f"expected a {place} that is there and may be written to with these credentials"
+    kind = "container" if vsi_path(path).startswith(_AZURE) else "bucket"
+    return f"expected a {kind} that is there and may be written to with these credentials"

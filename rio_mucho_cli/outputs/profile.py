@@ -15,6 +15,7 @@ from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
+from rio_mucho_cli.geotiff.metadata import COLOUR_CODECS
 from rio_mucho_cli.geotiff.options import geotiff_options, is_yes
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_compression
@@ -40,12 +41,12 @@ def choose_driver(asked: str | None, path: str, first: DatasetInfo) -> str:
     try:
         driver: str = driver_from_extension(path)
     except ValueError:
-        extension = Path(path).suffix
-        if extension:
-            known = [f".{each}" for each in raster_driver_extensions()]
+        suffix = Path(path).suffix
+        if suffix:
+            known = [f".{extension}" for extension in raster_driver_extensions()]
             raise FormatError(
-                f"{path}: GDAL writes no rasters that end in {extension}: name the format with "
-                f"-f, such as -f GTiff, or give another extension{did_you_mean(extension, known)}"
+                f"{path}: GDAL writes no rasters that end in {suffix}: name the format with "
+                f"-f, such as -f GTiff, or give another extension{did_you_mean(suffix, known)}"
             ) from None
         driver = str(first.profile["driver"])
         # Other drivers, such as VRT, read only or cannot write rasters this way.
@@ -63,7 +64,7 @@ class ProfileTemplate:
     ----------
     first : DatasetInfo or None
         First input: source of size, CRS and transform, and of a GeoTIFF's
-        compression (see `choose_compression`). None only with `given`.
+        compression (see `choose_compression`). None only with `complete`.
     driver : str
     layout : BlockLayout or None
         Block layout of a GeoTIFF whose profile is derived from options.
@@ -73,12 +74,12 @@ class ProfileTemplate:
         Derive nodata from the first input and the dtype; see `nodata_of`.
     options : Mapping
         Creation options, which override everything chosen here.
-    given : Mapping or None
+    complete : Mapping or None
         Complete profile, used unchanged except for BIGTIFF.
     cog : bool
         True if `options` are those of GDAL's COG driver. The profile is then
         that of the intermediate GeoTIFF.
-    described : bool
+    copies_bands : bool
         Copy the metadata of the first input's bands to the output.
     """
 
@@ -88,9 +89,9 @@ class ProfileTemplate:
     nodata: float | None = None
     keep_nodata: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, Any] | None = None
+    complete: Mapping[str, Any] | None = None
     cog: bool = False
-    described: bool = False
+    copies_bands: bool = False
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
         """Return the profile for opening the output with rasterio.
@@ -102,8 +103,8 @@ class ProfileTemplate:
         NodataError
             If the requested nodata does not fit the dtype.
         """
-        if self.given is not None:
-            return _with_bigtiff(self.given)
+        if self.complete is not None:
+            return _with_bigtiff(self.complete)
         if not check_dtype(dtype):
             raise OutputError(
                 f"the function returned {dtype}, which GDAL {rasterio.__gdal_version__} cannot "
@@ -148,9 +149,9 @@ class ProfileTemplate:
             profile.update(self.options)
         return _with_bigtiff(profile)
 
-    def inherits_loss(self, count: int, dtype: str) -> str | None:
+    def inherited_lossy_codec(self, count: int, dtype: str) -> str | None:
         """Return the lossy codec inherited from the first input, or None."""
-        if self.given is not None or "compress" in self.options:
+        if self.complete is not None or "compress" in self.options:
             return None
         codec = self.profile(count, dtype).get("compress")
         return codec if codec in {"jpeg", "webp"} else None
@@ -162,8 +163,8 @@ class ProfileTemplate:
         same. Otherwise it is NaN for floating point and None for other dtypes,
         where the first input's nodata may be a valid result.
         """
-        if self.given is not None:
-            return self.given.get("nodata")
+        if self.complete is not None:
+            return self.complete.get("nodata")
         if not self.keep_nodata:
             return self.nodata
         first = cast("DatasetInfo", self.first)
@@ -173,24 +174,46 @@ class ProfileTemplate:
         return None if nodata is None or not nodata_fits(nodata, dtype) else nodata
 
     @property
-    def inherited(self) -> float | None:
+    def inherited_nodata(self) -> float | None:
         """The first input's nodata, if it is a number and the output may inherit it."""
-        if self.first is None or self.given is not None or not self.keep_nodata:
+        if self.first is None or self.complete is not None or not self.keep_nodata:
             return None
         nodata: float | None = self.first.profile["nodata"]
         return None if nodata is None or math.isnan(nodata) else nodata
 
-    def drops_nodata(self, dtype: str) -> float | None:
+    def dropped_nodata(self, dtype: str) -> float | None:
         """Return the first input's nodata if it does not fit the dtype, else None."""
-        nodata = self.inherited
+        nodata = self.inherited_nodata
         return None if nodata is None or nodata_fits(nodata, dtype) else nodata
 
-    def doubts_nan(self, dtype: str) -> bool:
-        """Return whether NaN in the output is valid, because nodata is a number."""
-        if self.given is not None or self.first is None or np.dtype(dtype).kind != "f":
+    def nan_is_unexpected(self, dtype: str) -> bool:
+        """Return whether NaN in the output counts as valid: nodata is a number."""
+        if self.complete is not None or self.first is None or np.dtype(dtype).kind != "f":
             return False
         nodata = self.nodata_of(dtype)
         return nodata is not None and not math.isnan(nodata)
+
+    def inherited_alpha(self, count: int) -> int:
+        """Return the alpha band inherited from the first input, from 1; else 0."""
+        first = self.first
+        if self.complete is not None or first is None or not first.alpha:
+            return 0
+        return first.alpha if 1 < count == first.profile["count"] else 0
+
+    def masks_by_alpha(self, profile: Mapping[str, Any]) -> bool:
+        """Return whether GDAL derives the output's mask from its alpha band.
+
+        It does for 2 or 4 bands of uint8 or uint16 without nodata, where the last
+        band is alpha.
+        """
+        count = int(profile["count"])
+        if count not in {2, 4} or profile["dtype"] not in {"uint8", "uint16"}:
+            return False
+        if profile.get("nodata") is not None:
+            return False
+        has_colours = str(profile.get("compress", "")).upper() not in COLOUR_CODECS
+        is_copied = self.copies_bands and has_colours and self.inherited_alpha(count) == count
+        return is_copied or is_yes(profile.get("alpha"))
 
 
 def changes_values(profile: Mapping[str, Any]) -> bool:

@@ -45,37 +45,37 @@ class RemoteFolder:
     """
 
     def __init__(self, mosaic: str) -> None:
-        self._beside, slash, name = mosaic.rpartition("/")
-        self._beside += slash
+        self._prefix, slash, name = mosaic.rpartition("/")
+        self._prefix += slash
         self._parts = f"{name}.parts"
         self.name = f"{self._parts}/{uuid.uuid4().hex[:10]}"
-        self._begun: set[str] = set()
-        self._old: list[str] = []
+        self._started: set[str] = set()
+        self._replaced: list[str] = []
 
-    def place(self, part: str) -> str:
-        """Return the path of a part, and remember the part as started."""
-        path = f"{self._beside}{self.name}/{part}"
-        self._begun.add(path)
+    def part_path(self, part: str) -> str:
+        """Return the path of a part, and record the part as started."""
+        path = f"{self._prefix}{self.name}/{part}"
+        self._started.add(path)
         return path
 
-    def note_old(self, mosaic: str) -> None:
-        """Remember the parts of the old mosaic, before it is replaced."""
+    def record_replaced(self, mosaic: str) -> None:
+        """Record the parts of the old mosaic, before it is replaced."""
         for name in _sources(mosaic):
-            found = re.search(
+            match = re.search(
                 rf"(?:^|/){re.escape(self._parts)}/([0-9a-f]{{10}}/\d+_\d+\.tif)$", name
             )
-            if found:
-                self._old.append(f"{self._beside}{self._parts}/{found[1]}")
+            if match:
+                self._replaced.append(f"{self._prefix}{self._parts}/{match[1]}")
 
     def finish(self) -> None:
         """Remove the parts of the old mosaic."""
-        _remove_objects(self._old)
+        _remove_objects(self._replaced)
 
     def remove(self) -> None:
         """Remove all parts that have been started."""
-        _remove_objects(self._begun)
+        _remove_objects(self._started)
 
-    def leave(self) -> None:
+    def keep(self) -> None:
         """Remove all parts: runs in object storage cannot be resumed."""
         self.remove()
 
@@ -88,16 +88,16 @@ def _remove_objects(paths: set[str] | list[str]) -> None:
 
 def _sources(mosaic: str) -> set[str]:
     """Return the names of a VRT's sources, an empty set for other files."""
-    found: set[str] = set()
+    names: set[str] = set()
     with suppress(Exception), captured_messages():
         if not object_storage.exists(mosaic):
-            return found
+            return names
         with rasterio.open(mosaic, sharing=False) as src, MemoryFile(ext=".vrt") as copied:
             if src.driver == "VRT":
                 rasterio.shutil.copy(src, copied.name, driver="VRT")
                 root = ElementTree.fromstring(bytes(copied.getbuffer()))
-                found = {each.text for each in root.iter("SourceFilename") if each.text}
-    return found
+                names = {source.text for source in root.iter("SourceFilename") if source.text}
+    return names
 
 
 class RemoteTarget(Target):
@@ -127,13 +127,13 @@ class RemoteTarget(Target):
         self._overwrite = overwrite
         self._uploads: list[object_storage.Upload] = []
         # Not a path on a file system: it only names the output's files.
-        self._place = Path(path)
+        self._output = Path(path)
         _check_address(path)
         object_storage.check(path)  # write access first
         check_object(path, overwrite, inputs)
         parent = Path(tempfile.gettempdir())
         try:
-            self._folder, self._locks = new_folder(parent, self._place.name)
+            self._folder, self._locks = new_folder(parent, self._output.name)
         except OSError as exc:
             raise OutputError(
                 f"{path} is made in the temporary folder {parent} first, which takes no files "
@@ -154,10 +154,10 @@ class RemoteTarget(Target):
 
     def send(self) -> None:
         """Upload all files, without making them visible yet."""
-        places = self.places()
-        if not places or places[-1] != self._place:
+        paths = self.final_paths()
+        if not paths or paths[-1] != self._output:
             raise OutputError(f"{self.path} cannot be uploaded: it was removed during the run")
-        files = [self._folder / place.name for place in places]
+        files = [self._folder / path.name for path in paths]
         self.check_others(files)
         for file in files:
             log.info("uploading %s, %d bytes", self._url(file.name), file.stat().st_size)
@@ -165,7 +165,7 @@ class RemoteTarget(Target):
             self._uploads.append(upload)
             upload.send(file)
 
-    def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
+    def move_into_place(self, undo: ExitStack, output_files: Container[Path] = ()) -> None:
         """Make the uploaded objects visible, the raster last.
 
         Parameters
@@ -173,16 +173,16 @@ class RemoteTarget(Target):
         undo : ExitStack
             Receives callbacks that remove new objects. Replaced objects cannot
             be restored.
-        kept : container of Path
-            Files of other outputs, which are not removed as stale sidecars.
+        output_files : container of Path
+            Files of all outputs, which are not removed as stale sidecars.
         """
         for upload in self._uploads:
             if not self._overwrite or _is_missing(upload.path):
                 undo.callback(_remove, upload.path)
             upload.complete()
-        made = {place.name for place in self.places()}
-        for name in {self._place.name + end for end in SIDECARS} - made:
-            if self._place.with_name(name) not in kept:
+        names = {path.name for path in self.final_paths()}
+        for name in {self._output.name + end for end in SIDECARS} - names:
+            if self._output.with_name(name) not in output_files:
                 # They describe the raster that has been replaced.
                 _remove(self._url(name))
 
@@ -196,7 +196,7 @@ class RemoteTarget(Target):
         return object_storage.exists(self._url(name))
 
     def _url(self, name: str) -> str:
-        return self.path.removesuffix(self._place.name) + name
+        return self.path.removesuffix(self._output.name) + name
 
 
 def _check_address(path: str) -> None:
@@ -214,17 +214,17 @@ def check_object(path: str, overwrite: bool, inputs: Sequence[str]) -> None:
     if overwrite:
         return
     try:
-        found = object_storage.exists(path)
+        exists = object_storage.exists(path)
     except OutputError as exc:
         raise OutputError(
             f"{exc}; pass {option('overwrite')} to write it without looking"
         ) from None
-    if found and path in inputs:
+    if exists and path in inputs:
         raise OutputError(
             f"the output {path} is the input: pass {option('overwrite')} to replace it when all is "
             "done, or give another output"
         )
-    if found:
+    if exists:
         raise exists_error(path)
 
 

@@ -21,10 +21,10 @@ from rio_mucho_cli.outputs.target import Target
 
 log = logging.getLogger(__name__)
 
-_PIECE = 1024 * 1024
+_BUFFER = 1024 * 1024
 
 
-def verified(
+def count_verified(
     records: Sequence[JournalRecord], data_file: FileIO, *, begin: int, windows: int
 ) -> int:
     """Return the number of leading records whose data match the data file.
@@ -40,15 +40,15 @@ def verified(
         Number of windows in the plan.
     """
     size = os.fstat(data_file.fileno()).st_size
-    buffer = memoryview(bytearray(_PIECE))
-    last, place = -1, begin
+    buffer = memoryview(bytearray(_BUFFER))
+    last, offset = -1, begin
     for number, record in enumerate(records):
-        is_next = last < record.window < windows and record.begin == place
-        if not is_next or not place <= record.end <= size:
+        is_next = last < record.window < windows and record.begin == offset
+        if not is_next or not offset <= record.end <= size:
             return number
         if _checksum(data_file, record, buffer) != record.checksum:
             return number
-        last, place = record.window, record.end
+        last, offset = record.window, record.end
     return len(records)
 
 
@@ -86,17 +86,17 @@ class ResumeLog:
         Records of an earlier run whose checksums match.
     file : file or None
         Partial output of the earlier run.
-    noted : bool
+    has_records : bool
         Whether the journal has records, so that a later run can resume.
     """
 
     journal: Journal
     records: list[JournalRecord] = field(default_factory=list)
     file: FileIO | None = None
-    noted: bool = False
+    has_records: bool = False
 
     @classmethod
-    def take_up(
+    def open(
         cls,
         target: Target,
         path: Path,
@@ -128,10 +128,10 @@ class ResumeLog:
         """
         try:
             if os.path.lexists(target.journal) and os.path.lexists(path):
-                found = cls._opened(target, path, fingerprint, windows, overwrite)
-                if found is not None:
+                earlier = cls._open_earlier(target, path, fingerprint, windows, overwrite)
+                if earlier is not None:
                     target.remove_all_but(path)
-                    return found
+                    return earlier
             target.remove_all()
             return cls(Journal.create(target.journal, fingerprint))
         except OutputError:
@@ -142,7 +142,7 @@ class ResumeLog:
             ) from None
 
     @classmethod
-    def _opened(
+    def _open_earlier(
         cls,
         target: Target,
         path: Path,
@@ -174,7 +174,7 @@ class ResumeLog:
             log.warning("the run starts over: %s (%s)", path, exc.strerror)
             return None
         begin = records[0].begin if records else 0
-        good = records[: verified(records, file, begin=begin, windows=windows)]
+        good = records[: count_verified(records, file, begin=begin, windows=windows)]
         if len(good) < len(records):
             log.warning(
                 "%d of %d windows in %s are damaged: they are computed again",
@@ -189,10 +189,10 @@ class ResumeLog:
         """Number of windows that need not be computed again."""
         return self.records[-1].window + 1 if self.records else 0
 
-    def restrict(self, windows: int) -> None:
+    def truncate(self, windows: int) -> None:
         """Drop the records after the first `windows` windows."""
         self.records = [record for record in self.records if record.window < windows]
-        self.journal.keep(self.records)
+        self.journal.truncate(self.records)
 
     def states(self) -> list[dict[str, Any]]:
         """Return the state stored with each record.
@@ -226,7 +226,7 @@ class ResumeLog:
             raise ValueError("the sizes of a record's blocks are not those of its data")
         return sizes
 
-    def note(
+    def record(
         self,
         number: int,
         begin: int,
@@ -241,16 +241,16 @@ class ResumeLog:
             JournalRecord.of(number, begin, *parts, payload=payload.encode("ascii"))
         )
         self.journal.sync(file)
-        self.noted = True
+        self.has_records = True
 
-    def leave(self, file: FileIO | None) -> None:
+    def keep(self, file: FileIO | None) -> None:
         """Close the journal for a later run, or remove it if it has no records."""
         # A failed flush must not hide why the run ends; a later run verifies the data.
         with suppress(OutputError):
-            if self.noted and file is not None and not file.closed:
+            if self.has_records and file is not None and not file.closed:
                 self.journal.sync(file, now=True)
         self.close()
-        if not self.noted:
+        if not self.has_records:
             self.journal.remove()
 
     def close(self) -> None:
@@ -262,9 +262,9 @@ class ResumeLog:
 
 def _payload(record: JournalRecord) -> dict[str, Any]:
     try:
-        found = json.loads(record.payload)
+        payload = json.loads(record.payload)
     except RecursionError:
         raise ValueError("a record is nested without end") from None
-    if not isinstance(found, dict):
+    if not isinstance(payload, dict):
         raise ValueError("a record is not an object")
-    return found
+    return payload

@@ -12,7 +12,7 @@ from rio_mucho_cli.dtypes import numpy_dtype
 
 # Pixels measured at once, so that they fit in the CPU cache. Measuring a whole
 # window takes 1.2 to 2.4 times as long, and 8 bytes of memory per pixel.
-_PIECE = 65536
+_CHUNK = 65536
 _PREFIX = "STATISTICS_"
 
 
@@ -74,18 +74,18 @@ class BandStatistics:
         dtype : str or None
             Dtype of the file, if it differs. Values are cast to it first.
         """
-        values, masked = band.reshape(-1), None if mask is None else mask.reshape(-1)
-        found = cls(0)
+        values, invalid = band.reshape(-1), None if mask is None else mask.reshape(-1)
+        total = cls(0)
         # Infinities and overflows give inf or NaN on purpose.
         with np.errstate(invalid="ignore", over="ignore"):
-            for start in range(0, values.size, _PIECE):
-                part = slice(start, start + _PIECE)
-                piece = values[part]
-                kept = piece if masked is None else piece.compress(~masked[part])
-                kept = _without_nodata(kept.astype(dtype or kept.dtype, copy=False), nodata)
-                measured = _measure(kept) if kept.size else cls(0)
-                found = found.merged(replace(measured, pixels=piece.size))
-        return found
+            for start in range(0, values.size, _CHUNK):
+                part = slice(start, start + _CHUNK)
+                chunk = values[part]
+                valid = chunk if invalid is None else chunk.compress(~invalid[part])
+                valid = _without_nodata(valid.astype(dtype or valid.dtype, copy=False), nodata)
+                statistics = _measure(valid) if valid.size else cls(0)
+                total = total.merge(replace(statistics, pixels=chunk.size))
+        return total
 
     def as_json(self) -> list[float]:
         """Return the numbers as a list for JSON."""
@@ -119,7 +119,7 @@ class BandStatistics:
         """Population standard deviation; NaN if the mean is NaN."""
         return math.nan if math.isnan(self.mean) else math.sqrt(self.squares / self.valid)
 
-    def merged(self, other: BandStatistics) -> BandStatistics:
+    def merge(self, other: BandStatistics) -> BandStatistics:
         """Return the combined statistics of these and other pixels.
 
         Notes

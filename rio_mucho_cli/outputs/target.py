@@ -18,7 +18,7 @@ from rio_mucho_cli.outputs.files import (
     folder_exists,
     is_real_folder,
     journal_of,
-    locks_of,
+    lock_with_spares,
     new_folder,
     os_errors_explained,
     partial_folder,
@@ -73,21 +73,21 @@ class Target:
         self.path = path
         self.resumes = resume
         self._overwrite = overwrite
-        self._place = Path(os.path.realpath(path))
-        with os_errors_explained(path, self._place):
-            check_file(path, self._place, overwrite, inputs)
+        self._output = Path(os.path.realpath(path))
+        with os_errors_explained(path, self._output):
+            check_file(path, self._output, overwrite, inputs)
             if resume:
                 self._folder = partial_folder(path)
                 folder_exists(self._folder, "a run")
                 self._folder.mkdir(exist_ok=True)
                 try:
-                    self._locks = locks_of(self._folder)
+                    self._locks = lock_with_spares(self._folder)
                 except BlockingIOError:
                     raise OutputError(
                         f"{self._folder} is in use: another run writes the same output"
                     ) from None
             else:
-                self._folder, self._locks = new_folder(self._place.parent, self._place.name)
+                self._folder, self._locks = new_folder(self._output.parent, self._output.name)
         unfinished.add(self)
 
     @property
@@ -103,7 +103,7 @@ class Target:
     @property
     def temporary(self) -> Path:
         """Path of the temporary file."""
-        return self._folder / self._place.name
+        return self._folder / self._output.name
 
     def remove_all_but(self, *paths: Path) -> None:
         """Remove everything but these paths and the journal from the temporary folder."""
@@ -116,11 +116,11 @@ class Target:
         for path in self._folder.iterdir():
             _remove(path)
 
-    def places(self) -> list[Path]:
+    def final_paths(self) -> list[Path]:
         """Return the final paths of all files of the output, the raster itself last."""
         files = [file for file in self._folder.iterdir() if file != self.journal]
-        made = sorted(files, key=lambda file: file == self.temporary)
-        return [self._place.with_name(file.name) for file in made]
+        files.sort(key=lambda file: file == self.temporary)
+        return [self._output.with_name(file.name) for file in files]
 
     def check_others(self, files: Iterable[Path]) -> None:
         """Raise OutputError if a sidecar file would replace an existing file.
@@ -132,7 +132,7 @@ class Target:
             full name are not checked: they cannot belong to another raster.
         """
         for name in sorted(file.name for file in files):
-            is_ours = name.startswith(self._place.name)
+            is_ours = name.startswith(self._output.name)
             if not self._overwrite and not is_ours and self._is_taken(name):
                 raise OutputError(
                     f"{self.path} comes with a file {name}, and there is one: "
@@ -140,34 +140,34 @@ class Target:
                 )
 
     def _is_taken(self, name: str) -> bool:
-        return os.path.exists(self._place.with_name(name))  # noqa: PTH110 (False for a name too long)
+        return os.path.exists(self._output.with_name(name))  # noqa: PTH110 (False for a name too long)
 
     def send(self) -> None:
         """Do the slow part of publishing, before anything is visible."""
 
-    def put_into_place(self, undo: ExitStack, kept: Container[Path] = ()) -> None:
+    def move_into_place(self, undo: ExitStack, output_files: Container[Path] = ()) -> None:
         """Move the file and its sidecar files into place.
 
         Parameters
         ----------
         undo : ExitStack
             Receives callbacks that restore the old files.
-        kept : container of Path
-            Files of other outputs, which are not removed as stale sidecars.
+        output_files : container of Path
+            Files of all outputs, which are not removed as stale sidecars.
         """
-        made = [self._folder / place.name for place in self.places()]
-        if self.temporary not in made:
+        files = [self._folder / path.name for path in self.final_paths()]
+        if self.temporary not in files:
             raise OutputError(
                 f"{self.path} cannot be put into place: it was removed during the run"
             )
-        self.check_others(made)
-        names = {file.name for file in made}
-        stale = [name for name in self._stale() if self._place.with_name(name) not in kept]
-        if self._place.exists():
-            shutil.copymode(self._place, self.temporary)
+        self.check_others(files)
+        names = {file.name for file in files}
+        stale = [name for name in self._stale() if self._output.with_name(name) not in output_files]
+        if self._output.exists():
+            shutil.copymode(self._output, self.temporary)
         before = self._folder / _BEFORE
         for name in sorted({*names, *stale}):
-            old = self._place.with_name(name)
+            old = self._output.with_name(name)
             if os.path.isfile(old) or os.path.islink(old):  # noqa: PTH113, PTH114 (likewise)
                 if not before.exists():
                     before.mkdir()
@@ -176,23 +176,23 @@ class Target:
                 undo.callback(_put_back, before / name, old)
                 if name not in names:
                     old.unlink()
-        for file in made:
-            new = self._place.with_name(file.name)
+        for file in files:
+            new = self._output.with_name(file.name)
             file.replace(new)
             undo.callback(new.replace, file)
 
     def _stale(self) -> set[str]:
         """Return the names of sidecar files that describe the replaced file."""
-        name, stem, extension = self._place.name, self._place.stem, self._place.suffix
-        found = {name + end for end in SIDECARS}
+        name, stem, extension = self._output.name, self._output.stem, self._output.suffix
+        stale = {name + end for end in SIDECARS}
         worlds = {f"{extension}w", f"{extension[:2]}{extension[-1:]}w"}
         others = {stem + end for end in _OTHER_EXTENSIONS | worlds} - {name}
         if any(map(self._is_taken, others)):
             # The driver knows whether they belong to this raster or to another.
-            with suppress(Exception), captured_messages(), rasterio.open(self._place) as src:
+            with suppress(Exception), captured_messages(), rasterio.open(self._output) as src:
                 if src.driver != "VRT":
-                    found |= others & {Path(file).name for file in src.files}
-        return found
+                    stale |= others & {Path(file).name for file in src.files}
+        return stale
 
     def discard(self) -> None:
         """Remove the temporary folder, unless a later run can resume it."""
@@ -203,7 +203,7 @@ class Target:
                 self._folder.rmdir()  # if it is empty
             self._release()
 
-    def settle(self) -> None:
+    def clean_up(self) -> None:
         """Clean up after the file has been moved into place."""
         self.remove()
 
@@ -248,17 +248,17 @@ def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -
     with deferred():
         owners: dict[Path, Target] = {}
         for target in targets:
-            for place in target.places():
-                other = owners.setdefault(place, target)
+            for path in target.final_paths():
+                other = owners.setdefault(path, target)
                 if other is not target:
                     raise OutputError(
-                        f"{other.path} and {target.path} both come with a file {place.name}: "
+                        f"{other.path} and {target.path} both come with a file {path.name}: "
                         "give one of them another name"
                     )
         with ExitStack() as undo:
             for target in targets:
                 try:
-                    target.put_into_place(undo, owners)
+                    target.move_into_place(undo, owners)
                 except OutputError:
                     raise
                 except PermissionError as exc:
@@ -274,7 +274,7 @@ def publish(targets: Sequence[Target], then: Callable[[], None] | None = None) -
         for target in targets:
             # The outputs are in place: temporary files that cannot be removed stay.
             with suppress(OSError):
-                target.settle()
+                target.clean_up()
 
 
 def _remove(path: Path) -> None:

@@ -67,10 +67,10 @@ class ValueLoss:
     def __bool__(self) -> bool:
         return self != NO_LOSS
 
-    def merged(self, other: ValueLoss) -> ValueLoss:
+    def merge(self, other: ValueLoss) -> ValueLoss:
         """Return the sum of two counts."""
-        lows = [each.lowest for each in (self, other) if each.lowest is not None]
-        highs = [each.highest for each in (self, other) if each.highest is not None]
+        lows = [loss.lowest for loss in (self, other) if loss.lowest is not None]
+        highs = [loss.highest for loss in (self, other) if loss.highest is not None]
         return ValueLoss(
             self.outside + other.outside,
             self.outside_windows + other.outside_windows,
@@ -115,20 +115,20 @@ class ValueLoss:
                 f"{option('masked')} if it heeds masks"
             )
         if self.outside:
-            what = _pixels(self.outside, self.outside_windows)
-            found = "NaN or infinite"
+            pixels = _pixels(self.outside, self.outside_windows)
+            values = "NaN or infinite"
             if self.lowest is not None:
-                found = f"from {self.lowest:.6g} to {self.highest:.6g}"
+                values = f"from {self.lowest:.6g} to {self.highest:.6g}"
             yield (
-                f"{least}{what} do not fit in {dtype} ({found}), and became other values: pass "
+                f"{least}{pixels} do not fit in {dtype} ({values}), and became other values: pass "
                 f"{option('dtype', self._wide_enough(dtype))}, or let the function clip them"
             )
         own = "none" if nodata is None else number_text(nodata)
-        there = "has no nodata" if nodata is None else f"has nodata {own}"
+        output = f"the output has {'no nodata' if nodata is None else f'nodata {own}'}"
         if self.nan:
             yield (
                 f"{least}{_pixels(self.nan, self.nan_windows)} are NaN, which counts as valid "
-                f"because the output {there}: pass {option('nodata', math.nan)}, or let the "
+                f"because {output}: pass {option('nodata', math.nan)}, or let the "
                 "function mask them"
             )
         if self.nodata and self.is_loss:
@@ -141,7 +141,7 @@ class ValueLoss:
             first = number_text(inherited)
             yield (
                 f"{least}{_pixels(self.passed, self.passed_windows)} still have the first "
-                f"input's nodata {first}, which counts as valid because the output {there}: "
+                f"input's nodata {first}, which counts as valid because {output}: "
                 f"pass {option('masked')}, {option('fill', math.nan)}, or "
                 f"{option('nodata', inherited)}"
             )
@@ -197,7 +197,7 @@ def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
     if np.can_cast(array.dtype, target, "safe") or "c" in kinds or kinds in ("if", "uf"):
         return NO_LOSS
     values = array.compressed() if isinstance(array, np.ma.MaskedArray) else array
-    fits = _fitting(values, target)
+    fits = _fits(values, target)
     outside = values.size - int(np.count_nonzero(fits))
     if not outside:
         return NO_LOSS
@@ -208,7 +208,7 @@ def lost_in_cast(array: np.ndarray[Any, Any], dtype: str) -> ValueLoss:
     return ValueLoss(outside, 1, float(finite.min()), float(finite.max()))
 
 
-def _fitting(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[Any, Any]:
+def _fits(values: np.ndarray[Any, Any], target: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Return a mask of the values within the range of a dtype."""
     fits: np.ndarray[Any, Any]
     if target.kind == "f":
@@ -238,10 +238,10 @@ def valid_nan(array: np.ndarray[Any, Any]) -> ValueLoss:
     array : ndarray or MaskedArray
         (count, rows, cols), floating point.
     """
-    found = np.isnan(np.ma.getdata(array))
+    is_nan = np.isnan(np.ma.getdata(array))
     if isinstance(array, np.ma.MaskedArray):
-        found &= ~np.ma.getmaskarray(array)
-    number = int(np.count_nonzero(found))
+        is_nan &= ~np.ma.getmaskarray(array)
+    number = int(np.count_nonzero(is_nan))
     return ValueLoss(nan=number, nan_windows=1) if number else NO_LOSS
 
 
@@ -269,7 +269,7 @@ def taken_for_nodata(
     is_chosen : bool
         True if the function writes nodata into ordinary arrays on purpose.
     """
-    found = NO_LOSS
+    loss = NO_LOSS
     if nodata is not None and nodata == nodata:
         equal = _equal(array, nodata)
         is_masked = isinstance(array, np.ma.MaskedArray)
@@ -278,12 +278,12 @@ def taken_for_nodata(
             equal &= ~absent
         number = int(np.count_nonzero(equal))
         if number:
-            found = ValueLoss(nodata=number, nodata_windows=1, is_loss=is_loss)
+            loss = ValueLoss(nodata=number, nodata_windows=1, is_loss=is_loss)
     if inherited is not None and inherited != nodata and absent is not None and absent.any():
         number = int(np.count_nonzero(_equal(array, inherited) & absent))
         if number:
-            found = found.merged(ValueLoss(passed=number, passed_windows=1))
-    return found
+            loss = loss.merge(ValueLoss(passed=number, passed_windows=1))
+    return loss
 
 
 def _equal(array: np.ndarray[Any, Any], value: float) -> np.ndarray[Any, Any]:

@@ -67,7 +67,7 @@ class PartFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPart:
     """A part and its window in the mosaic.
 
     Attributes
@@ -84,7 +84,7 @@ class Placed:
     window: Window
 
 
-def describe_whole(
+def vrt_without_parts(
     profile: Mapping[str, Any], metadata: Metadata | None, name: str, *, masked: bool
 ) -> ElementTree.Element:
     """Return the XML of a VRT, complete except for its parts.
@@ -107,14 +107,14 @@ def describe_whole(
     try:
         with (
             small_file(profile, metadata, name) as (memory, dst),
-            MemoryFile(ext=".vrt") as described,
+            MemoryFile(ext=".vrt") as vrt,
         ):
             if masked:
                 gdal_io.make_mask(dst)
             dst.close()
             with captured_messages():
-                rasterio.shutil.copy(memory.name, described.name, driver="VRT")
-            root = ElementTree.fromstring(bytes(described.getbuffer()))
+                rasterio.shutil.copy(memory.name, vrt.name, driver="VRT")
+            root = ElementTree.fromstring(bytes(vrt.getbuffer()))
     except OutputError:
         raise
     except Exception as exc:
@@ -135,18 +135,19 @@ def describe_whole(
 
 def _add_namespaces(element: ElementTree.Element, tags: Mapping[str, Mapping[str, str]]) -> None:
     """Add the tags of custom namespaces, which GDAL does not copy."""
-    there = {each.get("domain", "") for each in element.findall("Metadata")}
-    for namespace in tags.keys() - there - {""}:
+    existing = {entry.get("domain", "") for entry in element.findall("Metadata")}
+    for namespace in tags.keys() - existing - {""}:
         _add_tags(element, tags[namespace], namespace)
 
 
 def _add_tags(element: ElementTree.Element, tags: Mapping[str, str], namespace: str = "") -> None:
-    found = [each for each in element.findall("Metadata") if each.get("domain", "") == namespace]
-    if not found:
-        found = [ElementTree.Element("Metadata", {"domain": namespace} if namespace else {})]
-        element.insert(0, found[0])
+    entries = (e for e in element.findall("Metadata") if e.get("domain", "") == namespace)
+    metadata = next(entries, None)
+    if metadata is None:
+        metadata = ElementTree.Element("Metadata", {"domain": namespace} if namespace else {})
+        element.insert(0, metadata)
     for key, value in tags.items():
-        ElementTree.SubElement(found[0], "MDI", key=key).text = value
+        ElementTree.SubElement(metadata, "MDI", key=key).text = value
 
 
 def add_statistics(root: ElementTree.Element, tags: Sequence[Mapping[str, str]]) -> None:
@@ -155,14 +156,14 @@ def add_statistics(root: ElementTree.Element, tags: Sequence[Mapping[str, str]])
         _add_tags(element, values)
 
 
-def add_parts(root: ElementTree.Element, parts: Sequence[Placed], resampling: str) -> None:
+def add_parts(root: ElementTree.Element, parts: Sequence[PlacedPart], resampling: str) -> None:
     """Replace the small file by the parts, and declare their overviews.
 
     Parameters
     ----------
     root : Element
-        Result of `describe_whole`.
-    parts : sequence of Placed
+        Result of `vrt_without_parts`.
+    parts : sequence of PlacedPart
     resampling : str
         Resampling of the overviews, by rasterio's name.
     """
@@ -184,7 +185,7 @@ def add_parts(root: ElementTree.Element, parts: Sequence[Placed], resampling: st
         overviews.text = " ".join(map(str, largest.file.overviews))
 
 
-def _source(part: Placed, band: str, dtype: str) -> ElementTree.Element:
+def _source(part: PlacedPart, band: str, dtype: str) -> ElementTree.Element:
     window, block = part.window, part.file.block
     width, height = str(window.width), str(window.height)
     source = ElementTree.Element("SimpleSource")
@@ -206,7 +207,7 @@ def _source(part: Placed, band: str, dtype: str) -> ElementTree.Element:
     return source
 
 
-def as_text(root: ElementTree.Element) -> bytes:
+def to_bytes(root: ElementTree.Element) -> bytes:
     """Return the XML as the bytes of a file."""
     ElementTree.indent(root)
     text: bytes = ElementTree.tostring(root, encoding="utf-8")
@@ -226,9 +227,9 @@ def parts_of(path: str) -> list[Path]:
     """Return the files of a VRT's parts, an empty list for other files."""
     if not path.lower().endswith(".vrt"):
         return []
-    place = Path(os.path.realpath(path))
+    vrt = Path(os.path.realpath(path))
     try:
-        names = {each.text for each in ElementTree.parse(place).iter("SourceFilename")}
+        names = {source.text for source in ElementTree.parse(vrt).iter("SourceFilename")}
     except (OSError, ValueError, ElementTree.ParseError):
         return []  # missing, or not a VRT despite its name
-    return sorted(place.parent / name for name in names if name)
+    return sorted(vrt.parent / name for name in names if name)

@@ -63,16 +63,16 @@ class Writer(Protocol):
     ) -> int:
         """Open the journal, before `begin`; return the number of finished windows."""
 
-    def restrict(self, windows: int) -> Sequence[Mapping[str, Any]]:
+    def truncate(self, windows: int) -> Sequence[Mapping[str, Any]]:
         """Keep only the first windows of an earlier run; return their recorded states."""
 
     def append(self, window: Any, data: Any) -> None:
         """Write a window, as a (count, rows, cols) array or encoded blocks."""
 
-    def note(self, number: int, state: Mapping[str, Any]) -> bool:
+    def record(self, number: int, state: Mapping[str, Any]) -> bool:
         """Record that windows up to a number are written; False before `begin`."""
 
-    def unmade_overviews(self) -> Sequence[PendingOverviews]:
+    def pending_overviews(self) -> Sequence[PendingOverviews]:
         """Return the overviews that workers still have to build after the last window."""
 
     def append_overview(self, level: int, window: Window, data: EncodedBlocks) -> None:
@@ -100,7 +100,7 @@ def open_writer(
     options: Mapping[str, str],
     blocks: BlockLayout | None = None,
     conversion: Conversion | None = None,
-    pyramid: OverviewPlan | None = None,
+    overview_plan: OverviewPlan | None = None,
     cog: bool = False,
     statistics: bool = False,
     resume: bool = False,
@@ -119,7 +119,7 @@ def open_writer(
         Block layout of the output, if results are encoded blocks.
     conversion : Conversion or None
         Conversion from an intermediate GeoTIFF.
-    pyramid : OverviewPlan or None
+    overview_plan : OverviewPlan or None
         Overviews of a GeoTIFF.
     cog : bool
         Reorder an intermediate GeoTIFF as a COG.
@@ -138,8 +138,8 @@ def open_writer(
     if not isinstance(output, str | Path):
         return DatasetWriter(output)
     if mosaic is not None:
-        place = open_mosaic(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
-        return MosaicWriter(place, mosaic)
+        mosaic_target = open_mosaic(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
+        return MosaicWriter(mosaic_target, mosaic)
     if is_in_memory(str(output)):
         return MemoryWriter(str(output), overwrite=overwrite, options=options)
     if is_virtual(str(output)):
@@ -151,10 +151,10 @@ def open_writer(
     if cog:
         finish = partial(finish_cog, bigtiff=options.get("bigtiff"))
     elif conversion is not None:
-        finish, options = partial(conversion.finish, asked=options), {}
+        finish, options = partial(conversion.finish, user_options=options), {}
     if blocks is None:
-        return FileWriter(target, options, pyramid, finish=finish)
-    return BlockWriter(target, options, blocks, pyramid, statistics=statistics, finish=finish)
+        return FileWriter(target, options, overview_plan, finish=finish)
+    return BlockWriter(target, options, blocks, overview_plan, statistics=statistics, finish=finish)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, side_of_tiles
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.job import Job, Output
-from rio_mucho_cli.outputs.alpha import alpha_of
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout, layout_of
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.paths import is_in_memory
@@ -73,7 +72,7 @@ class OutputPlan:
 
     def warn(self, count: int, dtype: str, masked: bool) -> None:
         """Log warnings about lossy compression, lost nodata and lost masks."""
-        lossy = self.recipe.inherits_loss(count, dtype)
+        lossy = self.recipe.inherited_lossy_codec(count, dtype)
         if lossy:
             log.warning(
                 "the output is compressed like the first input, with %s, which changes values: "
@@ -81,7 +80,7 @@ class OutputPlan:
                 lossy,
                 option("creation_options", ("compress", "deflate")),
             )
-        dropped = self.recipe.drops_nodata(dtype)
+        dropped = self.recipe.dropped_nodata(dtype)
         if dropped is not None and not masked:
             log.warning(
                 "nodata %s of the first input does not fit %s, and the output has none: choose one "
@@ -97,7 +96,7 @@ class OutputPlan:
         first = self.recipe.first
         if first is None:
             return
-        keeps_alpha = alpha_of(self.recipe, count) > 0
+        keeps_alpha = self.recipe.inherited_alpha(count) > 0
         if self.mask_of and not masked and not (keeps_alpha and first.masked_by != "a mask"):
             log.warning(
                 "%s has %s, and the output does not: pass %s to keep masked what it hides",
@@ -105,7 +104,7 @@ class OutputPlan:
                 first.masked_by,
                 option("masked"),
             )
-        if self.recipe.given is not None or not self.recipe.keep_nodata:
+        if self.recipe.complete is not None or not self.recipe.keep_nodata:
             return
         nodata = self.recipe.profile(count, dtype)["nodata"]
         others = [
@@ -230,15 +229,15 @@ def _recipe(
         nodata=output.nodata,
         keep_nodata=output.keep_nodata,
         options=chosen.options,
-        given=chosen.given,
+        complete=chosen.given,
         cog=chosen.cog,
-        described=metadata is not None and bool(metadata.bands),
+        copies_bands=metadata is not None and bool(metadata.bands),
     )
 
 
 def _size(output: Output, recipe: ProfileTemplate) -> Size:
-    if recipe.given is not None:
-        return Size(int(recipe.given["width"]), int(recipe.given["height"]))
+    if recipe.complete is not None:
+        return Size(int(recipe.complete["width"]), int(recipe.complete["height"]))
     if recipe.first is not None:
         return Size(recipe.first.grid.width, recipe.first.grid.height)
     return Size(output.path.width, output.path.height)
@@ -246,7 +245,7 @@ def _size(output: Output, recipe: ProfileTemplate) -> Size:
 
 def _has_another_grid(recipe: ProfileTemplate) -> bool:
     """Return whether a complete profile differs from the first input in size or transform."""
-    given, first = recipe.given, recipe.first
+    given, first = recipe.complete, recipe.first
     if given is None or first is None:
         return False
     grid = first.grid
@@ -264,8 +263,8 @@ def _encodable(
     size: Size,
 ) -> tuple[BlockLayout | None, str]:
     """Return the block layout if workers can encode blocks, else None and the reason."""
-    profile = recipe.given if recipe.given is not None else {"driver": recipe.driver}
-    layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
+    profile = recipe.complete if recipe.complete is not None else {"driver": recipe.driver}
+    layout = recipe.layout if recipe.complete is None else layout_of(recipe.complete)
     whole_file = _WHOLE_FILE_ONLY.intersection((*recipe.options, *profile))
     reason = ""
     if output.local_path is None:
@@ -308,7 +307,7 @@ def _pyramid(
     metadata: Metadata | None,
 ) -> OverviewPlan:
     """Return the plan of an output's overviews."""
-    layout = recipe.layout if recipe.given is None else layout_of(recipe.given)
+    layout = recipe.layout if recipe.complete is None else layout_of(recipe.complete)
     block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
         return OverviewPlan(chosen.factors, chosen.resampling, block, is_local=False)
@@ -331,9 +330,9 @@ def _wanted(
 ) -> OutputSpec:
     count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
     # Without nodata to mark masked pixels, NaN is kept.
-    if recipe.given is not None:
-        count, dtype = recipe.given.get("count"), recipe.given.get("dtype")
-        masks_nan = masks_nan and recipe.given.get("nodata") is not None
+    if recipe.complete is not None:
+        count, dtype = recipe.complete.get("count"), recipe.complete.get("dtype")
+        masks_nan = masks_nan and recipe.complete.get("nodata") is not None
     elif output.local_path is None:
         count, dtype = output.path.count, output.path.dtypes[0]
         masks_nan = masks_nan and output.path.nodata is not None

@@ -286,9 +286,9 @@ def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any
 
 def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
     recipe = plan.recipe
-    if recipe.given is not None and {"crs", "transform"} <= recipe.given.keys():
-        return describe_grid(Grid(recipe.given["crs"], recipe.given["transform"], *plan.size))
-    if recipe.given is None and recipe.first is not None and plan.output.local_path is not None:
+    if recipe.complete is not None and {"crs", "transform"} <= recipe.complete.keys():
+        return describe_grid(Grid(recipe.complete["crs"], recipe.complete["transform"], *plan.size))
+    if recipe.complete is None and recipe.first is not None and plan.output.local_path is not None:
         return describe_grid(recipe.first.grid)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,7 @@ def count_nodata(
         a number.
     reading : ReadSpec
     """
-    dtype, inherited = array.dtype.name, recipe.inherited
+    dtype, inherited = array.dtype.name, recipe.inherited_nodata
     if inherited is not None and not nodata_fits(inherited, dtype):
         inherited = None
     # A calculation does not yield -9999.0 by chance.
@@ -190,3 +190,52 @@ def count_nodata(
         absent=absent,
         is_chosen=is_chosen or reading.mode == "manual_read",
     )
+
+
+def needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
+    """Return whether masked pixels need an internal mask: nodata is not set.
+
+    Raises
+    ------
+    ResultError
+        If they do, and the masks of the bands differ.
+    """
+    if recipe.complete is not None or profile["nodata"] is not None:
+        return False
+    if not np.ma.isMaskedArray(array):
+        return False
+    _check_is_one_mask(np.ma.getmaskarray(array))
+    return True
+
+
+def make_transparent(array: Any, alpha: int) -> Any:
+    """Return a masked result with the same mask in all bands, and 0 under it.
+
+    Parameters
+    ----------
+    array : MaskedArray
+        (count, rows, cols). Pixels masked in the colour bands or in the alpha
+        band become transparent.
+    alpha : int
+        1-based index of the alpha band.
+
+    Raises
+    ------
+    ResultError
+        If the masks of the colour bands differ.
+    """
+    mask = np.ma.getmaskarray(array)
+    colours = np.delete(mask, alpha - 1, axis=0)
+    _check_is_one_mask(colours)
+    hidden = np.broadcast_to(colours[0] | mask[alpha - 1], array.shape)
+    return np.ma.array(np.where(hidden, array.dtype.type(0), np.ma.getdata(array)), mask=hidden)
+
+
+def _check_is_one_mask(mask: np.ndarray[Any, Any]) -> None:
+    """Raise ResultError if the masks of the bands differ."""
+    if (mask != mask[:1]).any():
+        raise ResultError(
+            "the function masked other pixels in one band than in another, and the output has no "
+            f"nodata to mark them: give it one with {option('nodata')}, or mask the same in all "
+            "bands"
+        )

@@ -28,13 +28,7 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
 from rio_mucho_cli.inputs.window_data import InputDatasets
-from rio_mucho_cli.outputs.alpha import (
-    alpha_of,
-    check_is_one_mask,
-    hides_by_alpha,
-    made_transparent,
-)
-from rio_mucho_cli.outputs.profile import ProfileTemplate, changes_values
+from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, valid_nan
 from rio_mucho_cli.outputs.vrt import PartFile
@@ -49,7 +43,14 @@ from rio_mucho_cli.workers.functions import (
     make_callable,
     wrap_user_error,
 )
-from rio_mucho_cli.workers.results import check_result, count_nodata, named_results, with_nan_masked
+from rio_mucho_cli.workers.results import (
+    check_result,
+    count_nodata,
+    make_transparent,
+    named_results,
+    needs_mask,
+    with_nan_masked,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Worker:
             for (array, unfit), each in zip(checked, outputs, strict=True)
         )
         if order.plain and absent is not None and order.reading.fill is None:
-            unfit = pieces[0].value_loss.merged(ValueLoss(read_windows=1))
+            unfit = pieces[0].value_loss.merge(ValueLoss(read_windows=1))
             pieces = (replace(pieces[0], value_loss=unfit), *pieces[1:])
         stages = StageTimes(read, called, watch.split())
         return WindowResult(pieces, WindowTiming(self._name, watch.started, stages))
@@ -171,20 +172,20 @@ class Worker:
         if wanted.recipe is None:
             return OutputResult((count, dtype, False), array.copy(), value_loss=unfit)
         profile = wanted.recipe.profile(count, dtype)
-        if wanted.recipe.doubts_nan(dtype):
-            unfit = unfit.merged(valid_nan(array))
+        if wanted.recipe.nan_is_unexpected(dtype):
+            unfit = unfit.merge(valid_nan(array))
         reading = self._order.reading
-        if wanted.recipe.given is None:
-            unfit = unfit.merged(count_nodata(array, wanted.recipe, absent, reading))
-        by_alpha = hides_by_alpha(wanted.recipe, profile)
-        alpha = alpha_of(wanted.recipe, count)
+        if wanted.recipe.complete is None:
+            unfit = unfit.merge(count_nodata(array, wanted.recipe, absent, reading))
+        by_alpha = wanted.recipe.masks_by_alpha(profile)
+        alpha = wanted.recipe.inherited_alpha(count)
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
-            array = made_transparent(array, alpha)
+            array = make_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
         if np.ma.isMaskedArray(array) and needs_exact_nodata(profile):
             # rasterio would fill it with the nodata value as a double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
-        masked = _needs_mask(array, profile, wanted.recipe)
+        masked = needs_mask(array, profile, wanted.recipe)
         data: np.ndarray[Any, Any] | EncodedBlocks
         if wanted.encodes:
             data = self._encoder.encode(array, profile, masked=masked, overview_plan=wanted.pyramid)
@@ -230,19 +231,11 @@ def _checked(
     if wanted.dtype is None or array.dtype == wanted.dtype:
         return array, NO_LOSS
     unfit = lost_in_cast(array, wanted.dtype)
-    is_given = wanted.recipe is None or wanted.recipe.given is not None
+    is_given = wanted.recipe is None or wanted.recipe.complete is not None
     if is_given and np.ma.isMaskedArray(array):
         return array, unfit  # rasterio fills first and casts afterwards
     with np.errstate(invalid="ignore", over="ignore"):
         return array.astype(wanted.dtype, copy=False), unfit
-
-
-def _needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
-    """Return whether masked pixels need an internal mask: nodata is not set."""
-    if not np.ma.isMaskedArray(array) or recipe.given is not None or profile["nodata"] is not None:
-        return False
-    check_is_one_mask(np.ma.getmaskarray(array))
-    return True
 
 
 # Workers are keyed by run and thread: a process may have several threads, and a

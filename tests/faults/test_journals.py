@@ -119,7 +119,7 @@ def joined(parts):
     """Make a journal, with right checksums, of any bodies."""
     content, mark = MAGIC, Position()
     for each in parts:
-        part, mark = mark.part(each)
+        part, mark = mark.make_part(each)
         content += part
     return content
 

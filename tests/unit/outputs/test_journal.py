@@ -27,7 +27,7 @@ from rio_mucho_cli.outputs.journal import (
     JournalRecord,
     Position,
 )
-from rio_mucho_cli.outputs.resume import verified
+from rio_mucho_cli.outputs.resume import count_verified
 
 HEADER = {"function": "ndvi.py:ndvi", "inputs": ["ä.tif"]}
 BEGIN = 100
@@ -109,7 +109,7 @@ def test_only_its_owner_can_read_it(tmp_path):
 def test_truncated_anywhere(bytes_of_one):
     begin = len(make_header())
     ends = list(
-        itertools.accumulate((8 + len(each.packed()) for each in some_records()), initial=begin)
+        itertools.accumulate((8 + len(each.to_bytes()) for each in some_records()), initial=begin)
     )
     assert ends[-1] == len(bytes_of_one)
     for length in range(len(bytes_of_one)):
@@ -119,7 +119,7 @@ def test_truncated_anywhere(bytes_of_one):
 
 
 def make_header(header=HEADER):
-    return MAGIC + Position().part(json.dumps(header).encode())[0]
+    return MAGIC + Position().make_part(json.dumps(header).encode())[0]
 
 
 @given(st.data())
@@ -146,7 +146,7 @@ def parts(bodies):
     """Return bytes whose checksums are right, whatever is in them."""
     content, mark = MAGIC, Position()
     for body in bodies:
-        part, mark = mark.part(body)
+        part, mark = mark.make_part(body)
         content += part
     return content
 
@@ -156,7 +156,7 @@ def test_any_records_with_right_checksums(bodies):
     header, found = attempt(parts([json.dumps(HEADER).encode(), *bodies]))
     good = list(itertools.takewhile(lambda body: len(body) >= 28, bodies))
     assert header == HEADER
-    assert [each.packed() for each in found] == good
+    assert [each.to_bytes() for each in found] == good
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_record_of_another_journal_ends_what_is_believed(bytes_of_one):
 def test_what_follows_records_that_were_cut_off_is_never_believed(tmp_path):
     make_journal(tmp_path / "j")
     made, _, found = Journal.open(tmp_path / "j")
-    made.keep(found[:1])
+    made.truncate(found[:1])
     made.append(JournalRecord.of(7, 0, b"another"))
     made.close()
     assert reopened(tmp_path / "j")[1] == [found[0], JournalRecord.of(7, 0, b"another")]
@@ -218,7 +218,7 @@ def test_what_follows_records_that_were_cut_off_is_never_believed(tmp_path):
 def test_keeping_the_first_records(tmp_path, kept):
     whole = make_journal(tmp_path / "j")
     made, _, found = Journal.open(tmp_path / "j")
-    made.keep(found[:kept])
+    made.truncate(found[:kept])
     for record in found[kept:]:
         made.append(record)
     made.close()
@@ -401,17 +401,17 @@ def test_a_record_of_several_parts_is_that_of_all_of_them():
     record = JournalRecord.of(3, 10, data, empty, data[:7], payload=b"x")
     content = data.tobytes() + data[:7].tobytes()
     assert record == JournalRecord(3, 10, 10 + len(content), zlib.crc32(content), b"x")
-    assert JournalRecord.unpacked(record.packed()) == record
+    assert JournalRecord.from_bytes(record.to_bytes()) == record
 
 
 def test_data_that_are_whole_are_verified(data_file):
-    assert verified(some_records(), data_file, begin=BEGIN, windows=3) == 3
-    assert verified([], data_file, begin=BEGIN, windows=3) == 0
+    assert count_verified(some_records(), data_file, begin=BEGIN, windows=3) == 3
+    assert count_verified([], data_file, begin=BEGIN, windows=3) == 0
 
 
 def test_data_are_read_in_pieces(data_file, monkeypatch):
-    monkeypatch.setattr("rio_mucho_cli.outputs.resume._PIECE", 2)
-    assert verified(some_records(), data_file, begin=BEGIN, windows=3) == 3
+    monkeypatch.setattr("rio_mucho_cli.outputs.resume._BUFFER", 2)
+    assert count_verified(some_records(), data_file, begin=BEGIN, windows=3) == 3
 
 
 @given(st.data())
@@ -427,7 +427,7 @@ def test_data_that_are_damaged_are_not_trusted(data):
         limit = min(limit, place)
     with tempfile.TemporaryFile(buffering=0) as file:
         file.write(whole[:length])
-        found = verified(expected, file, begin=0, windows=len(contents))
+        found = count_verified(expected, file, begin=0, windows=len(contents))
     good = list(itertools.takewhile(lambda each: each.end <= limit, expected))
     assert found == len(good)
 
@@ -451,12 +451,12 @@ def test_records_that_make_no_sense_end_what_is_trusted(data_file, place, change
     found = some_records()
     values = {name: getattr(found[place], name) for name in JournalRecord.__slots__}
     found[place] = JournalRecord(**{**values, **change})
-    assert verified(found, data_file, begin=BEGIN, windows=3) == place
+    assert count_verified(found, data_file, begin=BEGIN, windows=3) == place
 
 
 def test_windows_that_left_nothing_need_no_record(data_file):
     found = some_records()
-    assert verified([found[0], found[2]], data_file, begin=BEGIN, windows=3) == 2
+    assert count_verified([found[0], found[2]], data_file, begin=BEGIN, windows=3) == 2
 
 
 def test_data_that_cannot_be_read_are_not_trusted(data_file):
@@ -465,7 +465,7 @@ def test_data_that_cannot_be_read_are_not_trusted(data_file):
             raise OSError(errno.EIO, "Input/output error")
 
     with Broken(data_file.name) as file:
-        assert verified(some_records(), file, begin=BEGIN, windows=3) == 0
+        assert count_verified(some_records(), file, begin=BEGIN, windows=3) == 0
 
 
 def run_on(folder, contents, most):
@@ -476,8 +476,8 @@ def run_on(folder, contents, most):
             made, _, found = Journal.open(path)
         else:
             made, found = Journal.create(path, HEADER), []
-        done = verified(found, file, begin=BEGIN, windows=len(contents))
-        made.keep(found[:done])
+        done = count_verified(found, file, begin=BEGIN, windows=len(contents))
+        made.truncate(found[:done])
         end = found[done - 1].end if done else BEGIN
         file.truncate(end)
         for number in range(done, min(done + most, len(contents))):
@@ -513,5 +513,5 @@ def test_however_often_it_is_cut_off_the_end_is_the_same(contents, data):
 
 def test_numbers_of_windows_may_leave_gaps_but_lie_within_64_bits():
     with pytest.raises(struct.error):
-        JournalRecord(-1, 0, 0, 0).packed()
-    assert journal.JournalRecord(2**64 - 1, 0, 0, 0).packed()
+        JournalRecord(-1, 0, 0, 0).to_bytes()
+    assert journal.JournalRecord(2**64 - 1, 0, 0, 0).to_bytes()

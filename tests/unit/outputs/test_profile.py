@@ -228,11 +228,11 @@ def test_nodata_fits(nodata, dtype, fits):
 
 
 def test_bigtiff_where_it_might_be_needed_unless_the_profile_says_otherwise():
-    assert p.ProfileTemplate(None, given={"driver": "GTiff"}).profile(1, "uint8") == {
+    assert p.ProfileTemplate(None, complete={"driver": "GTiff"}).profile(1, "uint8") == {
         "driver": "GTiff", "bigtiff": "IF_SAFER",
     }  # fmt: skip
     for whole in ({"driver": "GTiff", "bigtiff": "YES"}, {"driver": "PNG"}):
-        assert p.ProfileTemplate(None, given=whole).profile(1, "uint8") == whole
+        assert p.ProfileTemplate(None, complete=whole).profile(1, "uint8") == whole
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_compression_that_changes_values_is_named(compress, options, lossy):
     first = source(compress=compress, interleave="pixel")
     layout = lay.choose_layout(first, {}, None)
     recipe = p.ProfileTemplate(first, layout=layout, options=options)
-    assert recipe.inherits_loss(3, "uint8") == lossy
-    assert recipe.inherits_loss(3, "float32") is None
+    assert recipe.inherited_lossy_codec(3, "uint8") == lossy
+    assert recipe.inherited_lossy_codec(3, "float32") is None
 
 
 @pytest.mark.parametrize(
@@ -262,12 +262,12 @@ def test_a_fourth_band_is_alpha_where_it_was(count, band, options, alpha):
 def test_nodata_is_kept_dropped_or_refused():
     first = source(dtype="float32", nodata=-9999.0)
     assert p.ProfileTemplate(first).profile(1, "float32")["nodata"] == -9999
-    assert p.ProfileTemplate(first).drops_nodata("float32") is None
+    assert p.ProfileTemplate(first).dropped_nodata("float32") is None
     assert math.isnan(p.ProfileTemplate(first).profile(1, "float64")["nodata"])
     assert p.ProfileTemplate(first).profile(1, "int32")["nodata"] is None
-    assert p.ProfileTemplate(first).drops_nodata("int32") is None
+    assert p.ProfileTemplate(first).dropped_nodata("int32") is None
     assert p.ProfileTemplate(first).profile(1, "uint8")["nodata"] is None
-    assert p.ProfileTemplate(first).drops_nodata("uint8") == -9999
+    assert p.ProfileTemplate(first).dropped_nodata("uint8") == -9999
     assert p.ProfileTemplate(first, nodata=7, keep_nodata=False).profile(1, "uint8")["nodata"] == 7
     with pytest.raises(NodataError, match="nodata -1 does not fit uint8"):
         p.ProfileTemplate(first, nodata=-1, keep_nodata=False).profile(1, "uint8")

@@ -39,7 +39,7 @@ def gdal_tags(path):
 
 def merged(parts):
     """Merge windows' statistics, band by band."""
-    return reduce(lambda a, b: [x.merged(y) for x, y in zip(a, b, strict=True)], parts)
+    return reduce(lambda a, b: [x.merge(y) for x, y in zip(a, b, strict=True)], parts)
 
 
 def by_windows(array, rows=3, cols=4, **given):
@@ -229,7 +229,7 @@ def test_text_is_gdals(make_raster, dtype):
     ],
 )
 def test_percentage(pixels, valid, text):
-    found = BandStatistics.constant(3, valid).merged(BandStatistics(pixels - valid))
+    found = BandStatistics.constant(3, valid).merge(BandStatistics(pixels - valid))
     assert found.tags()["STATISTICS_VALID_PERCENT"] == text
 
 
@@ -240,7 +240,7 @@ def test_nothing_valid_has_no_numbers(pixels):
     assert math.isnan(found.mean)
     assert math.isnan(found.deviation)
     some = BandStatistics.of(picture("int16")[0])
-    assert found.merged(some).merged(found).tags().keys() == some.tags().keys()
+    assert found.merge(some).merge(found).tags().keys() == some.tags().keys()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
@@ -255,7 +255,7 @@ def test_pixels_that_no_window_covers(tmp_path, dtype, nodata):
     pixels = 64 * 64 - 16 * 16
     rest = BandStatistics.constant(0, pixels) if nodata is None else BandStatistics(pixels)
     (covered,) = statistics_of(data, nodata=nodata)
-    assert_like_gdal(path, [covered.merged(rest)], [rest.merged(covered)])
+    assert_like_gdal(path, [covered.merge(rest)], [rest.merge(covered)])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
@@ -328,7 +328,7 @@ def whole_and_parts(array, mask, rows, cols, nodata):
     ]
     parts = [BandStatistics.of(array[w], mask=mask[w], nodata=nodata) for w in windows]
     whole = BandStatistics.of(array, mask=mask, nodata=nodata)
-    return whole, reduce(BandStatistics.merged, parts)
+    return whole, reduce(BandStatistics.merge, parts)
 
 
 @given(cut_arrays(SMALL_INTEGERS))

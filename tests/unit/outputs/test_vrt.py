@@ -8,7 +8,7 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import vrt
-from rio_mucho_cli.outputs.vrt import PartFile, Placed
+from rio_mucho_cli.outputs.vrt import PartFile, PlacedPart
 from rio_mucho_cli.windows import Size
 
 PROFILE = {
@@ -29,16 +29,16 @@ PROFILE = {
 
 def placed(row, col, width, height, overviews=()):
     file = PartFile(f"{row}_{col}.tif", Size(512, 256), overviews, 1000)
-    return Placed(f"x.parts/a/{file.name}", file, Window(col, row, width, height))
+    return PlacedPart(f"x.parts/a/{file.name}", file, Window(col, row, width, height))
 
 
 def written(root, tmp_path):
-    (tmp_path / "x.vrt").write_bytes(vrt.as_text(root))
+    (tmp_path / "x.vrt").write_bytes(vrt.to_bytes(root))
     return tmp_path / "x.vrt"
 
 
 def test_a_whole_of_any_size_is_described_by_a_small_file(tmp_path, profile_of):
-    root = vrt.describe_whole(PROFILE, None, "x.vrt", masked=False)
+    root = vrt.vrt_without_parts(PROFILE, None, "x.vrt", masked=False)
     vrt.add_parts(root, [placed(0, 0, 100, 100)], "nearest")
     found = profile_of(written(root, tmp_path))
     kept = ("width", "height", "count", "dtype", "nodata", "transform", "compress")
@@ -49,7 +49,7 @@ def test_a_whole_of_any_size_is_described_by_a_small_file(tmp_path, profile_of):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_each_band_has_a_source_for_each_part(masked):
-    root = vrt.describe_whole(PROFILE, None, "x.vrt", masked=masked)
+    root = vrt.vrt_without_parts(PROFILE, None, "x.vrt", masked=masked)
     parts = [placed(0, 0, 100, 80, (2, 4)), placed(0, 100, 7, 80, (2,))]
     vrt.add_parts(root, parts, "cubic_spline")
     bands = list(root.iter("VRTRasterBand"))
@@ -74,7 +74,7 @@ def test_each_band_has_a_source_for_each_part(masked):
 
 
 def test_without_parts_all_is_nodata(tmp_path):
-    root = vrt.describe_whole(PROFILE, None, "x.vrt", masked=False)
+    root = vrt.vrt_without_parts(PROFILE, None, "x.vrt", masked=False)
     vrt.add_parts(root, [], "nearest")
     with rasterio.open(written(root, tmp_path)) as src:
         assert (src.read(window=Window(9, 9, 5, 5)) == -1.5).all()
@@ -82,7 +82,7 @@ def test_without_parts_all_is_nodata(tmp_path):
 
 
 def test_statistics_are_added_to_what_bands_have():
-    root = vrt.describe_whole(PROFILE, None, "x.vrt", masked=True)
+    root = vrt.vrt_without_parts(PROFILE, None, "x.vrt", masked=True)
     vrt.add_statistics(root, [{"A": "1"}, {"A": "2"}])
     found = [band.findtext("Metadata/MDI[@key='A']") for band in root.findall("VRTRasterBand")]
     assert found == ["1", "2"]
@@ -90,7 +90,7 @@ def test_statistics_are_added_to_what_bands_have():
 
 def test_what_gdal_does_not_make(tmp_path):
     with pytest.raises(OutputError, match=r"x\.vrt cannot be made"):
-        vrt.describe_whole({**PROFILE, "dtype": "nothing"}, None, "x.vrt", masked=False)
+        vrt.vrt_without_parts({**PROFILE, "dtype": "nothing"}, None, "x.vrt", masked=False)
 
 
 def test_folders_that_a_text_speaks_of(tmp_path):
@@ -101,7 +101,7 @@ def test_folders_that_a_text_speaks_of(tmp_path):
 
 
 def test_the_files_of_a_vrt(tmp_path):
-    root = vrt.describe_whole(PROFILE, None, "x.vrt", masked=False)
+    root = vrt.vrt_without_parts(PROFILE, None, "x.vrt", masked=False)
     vrt.add_parts(root, [placed(0, 0, 100, 80), placed(0, 100, 7, 80)], "nearest")
     path = written(root, tmp_path)
     folder = tmp_path / "x.parts" / "a"
