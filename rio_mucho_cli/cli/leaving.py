@@ -144,8 +144,8 @@ def _leave_at_once(signum: int, output: str, resume: bool) -> None:
 
 
 def _discard_all() -> None:
-    from rio_mucho_cli.outputs.target import unfinished
+    from rio_mucho_cli.outputs.target import unfinished_targets
 
-    for target in tuple(unfinished):
+    for target in tuple(unfinished_targets):
         with suppress(Exception):
             target.discard()

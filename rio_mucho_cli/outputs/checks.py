@@ -26,7 +26,7 @@ from rio_mucho_cli.outputs.files import (
 from rio_mucho_cli.outputs.journal import read_records
 from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
 from rio_mucho_cli.outputs.remote_target import check_object
-from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run_error
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 
 
@@ -136,5 +136,5 @@ def _differs(
 ) -> bool:
     changes = describe_changes(earlier, run)
     if changes and not overwrite:
-        raise different_run(folder, changes)
+        raise different_run_error(folder, changes)
     return bool(changes)

@@ -21,7 +21,7 @@ from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.geotiff.overviews import build_in_thread, compute_statistics
 from rio_mucho_cli.outputs.files import exists_error
-from rio_mucho_cli.outputs.resume import cannot_resume
+from rio_mucho_cli.outputs.resume import cannot_resume_error
 from rio_mucho_cli.outputs.target import Finish, Target
 from rio_mucho_cli.windows import PlannedWindow
 
@@ -64,7 +64,7 @@ class _WithoutResume(WithoutBlocks):
         overwrite: bool,
     ) -> int:
         """Raise UsageError: only encoded blocks can be resumed."""
-        raise cannot_resume()
+        raise cannot_resume_error()
 
 
 class _GdalWriter(_WithoutResume):
@@ -170,8 +170,8 @@ class FileWriter(_GdalWriter):
             dst = self._dst
             for _, window in dst.block_windows():
                 shape = dst.count, window.height, window.width
-                nothing = np.full(shape, profile["nodata"], dst.dtypes[0])
-                gdal_io.write(dst, self._name, window, nothing)
+                nodata = np.full(shape, profile["nodata"], dst.dtypes[0])
+                gdal_io.write(dst, self._name, window, nodata)
 
     def finish(self) -> None:
         """Close the file, build its overviews with GDAL, and make the output."""
@@ -202,11 +202,11 @@ class FileWriter(_GdalWriter):
         If a write fails while a dataset is being closed, as on a full disk,
         libtiff only prints to the terminal and the program gets no error.
         """
-        whole = False
+        is_complete = False
         if self._file.stat().st_size:
             with self._file.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
-                whole = is_whole(data)
-        if not whole:
+                is_complete = is_whole(data)
+        if not is_complete:
             raise OutputError(f"{self._name} was not written whole: is the disk full?")
 
 

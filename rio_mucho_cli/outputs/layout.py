@@ -78,27 +78,29 @@ def choose_layout(
     asked_width, asked_height = pixels_of(options, "blockxsize"), pixels_of(options, "blockysize")
     if is_no(options.get("tiled")):
         return _strips(first, asked_height)
-    tile = _preferred_tile(first)
+    preferred = _preferred_tile(first)
     common = common_multiple(windows, width, height) if windows is not None else Size(0, 0)
-    fitting = Size(
-        asked_width or _fitting_side(common.width, tile.width),
-        asked_height or _fitting_side(common.height, tile.height),
+    tile = Size(
+        asked_width or _fitting_side(common.width, preferred.width),
+        asked_height or _fitting_side(common.height, preferred.height),
     )
-    if min(fitting) > 0 and tile != first.block and is_uncompressed(first, options):
-        if _padding(first, fitting) > _MOST_PADDING:
-            fitting = Size(
-                asked_width or _tightest_side(common.width, width, fitting.width),
-                asked_height or _tightest_side(common.height, height, fitting.height),
+    if min(tile) > 0 and preferred != first.block and is_uncompressed(first, options):
+        if _padding(first, tile) > _MOST_PADDING:
+            tile = Size(
+                asked_width or _tightest_side(common.width, width, tile.width),
+                asked_height or _tightest_side(common.height, height, tile.height),
             )
         is_free = not common.width and not asked_width and not is_yes(options.get("tiled"))
-        if _padding(first, fitting) > _MOST_PADDING and is_free:
+        if _padding(first, tile) > _MOST_PADDING and is_free:
             return _strips(first, asked_height or common.height)
-    if min(fitting) > 0:
-        return BlockLayout(fitting, tiled=True)
+    if min(tile) > 0:
+        return BlockLayout(tile, tiled=True)
     if common.width == 0 and not asked_width:
         # Windows are as wide as the raster, and no tile fits their rows: use strips.
         return BlockLayout(Size(width, common.height), tiled=False)
-    return BlockLayout(Size(asked_width or tile.width, asked_height or tile.height), tiled=True)
+    return BlockLayout(
+        Size(asked_width or preferred.width, asked_height or preferred.height), tiled=True
+    )
 
 
 def layout_of(profile: Mapping[str, Any]) -> BlockLayout | None:

@@ -22,7 +22,7 @@ from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.outputs.gdal_writer import WithoutBlocks
 from rio_mucho_cli.outputs.mosaic_folder import RunFolder, open_unfinished, remove_abandoned
 from rio_mucho_cli.outputs.remote_target import RemoteFolder, RemoteTarget
-from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run_error
 from rio_mucho_cli.outputs.target import Target
 from rio_mucho_cli.outputs.vrt import (
     PartFile,
@@ -160,7 +160,7 @@ class MosaicWriter(WithoutBlocks):
         changes = "" if earlier is None else describe_changes(earlier.run or {}, fingerprint)
         if earlier is not None and changes:
             if not overwrite:
-                raise different_run(earlier.path, changes)
+                raise different_run_error(earlier.path, changes)
             log.warning("the run starts over: %s", changes)
             earlier.remove()
         if earlier is None or changes:

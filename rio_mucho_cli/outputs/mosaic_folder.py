@@ -90,7 +90,7 @@ class RunFolder:
         OutputError
             If the path of the parts is a file or a link.
         OSError
-            If the folder cannot be run_folder.
+            If the folder cannot be created.
         """
         parent = parts_folder(mosaic)
         folder_exists(parent, "parts")

@@ -79,7 +79,7 @@ class ProfileTemplate:
     cog : bool
         True if `options` are those of GDAL's COG driver. The profile is then
         that of the intermediate GeoTIFF.
-    copies_bands : bool
+    copies_band_metadata : bool
         Copy the metadata of the first input's bands to the output.
     """
 
@@ -91,7 +91,7 @@ class ProfileTemplate:
     options: Mapping[str, str] = field(default_factory=dict)
     complete: Mapping[str, Any] | None = None
     cog: bool = False
-    copies_bands: bool = False
+    copies_band_metadata: bool = False
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
         """Return the profile for opening the output with rasterio.
@@ -211,9 +211,10 @@ class ProfileTemplate:
             return False
         if profile.get("nodata") is not None:
             return False
-        has_colours = str(profile.get("compress", "")).upper() not in COLOUR_CODECS
-        is_copied = self.copies_bands and has_colours and self.inherited_alpha(count) == count
-        return is_copied or is_yes(profile.get("alpha"))
+        if is_yes(profile.get("alpha")):
+            return True
+        keeps_colours = str(profile.get("compress", "")).upper() not in COLOUR_CODECS
+        return self.copies_band_metadata and keeps_colours and self.inherited_alpha(count) == count
 
 
 def changes_values(profile: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ from rio_mucho_cli.env import captured_messages
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import object_storage
 from rio_mucho_cli.outputs.files import exists_error, new_folder
-from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished
+from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished_targets
 from rio_mucho_cli.text import option
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class RemoteFolder:
 
     def record_replaced(self, mosaic: str) -> None:
         """Record the parts of the old mosaic, before it is replaced."""
-        for name in _sources(mosaic):
+        for name in _source_names(mosaic):
             match = re.search(
                 rf"(?:^|/){re.escape(self._parts)}/([0-9a-f]{{10}}/\d+_\d+\.tif)$", name
             )
@@ -86,7 +86,7 @@ def _remove_objects(paths: set[str] | list[str]) -> None:
             object_storage.remove(path)
 
 
-def _sources(mosaic: str) -> set[str]:
+def _source_names(mosaic: str) -> set[str]:
     """Return the names of a VRT's sources, an empty set for other files."""
     names: set[str] = set()
     with suppress(Exception), captured_messages():
@@ -139,7 +139,7 @@ class RemoteTarget(Target):
                 f"{path} is made in the temporary folder {parent} first, which takes no files "
                 f"({exc.strerror}): set TMPDIR to one that does"
             ) from None
-        unfinished.add(self)
+        unfinished_targets.add(self)
 
     def check_others(self, files: Iterable[Path]) -> None:
         """Raise OutputError if one of the output's files cannot be uploaded."""

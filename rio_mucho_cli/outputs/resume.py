@@ -16,7 +16,7 @@ from typing import Any
 from rio_mucho_cli.errors import OutputError, UsageError
 from rio_mucho_cli.outputs.files import open_locked
 from rio_mucho_cli.outputs.journal import Journal, JournalError, JournalRecord
-from rio_mucho_cli.outputs.run_diff import describe_changes, different_run
+from rio_mucho_cli.outputs.run_diff import describe_changes, different_run_error
 from rio_mucho_cli.outputs.target import Target
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _checksum(file: FileIO, record: JournalRecord, buffer: memoryview) -> int | 
     return None
 
 
-def cannot_resume() -> UsageError:
+def cannot_resume_error() -> UsageError:
     """Return the error for resuming an output that GDAL writes."""
     return UsageError(
         "only what workers encode can be resumed: a GeoTIFF, a COG or another file, in windows "
@@ -161,7 +161,7 @@ class ResumeLog:
         if changes:
             journal.close()
             if not overwrite:
-                raise different_run(target.journal.parent, changes)
+                raise different_run_error(target.journal.parent, changes)
             log.warning("the run starts over: %s", changes)
             return None
         try:

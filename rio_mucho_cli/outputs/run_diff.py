@@ -38,7 +38,7 @@ def describe_changes(old: Any, new: Any) -> str:
     return "; ".join(changes[:_MOST]) + (f"; and {more} more" if more > 0 else "")
 
 
-def different_run(folder: Path | str, changes: str) -> UsageError:
+def different_run_error(folder: Path | str, changes: str) -> UsageError:
     """Return the error for a partial result of a different run."""
     return UsageError(
         f"{folder} is from a different run ({changes}): pass {option('overwrite')} to start over, "

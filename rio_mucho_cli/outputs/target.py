@@ -88,7 +88,7 @@ class Target:
                     ) from None
             else:
                 self._folder, self._locks = new_folder(self._output.parent, self._output.name)
-        unfinished.add(self)
+        unfinished_targets.add(self)
 
     @property
     def intermediate(self) -> Path:
@@ -215,12 +215,12 @@ class Target:
         self._release()
 
     def _release(self) -> None:
-        unfinished.discard(self)
+        unfinished_targets.discard(self)
         while self._locks:
             os.close(self._locks.pop())
 
 
-unfinished: set[Target] = set()
+unfinished_targets: set[Target] = set()
 """Targets of this process that are not published yet, to be discarded before it exits."""
 
 

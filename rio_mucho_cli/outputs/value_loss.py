@@ -124,7 +124,7 @@ class ValueLoss:
                 f"{option('dtype', self._wide_enough(dtype))}, or let the function clip them"
             )
         own = "none" if nodata is None else number_text(nodata)
-        output = f"the output has {'no nodata' if nodata is None else f'nodata {own}'}"
+        output = "the output has no nodata" if nodata is None else f"the output has nodata {own}"
         if self.nan:
             yield (
                 f"{least}{_pixels(self.nan, self.nan_windows)} are NaN, which counts as valid "

@@ -231,7 +231,7 @@ def _recipe(
         options=chosen.options,
         complete=chosen.given,
         cog=chosen.cog,
-        copies_bands=metadata is not None and bool(metadata.bands),
+        copies_band_metadata=metadata is not None and bool(metadata.bands),
     )
 
 

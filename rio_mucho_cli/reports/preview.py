@@ -22,7 +22,7 @@ from rio_mucho_cli.engine.probe import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
-from rio_mucho_cli.outputs.resume import cannot_resume
+from rio_mucho_cli.outputs.resume import cannot_resume_error
 from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.planning.fingerprint import check_can_resume, done_outputs, fingerprint
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
@@ -192,7 +192,7 @@ def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
         kept = [check_parts(path, run, overwrite=job.overwrite) for path in paths]
         return 0, all(kept)
     if any(each.blocks is None for each in plan.outputs):
-        raise cannot_resume()
+        raise cannot_resume_error()
     return min([windows_done(path, run, overwrite=job.overwrite) for path in paths]), False
 
 
