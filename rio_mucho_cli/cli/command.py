@@ -131,10 +131,10 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
             watched(output, given["resume"]),
         ):
             from rio_mucho_cli.cli.run import run
-            from rio_mucho_cli.reports.file import is_stdout, stdout_kept
+            from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
 
             keeps = given["report"] is not None and is_stdout(given["report"])
-            with ctx.obj["env"], stdout_kept() if keeps else nullcontext():
+            with ctx.obj["env"], reserve_stdout() if keeps else nullcontext():
                 status = run(inputs=inputs, output=output, **given)
     except INTERRUPTS as exc:
         if status is None:  # otherwise the run had ended already

@@ -1,4 +1,4 @@
-"""Advice on faster runs, by rules over the figures of a report.
+"""Advice on faster runs, by rules over the metrics of a report.
 
 See `docs/explanation/advice.md` for the measurements behind the rules.
 """
@@ -11,28 +11,26 @@ from typing import Any, TypeAlias
 
 from rio_mucho_cli.text import MB, format_bytes, option
 
-Said: TypeAlias = Mapping[str, Any]
-
 
 class Metrics:
     """Figures of a report that several rules use.
 
     Parameters
     ----------
-    said : Mapping
-        A report as `document` returns it, with a plan.
+    document : Mapping
+        The report of a run that had a plan.
     """
 
-    def __init__(self, said: Said) -> None:
-        self.said = said
-        self.plan: Said = said["plan"]
-        self.inputs: list[Said] = self.plan["inputs"]
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self.plan: Mapping[str, Any] = document["plan"]
+        self.inputs: list[Mapping[str, Any]] = self.plan["inputs"]
         self.jobs: int = self.plan["jobs"]
         self.executor: str = self.plan["executor"]
-        self.windows: int = sum(worker["windows"] for worker in said["workers"])
-        self.working: float = said["phases"]["working_seconds"]
-        self.starting: float = said["phases"]["starting_seconds"]
-        self.seconds: float = said["seconds"]
+        self.windows: int = sum(worker["windows"] for worker in document["workers"])
+        self.working: float = document["phases"]["working_seconds"]
+        self.starting: float = document["phases"]["starting_seconds"]
+        self.seconds: float = document["seconds"]
 
     def wall(self, *names: str) -> float:
         """Return the wall time of some stages, summed over all workers."""
@@ -50,17 +48,17 @@ class Metrics:
     @property
     def idle_share(self) -> float:
         """Idle share of the workers' time between the first and the last window."""
-        there = self.jobs * self.working
-        return 0.0 if there <= 0 else max(0.0, 1 - self.busy / there)
+        available = self.jobs * self.working
+        return 0.0 if available <= 0 else max(0.0, 1 - self.busy / available)
 
     @property
-    def each(self) -> float:
+    def per_window(self) -> float:
         """Average seconds per window."""
         return self.busy / max(1, self.windows)
 
-    def _sum(self, which: str, names: Iterable[str]) -> float:
-        workers = self.said["workers"]
-        return float(sum(worker["stages"][name][which] for worker in workers for name in names))
+    def _sum(self, clock: str, names: Iterable[str]) -> float:
+        workers = self.document["workers"]
+        return float(sum(worker["stages"][name][clock] for worker in workers for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,195 +76,198 @@ class Advice:
 Rule: TypeAlias = Callable[[Metrics], str | None]
 
 
-def starting_takes_longest(figures: Metrics) -> str | None:
+def starting_takes_longest(metrics: Metrics) -> str | None:
     """Return advice against processes if starting them takes most of the run."""
-    if figures.executor != "processes" or figures.said["outcome"] != "done":
+    if metrics.executor != "processes" or metrics.document["outcome"] != "done":
         return None
-    if figures.starting < 0.5 * figures.seconds:
+    if metrics.starting < 0.5 * metrics.seconds:
         return None
-    alone = max(0.0, figures.starting - _START_OF_PROCESSES) + figures.busy
-    if alone > 0.8 * figures.seconds:
+    without_processes = max(0.0, metrics.starting - _START_OF_PROCESSES) + metrics.busy
+    if without_processes > 0.8 * metrics.seconds:
         return None
     return (
-        f"Starting took {figures.starting:.2f} s of {figures.seconds:.2f} s, and all the work "
-        f"{figures.busy:.2f} s of the workers' time: with {option('jobs', 1)} nothing is "
-        f"started, and with {option('executor', 'threads')} much less."
+        f"Starting workers took {metrics.starting:.2f} of {metrics.seconds:.2f} s. For runs this "
+        f"short, use {option('jobs', 1)} or {option('executor', 'threads')}."
     )
 
 
 _START_OF_PROCESSES = 0.4
+"""Seconds to start worker processes."""
 
 
-def reads_wait(figures: Metrics) -> str | None:
+def reads_wait(metrics: Metrics) -> str | None:
     """Return advice if workers wait for a disk or a server."""
-    wall, cpu = figures.wall("read"), figures.cpu("read")
-    if wall < 0.3 * figures.busy or wall < 2 * cpu or _is_crowded(figures):
+    wall, cpu = metrics.wall("read"), metrics.cpu("read")
+    if wall < 0.3 * metrics.busy or wall < 2 * cpu or _is_crowded(metrics):
         return None
-    if (wall - cpu) / figures.jobs < _WORTH_WAITING:
+    if (wall - cpu) / metrics.jobs < _WORTH_WAITING:
         return None
-    share = f"{100 * (wall - cpu) / figures.busy:.0f} % of their busy time"
-    if any(each.get("on_network") for each in figures.inputs):
+    share = f"{100 * (wall - cpu) / metrics.busy:.0f} % of their busy time"
+    if any(source.get("on_network") for source in metrics.inputs):
         return (
-            f"Workers waited {share} for servers: more jobs than CPUs (-j {2 * figures.jobs} or "
-            "more) ask for several windows at once."
+            f"Workers spent {share} waiting for servers: use more jobs than CPUs "
+            f"({option('jobs', 2 * metrics.jobs)} or more), to request several windows at once."
         )
     return (
-        f"Workers waited {share} for the disk, and not for CPUs: inputs on a faster disk, or "
-        "compressed ones, which have less to read, help more than jobs do."
+        f"Workers spent {share} waiting for the disk, not for CPUs: a faster disk or compressed "
+        "inputs help more than more jobs."
     )
 
 
 _WORTH_WAITING = 5.0
+"""Seconds of waiting, per worker, that are worth advice."""
 
 
-def blocks_are_read_again(figures: Metrics) -> str | None:
+def blocks_are_read_again(metrics: Metrics) -> str | None:
     """Return advice if several windows decode the same blocks of an input."""
-    if figures.wall("read") < 0.3 * figures.busy or figures.busy < 1:
+    if metrics.wall("read") < 0.3 * metrics.busy or metrics.busy < 1:
         return None
-    again = max(figures.inputs, key=lambda each: each.get("block_reads") or 0.0, default={})
-    times = again.get("block_reads") or 0.0
-    if times < 2 or figures.plan["windows"]["overlap"]:
+    worst = max(metrics.inputs, key=lambda source: source.get("block_reads") or 0.0, default={})
+    times = worst.get("block_reads") or 0.0
+    if times < 2 or metrics.plan["windows"]["overlap"]:
         return None
-    width, height = figures.plan["windows"]["size"]
-    said = (
-        f"Blocks of {again['path']} are {again['block'][0]} x {again['block'][1]} pixels, and "
-        f"windows of {width} x {height} touch {times:.1f} times as many pixels as they have, so "
-        "that several workers decode the same block: "
+    width, height = metrics.plan["windows"]["size"]
+    block_width, block_height = worst["block"]
+    reason = (
+        f"Windows of {width} x {height} pixels are not whole blocks of {worst['path']} "
+        f"({block_width} x {block_height}), so workers decode {times:.1f} times as many pixels as "
+        "they need"
     )
-    if again.get("striped"):
+    if worst.get("striped"):
         return (
-            f"{said}leave out {option('windows')}, or convert it first "
+            f"{reason}: leave out {option('windows')}, or tile the input first "
             "(rio convert --co tiled=yes)."
         )
-    better = "x".join(
+    whole_blocks = "x".join(
         str(side * max(1, round(length / side)))
-        for side, length in zip(again["block"], (width, height), strict=True)
+        for side, length in zip(worst["block"], (width, height), strict=True)
     )
-    return f"{said}{option('windows', better)} has whole blocks."
+    return f"{reason}: use {option('windows', whole_blocks)}."
 
 
-def function_holds_the_gil(figures: Metrics) -> str | None:
-    """Return advice against threads if they wait for Python's lock."""
-    wall, cpu = figures.wall("function"), figures.cpu("function")
-    if figures.executor != "threads" or figures.jobs < 2 or wall < 0.5 * figures.busy:
+def function_holds_the_gil(metrics: Metrics) -> str | None:
+    """Return advice against threads if they wait for the GIL."""
+    wall, cpu = metrics.wall("function"), metrics.cpu("function")
+    if metrics.executor != "threads" or metrics.jobs < 2 or wall < 0.5 * metrics.busy:
         return None
-    used = figures.cpu("read", "function", "encode") / max(figures.working, 1e-9)
-    if wall < 1.5 * cpu or not 0.75 <= used <= 1.25:
+    cpus_used = metrics.cpu("read", "function", "encode") / max(metrics.working, 1e-9)
+    if wall < 1.5 * cpu or not 0.75 <= cpus_used <= 1.25:
         return None
     return (
-        f"The function waited {100 * (1 - cpu / wall):.0f} % of its time, while {figures.jobs} "
-        f"threads used {used:.1f} CPUs together: it seems to hold Python's lock. With "
-        f"{option('executor', 'processes')} each worker has its own."
+        f"The function waited {100 * (1 - cpu / wall):.0f} % of its time, while {metrics.jobs} "
+        f"threads used {cpus_used:.1f} CPUs in total: it probably holds the GIL. Use "
+        f"{option('executor', 'processes')}."
     )
 
 
-def libraries_have_threads(figures: Metrics) -> str | None:
+def libraries_have_threads(metrics: Metrics) -> str | None:
     """Return advice if jobs times threads of numeric libraries exceed the CPUs."""
-    set_to = figures.said["job"]["thread_variables"].values()
-    threads = max((int(text) for text in set_to if text.isdecimal()), default=1)
-    cpus = figures.said["machine"]["usable_cpus"]
-    if figures.executor not in {"processes", "threads"} or figures.jobs < 2 or threads < 2:
+    values = metrics.document["job"]["thread_variables"].values()
+    threads = max((int(value) for value in values if value.isdecimal()), default=1)
+    cpus = metrics.document["machine"]["usable_cpus"]
+    if metrics.executor not in {"processes", "threads"} or metrics.jobs < 2 or threads < 2:
         return None
-    if figures.wall("function") < 0.5 * figures.busy or threads * figures.jobs <= cpus:
+    if metrics.wall("function") < 0.5 * metrics.busy or threads * metrics.jobs <= cpus:
         return None
     return (
-        f"{figures.jobs} jobs with {threads} threads each, as the environment says, are more than "
-        f"{cpus} CPUs: unset OMP_NUM_THREADS and its like, and each worker has one."
+        f"{metrics.jobs} jobs with {threads} threads each, as set in the environment, exceed the "
+        f"{cpus} CPUs: unset OMP_NUM_THREADS and similar variables, so that each worker uses one "
+        "thread."
     )
 
 
-_TIMES = {"lzw": (3, 6), "deflate": (4, 7), "zstd": (3, 7), "lzma": (60, 120)}
-"""CPU time relative to zstd at level 1: lowest and highest."""
+_SPEEDUPS = {"lzw": (3, 6), "deflate": (4, 7), "zstd": (3, 7), "lzma": (60, 120)}
+"""CPU time divided by that of zstd at level 1: lowest and highest."""
 
 
-def compression_takes_longest(figures: Metrics) -> str | None:
+def compression_takes_longest(metrics: Metrics) -> str | None:
     """Return advice for a faster compression if compressing takes longest."""
-    cpu = figures.cpu("encode")
-    whole = figures.cpu("read", "function", "encode")
-    output = figures.plan["outputs"][0]
+    cpu = metrics.cpu("encode")
+    total = metrics.cpu("read", "function", "encode")
+    output = metrics.plan["outputs"][0]
     codec = str((output["file"] or {}).get("compress") or "").lower()
     options = output["creation_options"]
     level = options.get("level") or options.get("zstd_level")
-    if cpu < 1 or cpu < 0.4 * whole or codec not in _TIMES:
+    if cpu < 1 or cpu < 0.4 * total or codec not in _SPEEDUPS:
         return None
-    if figures.wall("encode") < 0.4 * figures.busy or figures.each < _SMALL:
+    if metrics.wall("encode") < 0.4 * metrics.busy or metrics.per_window < _SMALL:
         return None
     if codec == "zstd" and level == "1":
         return None
-    least, most = _TIMES[codec]
+    lowest, highest = _SPEEDUPS[codec]
     level_option = ("LEVEL" if output["cog"] else "ZSTD_LEVEL", 1)
     fast = " and ".join(
         option("creation_options", pair) for pair in (("COMPRESS", "ZSTD"), level_option)
     )
     return (
-        f"Compression with {codec} took {100 * cpu / whole:.0f} % of the workers' CPU time: "
-        f"{fast} is {least:g} to {most:g} times as fast on "
-        "the rasters that this was measured on, for files of about the same size."
+        f"Compression with {codec} took {100 * cpu / total:.0f} % of the workers' CPU time: use "
+        f"{fast}, which is {lowest:g} to {highest:g} times as fast in benchmarks, with files of "
+        "about the same size."
     )
 
 
-def windows_are_too_few(figures: Metrics) -> str | None:
+def windows_are_too_few(metrics: Metrics) -> str | None:
     """Return advice if workers are idle because there are few windows or parts."""
-    tasks = figures.plan["parts"] or figures.plan["windows"]["number"]
-    if figures.jobs < 2 or figures.idle_share < 0.2 or tasks >= 4 * figures.jobs:
+    tasks = metrics.plan["parts"] or metrics.plan["windows"]["number"]
+    if metrics.jobs < 2 or metrics.idle_share < 0.2 or tasks >= 4 * metrics.jobs:
         return None
-    if figures.busy < 1:
+    if metrics.busy < 1:
         return None
-    what, size = ("parts", "part_size") if figures.plan["parts"] else ("windows", "windows")
+    things, size = ("parts", "part_size") if metrics.plan["parts"] else ("windows", "windows")
     return (
-        f"Workers had nothing to do for {100 * figures.idle_share:.0f} % of the time, because "
-        f"{tasks} {what} do not divide evenly among {figures.jobs} jobs: a smaller "
-        f"{option(size)} helps."
+        f"Workers were idle for {100 * metrics.idle_share:.0f} % of the time, because {tasks} "
+        f"{things} do not divide evenly among {metrics.jobs} jobs: use a smaller {option(size)}."
     )
 
 
-def caller_is_the_bottleneck(figures: Metrics) -> str | None:
+def caller_is_the_bottleneck(metrics: Metrics) -> str | None:
     """Return advice if workers wait for the main process to compress and write."""
-    writing = figures.said["stages"]["write"]["seconds"]
-    there = figures.working + figures.said["phases"]["finishing_seconds"]
-    if figures.executor == "serial" or figures.plan["parts"] or writing < 1:
+    writing = metrics.document["stages"]["write"]["seconds"]
+    seconds = metrics.working + metrics.document["phases"]["finishing_seconds"]
+    if metrics.executor == "serial" or metrics.plan["parts"] or writing < 1:
         return None
-    if writing < 0.6 * there or figures.idle_share < 0.3:
+    if writing < 0.6 * seconds or metrics.idle_share < 0.3:
         return None
-    share = f"{100 * min(1.0, writing / there):.0f} % of the time"
-    if all(each["written"]["by"] == "workers" for each in figures.plan["outputs"]):
+    share = f"{100 * min(1.0, writing / seconds):.0f} % of the time"
+    if all(output["written"]["by"] == "workers" for output in metrics.plan["outputs"]):
         return (
-            f"The main process was busy with writing for {share}, and workers waited for it: "
-            "a faster disk for the output, or compression, helps more than jobs do."
+            f"The main process was busy writing for {share}, and workers waited for it: a faster "
+            "disk for the output, or compression, helps more than more jobs."
         )
     return (
-        f"The main process was busy with compressing and writing for {share}, and workers "
-        f"waited for it: leave out {option('windows')}, or give whole blocks of a GeoTIFF, and "
-        "workers compress."
+        f"The main process was busy compressing and writing for {share}, and workers waited for "
+        f"it: leave out {option('windows')}, or use whole blocks of a GeoTIFF, so that workers "
+        "compress."
     )
 
 
-def memory_is_short(figures: Metrics) -> str | None:
+def memory_is_short(metrics: Metrics) -> str | None:
     """Return advice if processes take nearly all memory."""
-    memory = figures.said["memory"]
-    there = figures.said["machine"]["memory_bytes"]
-    taken = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
-    if figures.executor == "dask" or taken < 0.9 * there:
+    memory = metrics.document["memory"]
+    available = metrics.document["machine"]["memory_bytes"]
+    used = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
+    if metrics.executor == "dask" or used < 0.9 * available:
         return None
     return (
-        f"The peaks of all processes are {format_bytes(taken)} together, and there are "
-        f"{format_bytes(there)}: {option('mem_limit', int(0.6 * there / MB))} makes windows "
-        "smaller, or jobs fewer."
+        f"The peaks of all processes add up to {format_bytes(used)}, of {format_bytes(available)} "
+        f"available: use {option('mem_limit', int(0.6 * available / MB))}, for smaller windows or "
+        "fewer jobs."
     )
 
 
-def windows_are_too_small(figures: Metrics) -> str | None:
+def windows_are_too_small(metrics: Metrics) -> str | None:
     """Return advice if the overhead of windows exceeds the work on them."""
-    width, height = figures.plan["windows"]["size"]
-    if figures.windows < 1000 or figures.each > _SMALL or width * height >= 256 * 256:
+    width, height = metrics.plan["windows"]["size"]
+    if metrics.windows < 1000 or metrics.per_window > _SMALL or width * height >= 256 * 256:
         return None
     return (
-        f"Windows of {width} x {height} pixels took {1000 * figures.each:.1f} ms each, most of "
-        f"which windows cost by themselves: leave out {option('windows')}, or give 512 or more."
+        f"Windows of {width} x {height} pixels took {1000 * metrics.per_window:.1f} ms each, most "
+        f"of it overhead: leave out {option('windows')}, or use 512 or more."
     )
 
 
 _SMALL = 0.002
+"""Seconds; windows that take less are mostly overhead."""
 
 
 RULES: tuple[Rule, ...] = (
@@ -283,22 +284,22 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def advise(said: Said) -> list[Advice]:
+def advise(document: Mapping[str, Any]) -> list[Advice]:
     """Return the advice for a run, often none.
 
     Parameters
     ----------
-    said : Mapping
-        A report as `document` returns it, with a plan.
+    document : Mapping
+        The report of a run that had a plan.
     """
-    figures = Metrics(said)
-    if not figures.windows:
+    metrics = Metrics(document)
+    if not metrics.windows:
         return []
-    given = ((rule.__name__, rule(figures)) for rule in RULES)
-    return [Advice(name, text) for name, text in given if text is not None]
+    texts = ((rule.__name__, rule(metrics)) for rule in RULES)
+    return [Advice(name, text) for name, text in texts if text is not None]
 
 
-def _is_crowded(figures: Metrics) -> bool:
+def _is_crowded(metrics: Metrics) -> bool:
     """Return whether the other stages wait for CPUs, too."""
-    wall, cpu = figures.wall("function", "encode"), figures.cpu("function", "encode")
-    return wall > 0.1 * figures.busy and wall > 1.5 * cpu
+    wall, cpu = metrics.wall("function", "encode"), metrics.cpu("function", "encode")
+    return wall > 0.1 * metrics.busy and wall > 1.5 * cpu

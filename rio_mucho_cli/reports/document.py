@@ -80,14 +80,14 @@ def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
     """Return the plan as a dry run does, with the files of the outputs."""
     files = [_about_file(output, plan) for output in plan.outputs]
     # After a failed run, an existing file is an older output.
-    forms = (
+    result_types = (
         (file["count"], file["dtype"], False) if file is not None and is_done else None
         for file in files
     )
-    said = describe_plan(job, plan, tuple(forms))
-    for each, file in zip(said["outputs"], files, strict=True):
-        each["file"] = file
-    return said
+    entries = describe_plan(job, plan, tuple(result_types))
+    for output, file in zip(entries["outputs"], files, strict=True):
+        output["file"] = file
+    return entries
 
 
 def _about_file(output: OutputPlan, plan: Plan) -> dict[str, Any] | None:
@@ -129,7 +129,7 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
     """
     ended, plan, report = time.time(), recorder.plan, recorder.report()
     seconds = ended - recorder.started
-    said: dict[str, Any] = {
+    entries: dict[str, Any] = {
         "schema": SCHEMA,
         "outcome": "done" if failure is None else "failed",
         "message": None if failure is None else _message(failure),
@@ -141,16 +141,16 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
         "plan": None if plan is None else about_plan(job, plan, is_done=failure is None),
         "phases": _phases(recorder, ended),
     }
-    said |= _what_was_done(recorder, report, said["phases"])
-    said["advice"] = [] if plan is None else [each.as_json() for each in advise(said)]
-    return said
+    entries |= _results(recorder, report, entries["phases"])
+    entries["advice"] = [] if plan is None else [advice.as_json() for advice in advise(entries)]
+    return entries
 
 
 def _phases(recorder: Recorder, ended: float) -> dict[str, float]:
     """Return the seconds before the first window, until the last, and after it."""
-    begins = [worker.started for worker in recorder.workers.values()]
+    starts = [worker.started for worker in recorder.workers.values()]
     # Clocks of other machines may differ.
-    first = min(max(min(begins, default=ended), recorder.started), ended)
+    first = min(max(min(starts, default=ended), recorder.started), ended)
     last = min(max(recorder.last, first), ended)
     return {
         "starting_seconds": round(first - recorder.started, 6),
@@ -159,9 +159,7 @@ def _phases(recorder: Recorder, ended: float) -> dict[str, float]:
     }
 
 
-def _what_was_done(
-    recorder: Recorder, report: Report | None, phases: dict[str, float]
-) -> dict[str, Any]:
+def _results(recorder: Recorder, report: Report | None, phases: dict[str, float]) -> dict[str, Any]:
     plan = recorder.plan
     jobs = 1 if plan is None else plan.jobs
     busy = sum(worker.total.seconds for worker in recorder.workers.values())
@@ -174,7 +172,7 @@ def _what_was_done(
             "windows_of_earlier_runs": 0 if report is None else report.resumed,
             "windows_failed": len(failed),
             "windows_retried": 0 if report is None else report.retried,
-            "value_loss": [] if report is None else [each.as_json() for each in report.value_loss],
+            "value_loss": [] if report is None else [loss.as_json() for loss in report.value_loss],
             "overview_parts": recorder.overviews,
             "pixels": pixels,
             "pixels_per_second": round(report.pixels_per_second) if report and pixels else None,
@@ -188,17 +186,19 @@ def _what_was_done(
             "caller_peak_bytes": peak_memory(),
             "workers_peak_bytes": sum(_peaks_by_process(recorder).values()),
         },
-        "workers": [_worker(*each, recorder, working) for each in recorder.workers.items()],
-        "slowest": [_slow(each) for each in recorder.slowest],
-        "failures": [_failure(each, plan) for each in failed[:_MOST_FAILURES]],
-        "map": [_cell(each) for each in recorder.cells],
+        "workers": [
+            _worker(name, worker, recorder, working) for name, worker in recorder.workers.items()
+        ],
+        "slowest": [_slow_window(slow) for slow in recorder.slowest],
+        "failures": [_failure(failure, plan) for failure in failed[:_MOST_FAILURES]],
+        "map": [_cell(cell) for cell in recorder.cells],
         "timeline": {
             "merged_below_seconds": round(recorder.timeline.shortest, 6),
             "rows": [
                 {
                     "worker": worker,
                     "caller": worker == recorder.caller,
-                    "stretches": [_stretch(each, recorder.started) for each in row],
+                    "stretches": [_interval(interval, recorder.started) for interval in row],
                 }
                 for worker, row in sorted(recorder.timeline.rows.items())
             ],
@@ -235,7 +235,7 @@ def _worker(name: str, worker: WorkerTotal, recorder: Recorder, working: float) 
     }
 
 
-def _slow(slow: SlowWindow) -> dict[str, Any]:
+def _slow_window(slow: SlowWindow) -> dict[str, Any]:
     total = Total.of(slow.timing.stages)
     return {
         "ij": _ij(slow.ij),
@@ -267,19 +267,19 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _stretch(stretch: Interval, zero: float) -> dict[str, Any]:
+def _interval(interval: Interval, zero: float) -> dict[str, Any]:
     return {
-        "started": round(stretch.started - zero, 6),
-        "ended": round(stretch.ended - zero, 6),
-        "windows": stretch.total.windows,
-        "ij": _ij(stretch.first),
-        "seconds": _by_name(stretch.total),
+        "started": round(interval.started - zero, 6),
+        "ended": round(interval.ended - zero, 6),
+        "windows": interval.total.windows,
+        "ij": _ij(interval.first),
+        "seconds": _by_name(interval.total),
     }
 
 
 def _by_name(total: Total) -> dict[str, float]:
-    named = zip(NAMES, total.wall, strict=True)
-    return {name: round(seconds, 6) for name, seconds in named if seconds}
+    walls = zip(NAMES, total.wall, strict=True)
+    return {name: round(seconds, 6) for name, seconds in walls if seconds}
 
 
 def _ij(ij: Any) -> Any:

@@ -70,7 +70,7 @@ def write_stream(path: str, text: str) -> None:
 
 
 @contextmanager
-def stdout_kept() -> Iterator[None]:
+def reserve_stdout() -> Iterator[None]:
     """Reserve standard output for the report: all other prints go to stderr.
 
     File descriptors are redirected, too, if there are any: worker processes
@@ -86,21 +86,21 @@ def stdout_kept() -> Iterator[None]:
         with suppress(OSError, ValueError):
             out, err = sys.stdout.fileno(), sys.stderr.fileno()
             sys.stdout.flush()
-            kept = os.dup(out)
+            duplicate = os.dup(out)
             _stdout = stack.enter_context(
-                os.fdopen(kept, "w", encoding="utf-8", errors="replace", closefd=True)
+                os.fdopen(duplicate, "w", encoding="utf-8", errors="replace", closefd=True)
             )
             os.dup2(err, out)
-            stack.callback(_restore, kept, out)
+            stack.callback(_restore, duplicate, out)
         stack.enter_context(redirect_stdout(sys.stderr))
         yield
 
 
-def _restore(kept: int, out: int) -> None:
+def _restore(duplicate: int, out: int) -> None:
     """Flush the buffers of C, and restore a descriptor."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).fflush(None)
-    os.dup2(kept, out)
+    os.dup2(duplicate, out)
 
 
 def _forget_stdout() -> None:
@@ -115,10 +115,10 @@ def print_text(text: str) -> None:
         stdout.write(text)
         stdout.flush()
     except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        devnull = os.open(os.devnull, os.O_WRONLY)
         with suppress(OSError, ValueError):
-            os.dup2(nowhere, stdout.fileno())
-        os.close(nowhere)
+            os.dup2(devnull, stdout.fileno())
+        os.close(devnull)
         raise
 
 
@@ -206,30 +206,31 @@ def check_report_path(
         return
     if not is_page_possible and path.lower().endswith(_PAGES):
         raise UsageError(
-            f"the report of a dry run is JSON, and {path} would be a page: give a name in .json"
+            f"the report of a dry run is JSON, and {path} would be a page: use a name that ends in "
+            ".json"
         )
     _check_report_name(path, job, others)
     if is_stream(path):
         return
-    place = Path(os.path.realpath(path))
-    if place.is_dir():
-        raise OutputError(f"the report {path} is a folder: give a file in it")
-    if not place.parent.is_dir():
+    file = Path(os.path.realpath(path))
+    if file.is_dir():
+        raise OutputError(f"the report {path} is a folder: use a file in it")
+    if not file.parent.is_dir():
         raise OutputError(
-            f"the folder of the report {path} does not exist: make {place.parent} first"
+            f"the folder of the report {path} does not exist: create {file.parent} first"
         )
-    if place.exists() and not (job is None or job.overwrite or _is_report(place)):
+    if file.exists() and not (job is None or job.overwrite or _is_report(file)):
         raise OutputError(
             f"the report {path} would replace a file that is not a report: pass "
-            f"{option('overwrite')} to replace it, or give another name"
+            f"{option('overwrite')} to replace it, or use another name"
         )
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=place.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=file.parent)
         os.close(descriptor)
         os.unlink(temporary)  # noqa: PTH108
     except OSError as exc:
         raise OutputError(
-            f"the report {path} cannot be written: the folder {place.parent} takes no file "
+            f"the report {path} cannot be written: no file can be created in {file.parent} "
             f"({exc.strerror})"
         ) from None
 
@@ -238,19 +239,19 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
     """Raise UsageError if a report would replace a file of its own run."""
     if job is None:
         return
-    place = os.path.realpath(path)
+    report = os.path.realpath(path)
     rasters = [*job.inputs, job.like, *(output.local_path for output in job.outputs)]
-    if any(each is not None and os.path.realpath(each) == place for each in rasters):
+    if any(raster is not None and os.path.realpath(raster) == report for raster in rasters):
         raise UsageError(
-            f"the report {path} is one of the rasters: give it a name of its own, which ends "
-            "in .json or .html"
+            f"the report {path} would replace one of the rasters: use another name, which ends in "
+            ".json or .html"
         )
-    read = [*_sources(job.function), *others]
-    if Path(place).exists():
-        read += _files_of(job.inputs)  # opens the inputs, so only if needed
-    if any(os.path.realpath(each) == place for each in read):
+    files = [*_sources(job.function), *others]
+    if Path(report).exists():
+        files += _files_of(job.inputs)  # opens the inputs, so only if needed
+    if any(os.path.realpath(file) == report for file in files):
         raise UsageError(
-            f"the report {path} is a file that the run reads: give it a name of its own, which "
+            f"the report {path} would replace a file that the run reads: use another name, which "
             "ends in .json or .html"
         )
 
@@ -261,34 +262,34 @@ def _sources(function: Any) -> list[str]:
         code = Code.of(function)
         return [] if code is None else list(map(str, code.paths))
     with suppress(Exception):  # any callable may be given
-        bare = inspect.unwrap(function)
-        code = Code.imported_by([bare.__module__])
-        return [inspect.getfile(bare), *map(str, code.paths if code is not None else ())]
+        unwrapped = inspect.unwrap(function)
+        code = Code.imported_by([unwrapped.__module__])
+        return [inspect.getfile(unwrapped), *map(str, code.paths if code is not None else ())]
     return []
 
 
 def _files_of(inputs: Sequence[str]) -> list[str]:
     """Return the files of inputs, and the archives that contain them."""
-    found = []
+    files = []
     for path in inputs:
-        place = local_file(path)
-        found += [] if place is None else [str(place)]
+        local = local_file(path)
+        files += [] if local is None else [str(local)]
         with suppress(MuchoError), open_dataset(path) as src:
-            found += src.files
-    return found
+            files += src.files
+    return files
 
 
-def _is_report(place: Path) -> bool:
+def _is_report(path: Path) -> bool:
     """Return whether a file is empty, or the report of a run or a dry run."""
     try:
-        with place.open("rb") as file:
+        with path.open("rb") as file:
             start = file.read(_HEAD)
     except OSError:
         return False
     return not start or any(pattern.match(start) for pattern in _REPORTS)
 
 
-def write_report(said: dict[str, Any], path: str) -> None:
+def write_report(report: dict[str, Any], path: str) -> None:
     """Write a report as `document` returns it; files are replaced atomically.
 
     Raises
@@ -296,39 +297,39 @@ def write_report(said: dict[str, Any], path: str) -> None:
     OSError
         If the report cannot be written.
     """
-    text = as_text(said, path)
+    text = as_text(report, path)
     if is_stdout(path):
         print_text(text)
         return
     if is_stream(path):
         write_stream(path, text)
         return
-    place = Path(os.path.realpath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=place.parent)
+    target = Path(os.path.realpath(path))
+    descriptor, temporary = tempfile.mkstemp(prefix=".mucho-report-", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        Path(temporary).chmod(_mode_of(place))
-        os.replace(temporary, place)  # noqa: PTH105
+        Path(temporary).chmod(_mode_of(target))
+        os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)  # noqa: PTH108
         raise
 
 
-def as_text(said: dict[str, Any], path: str) -> str:
+def as_text(report: dict[str, Any], path: str) -> str:
     """Return a report as HTML if the path ends in .html or .htm, else as JSON."""
     if path.lower().endswith(_PAGES):
         from rio_mucho_cli.reports.page import page
 
-        return page(said)
-    return json.dumps(said, indent=1, allow_nan=False) + "\n"
+        return page(report)
+    return json.dumps(report, indent=1, allow_nan=False) + "\n"
 
 
-def _mode_of(place: Path) -> int:
+def _mode_of(path: Path) -> int:
     """Return the mode of an existing file, or the default mode of a new one."""
-    if place.exists():
-        return place.stat().st_mode & 0o777
+    if path.exists():
+        return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
-from typing import Any, TypeAlias
+from typing import Any
 
-from rio_mucho_cli.reports import charts
-from rio_mucho_cli.reports.charts import STAGES
+from rio_mucho_cli.reports.charts import STAGES, draw_map, draw_timeline
 from rio_mucho_cli.text import (
     escaped,
     format_bytes,
@@ -19,26 +18,27 @@ from rio_mucho_cli.text import (
     format_seconds,
 )
 
-Said: TypeAlias = Mapping[str, Any]
-
 _MOST_WORKERS = 200
 
 
-def workers_table(said: Said, labels: Mapping[str, str]) -> str:
+def workers_table(document: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Return a table of the workers: windows, time and memory."""
     rows = [
         [
             (
-                f"{escaped(labels[each['name']])}<br>"
-                f'<span class="faint mono">{escaped(each["name"])}</span>',
+                f"{escaped(labels[worker['name']])}<br>"
+                f'<span class="faint mono">{escaped(worker["name"])}</span>',
                 "",
             ),
-            (format_number(each["windows"]), "n"),
-            (format_percent(each["busy_share"]), "n"),
-            (f"{escaped(format_seconds(each['busy_seconds']))}{_mini(each['stages'])}", ""),
-            (escaped(format_bytes(each["peak_bytes"]) if each["peak_bytes"] else "–"), "n"),
+            (format_number(worker["windows"]), "n"),
+            (format_percent(worker["busy_share"]), "n"),
+            (
+                f"{escaped(format_seconds(worker['busy_seconds']))}{_stages_bar(worker['stages'])}",
+                "",
+            ),
+            (escaped(format_bytes(worker["peak_bytes"]) if worker["peak_bytes"] else "–"), "n"),
         ]
-        for each in sorted(said["workers"], key=lambda worker: str(worker["name"]))
+        for worker in sorted(document["workers"], key=lambda worker: str(worker["name"]))
     ]
     rest = len(rows) - _MOST_WORKERS
     more = f'<p class="faint">and {rest} more</p>' if rest > 0 else ""
@@ -52,51 +52,54 @@ def workers_table(said: Said, labels: Mapping[str, str]) -> str:
     return _section("Workers", columns, rows[:_MOST_WORKERS], more)
 
 
-def slowest_table(said: Said, labels: Mapping[str, str]) -> str:
+def slowest_table(document: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """Return a table of the windows that took longest."""
     rows = [
         [
-            (escaped(format_ij(each["ij"])), "short"),
-            (escaped(_where(each["window"])), ""),
-            (escaped(format_seconds(each["seconds"])), "n"),
-            (_mini(each["stages"]), ""),
-            (escaped(labels.get(each["worker"], each["worker"])), "short"),
+            (escaped(format_ij(slow["ij"])), "short"),
+            (escaped(_window_text(slow["window"])), ""),
+            (escaped(format_seconds(slow["seconds"])), "n"),
+            (_stages_bar(slow["stages"]), ""),
+            (escaped(labels.get(slow["worker"], slow["worker"])), "short"),
         ]
-        for each in said["slowest"]
+        for slow in document["slowest"]
     ]
     columns = (("ij", ""), ("pixels", ""), ("time", "n"), ("stages", ""), ("worker", ""))
     return _section("Slowest windows", columns, rows)
 
 
-def failures_table(said: Said) -> str:
+def failures_table(document: Mapping[str, Any]) -> str:
     """Return a table of the windows whose function raised."""
     rows = [
         [
-            (escaped(format_ij(each["ij"])), "short"),
-            (escaped(_where(each["window"])), ""),
-            (escaped(each["message"]), "text"),
+            (escaped(format_ij(failure["ij"])), "short"),
+            (escaped(_window_text(failure["window"])), ""),
+            (escaped(failure["message"]), "text"),
         ]
-        for each in said["failures"]
+        for failure in document["failures"]
     ]
-    rest = said["result"]["windows_failed"] - len(rows)
+    rest = document["result"]["windows_failed"] - len(rows)
     more = f'<p class="faint">and {rest} more</p>' if rest > 0 else ""
-    columns = (("ij", ""), ("pixels", ""), ("what was raised", ""))
+    columns = (("ij", ""), ("pixels", ""), ("error", ""))
     return _section("Failed windows", columns, rows, more)
 
 
-def settings_table(said: Said) -> str:
+def settings_table(document: Mapping[str, Any]) -> str:
     """Return lists of the settings: job, plan, GDAL options, machine and versions."""
-    job, plan = said["job"], said["plan"] or {}
+    job, plan = document["job"], document["plan"] or {}
     blocks = [
         ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
-        *((f"Input {each['path']}", _but(each, "path")) for each in plan.get("inputs", ())),
-        ("Plan", _but(plan, "inputs", "outputs")),
-        *((f"Output {each['path']}", _but(each, "path")) for each in plan.get("outputs", ())),
+        *((f"Input {entry['path']}", _without(entry, "path")) for entry in plan.get("inputs", ())),
+        ("Plan", _without(plan, "inputs", "outputs")),
+        *(
+            (f"Output {entry['path']}", _without(entry, "path"))
+            for entry in plan.get("outputs", ())
+        ),
         ("GDAL options", job["gdal_options"]),
-        ("Machine and versions", {**said["machine"], **said["versions"]}),
+        ("Machine and versions", {**document["machine"], **document["versions"]}),
     ]
     lists = "".join(
-        f"<details><summary>{escaped(title)}</summary>{_list(entries)}</details>"
+        f"<details><summary>{escaped(title)}</summary>{_entries_list(entries)}</details>"
         for title, entries in blocks
         if entries
     )
@@ -112,9 +115,11 @@ def _section(
     """Return a section with a table, whose cells are HTML; empty without rows."""
     if not rows:
         return ""
-    head = "".join(f'<th class="{look}">{name}</th>' for name, look in columns)
+    head = "".join(f'<th class="{css_class}">{name}</th>' for name, css_class in columns)
     body = "".join(
-        "<tr>" + "".join(f'<td class="{look}">{cell}</td>' for cell, look in row) + "</tr>"
+        "<tr>"
+        + "".join(f'<td class="{css_class}">{cell}</td>' for cell, css_class in row)
+        + "</tr>"
         for row in rows
     )
     return (
@@ -123,11 +128,11 @@ def _section(
     )
 
 
-def _mini(stages: Said) -> str:
+def _stages_bar(stages: Mapping[str, Any]) -> str:
     """Return a bar with the shares of the stages."""
-    whole = sum(stages[name]["seconds"] for name in STAGES) or 1.0
+    total = sum(stages[name]["seconds"] for name in STAGES) or 1.0
     parts = "".join(
-        f'<i style="width:{100 * stages[name]["seconds"] / whole:.1f}%;background:var(--{name})" '
+        f'<i style="width:{100 * stages[name]["seconds"] / total:.1f}%;background:var(--{name})" '
         f'title="{name} {escaped(format_seconds(stages[name]["seconds"]))}"></i>'
         for name in STAGES
         if stages[name]["seconds"]
@@ -135,33 +140,36 @@ def _mini(stages: Said) -> str:
     return f'<div class="mini">{parts}</div>'
 
 
-def _where(window: Sequence[float]) -> str:
+def _window_text(window: Sequence[float]) -> str:
     col, row, width, height = (f"{value:g}" for value in window)
     return f"column {col}, row {row}: {width} × {height}"
 
 
-def _but(entries: Said, *names: str) -> dict[str, Any]:
+def _without(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in entries.items() if name not in names}
 
 
-def _list(entries: Said) -> str:
+def _entries_list(entries: Mapping[str, Any]) -> str:
     lines = "".join(
-        f"<dt>{escaped(str(name).replace('_', ' '))}</dt><dd>{escaped(_plain(name, value))}</dd>"
+        f"<dt>{escaped(str(name).replace('_', ' '))}</dt>"
+        f"<dd>{escaped(_value_text(name, value))}</dd>"
         for name, value in entries.items()
     )
     return f"<dl>{lines}</dl>"
 
 
-def _plain(name: str, value: Any) -> str:
+def _value_text(name: str, value: Any) -> str:
     match value:
         case None:
             return "–"
         case bool():
             return "yes" if value else "no"
         case dict():
-            return ", ".join(f"{key}={_plain(key, each)}" for key, each in value.items()) or "–"
+            return (
+                ", ".join(f"{key}={_value_text(key, item)}" for key, item in value.items()) or "–"
+            )
         case list():
-            return ", ".join(_plain(name, each) for each in value) or "–"
+            return ", ".join(_value_text(name, item) for item in value) or "–"
         case int() if name.endswith("bytes"):
             return format_bytes(value)
     return str(value)
@@ -170,156 +178,154 @@ def _plain(name: str, value: Any) -> str:
 _PHASES = (("starting", "q2"), ("working", "q5"), ("finishing", "q7"))
 
 
-def page(said: Said) -> str:
+def page(document: Mapping[str, Any]) -> str:
     """Return a report, as `document` returns it, as an HTML page."""
-    look = files("rio_mucho_cli.reports") / "static"
-    parts = {name: (look / f"page.{name}").read_text(encoding="utf-8") for name in ("css", "js")}
-    frame = Template((look / "page.html").read_text(encoding="utf-8"))
-    outputs = ", ".join(said["job"]["outputs"])
-    return frame.substitute(
+    static = files("rio_mucho_cli.reports") / "static"
+    html, css, js = (
+        (static / f"page.{suffix}").read_text(encoding="utf-8") for suffix in ("html", "css", "js")
+    )
+    outputs = ", ".join(document["job"]["outputs"])
+    return Template(html).substitute(
         title=escaped(f"{outputs} – rio mucho"),
-        style=parts["css"],
-        script=parts["js"],
-        body="\n".join(filter(None, _sections(said))),
+        style=css,
+        script=js,
+        body="\n".join(filter(None, _sections(document))),
     )
 
 
-def _sections(said: Said) -> list[str]:
-    labels = worker_labels(said)
-    pictures = _map(said), _stages(said)
-    both = [each for each in pictures if each]
+def _sections(document: Mapping[str, Any]) -> list[str]:
+    labels = worker_labels(document)
+    pictures = [picture for picture in (_map(document), _stages(document)) if picture]
     return [
-        _header(said),
-        _message(said),
-        _figures(said),
-        _advice(said),
-        _timeline(said, labels),
-        f'<div class="two">{"".join(both)}</div>' if len(both) == 2 else "".join(both),
-        workers_table(said, labels),
-        slowest_table(said, labels),
-        failures_table(said),
-        settings_table(said),
+        _header(document),
+        _message(document),
+        _figures(document),
+        _advice(document),
+        _timeline(document, labels),
+        f'<div class="two">{"".join(pictures)}</div>' if len(pictures) == 2 else "".join(pictures),
+        workers_table(document, labels),
+        slowest_table(document, labels),
+        failures_table(document),
+        settings_table(document),
     ]
 
 
-def worker_labels(said: Said) -> dict[str, str]:
+def worker_labels(document: Mapping[str, Any]) -> dict[str, str]:
     """Return labels for charts and tables by worker name."""
-    names = sorted(worker["name"] for worker in said["workers"])
-    return {name: f"worker {place}" for place, name in enumerate(names, start=1)}
+    names = sorted(worker["name"] for worker in document["workers"])
+    return {name: f"worker {number}" for number, name in enumerate(names, start=1)}
 
 
-def _header(said: Said) -> str:
-    failed = said["outcome"] != "done"
-    inputs = ", ".join(said["job"]["inputs"])
-    outputs = ", ".join(said["job"]["outputs"])
+def _header(document: Mapping[str, Any]) -> str:
+    job, failed = document["job"], document["outcome"] != "done"
+    started = document["started"].replace("T", " ").replace("+00:00", " UTC")
     return (
         f'<header><div><h1><span class="badge{" failed" if failed else ""}">'
-        f"{escaped(said['outcome'])}</span>{escaped(outputs)}</h1>"
-        f'<p class="faint"><code>{escaped(said["job"]["function"])}</code> of {escaped(inputs)}</p>'
-        f'<p class="faint">{escaped(said["started"].replace("T", " ").replace("+00:00", " UTC"))}'
-        "</p>"
+        f"{escaped(document['outcome'])}</span>{escaped(', '.join(job['outputs']))}</h1>"
+        f'<p class="faint"><code>{escaped(job["function"])}</code> of '
+        f'{escaped(", ".join(job["inputs"]))}</p><p class="faint">{escaped(started)}</p>'
         '</div><button id="theme" type="button">Theme: auto</button></header>'
     )
 
 
-def _message(said: Said) -> str:
-    if said["message"] is None:
+def _message(document: Mapping[str, Any]) -> str:
+    if document["message"] is None:
         return ""
-    said_so = escaped(said["message"])
-    return f'<section class="message"><h2>What ended it</h2><pre>{said_so}</pre></section>'
+    message = escaped(document["message"])
+    return f'<section class="message"><h2>Error</h2><pre>{message}</pre></section>'
 
 
-def _figures(said: Said) -> str:
-    result, plan, memory = said["result"], said["plan"], said["memory"]
-    figures = [(format_seconds(said["seconds"]), "from start to end")]
+def _figures(document: Mapping[str, Any]) -> str:
+    result, plan, memory = document["result"], document["plan"], document["memory"]
+    figures = [(format_seconds(document["seconds"]), "total time")]
     if plan is not None:
         windows = (
             f"{format_number(result['windows'])} of {format_number(plan['windows']['number'])}"
         )
         if result["windows"] == plan["windows"]["number"]:
             windows = format_number(plan["windows"]["number"])
-        figures += [(windows, f"windows, by {plan['jobs']} × {plan['executor']}")]
+        figures += [(windows, f"windows, {plan['jobs']} × {plan['executor']}")]
     if result["pixels_per_second"]:
-        figures.append((format_rate(result["pixels_per_second"]), "on average"))
-    busy = sum(worker["busy_seconds"] for worker in said["workers"])
-    there = busy + said["waiting"]["workers_idle_seconds"]
-    if there > 0:
-        figures.append((format_percent(busy / there), "workers were busy"))
+        figures.append((format_rate(result["pixels_per_second"]), "average speed"))
+    busy = sum(worker["busy_seconds"] for worker in document["workers"])
+    available = busy + document["waiting"]["workers_idle_seconds"]
+    if available > 0:
+        figures.append((format_percent(busy / available), "of the workers' time busy"))
     peak = memory["caller_peak_bytes"] + memory["workers_peak_bytes"]
     figures.append((format_bytes(peak), "peak memory, all processes"))
     outputs = [] if plan is None else plan["outputs"]
-    written = [each["file"]["bytes"] or 0 for each in outputs if each["file"]]
-    if said["outcome"] == "done" and sum(written):
+    written = [output["file"]["bytes"] or 0 for output in outputs if output["file"]]
+    if document["outcome"] == "done" and sum(written):
         figures.append((format_bytes(sum(written)), "written"))
     if result["windows_failed"]:
         figures.append((format_number(result["windows_failed"]), "windows failed"))
     if result["windows_retried"]:
-        figures.append((format_number(result["windows_retried"]), "times tried again"))
-    for name, what in (
-        ("outside_pixels", "pixels that did not fit in the dtype"),
-        ("nan_pixels", "pixels that are NaN and count as valid"),
-        ("nodata_pixels", "pixels that equal nodata and are not masked"),
-        ("passed_nodata_pixels", "pixels with the input's nodata that count as valid"),
+        figures.append((format_number(result["windows_retried"]), "windows retried"))
+    for name, label in (
+        ("outside_pixels", "pixels out of the dtype's range"),
+        ("nan_pixels", "NaN pixels that count as valid"),
+        ("nodata_pixels", "unmasked pixels that equal nodata"),
+        ("passed_nodata_pixels", "valid pixels that equal the input's nodata"),
     ):
-        found = sum(each[name] for each in result["value_loss"])
-        if found:
-            figures.append((format_number(found), what))
+        pixels = sum(loss[name] for loss in result["value_loss"])
+        if pixels:
+            figures.append((format_number(pixels), label))
     boxes = "".join(
-        f'<div class="figure"><b>{escaped(value)}</b><span>{escaped(what)}</span></div>'
-        for value, what in figures
+        f'<div class="figure"><b>{escaped(value)}</b><span>{escaped(label)}</span></div>'
+        for value, label in figures
     )
     return f'<div class="figures">{boxes}</div>'
 
 
-def _advice(said: Said) -> str:
-    if not said["advice"]:
+def _advice(document: Mapping[str, Any]) -> str:
+    if not document["advice"]:
         return ""
-    lines = "".join(f"<li>{escaped(each['text'])}</li>" for each in said["advice"])
+    lines = "".join(f"<li>{escaped(advice['text'])}</li>" for advice in document["advice"])
     return f'<section class="advice"><h2>Advice</h2><ul>{lines}</ul></section>'
 
 
-def _timeline(said: Said, labels: Mapping[str, str]) -> str:
-    if not said["timeline"]["rows"]:
+def _timeline(document: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    if not document["timeline"]["rows"]:
         return ""
     legend = "".join(
         f'<button type="button" aria-pressed="true" data-stage="{name}">'
         f'<span class="swatch" style="background:var(--{name})"></span>{name}</button>'
-        for name in charts.STAGES
+        for name in STAGES
     )
     return (
         '<section><div class="head"><h2>Timeline</h2>'
         f'<div class="legend" role="group" aria-label="Stages">{legend}</div></div>'
-        f"{charts.draw_timeline(said, labels)}</section>"
+        f"{draw_timeline(document, labels)}</section>"
     )
 
 
-def _map(said: Said) -> str:
-    if not said["map"]:
+def _map(document: Mapping[str, Any]) -> str:
+    if not document["map"]:
         return ""
-    return f'<section><div class="head"><h2>Windows</h2></div>{charts.draw_map(said)}</section>'
+    return f'<section><div class="head"><h2>Windows</h2></div>{draw_map(document)}</section>'
 
 
-def _stages(said: Said) -> str:
+def _stages(document: Mapping[str, Any]) -> str:
     """Return a chart of the time of each stage, and of the phases of the run."""
-    stages = said["stages"]
-    most = max((each["seconds"] for each in stages.values()), default=0)
-    if most <= 0:
+    stages = document["stages"]
+    longest = max((stage["seconds"] for stage in stages.values()), default=0)
+    if longest <= 0:
         return ""
     lines = []
-    for name, spent in stages.items():
-        wall, cpu = spent["seconds"], spent["cpu_seconds"]
-        known = f"{format_seconds(cpu)} CPU" if name != "transfer" else "CPU not known"
+    for name, stage in stages.items():
+        wall, cpu = stage["seconds"], stage["cpu_seconds"]
+        cpu_text = f"{format_seconds(cpu)} CPU" if name != "transfer" else "CPU unknown"
         lines.append(
             f'<span class="name">{name}</span><div class="pair">'
-            f"{_bar('bar', name, wall / most)}{_bar('bar cpu', name, cpu / most)}</div>"
+            f"{_bar('bar', name, wall / longest)}{_bar('bar cpu', name, cpu / longest)}</div>"
             f'<span class="number">{escaped(format_seconds(wall))}<br>'
-            f'<span class="faint">{escaped(known)}</span></span>'
+            f'<span class="faint">{escaped(cpu_text)}</span></span>'
         )
-    waiting = said["waiting"]
+    waiting = document["waiting"]
     return (
         '<section><div class="head"><h2>Stages</h2>'
-        '<span class="faint small">wall time, and CPU time below it; of all workers</span></div>'
-        f'<div class="bars">{"".join(lines)}</div>{_phases(said)}'
+        '<span class="faint small">wall time, and CPU time below it, of all workers</span></div>'
+        f'<div class="bars">{"".join(lines)}</div>{_phases(document)}'
         f'<p class="faint small">Workers were idle for '
         f"{escaped(format_seconds(waiting['workers_idle_seconds']))}; "
         "the main process waited for "
@@ -327,22 +333,22 @@ def _stages(said: Said) -> str:
     )
 
 
-def _bar(look: str, name: str, part: float) -> str:
-    width = f"{100 * min(1.0, part):.1f}%"
-    return f'<div class="{look}"><i style="width:{width};background:var(--{name})"></i></div>'
+def _bar(css_class: str, stage: str, share: float) -> str:
+    width = f"{100 * min(1.0, share):.1f}%"
+    return f'<div class="{css_class}"><i style="width:{width};background:var(--{stage})"></i></div>'
 
 
-def _phases(said: Said) -> str:
+def _phases(document: Mapping[str, Any]) -> str:
     """Return a bar of the three phases: starting, working and finishing."""
-    whole = max(said["seconds"], 1e-9)
-    took = [(name, colour, said["phases"][f"{name}_seconds"]) for name, colour in _PHASES]
+    total = max(document["seconds"], 1e-9)
+    phases = [(name, colour, document["phases"][f"{name}_seconds"]) for name, colour in _PHASES]
     bar = "".join(
-        f'<i style="width:{100 * value / whole:.1f}%;background:var(--{colour})"></i>'
-        for _, colour, value in took
+        f'<i style="width:{100 * value / total:.1f}%;background:var(--{colour})"></i>'
+        for _, colour, value in phases
     )
-    keys = "".join(
+    legend = "".join(
         f'<span><span class="swatch" style="background:var(--{colour})"></span>'
         f"{name} {escaped(format_seconds(value))}</span>"
-        for name, colour, value in took
+        for name, colour, value in phases
     )
-    return f'<div class="whole">{bar}</div><div class="keys">{keys}</div>'
+    return f'<div class="whole">{bar}</div><div class="keys">{legend}</div>'

@@ -27,16 +27,16 @@ from rio_mucho_cli.workers.executor import executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
 
 # Number of windows that are compared with the blocks of inputs.
-_LOOKED_AT = 2000
+_MOST_COMPARED = 2000
 
 
-def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str, Any]:
+def describe_input(source: DatasetInfo, spec: InputSpec, plan: Plan) -> dict[str, Any]:
     """Return facts about one input, and how it is read.
 
     Parameters
     ----------
     source : DatasetInfo
-    each : InputSpec
+    spec : InputSpec
     plan : Plan
 
     Returns
@@ -75,7 +75,7 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
     grid, target = source.grid, plan.reading.grid
     reading, resampling = "as it is", None
     if target is not None and (source.has_gcps_or_rpcs or grid.pixel_offset(target) is None):
-        reading, resampling = "warped", each.resampling
+        reading, resampling = "warped", spec.resampling
     elif target is not None and grid.difference(target) is not None:
         reading = "shifted"
     return {
@@ -85,9 +85,9 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
         "grid": describe_grid(grid),
         "pixel": [abs(grid.transform.a), abs(grid.transform.e)],
         "count": int(source.profile["count"]),
-        "bands": list(each.indexes) or None,
+        "bands": list(spec.indexes) or None,
         "dtypes": list(dict.fromkeys(source.dtypes)),
-        "nodata": json_number(source.with_bands(each.indexes).profile["nodata"]),
+        "nodata": json_number(source.with_bands(spec.indexes).profile["nodata"]),
         "block": size_of(source.block),
         "striped": source.is_striped,
         "compress": source.profile.get("compress"),
@@ -101,9 +101,9 @@ def describe_input(source: DatasetInfo, each: InputSpec, plan: Plan) -> dict[str
 def _coverage(source: DatasetInfo, plan: Plan) -> float | None:
     if plan.reading.mode == "manual_read" and plan.reading.grid is None:
         return None
-    found = coverage_of(source, plan.reading.grid)
+    share = coverage_of(source, plan.reading.grid)
     # 0 only if the input covers no pixel at all.
-    return found if found is None else max(round(found, 6), min(found, 1e-6))
+    return None if share is None else max(round(share, 6), min(share, 1e-6))
 
 
 def _block_reads(source: DatasetInfo, plan: Plan) -> float | None:
@@ -131,8 +131,8 @@ def block_reads(
     overlap : int
         Overlap in pixels, on each side.
     """
-    wanted = decoded = 0
-    for window, _ in islice(windows, _LOOKED_AT):
+    needed = decoded = 0
+    for window, _ in islice(windows, _MOST_COMPARED):
         whole = normalize(window, *raster)
         sides = []
         for start, length, side, end in (
@@ -142,17 +142,17 @@ def block_reads(
             first = max(0, math.floor(start) - overlap) // side * side
             last = math.ceil(min(end, start + length + overlap) / side) * side
             sides.append(min(end, last) - first)
-        wanted += round(whole.width * whole.height)
+        needed += round(whole.width * whole.height)
         decoded += sides[0] * sides[1]
-    return round(decoded / max(1, wanted), 3)
+    return round(decoded / max(1, needed), 3)
 
 
-Form: TypeAlias = "tuple[int, str, bool]"
+ResultType: TypeAlias = "tuple[int, str, bool]"
 
 _LAYOUT = {"tiled", "blockxsize", "blockysize", "compress", "interleave", "bigtiff"}
 
 
-def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]:
+def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> dict[str, Any]:
     """Return facts about one output.
 
     Parameters
@@ -160,8 +160,8 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
     plan : Plan
     index : int
         Index of the output.
-    form : (count, dtype, masked), or None
-        Form of the results, if known.
+    result_type : (count, dtype, masked), or None
+        Type of the results, if known.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
             None if the driver decides.
         creation_options : dict
         uncompressed_bytes : int
-            Size of all bands, without overviews. If the form of the results
+            Size of all bands, without overviews. If the type of the results
             is not known, count and dtype of the first input are assumed.
         overviews : dict or None
             factors, resampling, and by: ``workers`` or ``GDAL``.
@@ -195,8 +195,8 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
     whole = plan.outputs[index]
     # For a mosaic, the format and layout are those of its parts.
     one = plan.parts[0].outputs[index] if plan.parts else whole
-    known = form or _known_profile(whole)
-    bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
+    known = result_type or _known_type(whole)
+    bands = sum(len(spec.indexes) for spec in plan.reading.inputs[:1])
     count, dtype, _ = known or whole.form_of_nothing(bands)
     profile = _describe_profile(one, count, dtype)
     conversion = one.format.conversion
@@ -205,10 +205,9 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
         if conversion is not None
         else {key: profile[key] for key in profile if key not in PROFILE_KEYS | _LAYOUT}
     )
-    is_gdals = conversion is not None
     layout = one.blocks or one.recipe.layout
     parts = plan.parts[0].window if plan.parts else None
-    driver = conversion.driver if conversion is not None else one.format.driver
+    driver = one.format.driver if conversion is None else conversion.driver
     return {
         "path": whole.output.shown_path,
         "name": whole.output.name,
@@ -218,10 +217,10 @@ def describe_output(plan: Plan, index: int, form: Form | None) -> dict[str, Any]
         "count": int(count) if known else whole.wanted.count,
         "dtype": dtype if known else whole.wanted.dtype,
         "nodata": json_number(profile.get("nodata")) if known else None,
-        "block": None if layout is None or is_gdals else size_of(layout.block),
-        "tiled": None if layout is None or is_gdals else layout.tiled,
-        "compress": None if is_gdals else _json_text(profile.get("compress")),
-        "interleave": None if is_gdals else _json_text(profile.get("interleave")),
+        "block": None if layout is None or conversion is not None else size_of(layout.block),
+        "tiled": None if layout is None or conversion is not None else layout.tiled,
+        "compress": None if conversion is not None else _json_text(profile.get("compress")),
+        "interleave": None if conversion is not None else _json_text(profile.get("interleave")),
         "creation_options": redact_options(options),
         "uncompressed_bytes": whole.size.width
         * whole.size.height
@@ -267,8 +266,8 @@ def _json_text(value: Any) -> str | None:
     return None if value is None else str(getattr(value, "value", value))
 
 
-def _known_profile(plan: OutputPlan) -> Form | None:
-    """Return the form of results if the job defines it, else None."""
+def _known_type(plan: OutputPlan) -> ResultType | None:
+    """Return the type of results if the job defines it, else None."""
     count, dtype = plan.wanted.count, plan.wanted.dtype
     return None if count is None or dtype is None else (count, dtype, False)
 
@@ -285,35 +284,36 @@ def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any
 
 
 def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
-    recipe = plan.recipe
-    if recipe.complete is not None and {"crs", "transform"} <= recipe.complete.keys():
-        return describe_grid(Grid(recipe.complete["crs"], recipe.complete["transform"], *plan.size))
-    if recipe.complete is None and recipe.first is not None and plan.output.local_path is not None:
-        return describe_grid(recipe.first.grid)
+    template = plan.recipe
+    if template.complete is not None and {"crs", "transform"} <= template.complete.keys():
+        return describe_grid(Grid(template.complete["crs"], template.complete["transform"], *plan.size))
+    if template.complete is None and template.first is not None and plan.output.local_path is not None:
+        return describe_grid(template.first.grid)
     return None
 
 
 def _describe_overviews(plan: OutputPlan) -> dict[str, Any] | None:
-    chosen = plan.format
-    if not chosen.factors:
+    if not plan.format.factors:
         return None
     by_workers = plan.pyramid is not None and plan.pyramid.is_local
     return {
-        "factors": list(chosen.factors),
-        "resampling": chosen.resampling,
+        "factors": list(plan.format.factors),
+        "resampling": plan.format.resampling,
         "by": "workers" if by_workers else "GDAL",
     }
 
 
-def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> dict[str, Any]:
+def describe_plan(
+    job: Job, plan: Plan, result_types: Sequence[ResultType | None] = ()
+) -> dict[str, Any]:
     """Return the plan of a run as a JSON object, without opening any file.
 
     Parameters
     ----------
     job : Job
     plan : Plan
-    forms : tuple of (count, dtype, masked) or None
-        Forms of the results by output; empty if not known yet.
+    result_types : sequence of (count, dtype, masked) or None
+        Types of the results by output; empty if not known yet.
 
     Returns
     -------
@@ -346,11 +346,11 @@ def describe_plan(job: Job, plan: Plan, forms: tuple[Form | None, ...] = ()) -> 
         "function": function_name(job),
         "mode": job.mode,
         "inputs": [
-            describe_input(source, each, plan)
-            for source, each in zip(plan.sources, plan.reading.inputs, strict=True)
+            describe_input(source, spec, plan)
+            for source, spec in zip(plan.sources, plan.reading.inputs, strict=True)
         ],
         "outputs": [
-            describe_output(plan, index, forms[index] if index < len(forms) else None)
+            describe_output(plan, index, result_types[index] if result_types else None)
             for index in range(len(plan.outputs))
         ],
         "size": size_of(first),

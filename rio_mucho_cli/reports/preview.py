@@ -56,14 +56,14 @@ class Preview:
     probe : dict or None
         window (col_off, row_off, width, height), ij, seconds (of read,
         function and encode), results (count, dtype and encoded_bytes of each
-        output; empty if the window is nodata), and failure (what the function
-        raised, if failed windows become nodata).
+        output; empty if the window is nodata), and failure (traceback of the
+        function, if failed windows become nodata).
     estimate : dict or None
         seconds (starting, windows, whole), or None; and encoded_bytes: a
         number or None for each output, with overviews. All are extrapolated
         from the probed window.
     notes : tuple of str
-        What a dry run cannot find out.
+        What a dry run does not check.
     """
 
     plan: dict[str, Any]
@@ -148,11 +148,11 @@ def _describe(job: Job, probe: bool) -> Preview:
         check_can_resume(job)
     plan = make_plan(job)
     run = fingerprint(job, plan.windows) if job.resume else None
-    ours = [] if run is None else done_outputs(job, run)
-    if run is not None and not job.overwrite and len(ours) == len(job.outputs):
+    finished = [] if run is None else done_outputs(job, run)
+    if run is not None and not job.overwrite and len(finished) == len(job.outputs):
         return Preview(
             describe_plan(job, plan),
-            (True,) * len(ours),
+            (True,) * len(finished),
             done=len(plan.windows),
             complete=True,
         )
@@ -160,26 +160,26 @@ def _describe(job: Job, probe: bool) -> Preview:
         path is not None
         and check_output(
             path,
-            overwrite=job.overwrite or path in ours,
+            overwrite=job.overwrite or path in finished,
             inputs=job.inputs,
             resume=job.resume,
-            is_mosaic=each.output.is_mosaic,
+            is_mosaic=output.output.is_mosaic,
         )
-        for each in plan.outputs
-        for path in [each.output.local_path]
+        for output in plan.outputs
+        for path in [output.output.local_path]
     )
     done, keeps_parts = _earlier(job, plan, run)
     check_executor(plan.executor, run_context(job, plan))
-    found = probe_window(job, plan) if probe and plan.windows else None
+    outcome = probe_window(job, plan) if probe and plan.windows else None
     rest = plan.windows[done:]
     return Preview(
-        describe_plan(job, plan, found.forms if found else ()),
+        describe_plan(job, plan, outcome.forms if outcome else ()),
         exists,
         done,
         keeps_parts,
-        probe=None if found is None else _probe_as_dict(found, plan),
-        estimate=None if found is None else _estimate(plan, found, rest),
-        notes=tuple(_notes(job, plan, found)),
+        probe=None if outcome is None else _probe_as_dict(outcome, plan),
+        estimate=None if outcome is None else _estimate(plan, outcome, rest),
+        notes=tuple(_notes(job, plan, outcome)),
     )
 
 
@@ -187,55 +187,55 @@ def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
     """Return the windows done by an earlier run, and whether its parts are kept."""
     if run is None:
         return 0, False
-    paths = [str(each.output.local_path) for each in plan.outputs]
+    paths = [str(output.output.local_path) for output in plan.outputs]
     if plan.parts:
-        kept = [check_parts(path, run, overwrite=job.overwrite) for path in paths]
-        return 0, all(kept)
-    if any(each.blocks is None for each in plan.outputs):
+        keep_parts = [check_parts(path, run, overwrite=job.overwrite) for path in paths]
+        return 0, all(keep_parts)
+    if any(output.blocks is None for output in plan.outputs):
         raise cannot_resume_error()
     return min([windows_done(path, run, overwrite=job.overwrite) for path in paths]), False
 
 
-def _probe_as_dict(found: Probe, plan: Plan) -> dict[str, Any]:
-    window, ij = found.window
+def _probe_as_dict(probe: Probe, plan: Plan) -> dict[str, Any]:
+    window, ij = probe.window
     whole = normalize(window, plan.outputs[0].size.width, plan.outputs[0].size.height)
     results = [
         {"count": count, "dtype": dtype, "encoded_bytes": encoded}
-        for (count, dtype, _), encoded in zip(found.forms, found.encoded, strict=True)
+        for (count, dtype, _), encoded in zip(probe.forms, probe.encoded, strict=True)
     ]
     return {
         "window": [float(value) for value in whole.flatten()],
-        "ij": [int(each) for each in ij] if _is_pair(ij) else str(ij),
-        "seconds": found.seconds,
+        "ij": [int(index) for index in ij] if _is_pair(ij) else str(ij),
+        "seconds": probe.seconds,
         "results": results,
-        "failure": redact(found.failure),
+        "failure": redact(probe.failure),
     }
 
 
 def _is_pair(ij: Any) -> bool:
     """Return whether an ij is a row and a column; it may be any object."""
-    return isinstance(ij, tuple | list) and all(isinstance(each, Integral) for each in ij)
+    return isinstance(ij, tuple | list) and all(isinstance(index, Integral) for index in ij)
 
 
-def _estimate(plan: Plan, found: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
+def _estimate(plan: Plan, probe: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
     """Return time and sizes of the run, extrapolated from the probed window."""
     return {
-        "seconds": estimate_seconds(plan, found, count_pixels(rest, plan.outputs[0].size)),
+        "seconds": estimate_seconds(plan, probe, count_pixels(rest, plan.outputs[0].size)),
         "encoded_bytes": [
-            None if size is None else _whole_bytes(plan, index, found, size)
-            for index, size in enumerate(found.encoded)
+            None if size is None else _whole_bytes(plan, index, probe, size)
+            for index, size in enumerate(probe.encoded)
         ],
     }
 
 
-def _whole_bytes(plan: Plan, index: int, found: Probe, size: int) -> int | None:
+def _whole_bytes(plan: Plan, index: int, probe: Probe, size: int) -> int | None:
     """Return the size of an output with overviews, extrapolated from one window."""
     one = (plan.parts[0] if plan.parts else plan).outputs[index]
     if one.format.conversion is not None or one.blocks is None:
         return None
-    whole, rows, cols = plan.outputs[index].size, *found.shape
+    whole, rows, cols = plan.outputs[index].size, *probe.shape
     unit = one.blocks.block
-    if found.profiles[index].get("compress"):
+    if probe.profiles[index].get("compress"):
         unit = Size(1, 1)  # padding of edge blocks compresses to almost nothing
     times = _units(whole.width, whole.height, unit) / _units(cols, rows, unit)
     return round(size * times * (1 + sum(1 / factor**2 for factor in one.format.factors)))
@@ -245,16 +245,16 @@ def _units(width: int, height: int, unit: Size) -> int:
     return math.ceil(width / unit.width) * math.ceil(height / unit.height)
 
 
-def _notes(job: Job, plan: Plan, found: Probe | None) -> Iterator[str]:
+def _notes(job: Job, plan: Plan, probe: Probe | None) -> Iterator[str]:
     if plan.executor == "dask":
         yield (
-            "dask: no cluster was started"
+            "dask: a dry run starts no cluster"
             if job.scheduler is None
-            else "dask: the scheduler was not asked; all its workers are used"
+            else "dask: the scheduler was not contacted; a run uses all its workers"
         )
-    if any(is_virtual(each.output.local_path or "") for each in plan.outputs):
-        yield "whether the bucket takes objects shows when the run begins"
-    if any(each.format.conversion is not None for each in plan.outputs):
-        yield "whether the format can hold the result shows after the first window"
-    if found is not None and not found.forms and not found.failure:
-        yield "all of the window that was probed is masked: it says nothing of others"
+    if any(is_virtual(output.output.local_path or "") for output in plan.outputs):
+        yield "write access to the bucket is not checked"
+    if any(output.format.conversion is not None for output in plan.outputs):
+        yield "whether the format can hold the result is known only after the first window"
+    if probe is not None and not probe.forms and not probe.failure:
+        yield "the probed window is fully masked, so times and sizes are not estimated"

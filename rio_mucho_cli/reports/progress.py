@@ -65,7 +65,7 @@ class Pace:
     # Time when each worker had finished about one window, and the pixels written by then.
     _settled: tuple[float, int] = (math.inf, 0)
 
-    def take(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Update the counters with an event."""
         match event:
             case RunStarted():
@@ -98,12 +98,12 @@ class Pace:
         is measured since each worker finished one window or, until each has
         finished two, since the first window was started.
         """
-        now, left = self.clock(), self._pixels - self._pixels_done
+        now, pixels_left = self.clock(), self._pixels - self._pixels_done
         since, before = self._settled
         if self._ours < 2 * self._jobs or now - since < _SOON:
             since, before = self._first - self._first_took, 0
-        fresh = self._pixels_done - before
-        return left * (now - since) / fresh if fresh and now - since >= _SOON else None
+        seconds, pixels = now - since, self._pixels_done - before
+        return pixels_left * seconds / pixels if pixels and seconds >= _SOON else None
 
     def words(self) -> list[str]:
         """Return the speed, the time left and the number of busy workers, as texts."""
@@ -131,19 +131,19 @@ class Pace:
         done, length = self.done + self.overviews_done, self.windows + self.overviews
         position = f"{done}/{length}"
 
-        def line(bar: int, words: Sequence[str], label: str = "") -> str:
-            filled = bar * done // length if length else bar
-            drawn = f"[{'#' * filled}{'-' * (bar - filled)}]" if bar else ""
-            parts = (label, drawn, f"{position:>{2 * len(str(length)) + 1}}", ", ".join(words))
+        def line(width: int, words: Sequence[str], label: str = "") -> str:
+            filled = width * done // length if length else width
+            bar = f"[{'#' * filled}{'-' * (width - filled)}]" if width else ""
+            parts = (label, bar, f"{position:>{2 * len(str(length)) + 1}}", ", ".join(words))
             return "  ".join(filter(None, parts))
 
         words = self.words()
-        idle = [word for word in words if not word.endswith(" busy")]
-        left = [word for word in idle if word.endswith(" left")]
+        shorter = [word for word in words if not word.endswith(" busy")]
+        left = [word for word in shorter if word.endswith(" left")]
         return [
             line(_LONG, words, "windows"),
-            line(_LONG, idle, "windows"),
-            line(_SHORT, idle),
+            line(_LONG, shorter, "windows"),
+            line(_SHORT, shorter),
             line(_SHORT, left),
             line(0, left),
             line(_SHORT, []),
@@ -152,11 +152,11 @@ class Pace:
         ]
 
 
-class Fit:
+class LineChooser:
     """Chooses the longest line that fits; to avoid flicker, lines do not grow again."""
 
     def __init__(self) -> None:
-        self._width, self._place = 0, 0
+        self._width, self._index = 0, 0
 
     def choose(self, lines: Sequence[str], width: int) -> str:
         """Return the first line that fits into a terminal of some width.
@@ -164,10 +164,10 @@ class Fit:
         The last column stays free: many terminals wrap the line there.
         """
         if width != self._width:
-            self._width, self._place = width, 0
-        while self._place < len(lines) - 1 and len(lines[self._place]) >= width:
-            self._place += 1
-        return lines[self._place][: max(0, width - 1)]
+            self._width, self._index = width, 0
+        while self._index < len(lines) - 1 and len(lines[self._index]) >= width:
+            self._index += 1
+        return lines[self._index][: max(0, width - 1)]
 
 
 def width_of(stream: Any) -> int:
@@ -178,12 +178,12 @@ def width_of(stream: Any) -> int:
     return columns or shutil.get_terminal_size().columns
 
 
-class Lines:
+class ProgressLog:
     """Progress for logs: a line from time to time.
 
     Parameters
     ----------
-    say : callable
+    write : callable
         Called with each line.
     clock : callable
         Returns seconds.
@@ -193,9 +193,9 @@ class Lines:
     """Seconds until the first line, and at most between lines; each interval doubles."""
 
     def __init__(
-        self, say: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+        self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._say, self._clock = say, clock
+        self._write, self._clock = write, clock
         self._pace = Pace(clock)
         self._interval = self.FIRST
         self._next = clock() + self.FIRST
@@ -203,19 +203,19 @@ class Lines:
     def __call__(self, event: Event) -> None:
         """Process an event, and write a line if it is time."""
         pace = self._pace
-        pace.take(event)
+        pace.update(event)
         now = self._clock()
         if now < self._next or isinstance(event, RunStarted):
             return
         self._interval = min(2 * self._interval, self.MOST)
         self._next = now + self._interval
         if pace.overviews_done:
-            self._say(f"{pace.overviews_done} of {pace.overviews} parts of overviews")
+            self._write(f"{pace.overviews_done} of {pace.overviews} overview parts")
         else:
-            self._say(f"{pace.done} of {pace.windows} windows, {pace.describe()}")
+            self._write(f"{pace.done} of {pace.windows} windows, {pace.describe()}")
 
 
-class Line:
+class ProgressLine:
     """Progress for terminals and notebooks: one line that is redrawn.
 
     Parameters
@@ -238,14 +238,14 @@ class Line:
         width: Callable[[], int] = lambda: 80,
     ) -> None:
         self._write, self._clock, self._width = write, clock, width
-        self._pace, self._fit = Pace(clock), Fit()
+        self._pace, self._fit = Pace(clock), LineChooser()
         self._drawn = float("-inf")
         self._shown = ""
 
     def __call__(self, event: Event) -> None:
         """Process an event, and redraw the line if it is time."""
         pace = self._pace
-        pace.take(event)
+        pace.update(event)
         if isinstance(event, PartDone):
             return
         is_last = (pace.done, pace.overviews_done) == (pace.windows, pace.overviews)
@@ -270,16 +270,16 @@ class Line:
 def on_stderr() -> Iterator[Listener]:
     """Yield a listener that shows progress on stderr, and ignores a closed stderr.
 
-    It is a `Line` for terminals and notebooks, and `Lines` for logs.
+    It is a `ProgressLine` for terminals and notebooks, a `ProgressLog` for logs.
     """
     if sys.stderr is None:
         yield ignore
         return
     is_terminal = sys.stderr.isatty()
     if not is_terminal and not type(sys.stderr).__module__.startswith("ipykernel"):
-        yield Lines(lambda text: _write(f"{text}\n"))
+        yield ProgressLog(lambda text: _write(f"{text}\n"))
         return
-    line = Line(_write, width=lambda: width_of(sys.stderr))
+    line = ProgressLine(_write, width=lambda: width_of(sys.stderr))
     with _messages_above() if is_terminal else nullcontext():
         try:
             yield line
@@ -322,7 +322,7 @@ def summary(report: Report, outputs: Sequence[str]) -> str:
     if report.resumed == report.windows:
         return f"{output}: nothing to do, the output comes from an earlier run ({windows})"
     if report.resumed:
-        windows += f" ({report.resumed} of them by an earlier run)"
+        windows += f" ({report.resumed} of them from an earlier run)"
     words = [f"{windows} in {format_seconds(report.seconds)}"]
     if report.pixels:
         words.append(format_rate(report.pixels_per_second))

@@ -117,20 +117,20 @@ class Recorder:
     def __call__(self, event: Event, /) -> None:
         """Record one event."""
         try:
-            self._take(event)
+            self._record(event)
         except Exception as exc:
             log.warning("the report is incomplete: %s", one_line(exc))
         self._listen(event)
 
-    def _take(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         match event:
             case RunStarted():
                 self.caller = worker_name()
             case WindowDone():
-                self._window(event)
+                self._add_window(event)
             case PartDone(ij=ij, timing=timing):
                 self.last = time.time()
-                self._work(timing, Total.of(timing.stages, windows=0), ij)
+                self._add_work(timing, Total.of(timing.stages, windows=0), ij)
             case OverviewDone():
                 self.overviews += 1
 
@@ -143,21 +143,21 @@ class Recorder:
         """Return a Report of the run so far; None if there is no plan."""
         return None if self._so_far is None else self._so_far()
 
-    def _window(self, event: WindowDone) -> None:
+    def _add_window(self, event: WindowDone) -> None:
         self.last = time.time()
-        window, timing = self._whole(event.window), event.timing
+        window, timing = self._normalized(event.window), event.timing
         total = Total(1, event.pixels)
         if timing is not None:
             total = Total.of(timing.stages, pixels=event.pixels)
-            self._work(timing, total, event.ij)
+            self._add_work(timing, total, event.ij)
             slow = SlowWindow(window, event.ij, timing)
             entry = (total.seconds, next(self._tie), slow)
             push = heapq.heappush if len(self._slowest) < SLOWEST else heapq.heappushpop
             push(self._slowest, entry)
         self.cells.add(Cell.of(window, event.ij, _copy(total), failed=timing is None))
-        self._written(event.arrival, event.ij)
+        self._add_writing(event.arrival, event.ij)
 
-    def _work(self, timing: WindowTiming, total: Total, ij: Any) -> None:
+    def _add_work(self, timing: WindowTiming, total: Total, ij: Any) -> None:
         """Add a window or a part to the totals and the timeline of its worker."""
         worker = self.workers.get(timing.worker)
         if worker is None:
@@ -166,10 +166,10 @@ class Recorder:
         worker.started = min(worker.started, timing.started)
         worker.peak = max(worker.peak, timing.peak)
         worker.total.add(total)
-        stretch = Interval(timing.started, timing.ended, _copy(total), ij)
-        self.timeline.add(timing.worker, stretch)
+        interval = Interval(timing.started, timing.ended, _copy(total), ij)
+        self.timeline.add(timing.worker, interval)
 
-    def _written(self, arrival: StageTimes, ij: Any) -> None:
+    def _add_writing(self, arrival: StageTimes, ij: Any) -> None:
         """Add the writing of a window to the timeline of the main process."""
         writing = arrival.write.seconds
         if writing > 0:
@@ -177,7 +177,7 @@ class Recorder:
             total = Total.of(StageTimes(write=arrival.write), windows)
             self.timeline.add(self.caller, Interval(self.last - writing, self.last, total, ij))
 
-    def _whole(self, window: Any) -> Any:
+    def _normalized(self, window: Any) -> Any:
         size = (0, 0) if self.plan is None else self.plan.outputs[0].size
         return normalize(window, *size)
 

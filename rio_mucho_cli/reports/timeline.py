@@ -1,4 +1,4 @@
-"""Times by worker and by place on the grid, in bounded memory."""
+"""Times by worker and by position on the grid, in bounded memory."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class Total:
     @classmethod
     def of(cls, stages: StageTimes, windows: int = 1, pixels: int = 0) -> Total:
         """Return the total of some stage times."""
-        spent = (stages.read, stages.function, stages.encode, stages.transfer, stages.write)
+        times = (stages.read, stages.function, stages.encode, stages.transfer, stages.write)
         return cls(
-            windows, pixels, [each.seconds for each in spent], [each.cpu_seconds for each in spent]
+            windows, pixels, [time.seconds for time in times], [time.cpu_seconds for time in times]
         )
 
     def add(self, other: Total) -> None:
         """Add another total."""
         self.windows += other.windows
         self.pixels += other.pixels
-        for place in range(len(NAMES)):
-            self.wall[place] += other.wall[place]
-            self.cpu[place] += other.cpu[place]
+        for stage in range(len(NAMES)):
+            self.wall[stage] += other.wall[stage]
+            self.cpu[stage] += other.cpu[stage]
 
     @property
     def seconds(self) -> float:
@@ -115,39 +115,41 @@ class Timeline:
         self._most = most
         self._count = 0
 
-    def add(self, worker: str, stretch: Interval) -> None:
+    def add(self, worker: str, interval: Interval) -> None:
         """Append an interval to the row of a worker."""
         row = self.rows.setdefault(worker, [])
         before = len(row)
-        _append(row, stretch, self.shortest)
+        _append(row, interval, self.shortest)
         self._count += len(row) - before
         if self._count > max(self._most, 2 * len(self.rows)):
             self._coarsen()
 
     def _coarsen(self) -> None:
         """Halve the number of intervals, to no less than one per worker."""
-        ends = [stretch for row in self.rows.values() for stretch in (row[0], row[-1])]
-        span = max(each.ended for each in ends) - min(each.started for each in ends)
-        wanted = max(self._most // 2, len(self.rows))
+        ends = [interval for row in self.rows.values() for interval in (row[0], row[-1])]
+        span = max(end.ended for end in ends) - min(end.started for end in ends)
+        most = max(self._most // 2, len(self.rows))
         self.shortest = max(self.shortest, span / self._most, 1e-6)
-        while self._count > wanted:
+        while self._count > most:
             self.shortest *= 2
-            self.rows = {worker: _joined(row, self.shortest) for worker, row in self.rows.items()}
+            self.rows = {
+                worker: _merge_row(row, self.shortest) for worker, row in self.rows.items()
+            }
             self._count = sum(map(len, self.rows.values()))
 
 
-def _joined(row: Iterable[Interval], shortest: float) -> list[Interval]:
-    joined: list[Interval] = []
-    for stretch in row:
-        _append(joined, stretch, shortest)
-    return joined
+def _merge_row(row: Iterable[Interval], shortest: float) -> list[Interval]:
+    merged: list[Interval] = []
+    for interval in row:
+        _append(merged, interval, shortest)
+    return merged
 
 
-def _append(row: list[Interval], stretch: Interval, shortest: float) -> None:
-    if row and stretch.ended - row[-1].started <= shortest:
-        row[-1].absorb(stretch)
+def _append(row: list[Interval], interval: Interval, shortest: float) -> None:
+    if row and interval.ended - row[-1].started <= shortest:
+        row[-1].absorb(interval)
     else:
-        row.append(stretch)
+        row.append(interval)
 
 
 MOST_CELLS = 2500
@@ -223,10 +225,10 @@ class Cells:
             width, height = self._step
             is_exact = self._step == (1, 1)
             self._step = self._first if is_exact else (2 * width, 2 * height)
-            joined: dict[tuple[int, int], Cell] = {}
-            for each in self._cells.values():
-                _put(joined, each, self._step)
-            self._cells = joined
+            merged: dict[tuple[int, int], Cell] = {}
+            for existing in self._cells.values():
+                _put(merged, existing, self._step)
+            self._cells = merged
 
     def __iter__(self) -> Any:
         return iter(self._cells.values())
@@ -236,8 +238,8 @@ class Cells:
 
 
 def _put(cells: dict[tuple[int, int], Cell], cell: Cell, step: tuple[int, int]) -> None:
-    place = (cell.left // step[0], cell.top // step[1])
-    if place in cells:
-        cells[place].absorb(cell)
+    position = (cell.left // step[0], cell.top // step[1])
+    if position in cells:
+        cells[position].absorb(cell)
     else:
-        cells[place] = cell
+        cells[position] = cell

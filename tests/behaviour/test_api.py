@@ -14,7 +14,7 @@ import pytest
 from rio_mucho_cli import FunctionNotFoundError, Job, MuchoChildError, RioMucho, UsageError, run
 from rio_mucho_cli.api import JobOptions, make_job
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
-from rio_mucho_cli.reports.progress import Lines
+from rio_mucho_cli.reports.progress import ProgressLog
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import Size
 
@@ -133,7 +133,7 @@ def test_a_terminal_that_is_gone_does_not_end_the_run(tif, out, read, monkeypatc
         def write(self, text):
             raise OSError("gone")
 
-    monkeypatch.setattr(Lines, "FIRST", 0.0)
+    monkeypatch.setattr(ProgressLog, "FIRST", 0.0)
     for stream in (Gone(), None):
         monkeypatch.setattr(sys, "stderr", stream)
         run(tif, out, double, plain=True, jobs=1, windows=16, progress=True, overwrite=True)
@@ -141,7 +141,7 @@ def test_a_terminal_that_is_gone_does_not_end_the_run(tif, out, read, monkeypatc
 
 
 def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch):
-    monkeypatch.setattr(Lines, "FIRST", 0.0)
+    monkeypatch.setattr(ProgressLog, "FIRST", 0.0)
     run(tif, out, double, plain=True, jobs=1, windows=16, progress=True)
     said = capsys.readouterr().err
     assert "\r" not in said

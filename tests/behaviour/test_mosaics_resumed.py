@@ -381,7 +381,7 @@ def test_killed_and_resumed(
     (tmp_path / "calls").write_text("")
     done = rio_program(*command)
     assert (done.returncode, done.stdout) == (0, "")
-    assert f"20 windows ({kept} of them by an earlier run)" in done.stderr
+    assert f"20 windows ({kept} of them from an earlier run)" in done.stderr
     assert len((tmp_path / "calls").read_text().splitlines()) == 20 - kept
     assert 3 <= kept < 20
     np.testing.assert_array_equal(read(tmp_path / "out.vrt"), read(source) + 1)

@@ -71,6 +71,6 @@ SAID = {
 
 
 @pytest.fixture
-def said():
+def report():
     """Return a report of a run of two workers that needs no advice."""
     return copy.deepcopy(SAID)

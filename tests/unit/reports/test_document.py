@@ -40,16 +40,16 @@ def recorded(job, *, fails=False):
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
-def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
+def test_a_run_is_described_from_start_to_end(executor, tif, job_on):
     job = job_on([tif, tif], windows=Size(16, 16), executor=executor, jobs=2)
-    said = recorded(job)
+    report = recorded(job)
     jobs = 1 if executor == "serial" else 2
-    assert (said["schema"], said["outcome"], said["message"]) == (1, "done", None)
-    assert said["versions"]["rasterio"] == rasterio.__version__
-    assert said["versions"]["numpy"] == np.__version__
-    assert said["machine"]["memory_bytes"] > 0
-    assert said["job"]["function"].endswith(":first_input")
-    plan = said["plan"]
+    assert (report["schema"], report["outcome"], report["message"]) == (1, "done", None)
+    assert report["versions"]["rasterio"] == rasterio.__version__
+    assert report["versions"]["numpy"] == np.__version__
+    assert report["machine"]["memory_bytes"] > 0
+    assert report["job"]["function"].endswith(":first_input")
+    plan = report["plan"]
     assert [each["block"] for each in plan["inputs"]] == [[16, 16]] * 2
     assert [each["block_reads"] for each in plan["inputs"]] == [1.0] * 2
     assert (plan["jobs"], plan["executor"], plan["size"]) == (jobs, executor, [64, 48])
@@ -59,23 +59,23 @@ def test_a_run_is_told_from_start_to_end(executor, tif, job_on):
     output = plan["outputs"][0]
     assert (output["written"]["by"], output["file"]["dtype"]) == ("workers", "uint16")
     assert output["file"]["nodata"] == 3
-    assert sum(said["phases"].values()) == pytest.approx(said["seconds"], abs=0.01)
-    assert (said["result"]["windows"], said["result"]["pixels"]) == (12, 64 * 48)
-    workers = said["workers"]
+    assert sum(report["phases"].values()) == pytest.approx(report["seconds"], abs=0.01)
+    assert (report["result"]["windows"], report["result"]["pixels"]) == (12, 64 * 48)
+    workers = report["workers"]
     assert len(workers) <= jobs
     assert sum(each["windows"] for each in workers) == 12
     assert all(0 < each["busy_share"] <= 1 for each in workers)
     assert max(each["peak_bytes"] for each in workers) > 1_000_000
     for name in ("read", "function", "encode"):
         of_workers = sum(each["stages"][name]["seconds"] for each in workers)
-        assert said["stages"][name]["seconds"] == pytest.approx(of_workers, abs=1e-4)
-    assert len(said["slowest"]) == 10
-    slow = [each["seconds"] for each in said["slowest"]]
+        assert report["stages"][name]["seconds"] == pytest.approx(of_workers, abs=1e-4)
+    assert len(report["slowest"]) == 10
+    slow = [slow["seconds"] for slow in report["slowest"]]
     assert slow == sorted(slow, reverse=True)
-    assert {tuple(each["ij"]) for each in said["map"]} == {
+    assert {tuple(cell["ij"]) for cell in report["map"]} == {
         (i, j) for i in range(3) for j in range(4)
     }
-    rows = {row["worker"]: row for row in said["timeline"]["rows"]}
+    rows = {row["worker"]: row for row in report["timeline"]["rows"]}
     assert rows.keys() >= {each["name"] for each in workers}
     caller = [row for row in rows.values() if row["caller"]]
     assert len(caller) == 1
@@ -87,40 +87,40 @@ def test_bytes_and_rate_are_those_of_the_result(tif, job_on, tmp_path, output):
     """The result has other bands and another dtype than the first input."""
     recorder = Recorder()
     job = job_on([tif], two_bands, output=str(tmp_path / output), windows=Size(16, 16))
-    report = run(job, recorder)
-    said = document(job, recorder)
-    (told,) = said["plan"]["outputs"]
-    assert (told["count"], told["dtype"]) == (2, "uint8")
-    assert told["uncompressed_bytes"] == 64 * 48 * 2
-    assert said["result"]["pixels_per_second"] == round(report.pixels_per_second)
-    assert report.pixels_per_second == 64 * 48 / report.seconds
+    totals = run(job, recorder)
+    report = document(job, recorder)
+    (output,) = report["plan"]["outputs"]
+    assert (output["count"], output["dtype"]) == (2, "uint8")
+    assert output["uncompressed_bytes"] == 64 * 48 * 2
+    assert report["result"]["pixels_per_second"] == round(totals.pixels_per_second)
+    assert totals.pixels_per_second == 64 * 48 / totals.seconds
 
 
 def test_an_older_output_says_nothing_of_a_run_that_failed(tif, job_on, make_raster):
     make_raster("out.tif", count=5, dtype="float64")
-    (told,) = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)["plan"][
+    (output,) = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)["plan"][
         "outputs"
     ]
-    assert (told["count"], told["uncompressed_bytes"]) == (None, 64 * 48 * 2)
+    assert (output["count"], output["uncompressed_bytes"]) == (None, 64 * 48 * 2)
 
 
 def test_a_run_that_fails_says_why_without_secrets(tif, job_on):
-    said = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)
-    assert said["outcome"] == "failed"
-    assert "at ij (2, 1)" in said["message"]
-    assert "https://***@example.org/a.tif?***" in said["message"]
-    assert said["result"]["windows"] == 9
-    assert said["plan"]["outputs"][0]["file"] is None
+    report = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)
+    assert report["outcome"] == "failed"
+    assert "at ij (2, 1)" in report["message"]
+    assert "https://***@example.org/a.tif?***" in report["message"]
+    assert report["result"]["windows"] == 9
+    assert report["plan"]["outputs"][0]["file"] is None
 
 
 def test_windows_that_failed_are_listed(tif, job_on):
-    said = recorded(job_on([tif], fail_late, windows=Size(16, 16), on_error="nodata"))
-    assert said["outcome"] == "done"
-    assert said["result"]["windows_failed"] == 1
-    assert [(each["ij"], each["window"]) for each in said["failures"]] == [
+    report = recorded(job_on([tif], fail_late, windows=Size(16, 16), on_error="nodata"))
+    assert report["outcome"] == "done"
+    assert report["result"]["windows_failed"] == 1
+    assert [(failure["ij"], failure["window"]) for failure in report["failures"]] == [
         ([2, 1], [16, 32, 16, 16])
     ]
-    assert [each["ij"] for each in said["map"] if each["failed"]] == [[2, 1]]
+    assert [cell["ij"] for cell in report["map"] if cell["failed"]] == [[2, 1]]
 
 
 def test_a_run_that_fails_before_its_first_window_has_a_plan(tif, job_on, out):
@@ -129,19 +129,19 @@ def test_a_run_that_fails_before_its_first_window_has_a_plan(tif, job_on, out):
     job = job_on([tif], windows=Size(16, 16), overwrite=False)
     with pytest.raises(OutputExistsError) as caught:
         run(job, recorder)
-    said = document(job, recorder, caught.value)
-    assert said["plan"]["windows"]["number"] == 12
-    assert (said["result"]["windows"], said["workers"], said["advice"]) == (0, [], [])
-    assert "exists" in page(said)
+    report = document(job, recorder, caught.value)
+    assert report["plan"]["windows"]["number"] == 12
+    assert (report["result"]["windows"], report["workers"], report["advice"]) == (0, [], [])
+    assert "exists" in page(report)
 
 
 def test_a_run_with_nothing_to_do_has_a_plan_and_the_windows_of_the_earlier_run(tif, job_on):
     job = job_on([tif], windows=Size(16, 16), resume=True, overwrite=False)
     run(job)
-    said = recorded(job)
-    assert said["plan"]["windows"]["number"] == 12
-    assert (said["result"]["windows"], said["result"]["windows_of_earlier_runs"]) == (12, 12)
-    assert "<!doctype html>" in page(said)
+    report = recorded(job)
+    assert report["plan"]["windows"]["number"] == 12
+    assert (report["result"]["windows"], report["result"]["windows_of_earlier_runs"]) == (12, 12)
+    assert "<!doctype html>" in page(report)
 
 
 def test_a_recorder_passes_events_on(tif, job_on):
@@ -152,11 +152,11 @@ def test_a_recorder_passes_events_on(tif, job_on):
     assert 0 < events[0].seconds < 60
 
 
-def test_a_run_that_never_began_is_told_of(tif, job_on):
+def test_a_run_that_never_began_is_described(tif, job_on):
     job = job_on([tif, "missing.tif"])
-    said = document(job, Recorder(), OSError("missing.tif is not there"))
-    assert (said["outcome"], said["plan"], said["map"]) == ("failed", None, [])
-    assert said["job"]["inputs"][1] == "missing.tif"
+    report = document(job, Recorder(), OSError("missing.tif is not there"))
+    assert (report["outcome"], report["plan"], report["map"]) == ("failed", None, [])
+    assert report["job"]["inputs"][1] == "missing.tif"
 
 
 def test_an_interrupted_run_says_so(tif, job_on):
@@ -168,37 +168,37 @@ def test_an_interrupted_run_says_so(tif, job_on):
 def test_values_of_global_args_and_secret_options_are_nobodys_business(tif, job_on):
     job = job_on([tif], global_args={"password": "hidden", "k": 1})
     with rasterio.Env(GDAL_HTTP_USERPWD="me:hidden", GDAL_NUM_THREADS="1"):
-        said = recorded(job)
-    assert said["job"]["global_args"] == ["k", "password"]
-    assert said["job"]["gdal_options"]["GDAL_HTTP_USERPWD"] is None
-    assert said["job"]["gdal_options"]["GDAL_NUM_THREADS"] == "1"
+        report = recorded(job)
+    assert report["job"]["global_args"] == ["k", "password"]
+    assert report["job"]["gdal_options"]["GDAL_HTTP_USERPWD"] is None
+    assert report["job"]["gdal_options"]["GDAL_NUM_THREADS"] == "1"
 
 
-def test_a_mosaic_is_told_by_its_windows(tif, tmp_path):
+def test_a_mosaic_is_described_by_its_windows(tif, tmp_path):
     job = Job(
         inputs=[tif], output=str(tmp_path / "out.vrt"), function=fail_late, on_error="nodata",
         part_size=32, windows=Size(16, 16), jobs=2,
     )  # fmt: skip
-    said = recorded(job)
-    assert (said["plan"]["parts"], said["plan"]["windows"]["number"], len(said["map"])) == (
+    report = recorded(job)
+    assert (report["plan"]["parts"], report["plan"]["windows"]["number"], len(report["map"])) == (
         4,
         12,
         12,
     )
-    assert sum(each["stages"]["write"]["seconds"] for each in said["workers"]) > 0
+    assert sum(worker["stages"]["write"]["seconds"] for worker in report["workers"]) > 0
 
 
 def two(data, window, ij, global_args):
     return {"a": data[0], "b": data[0]}
 
 
-def test_all_outputs_are_told_of(tif, job_on, tmp_path):
+def test_all_outputs_are_described(tif, job_on, tmp_path):
     also = [Output(path=str(tmp_path / "b.png"), name="b", dtype="uint8")]
-    said = recorded(job_on([tif], two, also=also))
-    assert [each["file"]["driver"] for each in said["plan"]["outputs"]] == ["GTiff", "PNG"]
+    report = recorded(job_on([tif], two, also=also))
+    assert [output["file"]["driver"] for output in report["plan"]["outputs"]] == ["GTiff", "PNG"]
 
 
-def test_an_open_dataset_is_told_of_after_its_end(tif, tmp_path):
+def test_an_open_dataset_is_described_after_its_end(tif, tmp_path):
     with rasterio.open(tif) as src:
         dataset = rasterio.open(tmp_path / "own.tif", "w", **src.profile)
     job = Job(inputs=[tif], output=dataset, function=lambda data, *_: data[0])
@@ -240,8 +240,8 @@ def test_parts_without_a_file_are_worked_on_as_others_are(make_raster, tmp_path)
         windows=Size(16, 16),
         part_size=32,
     )
-    said = recorded(job)
-    assert [bool(each["name"]) for each in said["workers"]] == [True]
-    assert said["workers"][0]["started_after_seconds"] >= 0
-    assert said["timeline"]["merged_below_seconds"] < said["seconds"]
-    assert said["waiting"]["workers_idle_seconds"] <= said["seconds"]
+    report = recorded(job)
+    assert [bool(worker["name"]) for worker in report["workers"]] == [True]
+    assert report["workers"][0]["started_after_seconds"] >= 0
+    assert report["timeline"]["merged_below_seconds"] < report["seconds"]
+    assert report["waiting"]["workers_idle_seconds"] <= report["seconds"]

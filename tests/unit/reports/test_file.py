@@ -48,13 +48,13 @@ def test_a_new_report_may_be_read_by_whom_the_system_lets(tif, job_on, tmp_path)
 
 def test_a_path_that_cannot_be_is_refused_before_the_run(tif, job_on, tmp_path, out):
     job = job_on([tif])
-    with pytest.raises(OutputError, match=f"make {tmp_path / 'no'} first"):
+    with pytest.raises(OutputError, match=f"create {tmp_path / 'no'} first"):
         check_report_path(str(tmp_path / "no" / "r.json"), job)
     with pytest.raises(OutputError, match="is a folder"):
         check_report_path(str(tmp_path), job)
     with pytest.raises(UsageError, match="one of the rasters"):
         check_report_path(tif, replace(job, inputs=["other.tif"], like=tif))
-    with pytest.raises(OutputError, match="takes no file"):
+    with pytest.raises(OutputError, match="no file can be created"):
         check_report_path("/proc/r.json", job)
     for raster in (tif, out):
         with pytest.raises(UsageError, match="one of the rasters"):
@@ -94,9 +94,9 @@ def test_the_file_of_the_function_is_never_replaced(tif, job_on, tmp_path, modul
     by_name = FunctionRef("user_functions:copy", str(tmp_path))
     for function in (ref, by_name, by_name.load()):
         job = job_on([tif], function=function)
-        with pytest.raises(UsageError, match="is a file that the run reads"):
+        with pytest.raises(UsageError, match="would replace a file that the run reads"):
             check_report_path(str(path), job)
-    with pytest.raises(UsageError, match="is a file that the run reads"):
+    with pytest.raises(UsageError, match="would replace a file that the run reads"):
         check_report_path(
             str(tmp_path / "args.json"), job_on([tif]), others=[str(tmp_path / "args.json")]
         )
@@ -127,7 +127,7 @@ def test_a_pipe_that_nobody_opens_is_not_waited_for(tif, job_on, tmp_path, monke
 def test_an_error_of_the_recorder_ends_no_run(
     tif, job_on, tmp_path, caplog, monkeypatch, read, out
 ):
-    monkeypatch.setattr(Recorder, "_window", lambda self, event: 1 / 0)
+    monkeypatch.setattr(Recorder, "_add_window", lambda self, event: 1 / 0)
     job = job_on([tif])
     with recorded(job, str(tmp_path / "r.json")) as listen:
         run(job, listen)
@@ -146,11 +146,11 @@ def test_what_goes_wrong_afterwards_is_a_warning(tif, job_on, tmp_path, caplog, 
     assert (read(out) == read(tif)).all()
 
 
-def test_what_ends_a_run_is_told_and_goes_on(tif, job_on, tmp_path):
+def test_what_ends_a_run_is_reported_and_goes_on(tif, job_on, tmp_path):
     with (
         pytest.raises(KeyboardInterrupt),
         recorded(job_on([tif]), str(tmp_path / "r.json")),
     ):
         raise KeyboardInterrupt
-    said = json.loads((tmp_path / "r.json").read_text())
-    assert (said["outcome"], said["message"]) == ("failed", "interrupted (KeyboardInterrupt)")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["outcome"], report["message"]) == ("failed", "interrupted (KeyboardInterrupt)")

@@ -41,25 +41,25 @@ def parsed(text):
     return reader
 
 
-def test_a_page_needs_nothing_beside_itself(said):
-    text = page(said)
+def test_a_page_needs_nothing_beside_itself(report):
+    text = page(report)
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "@import" not in text
     assert "default-src 'none'" in text
 
 
-def test_values_that_did_not_fit_are_among_the_figures(said):
-    said["result"]["value_loss"] = [
+def test_values_that_did_not_fit_are_among_the_figures(report):
+    report["result"]["value_loss"] = [
         ValueLoss(outside=1200, nodata=7).as_json(),
         ValueLoss(outside=34, nan=5, passed=3).as_json(),
     ]
-    text = parsed(page(said)).text
-    assert f"{format_number(1234)}pixels that did not fit in the dtype" in text
-    assert "5pixels that are NaN and count as valid" in text
-    assert "7pixels that equal nodata and are not masked" in text
-    assert "3pixels with the input's nodata that count as valid" in text
-    said["result"]["value_loss"] = []
-    assert "did not fit" not in page(said)
+    text = parsed(page(report)).text
+    assert f"{format_number(1234)}pixels out of the dtype's range" in text
+    assert "5NaN pixels that count as valid" in text
+    assert "7unmasked pixels that equal nodata" in text
+    assert "3valid pixels that equal the input's nodata" in text
+    report["result"]["value_loss"] = []
+    assert "out of the dtype" not in page(report)
 
 
 def test_everything_that_others_have_named_is_escaped(make_raster, job_on, tmp_path):
@@ -73,12 +73,12 @@ def test_everything_that_others_have_named_is_escaped(make_raster, job_on, tmp_p
     job = job_on([raster], fail, windows=Size(16, 16), on_error="nodata", global_args={BAD: 1})
     recorder = Recorder()
     run(job, recorder)
-    said = document(job, recorder, ValueError(BAD))
-    said["advice"] = [{"rule": "x", "text": BAD}]
-    said["slowest"][0]["ij"] = said["map"][0]["ij"] = BAD
-    said["slowest"][0]["worker"] = said["workers"][0]["name"] = BAD
-    said["timeline"]["rows"][0]["stretches"][0]["ij"] = BAD
-    reader = parsed(page(said))
+    report = document(job, recorder, ValueError(BAD))
+    report["advice"] = [{"rule": "x", "text": BAD}]
+    report["slowest"][0]["ij"] = report["map"][0]["ij"] = BAD
+    report["slowest"][0]["worker"] = report["workers"][0]["name"] = BAD
+    report["timeline"]["rows"][0]["stretches"][0]["ij"] = BAD
+    reader = parsed(page(report))
     assert [tag for tag, _ in reader.seen].count("script") == 1
     assert reader.text.count(BAD) >= 6
     assert raster.name in reader.text
@@ -87,13 +87,13 @@ def test_everything_that_others_have_named_is_escaped(make_raster, job_on, tmp_p
 def test_a_page_has_a_cell_for_each_window_and_a_row_for_each_worker(tif, job_on):
     job, recorder = job_on([tif], windows=Size(16, 16), executor="threads", jobs=2), Recorder()
     run(job, recorder)
-    said = document(job, recorder)
-    reader = parsed(page(said))
+    report = document(job, recorder)
+    reader = parsed(page(report))
     cells = [attrs for tag, attrs in reader.seen if "cell" in (attrs.get("class") or "").split()]
     assert len(cells) == 12
     assert all(re.fullmatch("[0-8]{4}", attrs["data-q"]) for attrs in cells)
     rows = [attrs for tag, attrs in reader.seen if tag == "svg" and attrs.get("class") != "map"]
-    assert len(rows) == len(said["workers"]) + 1
+    assert len(rows) == len(report["workers"]) + 1
 
 
 def test_a_report_of_nothing_is_a_page_too(tif, job_on):

@@ -1,4 +1,4 @@
-"""What a run would do is said, is what it does, and leaves nothing behind."""
+"""The preview of a run is what the run does, and leaves nothing behind."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def untouched(tmp_path, monkeypatch):
 
 
 def without_times(text):
-    return re.sub(r"\d+\.\d{3} s|about \d+ s", "N s", text)
+    return re.sub(r"\d+\.\d{3} s|about [\d.]+ m?s", "N s", text)
 
 
 SCREEN = """\
@@ -96,7 +96,7 @@ jobs       2 (processes), 4 tasks in flight
 memory     about 309 MB (estimate), limit 900 MB
 probe      window of 16 x 16 at column 16, row 16: 1 x float32
            reading N s, function N s, encoding N s
-duration   N s (estimate, by this one window)
+duration   N s (estimate from this one window)
 """
 
 
@@ -320,7 +320,9 @@ def test_cogs_overviews_and_several_outputs(job_on, tif, tmp_path, untouched):
     assert (one["driver"], one["cog"]) == ("COG", True)
     assert (two["driver"], two["name"], two["dtype"]) == ("PNG", "two", "uint8")
     assert preview.estimate["encoded_bytes"][1] is None
-    assert preview.notes == ("whether the format can hold the result shows after the first window",)
+    assert preview.notes == (
+        "whether the format can hold the result is known only after the first window",
+    )
     overviews = untouched(describe, job_on([tif], overviews=[2, 4])).plan["outputs"][0]["overviews"]
     assert overviews == {"factors": [2, 4], "resampling": "nearest", "by": "workers"}
 
@@ -364,7 +366,7 @@ def test_what_an_earlier_run_has_done(mucho, untouched, tmp_path):
     args = ["--func", "mod:bad", "--resume", "-j", "1"]
     assert mucho(*args).exit_code == 1
     failing = mucho("--func", "mod:bad", "--resume", "--dry-run", "--no-probe", "--windows", "16")
-    assert "an earlier run has done 5 of 16 windows" in " ".join(failing.stdout.split())
+    assert "5 of 16 windows done by an earlier run" in " ".join(failing.stdout.split())
     other = untouched(mucho, "--func", "mod:bad", "--resume", "--dry-run", "-t", "uint32")
     assert other.exit_code == 2
     assert other.stderr == mucho("--func", "mod:bad", "--resume", "-t", "uint32").stderr
@@ -393,9 +395,9 @@ def test_no_cluster_is_started(job_on, tif, untouched, monkeypatch):
     dask = pytest.importorskip("rio_mucho_cli.workers.dask_executor")
     monkeypatch.setattr(dask, "dask_workers", None)
     job = job_on([tif], windows=Size(16, 16), executor="dask", jobs=2)
-    assert untouched(describe, job).notes == ("dask: no cluster was started",)
+    assert untouched(describe, job).notes == ("dask: a dry run starts no cluster",)
     job = job_on([tif], executor="dask", scheduler="tcp://127.0.0.1:1", jobs=2)
-    assert "the scheduler was not asked" in untouched(describe, job).notes[0]
+    assert "the scheduler was not contacted" in untouched(describe, job).notes[0]
 
 
 def test_a_bucket_is_only_looked_at(job_on, tif, bucket, untouched, tmp_path):
