@@ -251,7 +251,7 @@ def module(tmp_path, monkeypatch):
 def rio(module, monkeypatch):
     """Return a function that calls `rio` in this process, in tmp_path, and forgets its modules."""
     # A command that is slow to end after a signal must not end the tests.
-    monkeypatch.setattr("rio_mucho_cli.cli.leaving._AGAIN", 60.0)
+    monkeypatch.setattr("rio_mucho_cli.cli.leaving._RESEND_AFTER", 60.0)
 
     def call(*args, **kwargs):
         return RUNNER.invoke(main_group, [str(arg) for arg in args], **kwargs)

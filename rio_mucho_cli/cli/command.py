@@ -45,18 +45,18 @@ class GroupedCommand(click.Command):
             return super().parse_args(ctx, args)
         except click.NoSuchOption as exc:
             name, parent = exc.option_name, ctx.parent
-            if parent is not None and any(name in each.opts for each in parent.command.params):
+            if parent is not None and any(name in param.opts for param in parent.command.params):
                 raise click.UsageError(
-                    f"{name} is an option of {parent.command_path} itself, and stands before "
+                    f"{name} is an option of {parent.command_path}, and must come before "
                     f"{ctx.info_name}: {parent.command_path} {name} {ctx.info_name} ...",
                     ctx,
                 ) from None
             from rio_mucho_cli.text import closest
 
             names = [name for param in self.params for name in param.opts if name[:1] == "-"]
-            meant = closest(exc.option_name, names, lambda name: name.lstrip("-"))
-            near = None if meant is None else [meant]
-            raise click.NoSuchOption(exc.option_name, possibilities=near, ctx=ctx) from None
+            similar = closest(exc.option_name, names, lambda name: name.lstrip("-"))
+            suggestions = None if similar is None else [similar]
+            raise click.NoSuchOption(exc.option_name, possibilities=suggestions, ctx=ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write each group as its own section."""
@@ -69,7 +69,7 @@ class GroupedCommand(click.Command):
 
 
 # The verbosity of rio -vv.
-_EACH_WINDOW = 2
+_WINDOW_VERBOSITY = 2
 
 
 @click.command(
@@ -80,7 +80,9 @@ _EACH_WINDOW = 2
     short_help="Apply a Python function to every window of rasters.",
 )
 @click.pass_context
-def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **given: Any) -> None:
+def mucho(
+    ctx: click.Context, /, files: tuple[str, ...], output: str | None, **options: Any
+) -> None:
     """Apply a Python function to every window of some rasters, in parallel.
 
     The function is called as func(data, window, ij, global_args) and returns
@@ -99,7 +101,7 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
               --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
     """  # noqa: D301 (click needs the character itself)
-    from rio_mucho_cli.cli.leaving import leave, watched
+    from rio_mucho_cli.cli.leaving import end_on_ignored_signals, exit_after_signal
     from rio_mucho_cli.signals import INTERRUPTS, first_signal_raises
     from rio_mucho_cli.text import for_command_line
 
@@ -112,32 +114,32 @@ def mucho(ctx: click.Context, /, files: tuple[str, ...], output: str | None, **g
         *inputs, output = files
     else:
         inputs = list(files)
-    if given["windows"] == "-" and given["global_args"] == "-":
-        raise click.UsageError("--windows and --global-args cannot both be standard input")
-    if given["no_probe"] and not given["dry_run"]:
-        raise click.UsageError("--no-probe belongs to --dry-run: give that as well")
+    if options["windows"] == "-" and options["global_args"] == "-":
+        raise click.UsageError("--windows and --global-args cannot both read standard input")
+    if options["no_probe"] and not options["dry_run"]:
+        raise click.UsageError("--no-probe needs --dry-run: pass that as well")
     verbosity = ctx.obj.get("verbosity", 0)
-    if verbosity == _EACH_WINDOW:
+    if verbosity == _WINDOW_VERBOSITY:
         # rasterio logs twenty lines for each of ours; -vvv shows them all.
         logging.getLogger("rasterio").setLevel(logging.INFO)
-    given["quiet"] = given["quiet"] or verbosity < 0
-    nodata_given = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
-    given |= {"is_last": is_last, "keep_nodata": not nodata_given}
+    options["quiet"] = options["quiet"] or verbosity < 0
+    sets_nodata = ctx.get_parameter_source("nodata") == ParameterSource.COMMANDLINE
+    options |= {"is_last": is_last, "keep_nodata": not sets_nodata}
     status = None
     try:
         with (
             for_command_line(),
             first_signal_raises(for_good=True),
-            watched(output, given["resume"]),
+            end_on_ignored_signals(output, options["resume"]),
         ):
             from rio_mucho_cli.cli.run import run
             from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
 
-            keeps = given["report"] is not None and is_stdout(given["report"])
-            with ctx.obj["env"], reserve_stdout() if keeps else nullcontext():
-                status = run(inputs=inputs, output=output, **given)
+            to_stdout = options["report"] is not None and is_stdout(options["report"])
+            with ctx.obj["env"], reserve_stdout() if to_stdout else nullcontext():
+                status = run(inputs=inputs, output=output, **options)
     except INTERRUPTS as exc:
         if status is None:  # otherwise the run had ended already
-            leave(exc, output, given["resume"])
+            exit_after_signal(exc, output, options["resume"])
     if status:
         ctx.exit(status)

@@ -26,12 +26,12 @@ def functions(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
         return [CompletionItem(name) for name in names]
     folder = incomplete.rpartition("/")[0]
     files = sorted(Path(folder or ".").glob("*.py"))
-    named = [(f"{folder}/{file.name}" if folder else file.name, file) for file in files]
+    paths = [(f"{folder}/{file.name}" if folder else file.name, file) for file in files]
     return [
         CompletionItem(incomplete, type="dir"),
         *(
             CompletionItem(f"{name}:{function}")
-            for name, file in named
+            for name, file in paths
             if name.startswith(incomplete)
             for function in functions_in(file)
         ),
@@ -44,7 +44,7 @@ def windows(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return [CompletionItem(incomplete, type="file"), *words]
 
 
-def names(find: Callable[[], Iterable[str]]) -> Completer:
+def complete_names(list_names: Callable[[], Iterable[str]]) -> Completer:
     """Return a completer for NAME (all inputs) and N=NAME (the Nth input)."""
 
     def complete(
@@ -52,7 +52,9 @@ def names(find: Callable[[], Iterable[str]]) -> Completer:
     ) -> list[CompletionItem]:
         before, equals, start = incomplete.rpartition("=")
         return [
-            CompletionItem(f"{before}{equals}{name}") for name in find() if name.startswith(start)
+            CompletionItem(f"{before}{equals}{name}")
+            for name in list_names()
+            if name.startswith(start)
         ]
 
     return complete
@@ -76,8 +78,8 @@ def drivers(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Return the drivers for which rasterio knows a file extension, and COG."""
     from rasterio.drivers import raster_driver_extensions
 
-    found = sorted({*raster_driver_extensions().values(), "COG"})
-    return [CompletionItem(name) for name in found if name.lower().startswith(incomplete.lower())]
+    names = sorted({*raster_driver_extensions().values(), "COG"})
+    return [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
 
 
 def creation_options(ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -19,35 +19,35 @@ from rio_mucho_cli import signals
 # Added to the signal number for the exit status, as shells do.
 _BY_SIGNAL = 128
 # Seconds until a signal is sent to the main thread again, and in which Python code notices it.
-_AGAIN, _NOTICED = 1.0, 1.5
+_RESEND_AFTER, _NOTICED_WITHIN = 1.0, 1.5
 # Number of times the exception of a signal may be raised without effect.
-_IN_VAIN = 5
+_MOST_RAISED = 5
 # Seconds for another thread than the main one to remove unfinished outputs.
-_TO_CLEAN_UP = 5.0
+_CLEAN_UP_SECONDS = 5.0
 # Terminal codes that move to the start of the line and clear it.
 _CLEAR = "\r\033[K"
 
 _leaving = threading.Lock()
 
 
-def leave(exc: BaseException, output: str, resume: bool) -> NoReturn:
+def exit_after_signal(exc: BaseException, output: str, resume: bool) -> NoReturn:
     """Print the signal that ended the run and what is kept, and exit."""
     signum = exc.signum if isinstance(exc, signals.Terminated) else signal.SIGINT
     with _leaving:  # never acquired if the other thread is already ending the process
-        _say(signum, output, resume)
+        _print_end(signum, output, resume)
         if any(thread.name.startswith("mucho") for thread in threading.enumerate()):
             # Do not wait for threads that are busy with a window.
             _end(signum)
     sys.exit(_BY_SIGNAL + signum)
 
 
-def _say(signum: int, output: str, resume: bool) -> None:
-    from rio_mucho_cli.cli.run import what_is_kept
+def _print_end(signum: int, output: str, resume: bool) -> None:
+    from rio_mucho_cli.cli.run import partial_results
 
     name = signal.Signals(signum).name
-    how = "Interrupted" if signum == signal.SIGINT else f"Ended by {name}"
+    cause = "Interrupted" if signum == signal.SIGINT else f"Ended by {name}"
     with suppress(OSError, ValueError):
-        click.echo(f"{how}: {output} was not written.{what_is_kept(output, resume)}", err=True)
+        click.echo(f"{cause}: {output} was not written.{partial_results(output, resume)}", err=True)
 
 
 def _end(signum: int) -> NoReturn:
@@ -59,7 +59,7 @@ def _end(signum: int) -> NoReturn:
 
 
 @contextmanager
-def watched(output: str, resume: bool) -> Iterator[None]:
+def end_on_ignored_signals(output: str, resume: bool) -> Iterator[None]:
     """End the process after a signal that the main thread does not act on.
 
     Python runs its handlers only once native code has returned, and a read
@@ -73,37 +73,39 @@ def watched(output: str, resume: bool) -> Iterator[None]:
     with ExitStack() as stack:
         # If there are too few descriptors or threads, the run itself will fail and report it.
         with suppress(OSError, RuntimeError):
-            ours, theirs = map(stack.enter_context, socket.socketpair())
-            theirs.setblocking(False)
-            thread = threading.Thread(target=_watch, args=(ours, output, resume), daemon=True)
+            reader, writer = map(stack.enter_context, socket.socketpair())
+            writer.setblocking(False)
+            thread = threading.Thread(
+                target=_watch_signals, args=(reader, output, resume), daemon=True
+            )
             thread.start()
             stack.callback(thread.join)
-            stack.callback(theirs.shutdown, socket.SHUT_RDWR)
-            before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-            stack.callback(signal.set_wakeup_fd, before)
+            stack.callback(writer.shutdown, socket.SHUT_RDWR)
+            previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            stack.callback(signal.set_wakeup_fd, previous)
         yield
 
 
-def _watch(sock: socket.socket, output: str, resume: bool) -> None:
+def _watch_signals(sock: socket.socket, output: str, resume: bool) -> None:
     """Wait for signals, and end the process if the main thread does not."""
     while numbers := sock.recv(64):
         signum = next((n for n in numbers if n in signals.signals.handled), None)
-        if signum is not None and not _is_heeded(sock, signum):
+        if signum is not None and not _is_acted_on(sock, signum):
             _leave_at_once(signals.signals.signum or signum, output, resume)
 
 
-def _is_heeded(sock: socket.socket, signum: int) -> bool:
+def _is_acted_on(sock: socket.socket, signum: int) -> bool:
     """Resend a signal until the run has ended; return False if that has no effect."""
-    of = signals.signals
-    while _is_running(sock, _AGAIN) and not of.is_over:
-        beats = of.handler_runs
+    state = signals.signals
+    while _is_running(sock, _RESEND_AFTER) and not state.is_over:
+        runs = state.handler_runs
         _send(signum)
-        deadline = time.monotonic() + _NOTICED
-        while of.handler_runs == beats and time.monotonic() < deadline:
+        deadline = time.monotonic() + _NOTICED_WITHIN
+        while state.handler_runs == runs and time.monotonic() < deadline:
             if not _is_running(sock, 0.02):
                 return True
-        is_busy = of.is_over or of.is_ending or of.deferred
-        if not is_busy and (of.handler_runs == beats or of.times_raised >= _IN_VAIN):
+        is_busy = state.is_over or state.is_ending or state.deferred
+        if not is_busy and (state.handler_runs == runs or state.times_raised >= _MOST_RAISED):
             return False
     return True
 
@@ -135,11 +137,11 @@ def _leave_at_once(signum: int, output: str, resume: bool) -> None:
     with _leaving:
         thread = threading.Thread(target=_discard_all, daemon=True)
         thread.start()
-        thread.join(_TO_CLEAN_UP)
+        thread.join(_CLEAN_UP_SECONDS)
         if sys.stderr is not None and sys.stderr.isatty():
             with suppress(OSError, ValueError):
                 sys.stderr.write(_CLEAR)
-        _say(signum, output, resume)
+        _print_end(signum, output, resume)
         _end(signum)
 
 

@@ -13,10 +13,10 @@ from rio_mucho_cli.dtypes import DTYPES
 
 
 class OneOf(click.Choice):  # type: ignore[type-arg]
-    """A choice that suggests the nearest value in its error message."""
+    """A choice that suggests the most similar value in its error message."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return a valid value; otherwise fail and suggest the nearest one."""
+        """Return a valid value; otherwise fail and suggest the most similar one."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as exc:
@@ -26,20 +26,20 @@ class OneOf(click.Choice):  # type: ignore[type-arg]
             self.fail(f"{exc.message.rstrip('.')}{hint}", param, ctx)
 
 
-def of_rasterio(
+def rasterio_option(
     decorate: Callable[..., Any],
-    find: Callable[[click.Context, str], Any] | None = None,
+    complete: Callable[[click.Context, str], Any] | None = None,
     **texts: str,
 ) -> click.Option:
     """Return the option of one of rasterio's decorators, with other texts.
 
-    `find` returns the shell completions of an incomplete value.
+    `complete` returns the shell completions of an incomplete value.
     """
     (option,) = click.command()(decorate(lambda: None)).params
     assert isinstance(option, click.Option)
     if isinstance(option.type, click.Choice):
         option.type = OneOf(option.type.choices)
-    changes = texts if find is None else {**texts, "shell_complete": find}
+    changes = texts if complete is None else {**texts, "shell_complete": complete}
     for name, value in changes.items():
         setattr(option, name, value)
     return option
@@ -196,27 +196,27 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]NAME",
         callback=parsed(parsing.by_input),
-        shell_complete=completion.names(completion.resamplings),
+        shell_complete=completion.complete_names(completion.resamplings),
         help="Resampling of inputs on other grids.  [default: nearest]",
         details="`N=NAME` for the Nth input only. Repeatable.",
     ),
 ]
 
 _OUTPUT = [
-    of_rasterio(
+    rasterio_option(
         rasterio_options.output_opt,
         help="The output; all other files are inputs.",
         details="Without it, the last file is the output.",
     ),
-    of_rasterio(
+    rasterio_option(
         rasterio_options.overwrite_opt,
         help="Replace an existing output.",
         details="The output may be one of the inputs.",
     ),
-    of_rasterio(
+    rasterio_option(
         rasterio_options.format_opt,
         metavar="DRIVER",
-        find=completion.drivers,
+        complete=completion.drivers,
         help="GTiff, COG, ...  [default: by the output's extension]",
         details="Any driver of GDAL that writes.",
     ),
@@ -242,9 +242,9 @@ _OUTPUT = [
         help="Bands that the function must return.",
         details="The default is the number that it returns.",
     ),
-    of_rasterio(
+    rasterio_option(
         rasterio_options.creation_options,
-        find=completion.creation_options,
+        complete=completion.creation_options,
         help="Creation option of the driver. Repeatable.",
         details="By default tiles suit the windows, and compression follows "
         "[this rule](../how-to/cog.md#compression).",
@@ -265,7 +265,7 @@ _OUTPUT = [
     Option(
         ["--overview-resampling"],
         metavar="NAME",
-        shell_complete=completion.names(completion.overview_resamplings),
+        shell_complete=completion.complete_names(completion.overview_resamplings),
         help="Resampling for overviews.  [default: nearest]",
         details="`average`, `mode`, or another one of GDAL's.",
     ),

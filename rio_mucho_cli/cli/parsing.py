@@ -20,16 +20,16 @@ def named_values(texts: Sequence[str]) -> dict[str, Any]:
     ValueError
         If a name is missing.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ValueError(f"{text!r} is not NAME=VALUE")
         try:
-            found[name] = json.loads(value)
+            values[name] = json.loads(value)
         except ValueError:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def by_input(texts: Sequence[str]) -> dict[int, str] | None:
@@ -40,13 +40,13 @@ def by_input(texts: Sequence[str]) -> dict[int, str] | None:
     ValueError
         If N is not a positive integer.
     """
-    found: dict[int, str] = {}
+    values: dict[int, str] = {}
     for text in texts:
         number, equals, value = text.rpartition("=")
         if equals and not (number.isdecimal() and int(number)):
-            raise ValueError(f"{text!r} is not N=VALUE, with N the number of an input, from 1")
-        found[int(number or 0)] = value
-    return found or None
+            raise ValueError(f"{text!r} is not N=VALUE, where N is the number of an input, from 1")
+        values[int(number or 0)] = value
+    return values or None
 
 
 def overview_factors(text: str | None) -> tuple[int, ...] | None:
@@ -68,7 +68,7 @@ def overview_factors(text: str | None) -> tuple[int, ...] | None:
             return tuple(int(base) ** exponent for exponent in range(first, last + 1))
         return tuple(map(int, text.split(",")))
     except ValueError:
-        raise ValueError(f"{text!r} is not 2,4,8, nor 2^1..3, nor auto") from None
+        raise ValueError(f"{text!r} is not valid: expected 2,4,8, 2^1..3 or auto") from None
 
 
 def also(texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -81,12 +81,12 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
     ValueError
         If a text has another form.
     """
-    found = []
+    outputs = []
     for text in texts:
         first, *rest = text.split(",")
         name, equals, path = first.partition("=")
         if not equals or not name or not path:
-            raise ValueError(f"{text!r} is not NAME=PATH, nor NAME=PATH,dtype=uint8,nodata=0")
+            raise ValueError(f"{text!r} is not NAME=PATH or NAME=PATH,dtype=uint8,nodata=0")
         output: dict[str, Any] = {"name": name, "path": path}
         creation_options: dict[str, str] = {}
         for part in rest:
@@ -105,12 +105,13 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                     )
                 case "nodata":
                     output["keep_nodata"] = False
-                    says = f"nodata={value}, in {text!r}, is neither a number nor nan nor none"
-                    output["nodata"] = _number(nodata, value, says)
+                    output["nodata"] = _number(
+                        nodata, value, f"nodata={value}, in {text!r}, is not a number, nan or none"
+                    )
                 case _:
                     creation_options[key] = value
-        found.append({**output, "creation_options": creation_options})
-    return found
+        outputs.append({**output, "creation_options": creation_options})
+    return outputs
 
 
 def number(text: str | None) -> float | None:
@@ -141,11 +142,11 @@ def nodata(text: str | None) -> float | None:
     return None if is_none else number(text)
 
 
-def _number(kind: Callable[[str], Any], value: str, otherwise: str) -> Any:
+def _number(parse: Callable[[str], Any], value: str, message: str) -> Any:
     try:
-        return kind(value)
+        return parse(value)
     except ValueError:
-        raise ValueError(otherwise) from None
+        raise ValueError(message) from None
 
 
 def bounds(text: str | None) -> tuple[float, ...] | None:
@@ -161,7 +162,9 @@ def bounds(text: str | None) -> tuple[float, ...] | None:
     try:
         left, bottom, right, top = map(float, re.split(r"[,\s]+", text.strip(" ,[]")))
     except ValueError:
-        raise ValueError(f"{text!r} is not 'left bottom right top'") from None
+        raise ValueError(
+            f"{text!r} is not four numbers: expected 'left bottom right top'"
+        ) from None
     return left, bottom, right, top
 
 
@@ -184,13 +187,13 @@ def json_object(value: str | None) -> dict[str, Any]:
             text = sys.stdin.read()
         elif value.startswith("@"):
             text = Path(value[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
+        entries = json.loads(text)
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
     except ValueError as exc:
         raise UsageError(f"--global-args is not JSON ({exc}): {truncate(text, 60)}") from None
-    if not isinstance(found, dict):
+    if not isinstance(entries, dict):
         raise UsageError(
             f'--global-args is not a JSON object such as {{"name": 1}}: {truncate(text, 60)}'
         )
-    return found
+    return entries

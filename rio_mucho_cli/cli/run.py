@@ -19,12 +19,7 @@ from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError,
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
-from rio_mucho_cli.reports.file import (
-    check_report_path as check_report,
-    is_stdout,
-    recorded,
-    write_report,
-)
+from rio_mucho_cli.reports.file import check_report_path, is_stdout, recorded, write_report
 from rio_mucho_cli.reports.preview import Preview, describe, without_bytecode
 from rio_mucho_cli.reports.progress import on_stderr, summary
 from rio_mucho_cli.system import system_error, usable_cpus
@@ -62,19 +57,19 @@ def failure(
         message += f"; {exc.done} window{'s were' if exc.done != 1 else ' was'} done"
     if isinstance(exc, UsageError):
         return _WrongUsage(message)
-    kept = what_is_kept(output, resume)
-    return _Failed(f"{message.rstrip('.')}.{kept}" if kept else message)
+    partial = partial_results(output, resume)
+    return _Failed(f"{message.rstrip('.')}.{partial}" if partial else message)
 
 
-def what_is_kept(output: str, resume: bool) -> str:
+def partial_results(output: str, resume: bool) -> str:
     """Return a sentence on where partial results are kept; empty if none are."""
     if resume and unfinished_run(output) is not None:
         folder = parts_folder(output).name
-        return f" The parts that were done are in {folder}: the same command goes on with them."
+        return f" Finished parts are kept in {folder}: run the same command again to resume."
     if not resume or not journal_of(output).exists():
         return ""
     folder = partial_folder(output).name
-    return f" What was done is in {folder}: the same command goes on with it."
+    return f" Finished windows are kept in {folder}: run the same command again to resume."
 
 
 def print_summary(report: Report, outputs: Sequence[str]) -> None:
@@ -103,7 +98,7 @@ def list_failed(report: Report) -> None:
         return
     # A closed stderr must not change the outcome.
     with suppress(OSError):
-        click.echo(f"{number} of {report.windows} windows came out as nodata:", err=True)
+        click.echo(f"{number} of {report.windows} windows failed, and became nodata:", err=True)
         for failed in report.failed[:_MOST_LISTED]:
             window = f"{format_window(failed.window)} (ij {failed.ij})"
             click.echo(f"  {window}: {failed.message}", err=True)
@@ -112,7 +107,7 @@ def list_failed(report: Report) -> None:
 
 
 # Exit status if some windows failed and are nodata; the others are click's.
-_LEFT_OUT = 3
+_WINDOWS_FAILED = 3
 
 
 def run(
@@ -123,7 +118,7 @@ def run(
     output: str,
     is_last: bool,
     quiet: bool,
-    **given: Any,
+    **options: Any,
 ) -> int:
     """Run the job, or print its plan with `dry_run`; return the exit status.
 
@@ -135,15 +130,17 @@ def run(
     ClickException
         For every MuchoError and OSError, with a message and an exit status.
     """
-    others = [name.removeprefix("@") for name in (given["windows"], given["global_args"]) if name]
+    others = [
+        name.removeprefix("@") for name in (options["windows"], options["global_args"]) if name
+    ]
     try:
         with without_bytecode() if dry_run else nullcontext():
-            job = _job(output=output, **given)
+            job = _job(output=output, **options)
         keep_freed_memory()
         # Never undone: threads may still open datasets after Ctrl-C has ended the run.
         ignore_georeferencing_warnings()
         if dry_run:
-            check_report(report, job, is_page_possible=False, others=others)
+            check_report_path(report, job, is_page_possible=False, others=others)
             failed = show_preview(describe(job, probe=not no_probe), report)
         else:
             with (
@@ -152,13 +149,13 @@ def run(
             ):
                 done = run_job(job, listen)
     except (MuchoError, OSError) as exc:
-        raise failure(exc, output, resume=given["resume"], is_last=is_last) from None
+        raise failure(exc, output, resume=options["resume"], is_last=is_last) from None
     if not dry_run:
         failed = bool(done.failed)
         if not quiet:
-            print_summary(done, [output, *(str(each.path) for each in job.also)])
+            print_summary(done, [output, *(str(other.path) for other in job.also)])
         list_failed(done)
-    return _LEFT_OUT if failed else 0
+    return _WINDOWS_FAILED if failed else 0
 
 
 def _job(
@@ -174,12 +171,12 @@ def _job(
     scheduler: str | None,
     resampling: dict[int, str] | None,
     no_metadata: bool,
-    **given: Any,
+    **options: Any,
 ) -> Job:
     """Return the Job of the options; those not named here are passed on unchanged."""
-    for path in (output, *(each["path"] for each in also)):
+    for path in (output, *(other["path"] for other in also)):
         if path.startswith("/vsimem/"):
-            raise UsageError(f"{path} would be gone when this command ends: give a file")
+            raise UsageError(f"{path} would be lost when this command ends: use a file")
     function = FunctionRef(func, str(Path.cwd()))
     function.load()
     return Job(
@@ -187,11 +184,11 @@ def _job(
         windows=read_windows(windows),
         global_args={**parsing.json_object(global_args), **args},
         output=output,
-        also=[Output(**each) for each in also],
+        also=[Output(**other) for other in also],
         jobs=usable_cpus() if jobs in (None, -1) else jobs,
         executor=executor or ("processes" if scheduler is None else "dask"),
         scheduler=scheduler,
         resampling=resampling or "nearest",
         metadata=not no_metadata,
-        **given,
+        **options,
     )

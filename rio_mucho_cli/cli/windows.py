@@ -18,7 +18,7 @@ from rio_mucho_cli.job import Windows
 from rio_mucho_cli.windows import PlannedWindow, parse_size
 
 
-def from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
+def windows_from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
     """Return windows from GeoJSON features as ``rio blocks`` writes them.
 
     Each feature has a property ``window``, with col_off, row_off, width and
@@ -60,14 +60,14 @@ def _decoded(value: Any) -> Any:
 
 def _feature_window(value: Any, number: int) -> Window:
     try:
-        parts = [value[name] for name in ("col_off", "row_off", "width", "height")]
-        whole = [int(part) for part in parts]
-        if any(isinstance(part, bool | str) for part in parts) or whole != parts:
+        numbers = [value[name] for name in ("col_off", "row_off", "width", "height")]
+        integers = [int(number) for number in numbers]
+        if any(isinstance(number, bool | str) for number in numbers) or integers != numbers:
             raise ValueError
-        return Window(*whole)  # raises for negative sizes
+        return Window(*integers)  # raises for negative sizes
     except (KeyError, TypeError, ValueError, OverflowError):
         raise WindowsError(
-            f"feature {number} has no window of whole pixels among its properties: "
+            f"feature {number} has no window of whole pixels in its properties: "
             "expected col_off, row_off, width and height, as rio blocks writes them"
         ) from None
 
@@ -107,7 +107,7 @@ def read_windows(text: str | None) -> Windows:
             # cligj would treat a line that does not parse as a continuation of the first.
             for line in lines:
                 json.loads(line)
-        return from_features(iter_features(iter(lines)) if lines else [])
+        return windows_from_features(iter_features(iter(lines)) if lines else [])
     except WindowsError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:

@@ -375,7 +375,7 @@ def test_killed_and_resumed(
         assert done.returncode == -9
     else:
         assert done.returncode == 128 + number
-        assert "The parts that were done are in out.vrt.parts: the same" in done.stderr
+        assert "Finished parts are kept in out.vrt.parts: run the same" in done.stderr
     assert not (tmp_path / "out.vrt").exists()
     kept = len(list(folder_of(tmp_path).glob("*.tif")))
     (tmp_path / "calls").write_text("")

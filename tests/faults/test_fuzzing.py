@@ -14,7 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.rio.main import main_group
 from rasterio.windows import Window
 
-from rio_mucho_cli.cli.windows import from_features, read_windows
+from rio_mucho_cli.cli.windows import read_windows, windows_from_features
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff import block_table
 from rio_mucho_cli.geotiff.ifd import IFD
@@ -183,7 +183,7 @@ features = st.one_of(
 )
 def test_any_features_are_windows_or_a_windows_error(found):
     try:
-        windows = from_features(found)
+        windows = windows_from_features(found)
         check_windows(windows, 60, 50)
     except WindowsError:
         return

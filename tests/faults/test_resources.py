@@ -168,7 +168,7 @@ def test_files_may_be_larger_again(folder, mucho, name):
     limit = int(dice.uniform(0.3, 0.8) * len(whole))
     done = mucho(output, *options, limits=[(resource.RLIMIT_FSIZE, limit)])
     assert is_one_line(done), done
-    assert f"is in {output}.mucho-partial: the same command goes on" in done.stderr
+    assert f"kept in {output}.mucho-partial: run the same command again" in done.stderr
     assert not (folder / output).exists()
     done = mucho(output, *options)
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,7 @@ from hypothesis import given, strategies as st
 from rasterio.windows import Window
 
 from rio_mucho_cli import windows as w
-from rio_mucho_cli.cli.windows import from_features
+from rio_mucho_cli.cli.windows import windows_from_features
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.windows import Size
 
@@ -112,12 +112,12 @@ OK = {"col_off": 2, "row_off": 1, "width": 3, "height": 4}
 @pytest.mark.parametrize("window", [OK, json.dumps(OK), {**OK, "width": 3.0}])
 @pytest.mark.parametrize("block", [[5, 6], "[5, 6]"])
 def test_features_as_rio_blocks_writes_them(window, block):
-    assert from_features([feature(window, block=block)]) == [(Window(2, 1, 3, 4), (5, 6))]
+    assert windows_from_features([feature(window, block=block)]) == [(Window(2, 1, 3, 4), (5, 6))]
 
 
 def test_features_without_block_get_their_place_among_the_offsets():
     windows = [{**OK, "col_off": col, "row_off": row} for row in (7, 1) for col in (20, 10)]
-    ijs = [ij for _, ij in from_features(map(feature, windows))]
+    ijs = [ij for _, ij in windows_from_features(map(feature, windows))]
     assert ijs == [(1, 1), (1, 0), (0, 1), (0, 0)]
 
 
@@ -137,7 +137,7 @@ def test_features_without_block_get_their_place_among_the_offsets():
 )
 def test_features_without_a_window_are_refused(bad):
     with pytest.raises(WindowsError, match="feature 2 has no window"):
-        from_features([feature(OK), bad])
+        windows_from_features([feature(OK), bad])
 
 
 @pytest.mark.parametrize(

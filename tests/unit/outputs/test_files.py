@@ -41,7 +41,7 @@ def test_what_was_done_is_kept_under_a_long_name(mucho, tmp_path):
     name = name_of(255, ".tif")
     result = mucho("--func", "mod:bad", "-q", "-j", "1", "--resume", output=name)
     assert result.exit_code == 1, result.stderr
-    assert "What was done is in n" in result.stderr
+    assert "Finished windows are kept in n" in result.stderr
     assert partial_folder(str(tmp_path / name)).is_dir()
 
 

@@ -148,7 +148,7 @@ def test_the_output_that_is_made_is_the_one_that_was_described(mucho, profile_of
 def test_no_probe_needs_a_dry_run(mucho):
     done = mucho("--func", "mod:copy", "--no-probe")
     assert done.exit_code == 2
-    assert "--no-probe belongs to --dry-run" in done.stderr
+    assert "--no-probe needs --dry-run" in done.stderr
 
 
 def test_the_report_of_a_dry_run_is_a_file_beside_the_screen(mucho, tmp_path):
