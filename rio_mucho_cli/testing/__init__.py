@@ -6,16 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
-import numpy as np
-
 from rio_mucho_cli.api import Function, FunctionOptions
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
 from rio_mucho_cli.testing.comparison import (
+    Array,
     Tolerance,
     choose_windows,
     describe_difference,
-    describe_form,
-    size_of,
+    describe_type_difference,
+    describe_windows,
 )
 from rio_mucho_cli.testing.hints import Case, find_hint
 from rio_mucho_cli.testing.trials import WHOLE, Trial, rasters_from_arrays
@@ -24,17 +23,16 @@ from rio_mucho_cli.windows import PlannedWindow, format_window
 
 __all__ = ["check"]
 
-Array: TypeAlias = np.ndarray[Any, Any]
-Given: TypeAlias = Array | str | os.PathLike[str]
+ArrayOrPath: TypeAlias = Array | str | os.PathLike[str]
 
 
 def check(
     function: Function,
-    arrays: Given | Sequence[Given],
+    arrays: ArrayOrPath | Sequence[ArrayOrPath],
     *,
     rtol: float = 0,
     atol: float = 0,
-    **given: Unpack[FunctionOptions],
+    **options: Unpack[FunctionOptions],
 ) -> Any:
     """Return a function's result, after checking that windows do not change it.
 
@@ -55,7 +53,7 @@ def check(
     rtol, atol : float
         Largest difference between results, as for `numpy.isclose`. With 0,
         results must be equal; NaN equals NaN.
-    **given
+    **options
         Options of a `Job` that affect how inputs are read and the function is
         called: `mode`, `overlap`, `boundary`, `global_args`, `plain`,
         `masked`, `fill`, `skip_masked`, `bidx`, `like`, `extent`, `bounds` and
@@ -73,8 +71,8 @@ def check(
     ------
     AssertionError
         If a result differs from that of the whole raster. The message gives
-        the place and the size of the difference, and the cause if further
-        runs could find it.
+        the position and size of the difference, and its cause if further runs
+        could find it.
     MuchoError
         If a run fails, as it would in `rio mucho`: the function raises, or
         its dtype or shape differs between windows. UsageError if the function
@@ -96,42 +94,42 @@ def check(
     ...     assert slope.min() >= 0
     """
     __tracebackhide__ = True  # pytest shows the line that calls this
-    _check_names(given)
+    _check_names(options)
     tolerance = Tolerance(rtol, atol)
-    with rasters_from_arrays(arrays, given) as inputs:
-        trial = Trial.of(function, inputs, given)
+    with rasters_from_arrays(arrays, options) as inputs:
+        trial = Trial.of(function, inputs, options)
         try:
             whole = _run(trial, None)
         except ResultError:
             if not trial.names:
                 raise
         if not trial.names:
-            return _compared(trial, whole, tolerance)
-        of_arrays = {name: trial.of_array(name) for name in tuple(trial.names)}
+            return _compare(trial, whole, tolerance)
+        trials = {name: trial.for_array(name) for name in tuple(trial.names)}
         return {
-            name: _compared(each, _run(each, None), tolerance) for name, each in of_arrays.items()
+            name: _compare(trial, _run(trial, None), tolerance) for name, trial in trials.items()
         }
 
 
-def _compared(trial: Trial, whole: Array, tolerance: Tolerance) -> Array:
+def _compare(trial: Trial, whole: Array, tolerance: Tolerance) -> Array:
     """Return the result for the whole; raise AssertionError if another differs."""
     __tracebackhide__ = True
-    ways = choose_windows(whole.shape[2], whole.shape[1])
-    for windows in ways:
+    window_sets = choose_windows(whole.shape[2], whole.shape[1])
+    for windows in window_sets:
         parts = _run(trial, windows)
-        found = describe_form(whole, parts, windows)
-        if found is None and not tolerance.same(whole, parts):
-            found = describe_difference(whole, parts, tolerance, windows)
-        if found is not None:
-            hint = find_hint(Case(trial, tolerance, whole, parts, windows, ways))
-            found = found if trial.name is None else f"of the array {trial.name!r}, {found}"
-            raise AssertionError("\n".join(filter(None, [found, hint])))
+        message = describe_type_difference(whole, parts, windows)
+        if message is None and not tolerance.are_equal(whole, parts):
+            message = describe_difference(whole, parts, tolerance, windows)
+        if message is not None:
+            hint = find_hint(Case(trial, tolerance, whole, parts, windows, window_sets))
+            message = message if trial.name is None else f"array {trial.name!r}: {message}"
+            raise AssertionError("\n".join(filter(None, [message, hint])))
     return whole
 
 
-def _check_names(given: Mapping[str, Any]) -> None:
+def _check_names(options: Mapping[str, Any]) -> None:
     names = FunctionOptions.__annotations__
-    unknown = sorted(set(given) - set(names))
+    unknown = sorted(set(options) - set(names))
     if unknown:
         hint = did_you_mean(unknown[0], names) or f": expected one of {', '.join(names)}"
         raise UsageError(f"check has no {unknown[0]!r}{hint}")
@@ -144,8 +142,9 @@ def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
         return trial.run(WHOLE if windows is None else list(windows))
     except MuchoError as exc:
         if windows is not None:
-            where = f"{format_window(exc.window)}, in " if exc.window else "in "
+            where = f"in {format_window(exc.window)}, " if exc.window else ""
             exc.add_note(
-                f"This is {where}{size_of(windows)}: the whole, as one window, did not fail."
+                f"This happens {where}with {describe_windows(windows)}; the whole raster, as one "
+                "window, did not fail."
             )
         raise exc.with_traceback(None) from None

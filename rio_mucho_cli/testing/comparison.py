@@ -12,11 +12,11 @@ import numpy as np
 from rio_mucho_cli.windows import PlannedWindow, Size, format_window, window_grid
 
 # Approximate number of windows of the smallest size.
-_MANY = 100
+_SMALL_WINDOWS = 100
 
 
 def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
-    """Return several ways to cover a raster, from few windows to many.
+    """Return several sets of windows that cover a raster, from few windows to many.
 
     Returns
     -------
@@ -26,28 +26,30 @@ def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
         rows; of whole columns; and about a hundred small ones, in reverse
         order. Sizes do not divide the raster evenly, if possible.
     """
-    side = math.ceil(math.sqrt(width * height / _MANY))
-    small = Size(_uneven(width, side), _uneven(height, side))
+    side = math.ceil(math.sqrt(width * height / _SMALL_WINDOWS))
+    small = Size(_uneven_side(width, side), _uneven_side(height, side))
     sizes = [
         Size(width // 2 + 1, height // 2 + 1),
         Size(max(1, width - 1), max(1, height - 1)),
-        Size(width, _uneven(height, math.ceil(height / 3))),
-        Size(_uneven(width, math.ceil(width / 3)), height),
+        Size(width, _uneven_side(height, math.ceil(height / 3))),
+        Size(_uneven_side(width, math.ceil(width / 3)), height),
     ]
     whole = Size(width, height)
-    several = [size for size in dict.fromkeys(sizes) if size != small and _covers_not(size, whole)]
-    found: list[Sequence[PlannedWindow]] = [window_grid(width, height, size) for size in several]
-    if _covers_not(small, whole):
-        found.append(window_grid(width, height, small)[::-1])
-    return found
+    large = [size for size in dict.fromkeys(sizes) if size != small and _is_smaller(size, whole)]
+    window_sets: list[Sequence[PlannedWindow]] = [
+        window_grid(width, height, size) for size in large
+    ]
+    if _is_smaller(small, whole):
+        window_sets.append(window_grid(width, height, small)[::-1])
+    return window_sets
 
 
-def _covers_not(size: Size, whole: Size) -> bool:
+def _is_smaller(size: Size, whole: Size) -> bool:
     return size.width < whole.width or size.height < whole.height
 
 
-def _uneven(length: int, side: int) -> int:
-    """Return a side that does not divide a length: the given one, or one more."""
+def _uneven_side(length: int, side: int) -> int:
+    """Return a side, or one more, so that it does not divide a length."""
     side = min(side, length)
     return side + 1 if 1 < side < length and length % side == 0 else side
 
@@ -72,20 +74,20 @@ class Tolerance:
     def __str__(self) -> str:
         return f"rtol={self.rtol:g}" + (f" and atol={self.atol:g}" if self.atol else "")
 
-    def same(self, one: Array, other: Array) -> bool:
+    def are_equal(self, one: Array, other: Array) -> bool:
         """Return whether two arrays are equal within the tolerance."""
-        return not self.apart(one, other).any()
+        return not self.difference_mask(one, other).any()
 
-    def apart(self, one: Array, other: Array) -> Array:
+    def difference_mask(self, one: Array, other: Array) -> Array:
         """Return where two arrays (count, rows, cols) of the same shape differ."""
         masks = np.ma.getmaskarray(one), np.ma.getmaskarray(other)
         a, b = np.ma.getdata(one), np.ma.getdata(other)
         # isclose alone is not enough: it converts integers to floats, which loses digits.
-        apart = (a != b) & ~((a != a) & (b != b))
+        differ = (a != b) & ~((a != a) & (b != b))
         if self.rtol or self.atol:
-            apart &= ~np.isclose(b, a, rtol=self.rtol, atol=self.atol, equal_nan=True)
-        differ: Array = (apart & ~masks[0] & ~masks[1]) | (masks[0] != masks[1])
-        return differ
+            differ &= ~np.isclose(b, a, rtol=self.rtol, atol=self.atol, equal_nan=True)
+        result: Array = (differ & ~masks[0] & ~masks[1]) | (masks[0] != masks[1])
+        return result
 
 
 def describe_difference(
@@ -101,32 +103,35 @@ def describe_difference(
     windows : sequence of (window, ij)
         The windows of `parts`.
     """
-    apart = tolerance.apart(whole, parts)
-    pixels = apart.any(axis=0)
+    differ = tolerance.difference_mask(whole, parts)
+    pixels = differ.any(axis=0)
     row, col = (int(value) for value in np.argwhere(pixels)[0])
-    band = int(np.argmax(apart[:, row, col]))
+    band = int(np.argmax(differ[:, row, col]))
     window = next(window for window, _ in windows if _contains(window, row, col))
     return (
-        f"the result depends on the windows: in {size_of(windows)}, {pixels.sum()} of "
-        f"{pixels.size} pixels differ from the whole{_by_how_much(whole, parts, apart)}\n"
-        f"the first is row {row}, column {col}, band {band + 1}: "
-        f"{_text(parts[band, row, col])} in {format_window(window)}, and "
-        f"{_text(whole[band, row, col])} in the whole"
+        f"the result depends on the windows: with {describe_windows(windows)}, {pixels.sum()} of "
+        f"{pixels.size} pixels differ from the result for the whole raster"
+        f"{_largest_difference(whole, parts, differ)}\n"
+        f"the first is at row {row}, column {col}, band {band + 1}: "
+        f"{_value_text(parts[band, row, col])} in {format_window(window)}, "
+        f"{_value_text(whole[band, row, col])} in the whole raster"
     )
 
 
-def describe_form(whole: Array, parts: Array, windows: Sequence[PlannedWindow]) -> str | None:
+def describe_type_difference(
+    whole: Array, parts: Array, windows: Sequence[PlannedWindow]
+) -> str | None:
     """Return how results differ in bands or dtype; None if they do not."""
-    forms = [f"count {len(each)} and dtype {each.dtype}" for each in (parts, whole)]
-    if forms[0] == forms[1]:
+    types = [f"count {len(result)} and dtype {result.dtype}" for result in (parts, whole)]
+    if types[0] == types[1]:
         return None
     return (
-        f"the result depends on the windows: in {size_of(windows)} it has {forms[0]}, and "
-        f"{forms[1]} in the whole"
+        f"the result depends on the windows: with {describe_windows(windows)} it has {types[0]}, "
+        f"for the whole raster {types[1]}"
     )
 
 
-def size_of(windows: Sequence[PlannedWindow]) -> str:
+def describe_windows(windows: Sequence[PlannedWindow]) -> str:
     """Return the size of the largest window as text."""
     width = max(window.width for window, _ in windows)
     height = max(window.height for window, _ in windows)
@@ -138,16 +143,16 @@ def _contains(window: Any, row: int, col: int) -> bool:
     return bool(top <= row < bottom and left <= col < right)
 
 
-def _by_how_much(whole: Array, parts: Array, apart: Array) -> str:
+def _largest_difference(whole: Array, parts: Array, differ: Array) -> str:
     """Return the largest difference of numbers as text; empty without one."""
-    kind = np.complex128 if whole.dtype.kind == "c" else np.float64
-    both = ~np.ma.getmaskarray(whole) & ~np.ma.getmaskarray(parts)
-    values = [np.ma.getdata(each)[apart & both].astype(kind) for each in (whole, parts)]
+    dtype = np.complex128 if whole.dtype.kind == "c" else np.float64
+    unmasked = ~np.ma.getmaskarray(whole) & ~np.ma.getmaskarray(parts)
+    values = [np.ma.getdata(result)[differ & unmasked].astype(dtype) for result in (whole, parts)]
     with np.errstate(all="ignore"):
         differences = np.abs(values[0] - values[1])
     differences = differences[~np.isnan(differences)]
     return f", by up to {differences.max():g}" if differences.size else ""
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "masked" if value is np.ma.masked else str(value)

@@ -17,7 +17,7 @@ from rio_mucho_cli.testing.trials import WHOLE, Move, Trial
 from rio_mucho_cli.windows import PlannedWindow
 
 # Overlap is limited to a quarter of a side: with more, windows soon contain the whole raster.
-_SHARE = 4
+_SIDE_PER_OVERLAP = 4
 _MOST_OVERLAP = 128
 # Relative precision left after some arithmetic in a different order.
 _ROUNDING = {"float32": 1e-5, "float64": 1e-12, "complex64": 1e-5, "complex128": 1e-12}
@@ -35,7 +35,7 @@ class Case:
         Results for one window and for several.
     windows : sequence of (window, ij)
         The windows of `parts`.
-    ways : sequence of sequences of (window, ij)
+    window_sets : sequence of sequences of (window, ij)
         All sets of windows to compare with the whole.
     """
 
@@ -44,19 +44,19 @@ class Case:
     whole: Array
     parts: Array
     windows: Sequence[PlannedWindow]
-    ways: Sequence[Sequence[PlannedWindow]]
+    window_sets: Sequence[Sequence[PlannedWindow]]
 
     def gives(self, expected: Array, windows: Any, move: Move | None = None) -> bool | None:
         """Return whether a run gives the expected result; None if it fails."""
         try:
-            return self.equal(expected, self.trial.run(windows, move))
+            return self.are_equal(expected, self.trial.run(windows, move))
         except MuchoError:
             return None
 
-    def equal(self, one: Array, other: Array) -> bool:
+    def are_equal(self, one: Array, other: Array) -> bool:
         """Return whether two results are equal within the tolerance."""
-        has_form = one.shape == other.shape and one.dtype == other.dtype
-        return has_form and self.tolerance.same(one, other)
+        same_type = one.shape == other.shape and one.dtype == other.dtype
+        return same_type and self.tolerance.are_equal(one, other)
 
 
 def find_hint(case: Case) -> str | None:
@@ -69,33 +69,33 @@ def find_hint(case: Case) -> str | None:
 def _hints(case: Case) -> Iterator[str]:
     if case.gives(case.whole, WHOLE) is False:
         yield (
-            "two runs over the whole differ, too: the function is not deterministic (random "
-            "numbers, the time), or uses what an earlier run has left"
+            "two runs over the whole raster differ, too: the function is not deterministic (random "
+            "numbers, time), or keeps state between runs"
         )
     if case.gives(case.parts, list(case.windows)[::-1]) is False:
         yield (
-            "the same windows in reverse order give other results: the function keeps something "
-            "from one window to the next"
+            "the same windows in reverse order give another result: the function keeps state "
+            "between windows"
         )
     if case.gives(case.parts, [(window, (0, 0)) for window, _ in case.windows]) is False:
         yield (
-            "the same windows with (0, 0) as ij give other results: the function uses ij, which "
-            "depends on the size of windows"
+            "the same windows with ij (0, 0) give another result: the function uses ij, which "
+            "depends on the window size"
         )
-    if case.trial.options.get("skip_masked") and _agrees(case, skip_masked=False):
+    if case.trial.options.get("skip_masked") and _is_independent(case, skip_masked=False):
         yield (
-            "without skip_masked the result does not depend on them: the function does not give "
-            "nodata where all pixels are masked, as windows that are skipped do"
+            "without skip_masked the result does not depend on the windows: the function does not "
+            "return nodata for fully masked windows, but skipped windows are nodata"
         )
     if _depends_on_window(case):
         yield (
-            "the same data with another window give the result of the whole: the function uses "
-            "the size or the place of its window"
+            "the same data with another window gives the whole raster's result: the function uses "
+            "the size or position of its window"
         )
-    loose = _loosened(case)
-    if loose and all(loose.gives(case.whole, list(way)) for way in case.ways):
-        yield f"with {loose.tolerance} they are the same: numbers are rounded in another way"
-    yield from _overlaps(case, loose)
+    loose = _with_tolerance(case)
+    if loose and all(loose.gives(case.whole, list(windows)) for windows in case.window_sets):
+        yield f"with {loose.tolerance} the results are equal: rounding differs"
+    yield from _overlap_hints(case, loose)
 
 
 def _depends_on_window(case: Case) -> bool:
@@ -111,7 +111,7 @@ def _depends_on_window(case: Case) -> bool:
     return any(case.gives(case.whole, list(case.windows), move) for move in moves)
 
 
-def _loosened(case: Case) -> Case | None:
+def _with_tolerance(case: Case) -> Case | None:
     """Return the case with a tolerance for rounding; None if it has one already."""
     rtol = _ROUNDING.get(case.whole.dtype.name)
     if rtol is None or rtol <= case.tolerance.rtol:
@@ -125,47 +125,47 @@ def _loosened(case: Case) -> Case | None:
     return replace(case, tolerance=tolerance)
 
 
-def _overlaps(case: Case, loose: Case | None) -> Iterator[str]:
+def _overlap_hints(case: Case, loose: Case | None) -> Iterator[str]:
     """Yield hints: the smallest overlap that is enough, or that none is."""
-    given = case.trial.options.get("overlap", 0)
-    limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SHARE)
-    if case.trial.options.get("mode") == "manual_read" or limit <= given:
+    least = case.trial.options.get("overlap", 0)
+    limit = min(_MOST_OVERLAP, min(case.whole.shape[1:]) // _SIDE_PER_OVERLAP)
+    if case.trial.options.get("mode") == "manual_read" or limit <= least:
         return
-    overlap = _smallest(case, given, limit)
+    overlap = _smallest_overlap(case, least, limit)
     if overlap is not None:
         yield (
-            f"with overlap={overlap} the result does not depend on them: the function looks at "
-            "neighbours"
+            f"with overlap={overlap} the result does not depend on the windows: the function uses "
+            "neighbouring pixels"
         )
-    overlap = _smallest(loose, given, limit) if loose else None
+    overlap = _smallest_overlap(loose, least, limit) if loose else None
     if loose and overlap is not None:
         yield (
-            f"with overlap={overlap}, {loose.tolerance} the result does not depend on them: the "
-            "function looks at neighbours, and numbers are rounded in another way"
+            f"with overlap={overlap}, {loose.tolerance} the result does not depend on the windows: "
+            "the function uses neighbouring pixels, and rounding differs"
         )
     yield (
-        f"no overlap up to {limit} helps: a pixel depends on others that are further away "
-        "(a mean or a maximum of all, for instance), or on the window itself"
+        f"no overlap up to {limit} is enough: pixels depend on others further away (such as a "
+        "global mean or maximum), or on the window itself"
     )
 
 
-def _smallest(case: Case, given: int, limit: int) -> int | None:
+def _smallest_overlap(case: Case, least: int, limit: int) -> int | None:
     """Return the smallest overlap that is enough; None if none is."""
-    failed, step = given, 1  # double the step until it is enough, then bisect
-    while not _agrees(case, overlap=(overlap := min(limit, given + step))):
+    failed, step = least, 1  # double the step until it is enough, then bisect
+    while not _is_independent(case, overlap=(overlap := min(limit, least + step))):
         if overlap == limit:
             return None
         failed, step = overlap, 2 * step
     while overlap - failed > 1:
         middle = (failed + overlap) // 2
-        if _agrees(case, overlap=middle):
+        if _is_independent(case, overlap=middle):
             overlap = middle
         else:
             failed = middle
     return overlap
 
 
-def _agrees(case: Case, **options: Any) -> bool:
+def _is_independent(case: Case, **options: Any) -> bool:
     """Return whether all windows give the result of the whole with other options.
 
     Raises
@@ -173,6 +173,6 @@ def _agrees(case: Case, **options: Any) -> bool:
     MuchoError
         If a run fails.
     """
-    trial = case.trial.changed(**options)
+    trial = case.trial.with_options(**options)
     whole = trial.run(WHOLE)
-    return all(case.equal(whole, trial.run(list(way))) for way in case.ways)
+    return all(case.are_equal(whole, trial.run(list(windows))) for windows in case.window_sets)

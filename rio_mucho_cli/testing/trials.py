@@ -23,11 +23,10 @@ from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
 from rio_mucho_cli.workers.pickling import dumps
-
-Array: TypeAlias = np.ndarray[Any, Any]
 
 
 @contextmanager
@@ -43,57 +42,61 @@ def rasters_from_arrays(arrays: Any, options: Mapping[str, Any]) -> Iterator[lis
     """
     with ExitStack() as stack, without_georeferencing_warnings():
         inputs = [
-            os.fspath(each) if isinstance(each, str | os.PathLike) else _checked(each, number)
-            for number, each in enumerate(_several(arrays), start=1)
+            os.fspath(source)
+            if isinstance(source, str | os.PathLike)
+            else _to_bands(source, number)
+            for number, source in enumerate(_to_list(arrays), start=1)
         ]
         if options.get("mode") != "manual_read" and not options.get("extent"):
             _check_raster_sizes(inputs)
-        place = _place(inputs)
+        georeferencing = _georeferencing(inputs)
         paths = []
-        for number, each in enumerate(inputs, start=1):
-            if isinstance(each, str):
-                paths.append(each)
+        for number, source in enumerate(inputs, start=1):
+            if isinstance(source, str):
+                paths.append(source)
                 continue
             memory = stack.enter_context(MemoryFile(filename=f"array{number}.tif"))
-            _write(memory.name, each, options.get("nodata"), place)
+            _write_raster(memory.name, source, options.get("nodata"), georeferencing)
             paths.append(memory.name)
         yield paths
 
 
 def _check_raster_sizes(inputs: Sequence[str | Array]) -> None:
     sizes = {
-        number: f"{each.shape[2]} x {each.shape[1]}"
-        for number, each in enumerate(inputs, start=1)
-        if not isinstance(each, str)
+        number: f"{source.shape[2]} x {source.shape[1]}"
+        for number, source in enumerate(inputs, start=1)
+        if not isinstance(source, str)
     }
     first = next(iter(sizes), 0)
     for number, size in sizes.items():
         if size != sizes[first]:
             raise UsageError(
-                f"array {number} is {size} pixels, array {first} is {sizes[first]}: give arrays of "
-                "one size, or rasters, which have a place of their own"
+                f"array {number} is {size} pixels, array {first} is {sizes[first]}: pass arrays of "
+                "the same size, or georeferenced rasters"
             )
 
 
-def _place(inputs: Sequence[str | Array]) -> dict[str, Any]:
+def _georeferencing(inputs: Sequence[str | Array]) -> dict[str, Any]:
     """Return the CRS and transform of the first path; empty if there is none."""
-    path = next((each for each in inputs if isinstance(each, str)), None)
+    path = next((source for source in inputs if isinstance(source, str)), None)
     if path is None:
         return {}
     grid = DatasetInfo.of(path).grid
     return {"crs": grid.crs, "transform": grid.transform}
 
 
-def _several(arrays: Any) -> list[Any]:
+def _to_list(arrays: Any) -> list[Any]:
     if isinstance(arrays, str | os.PathLike) or hasattr(arrays, "__array__"):
         return [arrays]
     try:
         return list(arrays)
     except TypeError:
-        raise UsageError(f"arrays are {arrays!r}: expected an array, a path, or several") from None
+        raise UsageError(
+            f"arrays are {arrays!r}: expected an array, a path, or a sequence of these"
+        ) from None
 
 
-def _checked(value: Any, number: int) -> Array:
+def _to_bands(value: Any, number: int) -> Array:
     """Return an array as (count, rows, cols), with a dtype that GDAL supports."""
     array: Array = np.asanyarray(value)
     array = array[np.newaxis] if array.ndim == 2 else array
@@ -105,12 +108,14 @@ def _checked(value: Any, number: int) -> Array:
         )
     if not check_dtype(array.dtype.name):
         raise UsageError(
-            f"array {number} is of dtype {array.dtype}, which rasters cannot be: convert it"
+            f"array {number} has the dtype {array.dtype}, which GDAL does not support: convert it"
         )
     return array
 
 
-def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, Any]) -> None:
+def _write_raster(
+    path: str, array: Array, nodata: float | None, georeferencing: Mapping[str, Any]
+) -> None:
     """Write a raster; masked pixels become nodata, or else a mask."""
     count, height, width = array.shape
     dtype = array.dtype.name
@@ -120,14 +125,14 @@ def _write(path: str, array: Array, nodata: float | None, place: Mapping[str, An
     has_mask = np.ma.isMaskedArray(array) and not fits
     if has_mask and (mask != mask[0]).any():
         raise UsageError(
-            "an array has other pixels masked in one band than in another: give nodata, which "
-            "marks them, or mask the same in all bands"
+            "the bands of an array have different masks: pass nodata, or mask the same pixels in "
+            "all bands"
         )
     with (
         internal_masks(True),
         rasterio.open(
             path, "w", driver="GTiff", count=count, height=height, width=width, dtype=dtype,
-            nodata=nodata if fits else None, **place,
+            nodata=nodata if fits else None, **georeferencing,
         ) as dst,
     ):  # fmt: skip
         dst.write(np.ma.filled(array, nodata) if fits else np.ma.getdata(array))
@@ -150,7 +155,7 @@ class Trial:
     inputs : list of str
     options : Mapping
         Options of the job.
-    packed : bytes
+    pickled : bytes
         The function and its global args, pickled. Each run loads its own copy,
         as each worker does, so that no state is left from earlier runs.
     name : object
@@ -162,7 +167,7 @@ class Trial:
 
     inputs: list[str]
     options: Mapping[str, Any]
-    packed: bytes
+    pickled: bytes
     name: Any = None
     names: dict[Any, None] = field(default_factory=dict)
 
@@ -177,16 +182,16 @@ class Trial:
         """
         rest = dict(options)
         global_args = rest.pop("global_args", {})
-        found = find_function(function)
-        dumps(found, "the function")
+        function = find_function(function)
+        dumps(function, "the function")
         dumps(global_args, "global_args")
-        return cls(inputs, rest, _packed(found, global_args))
+        return cls(inputs, rest, _pickle(function, global_args))
 
-    def changed(self, **options: Any) -> Trial:
+    def with_options(self, **options: Any) -> Trial:
         """Return a copy with changed options."""
         return replace(self, options={**self.options, **options})
 
-    def of_array(self, name: Any) -> Trial:
+    def for_array(self, name: Any) -> Trial:
         """Return a copy that checks one of the arrays that the function returns."""
         return replace(self, name=name)
 
@@ -204,13 +209,13 @@ class Trial:
         ndarray
             (count, rows, cols), masked if the output has a mask of its own.
         """
-        function, global_args = cloudpickle.loads(self.packed)
-        function = returning(function, self._array_of)
+        function, global_args = cloudpickle.loads(self.pickled)
+        function = wrap_result(function, self._array_of)
         with MemoryFile(ext=".tif") as memory, without_georeferencing_warnings():
             job = make_job(
                 self.inputs,
                 memory.name,
-                function if move is None else _Moved(function, move),
+                function if move is None else _WithMovedWindow(function, move),
                 **self.options,
                 windows=windows,
                 global_args=global_args,
@@ -234,20 +239,20 @@ class Trial:
         if self.name is None:
             return returned
         if not isinstance(returned, dict) or self.name not in returned:
-            raise LookupError(f"there is no array {self.name!r} in what was returned")
+            raise LookupError(f"the function returned no array {self.name!r}")
         return returned[self.name]
 
 
-def returning(function: Any, change: Callable[[Any], Any]) -> Any:
+def wrap_result(function: Any, change: Callable[[Any], Any]) -> Any:
     """Return a wrapped function or class whose return values are changed."""
     function = function.load() if isinstance(function, FunctionRef) else function
     if not isinstance(function, type):
 
         @wraps(function)
-        def changed(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
             return change(function(*args, **kwargs))
 
-        return changed
+        return wrapper
     if not any("__call__" in vars(base) for base in function.__mro__):
         return function  # the run raises for it
 
@@ -258,8 +263,8 @@ def returning(function: Any, change: Callable[[Any], Any]) -> Any:
     return type(function.__name__, (function,), names)
 
 
-class _Moved:
-    """A function that gets other windows than its own."""
+class _WithMovedWindow:
+    """A function that gets another window than its own."""
 
     def __init__(self, function: UserFunction, move: Move) -> None:
         self._function, self._move = function, move
@@ -271,7 +276,7 @@ class _Moved:
         return self._call(data, self._move(window), ij, global_args)
 
 
-def _packed(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
+def _pickle(function: UserFunction | FunctionRef, global_args: Any) -> bytes:
     """Return a pickled function, by value if possible: copies have own globals."""
     loaded = function.load() if isinstance(function, FunctionRef) else function
     try:

@@ -100,15 +100,15 @@ def test_one_array_by_its_name():
 
 def test_each_array_is_compared():
     lines = says(lambda a: {"one": a, "two": shifted(a, 1)}, plain=True)
-    assert lines[0].startswith("of the array 'two', the result depends on the windows: in windows")
-    assert lines[-1].startswith("with overlap=1 the result does not depend on them")
+    assert lines[0].startswith("array 'two': the result depends on the windows: with windows")
+    assert lines[-1].startswith("with overlap=1 the result does not depend on the windows")
 
 
 def test_an_array_that_some_windows_do_not_have():
     def changing(a):
         return {"one": a, "two": a} if a.size == DATA.size else {"one": a}
 
-    with pytest.raises(MuchoChildError, match="there is no array 'two' in what was returned"):
+    with pytest.raises(MuchoChildError, match="the function returned no array 'two'"):
         check(changing, DATA, plain=True)
 
 
@@ -194,10 +194,10 @@ def test_where_and_how_many_and_by_how_much():
 
     value = DATA[0, 0]
     assert says(strange)[:2] == [
-        "the result depends on the windows: in windows of 22 x 26 pixels (width x height), "
-        "2 of 2100 pixels differ from the whole, by up to 7",
-        f"the first is row 29, column 4, band 2: {value + 7} in window rows 26:50, "
-        f"columns 0:22, and {value} in the whole",
+        "the result depends on the windows: with windows of 22 x 26 pixels (width x height), "
+        "2 of 2100 pixels differ from the result for the whole raster, by up to 7",
+        f"the first is at row 29, column 4, band 2: {value + 7} in window rows 26:50, "
+        f"columns 0:22, {value} in the whole raster",
     ]
 
 
@@ -206,8 +206,8 @@ def test_pixels_that_are_masked_in_one_only():
         return np.ma.masked_where(np.full(a.shape, a.shape[1] == COLS), a)
 
     first, second, *_ = says(mask, plain=True)
-    assert first.endswith("2100 of 2100 pixels differ from the whole")
-    where = "in window rows 0:26, columns 0:22, and masked in the whole"
+    assert first.endswith("2100 of 2100 pixels differ from the result for the whole raster")
+    where = "in window rows 0:26, columns 0:22, masked in the whole raster"
     assert second.endswith(f"{DATA[0, 0]} {where}")
 
 
@@ -216,8 +216,8 @@ def test_another_dtype_or_count_for_all_windows():
         return np.stack([a] * (2 if a.size == DATA.size else 1))
 
     assert says(fewer, plain=True)[0] == (
-        "the result depends on the windows: in windows of 22 x 26 pixels (width x height) it has "
-        "count 1 and dtype uint16, and count 2 and dtype uint16 in the whole"
+        "the result depends on the windows: with windows of 22 x 26 pixels (width x height) it has "
+        "count 1 and dtype uint16, for the whole raster count 2 and dtype uint16"
     )
 
 
@@ -230,14 +230,17 @@ def test_another_dtype_or_count_for_all_windows():
 def test_the_smallest_overlap_is_named(reach, given):
     hint = says(lambda a: shifted(a, reach), plain=True, overlap=given)[2]
     assert hint == (
-        f"with overlap={reach} the result does not depend on them: the function looks at neighbours"
+        f"with overlap={reach} the result does not depend on the windows: the function uses "
+        "neighbouring pixels"
     )
     check(lambda a: shifted(a, reach), DATA, plain=True, overlap=reach)
 
 
 @pytest.mark.parametrize("function", [lambda a: a - a.mean(), lambda a: shifted(a, 11)])
 def test_no_overlap_helps(function):
-    assert says(function, plain=True)[2].startswith("no overlap up to 10 helps: a pixel depends on")
+    assert says(function, plain=True)[2].startswith(
+        "no overlap up to 10 is enough: pixels depend on"
+    )
 
 
 def test_an_overlap_with_which_the_function_fails_is_not_spoken_of():
@@ -272,7 +275,7 @@ def test_a_function_that_keeps_something_between_windows():
         most[0] = max(most[0], a.max())
         return a / most[0]
 
-    hint = "the same windows in reverse order give other results: the function keeps something"
+    hint = "the same windows in reverse order give another result: the function keeps state"
     assert says(Counting)[2].startswith(hint)
     assert says(numbered, plain=True)[2].startswith(hint)
     assert says(brighter, plain=True)[2].startswith(hint)
@@ -286,25 +289,25 @@ def test_what_a_module_keeps_is_not_left_from_an_earlier_run(module):
         "bright.py",
     )
     for name in ("bright:brighter", "bright.py:brighter"):
-        assert "in reverse order give other results" in says(name, plain=True)[2]
+        assert "in reverse order give another result" in says(name, plain=True)[2]
 
 
 def test_a_function_that_uses_ij():
     hint = says(lambda data, window, ij, global_args: data[0] + np.uint16(ij[1]))[2]
-    assert hint.startswith("the same windows with (0, 0) as ij give other results")
+    assert hint.startswith("the same windows with ij (0, 0) give another result")
 
 
 @pytest.mark.parametrize("name", ["col_off", "height"])
 def test_a_function_that_uses_its_window(name):
     hint = says(lambda data, window, ij, _: data[0] + np.uint16(getattr(window, name)))[2]
-    assert hint.startswith("the same data with another window give the result of the whole")
+    assert hint.startswith("the same data with another window gives the whole raster")
 
 
 def test_windows_that_are_skipped():
     data = np.ma.masked_array(DATA, mask=np.arange(ROWS)[:, np.newaxis] < np.full(COLS, ROWS // 2))
     given = {"plain": True, "skip_masked": True, "nodata": 0}
     hint = says(lambda a: a + 1, data, **given)[2]
-    assert hint.startswith("without skip_masked the result does not depend on them")
+    assert hint.startswith("without skip_masked the result does not depend on the windows")
     assert check(lambda a: a + 1, data, masked=True, **given).min() == 0
 
 
@@ -315,7 +318,7 @@ def test_what_may_be_right_is_not_blamed():
         return array + np.arange(left, left + array.shape[1])
 
     # It uses its window as it should; what it lacks is neighbours.
-    assert says(ramp)[2].startswith("with overlap=2 the result does not depend on them")
+    assert says(ramp)[2].startswith("with overlap=2 the result does not depend on the windows")
 
 
 def test_numbers_that_are_rounded_in_another_way():
@@ -323,7 +326,7 @@ def test_numbers_that_are_rounded_in_another_way():
         return a + a.shape[1] * 1e-12
 
     assert says(rounded, FLOATS, plain=True)[2] == (
-        "with rtol=1e-12 and atol=1e-09 they are the same: numbers are rounded in another way"
+        "with rtol=1e-12 and atol=1e-09 the results are equal: rounding differs"
     )
     hint = says(lambda a: rounded(shifted(a, 2)), FLOATS, plain=True)[2]
     assert hint.startswith("with overlap=2, rtol=1e-12 and atol=1e-09 the result does not depend")
@@ -339,8 +342,8 @@ def test_what_the_function_raises_names_the_windows():
     with pytest.raises(MuchoChildError, match="too small") as caught:
         check(lambda a: narrow(a) * 0, DATA, plain=True)
     assert caught.value.__notes__ == [
-        "This is window rows 0:49, columns 41:42, in windows of 41 x 49 pixels (width x height): "
-        "the whole, as one window, did not fail."
+        "This happens in window rows 0:49, columns 41:42, with windows of 41 x 49 pixels (width x "
+        "height); the whole raster, as one window, did not fail."
     ]
     with pytest.raises(MuchoChildError) as caught:
         check(lambda a: 1 / 0, DATA, plain=True)
@@ -369,12 +372,12 @@ def test_a_function_that_cannot_be_sent():
 @pytest.mark.parametrize(
     ("arrays", "given", "message"),
     [
-        (3, {}, "arrays are 3: expected an array, a path, or several"),
+        (3, {}, "arrays are 3: expected an array, a path, or a sequence"),
         ([[1, 2]], {}, r"array 1 has the shape \(2,\): expected \(rows, cols\)"),
         (np.zeros((0, 3)), {}, r"array 1 has the shape \(1, 0, 3\)"),
         ([DATA, DATA[1:]], {}, "array 2 is 42 x 49 pixels, array 1 is 42 x 50"),
-        ([DATA, DATA.astype("U3")], {}, "array 2 is of dtype <U3, which rasters cannot be"),
-        (np.ma.array([DATA] * 2, mask=[DATA > 9, DATA > 8]), {}, "other pixels masked in one band"),
+        ([DATA, DATA.astype("U3")], {}, "array 2 has the dtype <U3, which GDAL does not"),
+        (np.ma.array([DATA] * 2, mask=[DATA > 9, DATA > 8]), {}, "an array have different masks"),
         (DATA, {"windows": 3}, "check has no 'windows': expected one of like, extent, "),
         (DATA, {"overlpa": 3}, "check has no 'overlpa': did you mean 'overlap'"),
         (DATA, {"overlap": -1}, "overlap is -1"),
@@ -414,5 +417,5 @@ def test_windows_are_of_all_kinds():
 
 def test_all_digits_of_integers_count():
     one = np.full((1, 2, 2), 2**60)
-    assert Tolerance().same(one, one)
-    assert not Tolerance().same(one, one + 1)
+    assert Tolerance().are_equal(one, one)
+    assert not Tolerance().are_equal(one, one + 1)
