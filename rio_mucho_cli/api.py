@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import MISSING, fields
@@ -112,7 +112,7 @@ def run(
     function: Function,
     *,
     progress: Progress = None,
-    **given: Unpack[JobOptions],
+    **options: Unpack[JobOptions],
 ) -> Report: ...
 
 
@@ -123,7 +123,7 @@ def run(
     *,
     listen: Progress = None,
     progress: Progress = None,
-    **given: Any,
+    **options: Any,
 ) -> Report:
     """Apply a function to every window of rasters, in parallel.
 
@@ -144,7 +144,7 @@ def run(
         A callable gets events: a RunStarted, then a WindowDone for each
         window. True shows a bar on stderr in a terminal or a notebook, else
         a line from time to time.
-    **given
+    **options
         Other attributes of a `Job`, by name. `windows` may also be a number
         of pixels or (width, height), `dtype` a numpy dtype, `overviews` may
         be "auto", and paths may be Paths. ``nodata=None`` means that the
@@ -180,7 +180,7 @@ def run(
     ...     run("dem.tif", "slope.tif", "slope.py:slope", overlap=1, progress=show)
     """
     try:
-        job, listen = _job_and_listener(inputs, output, function, listen, progress, given)
+        job, listen = _job_and_listener(inputs, output, function, listen, progress, options)
         with listening(listen) as events:
             return run_job(job, events)
     except MuchoError as exc:
@@ -194,24 +194,24 @@ def _job_and_listener(
     function: Any,
     listen: Progress,
     progress: Progress,
-    given: dict[str, Any],
+    options: dict[str, Any],
 ) -> tuple[Job, Progress]:
     """Return the Job and the listener, for both ways of calling `run`."""
     if not isinstance(inputs, Job):
         if listen is not None:
-            raise UsageError("listen is for a Job: give progress")
+            raise UsageError("listen is only for a Job: use progress")
         if function is None:
             raise UsageError("expected inputs, an output and a function, or a Job")
-        return make_job(inputs, output, function, **given), progress
-    if function is not None or given:
-        raise UsageError("a Job says all: give nothing beside it but progress")
-    listeners = [each for each in (output, listen, progress) if each is not None]
+        return make_job(inputs, output, function, **options), progress
+    if function is not None or options:
+        raise UsageError("a Job has all options: pass nothing else but progress")
+    listeners = [value for value in (output, listen, progress) if value is not None]
     if len(listeners) > 1:
-        raise UsageError("listen and progress are the same: give one of them")
+        raise UsageError("listen and progress are the same: use one of them")
     return inputs, listeners[0] if listeners else None
 
 
-def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> Job:
+def make_job(inputs: Inputs, output: Any, function: Function, **options: Any) -> Job:
     """Return a Job made from the arguments of `run`.
 
     Raises
@@ -221,48 +221,48 @@ def make_job(inputs: Inputs, output: Any, function: Function, **given: Any) -> J
     FunctionNotFoundError
         If the function does not exist.
     """
-    check_names(given, JobOptions, "Job")
-    if "nodata" in given:
-        given.setdefault("keep_nodata", False)
-    if given.get("jobs") in (None, -1):
-        given["jobs"] = usable_cpus()
-    if given.get("scheduler") is not None:
-        given.setdefault("executor", "dask")
+    check_names(options, JobOptions, "Job")
+    if "nodata" in options:
+        options.setdefault("keep_nodata", False)
+    if options.get("jobs") in (None, -1):
+        options["jobs"] = usable_cpus()
+    if options.get("scheduler") is not None:
+        options.setdefault("executor", "dask")
     for name in ("like", "scheduler"):
-        if given.get(name) is not None:
-            given[name] = path_text(given[name], name)
-    if given.get("dtype") is not None:
+        if options.get(name) is not None:
+            options[name] = path_text(options[name], name)
+    if options.get("dtype") is not None:
         with suppress(TypeError):  # Job raises the error
-            given["dtype"] = np.dtype(given["dtype"]).name
-    if given.get("overviews") == "auto":
-        given["overviews"] = ()
-    if "windows" in given:
-        given["windows"] = _windows(given["windows"])
+            options["dtype"] = np.dtype(options["dtype"]).name
+    if options.get("overviews") == "auto":
+        options["overviews"] = ()
+    if "windows" in options:
+        options["windows"] = _parse_windows(options["windows"])
     return Job(
         inputs=paths_of(inputs),
         output=os.fspath(output) if isinstance(output, os.PathLike) else output,
         function=find_function(function),
-        **given,
+        **options,
     )
 
 
-def check_names(given: Mapping[str, Any], options: Any, owner: str) -> None:
-    """Raise UsageError for an option that a TypedDict of options lacks."""
-    unknown = sorted(set(given) - set(options.__annotations__))
+def check_names(names: Iterable[str], options: Any, owner: str) -> None:
+    """Raise UsageError for a name that a TypedDict of options lacks."""
+    unknown = sorted(set(names) - set(options.__annotations__))
     if unknown:
-        hint = did_you_mean(unknown[0], options.__annotations__) or f": help({owner}) names all"
+        hint = did_you_mean(unknown[0], options.__annotations__) or f": see help({owner})"
         raise UsageError(f"a {owner} has no {unknown[0]!r}{hint}")
 
 
 def paths_of(inputs: Inputs) -> list[str]:
     """Return the paths of one or more inputs as text."""
-    several = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
     try:
-        return [os.fspath(each) for each in several]
+        return [os.fspath(path) for path in paths]
     except TypeError:
         raise UsageError(
-            f"inputs are {inputs!r}: expected a path or several of them; an open dataset has "
-            "its own in .name"
+            f"inputs are {inputs!r}: expected a path or a sequence of paths; for an open dataset, "
+            "pass its .name"
         ) from None
 
 
@@ -275,19 +275,19 @@ def find_function(function: Function) -> UserFunction | FunctionRef:
     return reference
 
 
-def _windows(windows: Any) -> Windows:
+def _parse_windows(windows: Any) -> Windows:
     match windows:
         case int(side) if not isinstance(side, bool):
-            found = parse_size(str(side))
+            size = parse_size(str(side))
         case (int(width), int(height)):
-            found = parse_size(f"{width}x{height}")
+            size = parse_size(f"{width}x{height}")
         case str(text) if text != "blocks":
-            found = parse_size(text)
+            size = parse_size(text)
         case _:
             return cast("Windows", windows)
-    if found is None:
+    if size is None:
         raise windows_error(windows)
-    return found
+    return size
 
 
 def listening(progress: Progress) -> AbstractContextManager[Listener]:
@@ -301,7 +301,7 @@ def listening(progress: Progress) -> AbstractContextManager[Listener]:
     if callable(progress):
         return nullcontext(progress)
     if not isinstance(progress, bool | None):
-        raise UsageError(f"progress is {progress!r}: expected True, or what takes events")
+        raise UsageError(f"progress is {progress!r}: expected True, False or a callable")
     return on_stderr() if progress else nullcontext(ignore)
 
 
@@ -313,28 +313,27 @@ def full_signature(
     Parameters
     ----------
     function : callable
-        Function with a ``**given`` parameter.
+        Function with a parameter of the kind ``**options``.
     options : TypedDict
     **defaults
         Defaults that differ from those of `Job`.
     """
     own = inspect.signature(function)
-    parameter = inspect.Parameter
-    shown = [each for each in own.parameters.values() if each.kind is not parameter.VAR_KEYWORD]
+    parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for field in fields(Job):
         if field.name in options.__annotations__:
-            made = field.default_factory
-            default = field.default if made is MISSING else made()
+            factory = field.default_factory
+            default = field.default if factory is MISSING else factory()
             annotation = options.__annotations__[field.name]
-            shown.append(
-                parameter(
+            parameters.append(
+                inspect.Parameter(
                     field.name,
-                    parameter.KEYWORD_ONLY,
+                    inspect.Parameter.KEYWORD_ONLY,
                     default=defaults.get(field.name, default),
                     annotation=getattr(annotation, "__forward_arg__", annotation),
                 )
             )
-    return own.replace(parameters=shown)
+    return own.replace(parameters=parameters)
 
 
 run.__signature__ = full_signature(run, JobOptions, jobs=None)  # type: ignore[attr-defined]

@@ -106,25 +106,25 @@ class RioMucho:
         windows: Iterable[tuple[Any, Any]] | None = None,
         options: Mapping[str, Any] | None = None,
         global_args: Any = None,
-        **given: Unpack[ClassOptions],
+        **job_options: Unpack[ClassOptions],
     ) -> None:
-        check_names(given, ClassOptions, "RioMucho")
+        check_names(job_options, ClassOptions, "RioMucho")
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}: expected one of {', '.join(MODES)}")
         self.inpaths = inpaths
         self.outpath_or_dataset = outpath_or_dataset
         self.run_function = run_function
         self.mode = mode
+        other_grid = [job_options.get(name) for name in ("like", "extent", "bounds")]
+        self._makes_windows = not windows and any(value is not None for value in other_grid)
         with without_georeferencing_warnings():
             for path in inpaths:
                 DatasetInfo.of(os.fspath(path))
-            chosen = windows or utils.getWindows(inpaths[0])
+            all_windows = windows or utils.getWindows(inpaths[0])
             self.options = options or utils.getOptions(inpaths[0])
-        self.windows = chosen if isinstance(chosen, list) else list(chosen)
+        self.windows = all_windows if isinstance(all_windows, list) else list(all_windows)
         self.global_args = global_args or {}
-        self.job_options: dict[str, Any] = {**given}
-        has_other_grid = any(given.get(name) is not None for name in ("like", "extent", "bounds"))
-        self._makes_windows = has_other_grid and not windows
+        self.job_options: dict[str, Any] = {**job_options}
 
     def __repr__(self) -> str:
         shown = self._shown()
@@ -142,12 +142,12 @@ class RioMucho:
             "run_function": short_repr(self.run_function),
             "windows": "blocks" if self._makes_windows else str(len(self.windows)),
         }
-        given = dict(self.job_options)
+        options = dict(self.job_options)
         if self.mode != "simple_read":
-            given["mode"] = self.mode
+            options["mode"] = self.mode
         if not is_default(self.global_args, {}):
-            given["global_args"] = self.global_args
-        return shown | {name: short_repr(value) for name, value in given.items()}
+            options["global_args"] = self.global_args
+        return shown | {name: short_repr(value) for name, value in options.items()}
 
     def __enter__(self) -> RioMucho:
         return self
@@ -208,21 +208,23 @@ class RioMucho:
                 profile["driver"] = driver_from_extension(os.fspath(output))
         if isinstance(profile.get("nodata"), str):
             profile["nodata"] = parse_number(profile["nodata"])
-        given = {"metadata": False, **self.job_options}
+        options = {"metadata": False, **self.job_options}
         if executor is not None:
-            given["executor"] = executor
+            options["executor"] = executor
         job = make_job(
             self.inpaths,
             output,
             self.run_function,
             mode=self.mode,
-            windows="blocks" if self._makes_windows else [(w, ij) for w, ij in self.windows],
+            windows="blocks"
+            if self._makes_windows
+            else [(window, ij) for window, ij in self.windows],
             global_args=self.global_args,
             profile=profile if is_path else None,
             overwrite=True,
             strict=False,
             jobs=processes,
-            **given,
+            **options,
         )
         try:
             with listening(progress) as listen:

@@ -67,7 +67,7 @@ def check_windows_value(windows: Any) -> None:
     """Raise UsageError unless a value is None, "blocks", a Size or pairs (window, ij)."""
     if windows is None or isinstance(windows, Size) or windows == "blocks":
         return
-    if not _is_sequence(windows) or not all(_is_sequence(each, 2) for each in windows):
+    if not _is_sequence(windows) or not all(_is_sequence(pair, 2) for pair in windows):
         raise windows_error(windows)
 
 
@@ -80,8 +80,8 @@ def windows_error(windows: Any) -> UsageError:
 
 
 def _is_sequence(value: Any, length: int | None = None) -> bool:
-    is_one = isinstance(value, Sequence) and not isinstance(value, str)
-    return is_one and length in {None, len(value)}
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_sequence and length in {None, len(value)}
 
 
 def path_text(value: Any, name: str) -> str:
@@ -97,7 +97,7 @@ def check_job(job: Job) -> None:
     check_kinds(job, _JOB_KINDS)
     check_windows_value(job.windows)
     if not job.inputs and (job.profile is None or job.windows is None):
-        raise UsageError("there is no input: give at least one, before the output")
+        raise UsageError("there is no input: pass at least one, before the output")
     if job.mode not in MODES:
         raise UsageError(f"mode is {job.mode!r}: expected one of {', '.join(MODES)}")
     _check_reading(job)
@@ -105,12 +105,12 @@ def check_job(job: Job) -> None:
         raise UsageError(f"executor is {job.executor!r}: expected one of {', '.join(EXECUTORS)}")
     if job.scheduler is not None and job.executor != "dask":
         raise UsageError(
-            f"the scheduler {job.scheduler} is dask's, and the executor is "
-            f"{executor_name(job.executor)}: use the executor dask"
+            f"the scheduler {job.scheduler} is for dask, but the executor is "
+            f"{executor_name(job.executor)}: use {option('executor', 'dask')}"
         )
     if job.jobs < 1:
         raise UsageError(
-            f"jobs is {job.jobs}: expected at least 1, or on the command line -1 for all CPUs"
+            f"jobs is {job.jobs}: expected at least 1, or -1 for all CPUs on the command line"
         )
     if job.retries < 0:
         raise UsageError(f"retries is {job.retries}: expected 0 or more")
@@ -119,11 +119,11 @@ def check_job(job: Job) -> None:
     if job.mem_limit is not None and job.mem_limit < 1:
         raise UsageError(f"the memory limit is {job.mem_limit}: expected a number of MB")
     if not isinstance(job.function, FunctionRef) and not callable(job.function):
-        raise UsageError(f"{job.function!r} cannot be called: expected a function")
+        raise UsageError(f"{job.function!r} is not callable: expected a function")
     if job.plain and not isinstance(job.global_args, Mapping):
         raise UsageError(
-            "a plain function gets the global args by their names, and they are "
-            f"{job.global_args!r}: give a dict"
+            "a plain function gets the global args as keyword arguments, but they are "
+            f"{job.global_args!r}: pass a dict"
         )
     _check_outputs(job)
 
@@ -133,17 +133,17 @@ def _check_outputs(job: Job) -> None:
     names = [output.name for output in job.outputs[1:]]
     for name in names:
         if not name:
-            raise UsageError("an output beside the first one has no name: give it one")
+            raise UsageError("an additional output has no name: set its name")
         if names.count(name) > 1:
-            raise UsageError(f"there are two outputs for {name!r}: give each another name")
+            raise UsageError(f"two outputs have the name {name!r}: use different names")
     paths = [output.local_path for output in job.outputs]
-    places = [None if path is None else _place(path) for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if place is not None and places.count(place) > 1:
-            raise UsageError(f"{path} is the path of two outputs: give each its own")
+    real_paths = [None if path is None else _real_path(path) for path in paths]
+    for path, real_path in zip(paths, real_paths, strict=True):
+        if real_path is not None and real_paths.count(real_path) > 1:
+            raise UsageError(f"two outputs have the path {path}: use different paths")
     _check_mosaics(job)
     if not job.inputs and any(output.profile is None for output in job.also):
-        raise UsageError("there is no input, and an output without a profile: give it one")
+        raise UsageError("there is no input, and an output has no profile: set its profile")
     if job.overviews is not None:
         check_factors(job.overviews)
     if job.overview_resampling is not None:
@@ -152,38 +152,38 @@ def _check_outputs(job: Job) -> None:
 
 def _check_mosaics(job: Job) -> None:
     """Raise UsageError for invalid mosaics, and for a part size without a mosaic."""
-    kinds = {output.is_mosaic: output for output in job.outputs}
+    by_kind = {output.is_mosaic: output for output in job.outputs}
     if job.part_size is not None and job.part_size < 1:
         raise UsageError(f"the part size is {job.part_size}: expected 1 pixel or more")
-    if True not in kinds:
+    if True not in by_kind:
         if job.part_size is not None:
             raise UsageError(
-                f"there is a part size, and {job.output} has no parts: "
-                "give an output that ends in .vrt"
+                f"the part size is {job.part_size}, but {job.output} has no parts: use an output "
+                "that ends in .vrt"
             )
         return
-    if False in kinds:
+    if False in by_kind:
         raise UsageError(
-            f"{kinds[True].path} is made of parts, and {kinds[False].path} is one file: "
-            "give all outputs names that end in .vrt, or none"
+            f"{by_kind[True].path} is a mosaic, but {by_kind[False].path} is a single file: all "
+            "outputs must end in .vrt, or none"
         )
     for output in job.outputs:
         if output.profile is not None:
             raise UsageError(
-                f"{output.path} is to be a VRT over parts, and a whole profile is one file's: "
-                "use `rio mucho` or a Job without a profile, or another name"
+                f"{output.path} would be a VRT over parts, which cannot have a profile: use "
+                "`rio mucho`, a Job without a profile, or another name"
             )
         if is_in_memory(str(output.path)):
             raise UsageError(
-                f"{output.path} is in the memory of this process, and parts are written by "
-                "others: give a file or an object"
+                f"{output.path} is in the memory of this process, but worker processes write the "
+                "parts: use a file or an object in a bucket"
             )
 
 
 def _check_reading(job: Job) -> None:
     """Raise UsageError for contradictions in how inputs are read."""
     if job.like is not None and job.extent is not None:
-        raise UsageError("like and extent both say what the output's grid is: give one of them")
+        raise UsageError("like and extent both define the output's grid: use one of them")
     if job.extent is not None and job.extent not in EXTENTS:
         raise UsageError(f"extent is {job.extent!r}: expected one of {', '.join(EXTENTS)}")
     if job.bounds is not None and not _are_numbers(job.bounds, 4):
@@ -193,25 +193,27 @@ def _check_reading(job: Job) -> None:
     if job.boundary is not None:
         Boundary.parse(str(job.boundary))
     if job.masked and job.fill is not None:
-        raise UsageError("masked asks for masked arrays, and fill for plain ones: give one of them")
+        raise UsageError("masked passes masked arrays, and fill plain ones: use one of them")
     if job.mode != "manual_read":
         return
     if job.plain:
-        raise UsageError("plain functions get arrays, and manual_read gives datasets")
-    for name, given in (
+        raise UsageError(
+            "plain functions get arrays, but manual_read passes datasets: use one of them"
+        )
+    for name, is_set in (
         ("overlap", job.overlap),
         ("bidx", job.bidx is not None),
         ("masked", job.masked),
         ("fill", job.fill is not None),
         ("skip_masked", job.skip_masked),
     ):
-        if given:
+        if is_set:
             raise UsageError(
-                f"{option(name)} cannot be used in manual_read, where the function reads for itself"
+                f"{option(name)} cannot be used with manual_read, where the function itself reads"
             )
 
 
-def _place(path: str) -> str:
+def _real_path(path: str) -> str:
     """Return the real path of a local file, or GDAL's path of a virtual one."""
     return vsi_path(path) if is_virtual(path) else os.path.realpath(path)
 

@@ -72,9 +72,9 @@ def test_what_is_easier_to_say(given, attribute, value):
         (("a.tif", "b.tif"), {}, "expected inputs, an output and a function, or a Job"),
         (("a.tif", "b.tif", double), {"plian": True}, "did you mean 'plain'"),
         (("a.tif", "b.tif", double), {"windows": "many"}, "windows are 'many'"),
-        (("a.tif", "b.tif", double), {"listen": print}, "give progress"),
-        ((3, "b.tif", double), {}, "inputs are 3: expected a path or several"),
-        ((Job(inputs=["a.tif"], output="b.tif", function=double),), {"jobs": 2}, "a Job says all"),
+        (("a.tif", "b.tif", double), {"listen": print}, "use progress"),
+        ((3, "b.tif", double), {}, "inputs are 3: expected a path or a sequence"),
+        ((Job(inputs=["a.tif"], output="b.tif", function=double),), {"jobs": 2}, "a Job has all"),
     ],
 )
 def test_what_makes_no_sense(args, given, message):
@@ -172,7 +172,7 @@ def test_progress_in_a_log_is_a_line_now_and_then(tif, out, capsys, monkeypatch)
         ("resampling", 5, "one of nearest"),
         ("also", ["x.tif"], "a list of Outputs"),
         ("also", 5, "a list of Outputs"),
-        ("progress", "yes", "what takes events"),
+        ("progress", "yes", "False or a callable"),
         ("windows", 1.5, "(window, ij)"),
         ("windows", [1, 2, 3], "(window, ij)"),
         ("windows", (1,), "(window, ij)"),

@@ -236,8 +236,8 @@ def test_check_fills_as_well():
         ({"fill": math.inf}, NodataError, "fill is inf, which uint8"),
         ({"fill": "nan"}, UsageError, "fill is 'nan': expected a number"),
         ({"fill": True}, UsageError, "fill is True: expected a number"),
-        ({"fill": 1, "masked": True}, UsageError, "masked asks for masked arrays"),
-        ({"fill": 1, "mode": "manual_read"}, UsageError, "fill cannot be used in manual_read"),
+        ({"fill": 1, "masked": True}, UsageError, "masked passes masked arrays"),
+        ({"fill": 1, "mode": "manual_read"}, UsageError, "fill cannot be used with manual_read"),
     ],
 )
 def test_what_makes_no_sense_is_refused(sources, job_on, given, error, message):

@@ -528,7 +528,7 @@ def test_something_else_in_place_of_the_folder_of_parts(kind, job, tmp_path):
     ("given", "error", "says"),
     [
         ({"part_size": 0}, UsageError, "the part size is 0"),
-        ({"output": "out.tif"}, UsageError, r"out.tif has no parts: give an output that ends in"),
+        ({"output": "out.tif"}, UsageError, r"out.tif has no parts: use an output that ends in"),
         ({"also": [Output(name="b", path="b.tif")]}, UsageError, "b.tif is one file"),
         ({"driver": "PNG"}, OutputError, "GeoTIFFs or COGs, and the driver is PNG"),
         ({"output": "/vsimem/out.vrt"}, UsageError, "in the memory of this process"),
@@ -545,7 +545,7 @@ def test_mosaics_that_cannot_be_made(given, error, says, job, tmp_path, monkeypa
 
 
 def test_the_class_says_that_it_makes_none(source, tmp_path):
-    with pytest.raises(UsageError, match="a whole profile is one file's"):
+    with pytest.raises(UsageError, match="cannot have a profile"):
         RioMucho([source], tmp_path / "out.vrt", plus_one).run(1)
 
 

@@ -199,13 +199,13 @@ def test_results_that_do_not_fit(job, leftovers, function, says):
 
 
 def test_datasets_are_not_plain(job):
-    with pytest.raises(UsageError, match="plain functions get arrays, and manual_read gives data"):
+    with pytest.raises(UsageError, match="plain functions get arrays, but manual_read passes data"):
         job(np.sqrt, mode="manual_read")
 
 
 @pytest.mark.parametrize("global_args", [None, [1], "text"])
 def test_global_args_must_have_names(job, global_args):
-    with pytest.raises(UsageError, match=r"gets the global args by their names.*: give a dict"):
+    with pytest.raises(UsageError, match=r"global args as keyword arguments.*: pass a dict"):
         job(np.sqrt, global_args=global_args)
 
 

@@ -260,7 +260,7 @@ def test_a_missing_input_is_rasterios_error_in_the_constructor(tif, out):
     ("name", "message"),
     [
         ("overlpa", "a RioMucho has no 'overlpa': did you mean 'overlap'?"),
-        ("retries", r"a RioMucho has no 'retries': help\(RioMucho\) names all"),
+        ("retries", r"a RioMucho has no 'retries': see help\(RioMucho\)"),
     ],
 )
 def test_another_option_is_refused_by_the_constructor(tif, out, name, message):

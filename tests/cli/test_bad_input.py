@@ -78,15 +78,15 @@ WRONG_USAGE = {
     ),
     "plain datasets": (
         ["--func", "mod:copy", "--plain", "--mode", "manual_read"],
-        "plain functions get arrays, and manual_read gives datasets",
+        "plain functions get arrays, but manual_read passes datasets",
     ),
     "two outputs of one name": (
         ["--func", "mod:copy", "--also", "x=b1.tif", "--also", "x=b2.tif"],
-        "there are two outputs for 'x'",
+        "two outputs have the name 'x'",
     ),
     "two outputs in one place": (
         ["--func", "mod:copy", "--also", "x=./out.tif"],
-        "is the path of two outputs",
+        "two outputs have the path",
     ),
     "no dtype of an output": (
         ["--func", "mod:copy", "--also", "x=b1.tif,dtype=foo"],

@@ -83,7 +83,7 @@ def test_bounds_as_rio_clip_takes_them(typed, rio, read, tmp_path, text):
 
 BAD = {
     "other grids": (["a.tif", "moved.tif"], 1, "moved.tif .* pass --like a.tif .*--extent union"),
-    "two grids": (["a.tif", "--like", "a.tif", "--extent", "union"], 2, "give one of them"),
+    "two grids": (["a.tif", "--like", "a.tif", "--extent", "union"], 2, "use one of them"),
     "no such grid": (["a.tif", "--like", "no.tif"], 1, "no.tif"),
     "a CRS for a grid": (
         ["a.tif", "--like", "EPSG:4326"], 1,
@@ -133,7 +133,7 @@ BAD = {
     ),
     "overlap": (["a.tif", "--overlap", "-1"], 2, "overlap is -1: expected 0 or more"),
     "overlap in manual_read": (
-        ["a.tif", "--overlap", "1", "--mode", "manual_read"], 2, "the function reads for itself",
+        ["a.tif", "--overlap", "1", "--mode", "manual_read"], 2, "the function itself reads",
     ),
     "boundary": (["a.tif", "--boundary", "wrap"], 2, "boundary is 'wrap': expected nodata, edge"),
     "boundary without nodata": (

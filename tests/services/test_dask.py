@@ -399,5 +399,5 @@ def _in_memory():
 
 
 def test_a_scheduler_is_dasks(job):
-    with pytest.raises(UsageError, match="use the executor dask"):
+    with pytest.raises(UsageError, match="use executor='dask'"):
         job(plus, executor="threads")

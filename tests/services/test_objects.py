@@ -214,7 +214,7 @@ def test_an_upload_cannot_be_resumed(job):
 
 def test_two_names_of_one_object_are_two_outputs_of_one_path(job, bucket):
     also = [Output(name="two", path=f"/vsis3/{bucket.name}/out.tif")]
-    with pytest.raises(UsageError, match="is the path of two outputs"):
+    with pytest.raises(UsageError, match="two outputs have the path"):
         job(function=both, also=also)
 
 
