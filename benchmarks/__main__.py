@@ -19,57 +19,58 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--size", type=int, nargs="+", default=[8192], help="rows and columns (default: 8192)")
     add("--jobs", type=int, default=2, help="windows at once (default: 2)")
-    add("--rounds", type=int, default=5, help="runs of every contender (default: 5)")
+    add("--rounds", type=int, default=5, help="runs of each contender (default: 5)")
     add("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="WORKLOAD",
         help=f"of {', '.join(WORKLOADS)} (default: all)")  # fmt: skip
     add("--only", nargs="+", choices=peers, default=peers, metavar="CONTENDER",
         help=f"of {', '.join(peers)} (default: all)")  # fmt: skip
-    add("--folder", type=Path, help="for the rasters, which stay there; the outputs do not "
-        "(default: a temporary folder)")  # fmt: skip
+    add("--folder", type=Path, help="keep the rasters here (default: a temporary folder)")
     add("--memory", action="store_true", help="only: peak memory of `rio mucho` at each size")
     add("--parent", action="store_true", help="only: CPU time of the calling process")
-    add("--overlap", action="store_true", help="only: what overlap costs")
+    add("--overlap", action="store_true", help="only: the cost of overlap")
     add(
-        "--cluster", action="store_true", help="only: what a dask cluster costs the calling process"
+        "--cluster",
+        action="store_true",
+        help="only: the cost of a dask cluster to the calling process",
     )
-    add("--finished", action="store_true", help="only: what COGs, overviews, statistics and "
-        "journals cost")  # fmt: skip
+    add("--finished", action="store_true", help="only: the cost of COGs, overviews, "
+        "statistics and journals")  # fmt: skip
     return parser.parse_args()
 
 
 def main() -> int:
-    """Do what the command line says; return the exit status.
+    """Run the benchmarks of the command line; return the exit status.
 
-    It is 1 if a contender failed, or has other pixels than it must have.
+    It is 1 if a contender failed or wrote wrong pixels.
     """
     args = _arguments()
-    with folders(args.folder) as made:
+    with folders(args.folder) as paths:
         _show(machine.describe())
         if args.memory or args.parent or args.overlap or args.finished or args.cluster:
-            return _answer(args, made)
+            return _show_question(args, paths)
         _show(report.LEGEND)
         is_wrong = False
         for size in args.size:
             for name in args.workloads:
-                found = compete(WORKLOADS[name], size, args.jobs, args.rounds, args.only, made)
-                _show(report.competition(found))
-                is_wrong |= any(result.is_wrong for result in found.results.values())
+                result = compete(WORKLOADS[name], size, args.jobs, args.rounds, args.only, paths)
+                _show(report.competition_section(result))
+                is_wrong |= any(contender.is_wrong for contender in result.results.values())
         return int(is_wrong)
 
 
-def _answer(args: argparse.Namespace, made: Folders) -> int:
+def _show_question(args: argparse.Namespace, paths: Folders) -> int:
     try:
         if args.memory:
-            _show(modes.memory(args.size, args.jobs, made))
+            _show(modes.memory(args.size, args.jobs, paths))
         if args.parent:
-            _show(modes.parent(args.size, args.jobs, args.rounds, made))
+            _show(modes.parent(args.size, args.jobs, args.rounds, paths))
         if args.overlap:
-            _show(modes.overlap(args.size, args.jobs, args.rounds, made))
+            _show(modes.overlap(args.size, args.jobs, args.rounds, paths))
         if args.cluster:
             _show(cluster.table())
         if args.finished:
             for size in args.size:
-                _show(modes.finished(size, args.jobs, args.rounds, made))
+                _show(modes.finished(size, args.jobs, args.rounds, paths))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1

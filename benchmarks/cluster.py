@@ -1,8 +1,8 @@
-"""What a dask cluster costs the process that has started a run, and how far one goes.
+"""Cost of a dask cluster to the main process, and how far one scales.
 
-Workers sleep instead of computing, many in one process, and return pixels that
-do not compress: there can be more of them than CPUs, and what limits the run is
-the calling process, the scheduler, or the sleep.
+Workers sleep instead of computing, and return pixels that do not compress. Many
+run in one process, so there can be more of them than CPUs. The limit of a run is
+the main process, the scheduler, or the sleep.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _PROCESSES = 2
 
 @dataclass(frozen=True)
 class Load:
-    """What a simulated run is like: windows of a side, seconds of sleep, workers.
+    """A simulated run: side and number of windows, seconds of sleep, workers.
 
-    A mosaic has parts of so many windows on a side; with 0 there is one output.
+    `part` is the side of a mosaic's parts, in windows; 0 for one output.
     """
 
     side: int
@@ -48,9 +48,10 @@ class Load:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took, between its start and its last window, and memory in MB.
+    """Cost of one run between its start and its last window.
 
-    Seconds, and CPU seconds of the calling process and of the scheduler.
+    Wall time, CPU time of the main process and of the scheduler, in seconds, and
+    samples of the main process's memory in MB.
     """
 
     load: Load
@@ -63,7 +64,7 @@ class Cost:
 
 
 class Sleeper:
-    """Returns the same pixels for every window, after a while."""
+    """A function that sleeps, and returns the same pixels for every window."""
 
     def __init__(self, side: int, seconds: float) -> None:
         self._pixels = np.random.default_rng(0).integers(0, 255, (1, side, side), "uint8")
@@ -80,13 +81,13 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
     """Start a scheduler and workers; yield the scheduler's address and process."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
-    started = []
+    processes = []
 
     def start(*options: str) -> int:
         command = [sys.executable, "-m", "dask", *options, "--no-dashboard"]
-        given = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        started.append(subprocess.Popen(command, cwd=folder, **given))
-        return started[-1].pid
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        processes.append(subprocess.Popen(command, cwd=folder, **silent))
+        return processes[-1].pid
 
     try:
         options = ["--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)]
@@ -105,24 +106,24 @@ def cluster(workers: int, folder: Path) -> Iterator[tuple[str, int]]:
             client.wait_for_workers(min(workers, _PROCESSES))
         yield address, pid
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
             process.wait()
 
 
 def measure(load: Load) -> Cost:
-    """Run a load in a new process, and return what it cost."""
+    """Run a load in a new process, and return its cost."""
     with tempfile.TemporaryDirectory() as name, cluster(load.workers, Path(name)) as (address, pid):
         arguments = [json.dumps(asdict(load)), address, str(pid), name]
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", __name__, *arguments],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        return Cost(load, **json.loads(done.stdout))
+        return Cost(load, **json.loads(completed.stdout))
 
 
 def _simulate(load: Load, address: str, scheduler: int, folder: str) -> dict[str, Any]:
-    """Run a load in this process, and return what it cost."""
+    """Run a load in this process, and return its cost."""
     side, columns = load.side, int(load.windows**0.5)
     rows = load.windows // columns
     source = str(Path(folder, "in.tif"))
@@ -196,7 +197,7 @@ LOADS = [
     # A part in each task.
     Load(64, 6400, 0.1, 40, part=2),
     Load(64, 25_600, 0.1, 40, part=8),
-    # More and more workers, of whom each returns a window a second.
+    # More and more workers; each returns one window per second.
     Load(1024, 100, 1.0, 10),
     Load(1024, 900, 1.0, 100),
     Load(1024, 2500, 1.0, 400),
@@ -209,21 +210,21 @@ def table() -> str:
     """Measure all loads, and return a table of markdown."""
     lines = [
         "| window | windows in a part | sleep, s | workers | windows/s | MB/s "
-        "| client, ms a window | scheduler, ms a window "
+        "| client, ms per window | scheduler, ms per window "
         "| memory of the client after each tenth, MB |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for load in LOADS:
         cost = measure(load)
-        rate, each = cost.windows / cost.seconds, 1000 / cost.windows
+        rate, per_window = cost.windows / cost.seconds, 1000 / cost.windows
         lines.append(
             f"| {load.side} | {load.part**2 or ''} | {load.seconds} | {load.workers} | {rate:.0f} "
-            f"| {rate * load.side**2 / MB:.0f} | {each * cost.client:.2f} "
-            f"| {each * cost.scheduler:.2f} | {', '.join(f'{m:.0f}' for m in cost.memory)} |"
+            f"| {rate * load.side**2 / MB:.0f} | {per_window * cost.client:.2f} "
+            f"| {per_window * cost.scheduler:.2f} | {', '.join(f'{m:.0f}' for m in cost.memory)} |"
         )
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    given, address, scheduler, folder = sys.argv[1:]
-    print(json.dumps(_simulate(Load(**json.loads(given)), address, int(scheduler), folder)))
+    load, address, scheduler, folder = sys.argv[1:]
+    print(json.dumps(_simulate(Load(**json.loads(load)), address, int(scheduler), folder)))

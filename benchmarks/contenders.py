@@ -1,4 +1,4 @@
-"""Who takes part, and with which command each does a workload."""
+"""The contenders, and the command with which each does a workload."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Contender:
     title : str
         For the report.
     command : callable
-        Takes a Task, returns a Command, or the reason why there is none.
+        Takes a Task; returns a Command, or why there is none.
     missing : callable
-        Returns the reason why it cannot run here at all, or None.
+        Returns why it cannot run on this machine, or None.
     is_ours : bool
-        Its pixels must be the limit's.
+        Whether its pixels must equal those of the limit.
     only_for : tuple of str, or None
-        Workloads where it is of interest; None: all.
+        Workloads to run it on; None for all.
     """
 
     name: str
@@ -44,8 +44,10 @@ class Contender:
 
 
 def _limit(task: Task) -> Command:
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return Command([sys.executable, "-m", "benchmarks.programs.limit", *task.arguments()], single)
+    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return Command(
+        [sys.executable, "-m", "benchmarks.programs.limit", *task.arguments()], one_thread
+    )
 
 
 def _mucho(executor: str, task: Task) -> Command:
@@ -59,8 +61,8 @@ def _mucho(executor: str, task: Task) -> Command:
 
 
 def _one_job(task: Task) -> Command:
-    alone = Task(task.workload, 1, task.output, task.inputs)
-    return _mucho("serial", alone)
+    single = Task(task.workload, 1, task.output, task.inputs)
+    return _mucho("serial", single)
 
 
 CONTENDERS = {

@@ -1,4 +1,4 @@
-"""Where rasters and outputs are."""
+"""Folders of rasters and outputs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from benchmarks.workloads import Workload
 
 @dataclass(frozen=True)
 class Folders:
-    """A folder of rasters, which may stay, and one of outputs, which does not."""
+    """A folder of rasters, which may be kept, and one of outputs, which is not."""
 
     rasters: Path
     outputs: Path
 
     def inputs(self, workload: Workload, size: int) -> tuple[str, ...]:
-        """Return the paths of a workload's inputs, which are made if need be."""
+        """Return the paths of a workload's inputs, which are created if missing."""
         return tuple(str(raster(self.rasters, kind, size)) for kind in workload.inputs)
 
     def output(self, name: str) -> Path:
@@ -29,17 +29,17 @@ class Folders:
 
 
 @contextmanager
-def folders(given: Path | None) -> Iterator[Folders]:
-    """Make the folders, and remove those that are nobody's.
+def folders(rasters: Path | None) -> Iterator[Folders]:
+    """Create the folders; remove the temporary ones at the end.
 
     Parameters
     ----------
-    given : Path or None
-        For the rasters, which stay there; None: a temporary folder.
+    rasters : Path or None
+        Folder for the rasters, which are kept; None for a temporary one.
     """
     with ExitStack() as stack:
-        if given is None:
-            given = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        given.mkdir(parents=True, exist_ok=True)
-        outputs = stack.enter_context(tempfile.TemporaryDirectory(prefix="outputs-", dir=given))
-        yield Folders(given.resolve(), Path(outputs).resolve())
+        if rasters is None:
+            rasters = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        rasters.mkdir(parents=True, exist_ok=True)
+        outputs = stack.enter_context(tempfile.TemporaryDirectory(prefix="outputs-", dir=rasters))
+        yield Folders(rasters.resolve(), Path(outputs).resolve())

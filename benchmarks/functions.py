@@ -1,7 +1,7 @@
 """The user functions of the workloads, for every contender that takes one.
 
 Each is called as func(data, window, ij, global_args), with a list of arrays
-(count, rows, cols), and returns one such array, as rio-mucho wants it.
+(count, rows, cols), and returns one such array, as rio-mucho expects.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEP = 8
-"""`collatz` looks at every eighth row and column. Windows start at multiples of it."""
+"""`collatz` samples every eighth row and column. Windows start at multiples of it."""
 
 Arrays = list[NDArray[Any]]
 
@@ -50,15 +50,15 @@ def focal_mean(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[
 def collatz(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any]:
     """Count the steps of 3n + 1 from some pixels' squares to 1, in plain Python.
 
-    It never lets go of the GIL. Every pixel that is looked at stands for a
-    square of STEP x STEP.
+    It never releases the GIL. Each sampled pixel stands for a square of STEP x
+    STEP.
     """
     band = data[0][0]
-    some = band[::STEP, ::STEP]
-    counts = [_steps(int(value) ** 2) for value in some.ravel()]
-    spots = np.array(counts, dtype="uint16").reshape(some.shape)
-    whole = spots.repeat(STEP, axis=0).repeat(STEP, axis=1)
-    return whole[np.newaxis, : band.shape[0], : band.shape[1]]
+    sample = band[::STEP, ::STEP]
+    counts = [_steps(int(value) ** 2) for value in sample.ravel()]
+    sampled_counts = np.array(counts, dtype="uint16").reshape(sample.shape)
+    all_counts = sampled_counts.repeat(STEP, axis=0).repeat(STEP, axis=1)
+    return all_counts[np.newaxis, : band.shape[0], : band.shape[1]]
 
 
 def _steps(number: int) -> int:

@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 INTERVAL = 0.05
 PSS_EVERY = 4
-"""PSS costs the measured processes time: it is looked at in every fourth sample only."""
+"""PSS slows the measured processes: only every fourth sample has it."""
 
 MIB = 1024 * 1024
 
-# What would have a contender run otherwise than its command says.
+# Variables that would change how a contender runs.
 _UNSET = (
     "GDAL_NUM_THREADS",
     "GDAL_CACHEMAX",
@@ -42,8 +42,8 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a run took.
+class Measurement:
+    """Cost and output of a run.
 
     Attributes
     ----------
@@ -53,13 +53,13 @@ class Measured:
         Seconds, user and system, of the process and all descendants that
         were waited for.
     rss, pss : float or None
-        MiB, the highest sum over the processes that were alive at one time.
-        None where there is no such thing in /proc. What processes share
-        counts in RSS for each of them, in PSS once.
+        Peak, in MiB, of the sum over all live processes.
+        None without /proc. Shared memory counts for each process in RSS,
+        and once in PSS.
     status : int
         Exit status; negative: the number of the signal.
     output, errors : str
-        What it printed.
+        Text printed to stdout and stderr.
     """
 
     wall: float
@@ -71,11 +71,11 @@ class Measured:
     errors: str
 
 
-def measure(command: Command) -> Measured:
+def measure(command: Command) -> Measurement:
     """Run a command from the repository's root, and wait for its end."""
     environment = {name: value for name, value in os.environ.items() if name not in _UNSET}
     environment.update(command.variables)
-    os.sync()  # what an earlier run has written is not for this one to wait for
+    os.sync()  # do not wait for writes of an earlier run
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -98,7 +98,7 @@ def measure(command: Command) -> Measured:
         for file in (output, errors):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
-    return Measured(
+    return Measurement(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
         rss=sampler.rss / MIB or None,
@@ -110,7 +110,7 @@ def measure(command: Command) -> Measured:
 
 
 class _Sampler(threading.Thread):
-    """Looks at the memory of a process and its descendants while it is entered."""
+    """Samples the memory of a process and its descendants inside the context."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -141,7 +141,7 @@ class _Sampler(threading.Thread):
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """Yield a process and its descendants, as far as they are still there."""
+    """Yield a process and its descendants, as far as they are still alive."""
     yield pid
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():

@@ -1,4 +1,4 @@
-"""Questions beside the competition: memory, the caller's share, overlap, finished outputs."""
+"""Other benchmarks: memory, the main process, overlap, finished outputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN = "`rio mucho`"
 
 
 class FailedError(Exception):
-    """A run that should have been measured has failed."""
+    """A measured run failed."""
 
 
 def memory(sizes: Sequence[int], jobs: int, folders: Folders) -> str:
@@ -31,18 +31,18 @@ def memory(sizes: Sequence[int], jobs: int, folders: Folders) -> str:
         task = _task("index", size, jobs, folders)
         command = CONTENDERS[OURS].command(task)
         assert isinstance(command, Command)
-        found = measure(command)
+        run = measure(command)
         Path(task.output).unlink(missing_ok=True)
-        if found.status != 0:
-            raise FailedError(f"{OURS} at {size} {failure(found)}")
+        if run.status != 0:
+            raise FailedError(f"{OURS} at {size} {failure(run)}")
         inputs = len(task.inputs) * size * size * 2 / 1024**2
         rows.append(
             [
                 f"{size} x {size}",
                 number(inputs, 0),
-                number(found.wall),
-                number(found.rss, 0),
-                number(found.pss, 0),
+                number(run.wall),
+                number(run.rss, 0),
+                number(run.pss, 0),
             ]
         )
     head = ["raster", "inputs in memory would be, MiB", "seconds", "peak RSS, MiB", "peak PSS, MiB"]
@@ -50,7 +50,7 @@ def memory(sizes: Sequence[int], jobs: int, folders: Folders) -> str:
 
 
 def parent(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> str:
-    """Return a table of the CPU time that the calling process itself takes."""
+    """Return a table of the CPU time of the main process itself."""
     rows = []
     for size in sizes:
         for name in ("index", "small"):
@@ -62,16 +62,16 @@ def parent(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> st
                 run = measure(Command(argv))
                 if run.status != 0:
                     raise FailedError(f"the program at {size} {failure(run)}")
-                found = json.loads(run.output)
-                shares.append(100 * found["own"] / (found["own"] + found["workers"]))
-                costs.append(1000 * found["own"] / found["windows"])
+                times = json.loads(run.output)
+                shares.append(100 * times["own"] / (times["own"] + times["workers"]))
+                costs.append(1000 * times["own"] / times["windows"])
             Path(task.output).unlink(missing_ok=True)
             side = task.workload.side
             rows.append(
                 [
                     f"{size} x {size}",
                     f"{side} x {side}",
-                    str(found["windows"]),
+                    str(times["windows"]),
                     number(median(shares), 1),
                     number(median(costs), 3),
                 ]
@@ -81,7 +81,7 @@ def parent(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> st
 
 
 def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> str:
-    """Return a table of what one more pixel on each side costs a 3 x 3 focal mean."""
+    """Return a table of the cost of one pixel of overlap to a 3 x 3 focal mean."""
     rows = []
     for size in sizes:
         dem = str(raster(folders.rasters, "dem", size))
@@ -97,7 +97,9 @@ def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> s
                     raise FailedError(f"{OURS} at {size} {failure(run)}")
                 walls.append(run.wall)
         output.unlink(missing_ok=True)
-        ratios = [one / none for none, one in zip(*seconds.values(), strict=True)]
+        ratios = [
+            with_overlap / without for without, with_overlap in zip(*seconds.values(), strict=True)
+        ]
         medians = [number(median(walls)) for walls in seconds.values()]
         rows.append([f"{size} x {size}", *medians, number(median(ratios))])
     head = ["raster", "seconds without overlap", "with overlap 1", "ratio"]
@@ -105,22 +107,22 @@ def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> s
 
 
 def finished(size: int, jobs: int, rounds: int, folders: Folders) -> str:
-    """Return a table of what it costs to have an output that needs no second tool."""
+    """Return a table of the cost of outputs that need no second tool."""
     task = _task("index", size, jobs, folders)
     ours = CONTENDERS[OURS].command(task)
     assert isinstance(ours, Command)
     cog = str(folders.output("cog"))
-    ways = {_PLAIN: [ours]}
+    commands_by_title = {_PLAIN: [ours]}
     for options in (["-f", "COG"], ["--overviews", "auto"], ["--stats"], ["--resume"]):
-        ways[f"`rio mucho {' '.join(options)}`"] = [Command([*ours.argv, *options])]
+        commands_by_title[f"`rio mucho {' '.join(options)}`"] = [Command([*ours.argv, *options])]
     create = Command([rio(), "cogeo", "create", task.output, cog, "--quiet"])
     if missing_cogeo() is None:
-        ways["`rio mucho`, then `rio cogeo create`"] = [ours, create]
+        commands_by_title["`rio mucho`, then `rio cogeo create`"] = [ours, create]
     if missing_cogeo() is None and missing_rio_mucho() is None:
-        ways["rio-mucho 1.0, then `rio cogeo create`"] = [rio_mucho(task), create]
-    seconds: dict[str, list[float]] = {title: [] for title in ways}
+        commands_by_title["rio-mucho 1.0, then `rio cogeo create`"] = [rio_mucho(task), create]
+    seconds: dict[str, list[float]] = {title: [] for title in commands_by_title}
     for _ in range(rounds):
-        for title, commands in ways.items():
+        for title, commands in commands_by_title.items():
             total = 0.0
             for path in (task.output, cog):
                 Path(path).unlink(missing_ok=True)

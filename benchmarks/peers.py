@@ -1,7 +1,6 @@
-"""The commands of other programs, each used as one who knows it would.
+"""The commands of other programs, each used as its experts would.
 
-Those that compress in one process only are told to use GDAL's threads for it,
-as many as there are jobs.
+Those that compress in one process use GDAL's threads for it, one for each job.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from benchmarks.measure import Command
 from benchmarks.task import CREATION_OPTIONS, Task
 
 _PIP = "python -m pip install -r benchmarks/requirements.txt"
-_NO_FUNCTION = "it takes an expression, no Python function"
+_NO_FUNCTION = "it takes an expression, not a Python function"
 
 
 def rio_mucho(task: Task) -> Command:
@@ -28,17 +27,17 @@ def rio_mucho(task: Task) -> Command:
 
 
 def rio_mucho_threads(task: Task) -> Command:
-    """Run the same with GDAL's threads, which its calling process compresses with."""
+    """Run the same with GDAL's threads, with which its main process compresses."""
     return _program("rio_mucho", task, GDAL_NUM_THREADS=str(task.jobs))
 
 
 def missing_rio_mucho() -> str | None:
-    """Say why there is no rio-mucho 1.0."""
+    """Return why rio-mucho 1.0 is missing, or None."""
     return _not_installed(["rio-mucho"])
 
 
 def missing_cogeo() -> str | None:
-    """Say why there is no rio-cogeo."""
+    """Return why rio-cogeo is missing, or None."""
     return _not_installed(["rio-cogeo"])
 
 
@@ -48,7 +47,7 @@ def dask_threads(task: Task) -> Command:
 
 
 def missing_dask() -> str | None:
-    """Say why there is no dask with rioxarray."""
+    """Return why dask with rioxarray is missing, or None."""
     return _not_installed(["dask", "rioxarray"])
 
 
@@ -58,7 +57,7 @@ def dask_processes(task: Task) -> Command:
 
 
 def missing_distributed() -> str | None:
-    """Say why there is no dask.distributed with rioxarray."""
+    """Return why dask.distributed with rioxarray is missing, or None."""
     return _not_installed(["distributed", "rioxarray"])
 
 
@@ -98,7 +97,7 @@ def gdal_calc(task: Task) -> Command | str:
 
 
 def missing_gdal_calc() -> str | None:
-    """Say why there is no `gdal_calc.py`."""
+    """Return why `gdal_calc.py` is missing, or None."""
     return _not_on_path("gdal_calc.py", "it comes with GDAL's Python bindings")
 
 
@@ -118,7 +117,7 @@ def otb(task: Task) -> Command | str:
 
 
 def missing_otb() -> str | None:
-    """Say why there is no `otbcli_BandMath`."""
+    """Return why `otbcli_BandMath` is missing, or None."""
     return _not_on_path("otbcli_BandMath", "it comes with Orfeo ToolBox")
 
 
@@ -143,7 +142,7 @@ def _no_expression(task: Task, expressions: Mapping[Any, str]) -> str | None:
     if task.workload.function not in expressions:
         return _NO_FUNCTION
     if task.workload.side == 256:
-        return "it chooses its windows itself"
+        return "it chooses its own windows"
     return None
 
 

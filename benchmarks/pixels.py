@@ -14,7 +14,7 @@ _ROWS = 512
 def difference(path: Path, reference: Path) -> float:
     """Return the largest difference of two rasters' pixels; 0 if they are identical.
 
-    Infinity if their forms or dtypes differ, or NaN stands in one of them only.
+    Infinity if shapes or dtypes differ, or if only one of them has NaN.
     """
     with rasterio.open(path) as one, rasterio.open(reference) as other:
         if (one.shape, one.dtypes) != (other.shape, other.dtypes):
@@ -25,8 +25,10 @@ def difference(path: Path, reference: Path) -> float:
             a, b = one.read(window=window), other.read(window=window)
             if np.array_equal(a, b):
                 continue
-            gap = np.abs(a.astype("float64") - b.astype("float64"))
-            same = (a == b) | ((a != a) & (b != b))
-            gap[same] = 0
-            largest = max(largest, float(np.nan_to_num(gap, nan=np.inf, posinf=np.inf).max()))
+            differences = np.abs(a.astype("float64") - b.astype("float64"))
+            equal = (a == b) | ((a != a) & (b != b))
+            differences[equal] = 0
+            largest = max(
+                largest, float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max())
+            )
     return largest

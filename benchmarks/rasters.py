@@ -1,7 +1,7 @@
 """Make the rasters that the contenders read: always the same pixels.
 
-They are made row of blocks by row of blocks, so that a raster of any size
-takes little memory.
+They are written one row of blocks at a time, so that a raster of any size takes
+little memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of raster.
+    """A kind of raster.
 
     Attributes
     ----------
     bands : tuple of int
-        Numbers of bands: each has pixels of its own.
+        Numbers of bands; different numbers have different pixels.
     dtype : str
     strips : bool
-        In strips of one row, else in tiles.
+        Whether it has strips of one row, else tiles.
     """
 
     bands: tuple[int, ...]
@@ -51,7 +51,7 @@ KINDS = {
 
 
 def raster(folder: Path, name: str, size: int) -> Path:
-    """Return the path of a raster; make it if it is not there.
+    """Return the path of a raster; make it if it does not exist.
 
     Parameters
     ----------

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.contenders import LIMIT, ONE_JOB, OURS
-from benchmarks.measure import Measured
+from benchmarks.measure import Measurement
 from benchmarks.rounds import Competition, Result
 
 _ERROR_LINES = 5
 
 LEGEND = """\
-Seconds are medians of wall time, each run a process started anew. The limit is the CPU time of one
+Seconds are medians of wall time, of one new process per run. The limit is the CPU time of one
 plain loop in one process, divided by the jobs. Ratios are medians of the rounds' ratios;
 "`rio mucho` / it" below 1 means that `rio mucho` is faster. CPU time and memory are those of the
 whole process tree; RSS counts what processes share once for each, PSS once. Size is the output's,
@@ -35,44 +35,52 @@ def number(value: float | None, digits: int = 2) -> str:
     return "n/a" if value is None else f"{value:.{digits}f}"
 
 
-def competition(found: Competition) -> str:
+def competition_section(competition: Competition) -> str:
     """Return the section of one workload at one size."""
-    about = found.workload.about
+    workload, size, jobs = competition.workload, competition.size, competition.jobs
+    about = workload.about
     parts = [
-        f"## `{found.workload.name}`, {found.size} x {found.size}, {found.jobs} jobs",
+        f"## `{workload.name}`, {size} x {size}, {jobs} jobs",
         f"{about[0].upper()}{about[1:]}.",
     ]
-    if limits := found.limits():
+    if limits := competition.limits():
         limit = median(limits)
-        cpu = limit * found.jobs
-        parts.append(f"Limit: {cpu:.2f} s of CPU time / {found.jobs} jobs = {limit:.2f} s.")
+        cpu = limit * jobs
+        parts.append(f"Limit: {cpu:.2f} s of CPU time / {jobs} jobs = {limit:.2f} s.")
     parts.append(
-        table(_HEAD, [_row(found, name) for name, result in found.results.items() if result.runs])
+        table(
+            _HEAD,
+            [
+                _row(competition, name)
+                for name, result in competition.results.items()
+                if result.runs
+            ],
+        )
     )
-    speed_up = found.ratio(ONE_JOB, OURS)
+    speed_up = competition.ratio(ONE_JOB, OURS)
     if speed_up is not None:
-        parts.append(f"Speed-up of `rio mucho` from 1 job to {found.jobs}: {speed_up:.2f}.")
-    remarks = [f"- not run: {title}: {reason}" for title, reason in found.absent]
-    remarks += [_failure(result) for result in found.results.values() if result.is_wrong]
+        parts.append(f"Speed-up of `rio mucho` from 1 job to {jobs}: {speed_up:.2f}.")
+    remarks = [f"- not run: {title}: {reason}" for title, reason in competition.absent]
+    remarks += [_failure(result) for result in competition.results.values() if result.is_wrong]
     if remarks:
         parts.append("\n".join(remarks))
     return "\n\n".join(parts)
 
 
-def _row(found: Competition, name: str) -> list[str]:
-    result = found.results[name]
-    limits = found.limits()
+def _row(competition: Competition, name: str) -> list[str]:
+    result = competition.results[name]
+    limits = competition.limits()
     return [
         result.contender.title,
         number(_median(result, "wall")),
         number(median(run.wall / limit for run, limit in zip(result.runs, limits, strict=False)))
         if limits
         else "n/a",
-        "" if name == OURS else number(found.ratio(OURS, name)),
+        "" if name == OURS else number(competition.ratio(OURS, name)),
         number(_median(result, "cpu")),
         number(_median(result, "rss"), 0),
         number(_median(result, "pss"), 0),
-        _size(result, found.results[LIMIT]),
+        _size(result, competition.results[LIMIT]),
         _pixels(result),
     ]
 
@@ -98,12 +106,12 @@ def _failure(result: Result) -> str:
     return f"- ERROR: {result.contender.title} {failure(result.failed)}"
 
 
-def failure(run: Measured) -> str:
-    """Return the exit status of a run, and the end of what it said, as markdown."""
+def failure(run: Measurement) -> str:
+    """Return the exit status of a run, and the end of its errors, as markdown."""
     lines = run.errors.strip().splitlines()[-_ERROR_LINES:]
-    said = "".join(f"\n      {line}" for line in lines)
+    errors = "".join(f"\n      {line}" for line in lines)
     return (
-        f"ended with status {run.status}, and said:\n{said}"
-        if said
+        f"ended with status {run.status}:\n{errors}"
+        if errors
         else (f"ended with status {run.status}, without an output")
     )

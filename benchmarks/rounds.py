@@ -1,4 +1,4 @@
-"""Let contenders do a workload in turn, round after round."""
+"""Run contenders in turn, round after round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 from benchmarks.contenders import CONTENDERS, LIMIT, Contender
 from benchmarks.folders import Folders
-from benchmarks.measure import Command, Measured, measure
+from benchmarks.measure import Command, Measurement, measure
 from benchmarks.pixels import difference
 from benchmarks.task import Task
 from benchmarks.workloads import Workload
@@ -17,36 +17,36 @@ from benchmarks.workloads import Workload
 
 @dataclass
 class Result:
-    """What one contender took, in every round.
+    """Runs of one contender, in all rounds.
 
     Attributes
     ----------
     contender : Contender
-    runs : list of Measured
-    failed : Measured or None
-        The run that failed; it is the last one then.
+    runs : list of Measurement
+    failed : Measurement or None
+        The failed run, which is the last one.
     bytes : int
-        Of the last output; 0 until then.
+        Size of the last output; 0 until it is written.
     difference : float or None
-        The largest one of its pixels from the limit's; None if there was
-        nothing to compare.
+        Largest difference from the pixels of the limit; None if not
+        compared.
     """
 
     contender: Contender
-    runs: list[Measured] = field(default_factory=list)
-    failed: Measured | None = None
+    runs: list[Measurement] = field(default_factory=list)
+    failed: Measurement | None = None
     bytes: int = 0
     difference: float | None = None
 
     @property
     def is_wrong(self) -> bool:
-        """Whether it failed, or is ours and has not the limit's pixels."""
+        """Whether it failed, or is ours and differs from the limit."""
         return self.failed is not None or (self.contender.is_ours and bool(self.difference))
 
 
 @dataclass
 class Competition:
-    """One workload at one size, with all who took part, and all who did not.
+    """Results of one workload at one size, and contenders that did not run.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Competition:
     size : int
     jobs : int
     results : dict
-        By the contender's name; the limit is the first.
+        Results by contender name; the limit is first.
     absent : list of (title, reason)
     """
 
@@ -79,7 +79,7 @@ class Competition:
 def compete(
     workload: Workload, size: int, jobs: int, rounds: int, names: Sequence[str], folders: Folders
 ) -> Competition:
-    """Run every contender once in each round, whatever came before.
+    """Run each contender once in each round.
 
     Parameters
     ----------
@@ -89,15 +89,15 @@ def compete(
     jobs : int
     rounds : int
     names : sequence of str
-        Of the contenders beside the limit.
+        Names of the contenders besides the limit.
     folders : Folders
     """
     inputs = folders.inputs(workload, size)
     competition = Competition(workload, size, jobs)
     commands: dict[str, Command] = {}
     for name, contender in CONTENDERS.items():
-        is_wanted = contender.only_for is None or workload.name in contender.only_for
-        if name != LIMIT and not (name in names and is_wanted):
+        suits = contender.only_for is None or workload.name in contender.only_for
+        if name != LIMIT and not (name in names and suits):
             continue
         output = str(folders.output(name))
         command = contender.missing() or contender.command(Task(workload, jobs, output, inputs))
@@ -110,21 +110,21 @@ def compete(
         for name, result in competition.results.items():
             if result.failed is None:
                 _run(result, commands[name], folders, is_last=number == rounds)
-                _say(f"{workload.name} {size}, round {number}/{rounds}: {name}", result)
+                _print_progress(f"{workload.name} {size}, round {number}/{rounds}: {name}", result)
     folders.output(LIMIT).unlink(missing_ok=True)
     return competition
 
 
 def _run(result: Result, command: Command, folders: Folders, *, is_last: bool) -> None:
-    """Measure one run; look at its output if it is the last one."""
+    """Measure one run; compare its output if it is the last one."""
     output = folders.output(result.contender.name)
     reference = folders.output(LIMIT)
     output.unlink(missing_ok=True)
-    measured = measure(command)
-    if measured.status != 0 or not output.exists():
-        result.failed = measured
+    measurement = measure(command)
+    if measurement.status != 0 or not output.exists():
+        result.failed = measurement
     else:
-        result.runs.append(measured)
+        result.runs.append(measurement)
         if is_last:
             result.bytes = output.stat().st_size
             if reference.exists():
@@ -133,6 +133,6 @@ def _run(result: Result, command: Command, folders: Folders, *, is_last: bool) -
         output.unlink(missing_ok=True)
 
 
-def _say(what: str, result: Result) -> None:
+def _print_progress(run: str, result: Result) -> None:
     seconds = "failed" if result.failed else f"{result.runs[-1].wall:.2f} s"
-    print(f"{what}: {seconds}", file=sys.stderr, flush=True)
+    print(f"{run}: {seconds}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a program of ours is told on its command line."""
+"""The task of one of our programs, as its command line has it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Task:
         return cls(WORKLOADS[name], int(jobs), output, tuple(inputs))
 
     def arguments(self) -> list[str]:
-        """Return what `of_arguments` reads."""
+        """Return the arguments that `of_arguments` reads."""
         return [self.workload.name, str(self.jobs), self.output, *self.inputs]
 
     def profile(self) -> dict[str, Any]:
-        """Return the output's: the first input's grid, tiles, deflate."""
+        """Return the output's profile: the first input's grid, tiles, deflate."""
         with rasterio.open(self.inputs[0]) as source:
             grid = {name: source.profile[name] for name in ("width", "height", "crs", "transform")}
         return {
@@ -52,4 +52,4 @@ CREATION_OPTIONS = {
     "compress": "deflate",
     "bigtiff": "if_safer",
 }
-"""Of every contender's output."""
+"""Creation options of each contender's output."""

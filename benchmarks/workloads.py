@@ -1,4 +1,4 @@
-"""What the contenders have to do, and in which windows."""
+"""The tasks of the contenders, and their windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WINDOW_PIXELS = 1024 * 1024
 
 @dataclass(frozen=True)
 class Workload:
-    """One thing to do with some rasters.
+    """A function on some rasters.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class Workload:
     inputs : tuple of str
         Kinds of rasters (`benchmarks.rasters.KINDS`).
     dtype : str
-        Of the output.
+        Data type of the output.
     side : int
-        Of a window, in pixels.
+        Side of a window, in pixels.
     whole_rows : bool
-        Windows are as wide as the raster, with about as many pixels.
+        Whether windows are as wide as the raster, with about as many pixels.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Workload:
 
     @property
     def bands(self) -> int:
-        """Of the output."""
+        """Number of bands of the output."""
         return 3 if self.inputs == ("rgb",) else 1
 
     def window_shape(self, width: int) -> tuple[int, int]:
-        """Return (rows, cols) of a window of a raster that is so wide."""
+        """Return (rows, cols) of a window for the width of a raster."""
         if not self.whole_rows:
             return self.side, self.side
         return max(1, WINDOW_PIXELS // width // BLOCK) * BLOCK, width

@@ -1,7 +1,7 @@
 """Land cover classes by the nearest class mean.
 
 A class is made once in each worker, with the global args as its arguments,
-and called for every window: the place to load what all windows need.
+and called for every window. Its constructor loads what all windows need.
 
 rio mucho nir.tif red.tif classes.tif --func classify.py:Classifier \
     --nodata 0 --arg classes=classes.json

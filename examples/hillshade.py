@@ -1,7 +1,7 @@
 """Shaded relief of an elevation model.
 
-A pixel's slope needs its neighbours, and those of a pixel at the edge of a
-window lie in the next window: hence the function reads for itself, one pixel
+The slope at a pixel needs the neighbouring pixels, and at the edge of a window
+those are in the next window. So the function reads its own data, with one pixel
 more on each side than it returns.
 
 rio mucho dem.tif hillshade.tif --func hillshade.py:hillshade \
@@ -50,8 +50,8 @@ def hillshade(
         - np.cos(altitude) * np.sin(azimuth) * dz_dx
         - np.cos(altitude) * np.cos(azimuth) * dz_dy
     ) / np.sqrt(1 + dz_dx**2 + dz_dy**2)
-    # NaN marks nodata. The gradient looks at the eight neighbours only, so
-    # the pixel itself is asked here.
+    # NaN marks nodata. The gradient uses only the eight neighbours, so check the
+    # pixel itself.
     valid = ~np.isnan(toward_sun) & ~np.isnan(z[1:-1, 1:-1])
     shade = 1 + 254 * np.clip(toward_sun, 0, 1)
     return np.where(valid, np.rint(shade), 0).astype("uint8")

@@ -45,7 +45,7 @@ def panel(
 def write(picture: Path, *panels: np.ndarray) -> None:
     """Write panels side by side as a PNG."""
     gap = np.full((panels[0].shape[0], GAP), WHITE, dtype="uint8")
-    image = np.hstack([part for each in panels for part in (each, gap)][:-1])
+    image = np.hstack([part for panel in panels for part in (panel, gap)][:-1])
 
     greys = np.repeat(np.linspace(0, 255, GREYS)[:, None], 3, axis=1)
     steps = np.linspace(min(RAMP), max(RAMP), COLOURS)
@@ -55,7 +55,7 @@ def write(picture: Path, *panels: np.ndarray) -> None:
     rows, cols = image.shape
     profile = {"width": cols, "height": rows, "count": 1, "dtype": "uint8", "zlevel": 9}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture is no map
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a picture is not a map
         with rasterio.open(picture, "w", "PNG", **profile) as dst:
             dst.write(image, 1)
             dst.write_colormap(1, dict(enumerate(map(tuple, palette))))

@@ -1,19 +1,18 @@
-"""The code blocks of a page, and what it takes to run them.
+"""Read the code blocks of a page, and run them.
 
-Blocks of one page are run one after the other, in one folder that is empty at
-the start:
+Blocks of one page are run one after another, in a folder that is empty at first:
 
 - a block whose first line is ``# NAME`` is written to that file;
 - any other block of Python is a script; a block of ``sh``, or one that is only
-  indented, is a script of bash's, and ends at the first command that fails;
-- a block of ``text`` is what the block before it has printed; ``...`` stands
-  for anything.
+  indented, is a bash script that ends at the first command that fails;
+- a block of ``text`` is the output of the block before it; ``...`` stands for
+  anything.
 
-Comments say what else there is. They are seen by nobody who reads the page:
+Comments, which readers of the page do not see, have instructions:
 
-- ``<!-- prepare``, then lines of bash, then ``-->``: to be run at this place;
+- ``<!-- prepare``, then lines of bash, then ``-->``: commands to run here;
   ``$EXAMPLES`` is the folder of examples. Rasters are as large as a reader's,
-  because what a page says may be wrong for others;
+  because a page may be wrong for other sizes;
 - ``<!-- not run: REASON -->`` before a block;
 - ``<!-- exits N -->`` before a block that fails, with that exit status.
 """
@@ -48,12 +47,12 @@ class Block:
     where : str
         Page and line.
     language : str
-        As after the fence; empty if it is only indented.
+        Language after the fence; empty if the block is only indented.
     text : str
     not_run : str or None
-        Why it is not run.
+        Reason why it is not run.
     exits : int
-        The exit status that it should have.
+        Expected exit status.
     """
 
     where: str
@@ -64,17 +63,17 @@ class Block:
 
     @property
     def file_name(self) -> str | None:
-        """The file that it is, if it is one."""
+        """Name of the file to write, if the block is one."""
         match = _FILE_NAME.match(self.text)
         return match[1] if match else None
 
 
 class BlockError(AssertionError):
-    """A block does not do what its page says."""
+    """A block does something else than its page says."""
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """Yield the blocks of a page, those of its comments too."""
+    """Yield the blocks of a page, including those in its comments."""
     marks: dict[str, str] = {}
     for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
         where = f"{page.name}:{token.map[0] + 1 if token.map else 0}"
@@ -85,20 +84,20 @@ def blocks_of(page: Path) -> Iterator[Block]:
                 else:
                     marks[kind] = text.strip()
         elif token.type in ("fence", "code_block"):
-            if not token.info.startswith("{"):  # a directive of Sphinx's is no code
+            if not token.info.startswith("{"):  # not a directive of Sphinx
                 exits = int(marks.get("exits", 0))
                 yield Block(where, token.info, token.content, marks.get("not run"), exits)
             marks = {}
 
 
 def run_page(page: Path, folder: Path, examples: Path = ROOT / "examples") -> None:
-    """Run the blocks of a page in a folder; ``$EXAMPLES`` is another one.
+    """Run the blocks of a page in a folder.
 
     Raises
     ------
     BlockError
-        If one of them does not do what the page says, or nothing says what
-        should be done with it.
+        If a block does something else than the page says, or has a language
+        that cannot be run.
     """
     printed: str | None = None
     for block in blocks_of(page):
@@ -114,7 +113,7 @@ def run_page(page: Path, folder: Path, examples: Path = ROOT / "examples") -> No
             printed = _run(block, ["bash", "-ec", block.text], folder, examples)
         else:
             raise BlockError(
-                f"{block.where}: a block of {block.language!r} cannot be run: say why it is not"
+                f"{block.where}: a block of {block.language!r} cannot be run: mark it as not run"
             )
 
 
@@ -125,7 +124,7 @@ def _run(block: Block, command: list[str], folder: Path, examples: Path) -> str:
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
         "EXAMPLES": str(examples),
     }
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, **variables},
@@ -135,16 +134,16 @@ def _run(block: Block, command: list[str], folder: Path, examples: Path) -> str:
         text=True,
         check=False,
     )
-    if done.returncode != block.exits:
+    if completed.returncode != block.exits:
         raise BlockError(
-            f"{block.where}: ended with {done.returncode} instead of {block.exits}\n\n"
-            f"{block.text}\n{done.stdout}"
+            f"{block.where}: ended with {completed.returncode} instead of {block.exits}\n\n"
+            f"{block.text}\n{completed.stdout}"
         )
-    return done.stdout
+    return completed.stdout
 
 
 def _compare(block: Block, printed: str) -> None:
-    """Raise BlockError if a page says that something else is printed."""
+    """Raise BlockError if a page shows another output than was printed."""
     rules = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     if not doctest.OutputChecker().check_output(block.text, printed, rules):
-        raise BlockError(f"{block.where} has\n\n{block.text}\nand this was printed:\n\n{printed}")
+        raise BlockError(f"{block.where} has\n\n{block.text}\nbut this was printed:\n\n{printed}")

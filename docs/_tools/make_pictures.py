@@ -1,8 +1,8 @@
-"""Make the pictures of the tutorial: run its pages, and look at what came of them.
+"""Make the pictures of the tutorials: run their pages, and draw the results.
 
     python docs/_tools/make_pictures.py
 
-They are of the very rasters that a reader of a page makes.
+They show the same rasters that a reader of the page makes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GREY = (0, PICTURE["GREYS"])
 COLOUR = (PICTURE["GREYS"], PICTURE["COLOURS"])
 INDEX = (min(PICTURE["RAMP"]), max(PICTURE["RAMP"]))
 
-# Of each page: its rasters, the values at both ends of the scale, and the scale.
+# Panels of each picture: raster, values at both ends of the scale, and the scale.
 PANELS = {
     "ndvi": [("nir", (0, 5200), GREY), ("ndvi", INDEX, COLOUR)],
     "hillshade": [("dem", (500, 1800), GREY), ("hillshade", (1, 255), GREY)],
@@ -30,7 +30,7 @@ PAGES = {"classes": "model", "median": "series"}
 
 
 def main() -> None:
-    """Make all of them."""
+    """Make all pictures."""
     for name, panels in PANELS.items():
         with tempfile.TemporaryDirectory() as folder:
             run_page(ROOT / "docs" / "tutorials" / f"{PAGES.get(name, name)}.md", Path(folder))
@@ -41,7 +41,7 @@ def main() -> None:
                         str(Path(folder, f"{raster}.tif")),
                         *values,
                         *scale,
-                        # There is no class between two.
+                        # Classes cannot be averaged.
                         Resampling.mode if raster == "classes" else Resampling.average,
                     )
                     for raster, values, scale in panels

@@ -2,7 +2,7 @@
 
     python docs/_tools/options_table.py
 
-The page can be read without Sphinx, too; a test compares it with the options.
+The page can also be read without Sphinx; a test compares it with the options.
 """
 
 from __future__ import annotations

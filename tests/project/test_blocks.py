@@ -142,7 +142,7 @@ def test_a_page_is_run_from_top_to_bottom(page, tmp_path):
     ("old", "new", "message"),
     [
         ("exits 3", "exits 4", "ended with 3 instead of 4"),
-        ("1\n...", "3\n...", "has\n\n3\n...\n\nand this was printed:\n\n1\n2\n"),
+        ("1\n...", "3\n...", "has\n\n3\n...\n\nbut this was printed:\n\n1\n2\n"),
         ("print(2)", "raise SystemExit(5)", "ended with 5 instead of 0"),
         ("not run: there is no such program", "", "ended with 127"),
         ("```sh", "```json", "'json' cannot be run"),
