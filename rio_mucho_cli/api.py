@@ -181,7 +181,7 @@ def run(
     """
     try:
         job, listen = _job_and_listener(inputs, output, function, listen, progress, options)
-        with listening(listen) as events:
+        with progress_listener(listen) as events:
             return run_job(job, events)
     except MuchoError as exc:
         # The message is enough; frames of this package would fill a notebook.
@@ -290,7 +290,7 @@ def _parse_windows(windows: Any) -> Windows:
     return size
 
 
-def listening(progress: Progress) -> AbstractContextManager[Listener]:
+def progress_listener(progress: Progress) -> AbstractContextManager[Listener]:
     """Return a context manager that gives the listener for `progress`.
 
     Raises

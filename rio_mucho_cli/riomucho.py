@@ -18,8 +18,8 @@ from rio_mucho_cli.api import (
     Progress,
     check_names,
     full_signature,
-    listening,
     make_job,
+    progress_listener,
 )
 from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.engine.report import Report
@@ -127,13 +127,13 @@ class RioMucho:
         self.job_options: dict[str, Any] = {**job_options}
 
     def __repr__(self) -> str:
-        shown = self._shown()
+        shown = self._describe_arguments()
         return f"RioMucho({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     def _repr_html_(self) -> str:
-        return html_table("RioMucho", self._shown())
+        return html_table("RioMucho", self._describe_arguments())
 
-    def _shown(self) -> dict[str, str]:
+    def _describe_arguments(self) -> dict[str, str]:
         """Return arguments and the number of windows, as text."""
         output = self.outpath_or_dataset
         shown = {
@@ -227,7 +227,7 @@ class RioMucho:
             **options,
         )
         try:
-            with listening(progress) as listen:
+            with progress_listener(progress) as listen:
                 return run_job(job, listen)
         except MuchoError as exc:
             if exc.window is None or not isinstance(exc, InputError | GridError):

@@ -45,7 +45,7 @@ def rasterio_option(
     return option
 
 
-def parsed(parse: Callable[[Any], Any]) -> Callable[..., Any]:
+def parse_with(parse: Callable[[Any], Any]) -> Callable[..., Any]:
     """Return a click callback that parses a value; ValueError becomes BadParameter."""
 
     def callback(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -78,17 +78,17 @@ _FUNCTION = [
         required=True,
         metavar="MODULE:NAME",
         shell_complete=completion.functions,
-        help="Also file.py:NAME, or a class.",
-        details="The current folder is importable, and NAME may have dots. Each worker makes one "
-        "instance of a class, and calls it for every window.",
+        help="Or FILE.py:NAME; may be a class.",
+        details="The current folder is importable, and NAME may have dots. Each worker creates "
+        "one instance of a class, and calls it for every window.",
     ),
     Option(
         ["--arg", "args"],
         multiple=True,
         metavar="NAME=VALUE",
-        callback=parsed(parsing.named_values),
+        callback=parse_with(parsing.named_values),
         help="Set one entry of global_args (JSON, else text).",
-        details="Repeatable. It wins over `--global-args`.",
+        details="Repeatable. Takes precedence over `--global-args`.",
     ),
     Option(
         ["--global-args"],
@@ -102,12 +102,12 @@ _FUNCTION = [
         default="simple_read",
         show_default=True,
         help="Pass one array per input, one array of all bands, or open datasets.",
-        details="Arrays are `(count, rows, cols)`. With `manual_read`, the function reads itself.",
+        details="Arrays are `(count, rows, cols)`. With `manual_read`, the function itself reads.",
     ),
     Option(
         ["--plain"],
         is_flag=True,
-        help="Call it as func(*arrays, **args).",
+        help="Call the function as func(*arrays, **args).",
         details="Arrays are 2-D where an input has one band; `args` are the global args.",
     ),
     Option(
@@ -119,7 +119,7 @@ _FUNCTION = [
     Option(
         ["--fill"],
         metavar="nan|NUMBER",
-        callback=parsed(parsing.number),
+        callback=parse_with(parsing.number),
         help="Replace masked pixels with this number.",
         details="With `nan`, integers arrive as floats, and NaN in the result is masked again.",
     ),
@@ -134,7 +134,7 @@ _FUNCTION = [
         type=OneOf(["fail", "nodata"]),
         default="fail",
         show_default=True,
-        help="If it raises: fail, or leave nodata and exit with 3.",
+        help="If the function raises: fail, or leave nodata and exit with 3.",
         details="With `nodata`, all other windows are computed, and those that failed are listed.",
     ),
 ]
@@ -144,7 +144,7 @@ _WINDOWS = [
         ["--windows"],
         metavar="blocks|SIZE|FILE|-",
         shell_complete=completion.windows,
-        help="Blocks of the first input, 512, 1024x512, or what rio blocks writes.  "
+        help="Blocks of the first input, 512, 1024x512, or output of rio blocks.  "
         "[default: about a million pixels]",
         details="A size is in pixels, width x height. `FILE`, or `-`, has GeoJSON features as "
         "`rio blocks` writes them. The default is whole blocks of the output.",
@@ -155,7 +155,7 @@ _WINDOWS = [
         default=0,
         metavar="N",
         help="Read N more pixels on each side of a window.",
-        details="They are cut off the result.",
+        details="They are cropped from the result.",
     ),
     Option(
         ["--boundary"],
@@ -167,7 +167,7 @@ _WINDOWS = [
         ["-b", "--bidx"],
         multiple=True,
         metavar="[N=]BANDS",
-        callback=parsed(parsing.by_input),
+        callback=parse_with(parsing.by_input),
         help="Bands to read, 1,3 or 1..3; N= for the Nth input only.",
         details="Repeatable. The default is all bands.",
     ),
@@ -187,7 +187,7 @@ _WINDOWS = [
     Option(
         ["--bounds"],
         metavar="'LEFT BOTTOM RIGHT TOP'",
-        callback=parsed(parsing.bounds),
+        callback=parse_with(parsing.bounds),
         help="Limit the run to these bounds.",
         details="In the grid's CRS, snapped outward to pixels. Nothing outside is read.",
     ),
@@ -195,7 +195,7 @@ _WINDOWS = [
         ["--resampling"],
         multiple=True,
         metavar="[N=]NAME",
-        callback=parsed(parsing.by_input),
+        callback=parse_with(parsing.by_input),
         shell_complete=completion.complete_names(completion.resamplings),
         help="Resampling of inputs on other grids.  [default: nearest]",
         details="`N=NAME` for the Nth input only. Repeatable.",
@@ -230,7 +230,7 @@ _OUTPUT = [
     Option(
         ["--nodata"],
         metavar="NUMBER|nan|none",
-        callback=parsed(parsing.nodata),
+        callback=parse_with(parsing.nodata),
         help="Nodata.  [default: the first input's or nan]",
         details="The first input's if the output has its dtype; else `nan` for floats, `none` for "
         "integers.",
@@ -252,13 +252,13 @@ _OUTPUT = [
     Option(
         ["--no-metadata"],
         is_flag=True,
-        help="Leave out the first input's tags, colours and names.",
-        details="Without it, they are copied where they still apply.",
+        help="Do not copy the first input's metadata.",
+        details="By default, its tags, colours and names are copied where they still apply.",
     ),
     Option(
         ["--overviews"],
         metavar="2,4,8|2^1..3|auto",
-        callback=parsed(parsing.overview_factors),
+        callback=parse_with(parsing.overview_factors),
         help="Build overviews. A COG has its own.",
         details="Factors as for `rio overview --build`; `auto`: until no side exceeds 256 pixels.",
     ),
@@ -280,7 +280,7 @@ _OUTPUT = [
         ["--also"],
         multiple=True,
         metavar="NAME=PATH[,...]",
-        callback=parsed(parsing.also),
+        callback=parse_with(parsing.also),
         help="One more output, for NAME in a dict that the function returns. Repeatable.",
         details="`NAME=PATH,OPTION=VALUE,...`: `dtype`, `count`, `nodata`, `driver`, or an option "
         "of the driver.",
@@ -290,7 +290,7 @@ _OUTPUT = [
         type=click.IntRange(min=1),
         metavar="PIXELS",
         help="Side of the files that make up an output in .vrt.  [default: 16384]",
-        details="Files are made of whole windows.",
+        details="Files consist of whole windows.",
     ),
 ]
 
@@ -305,7 +305,7 @@ _RUNNING = [
     Option(
         ["--executor"],
         type=OneOf(["processes", "threads", "serial", "dask"]),
-        help="Where to compute them.  [default: processes]",
+        help="Where to compute windows.  [default: processes]",
         details="`threads` suit functions that release the GIL. `dask` starts a cluster on this "
         "machine, unless there is a `--scheduler`.",
     ),
@@ -351,7 +351,7 @@ _REPORTING = [
         ["--no-probe"],
         is_flag=True,
         help="With --dry-run: do not call the function.",
-        details="Times and sizes of the output's file are not estimated.",
+        details="Times and file sizes are not estimated.",
     ),
     Option(
         ["--report"],
@@ -363,8 +363,8 @@ _REPORTING = [
         ["-q", "--quiet"],
         is_flag=True,
         help="Show neither progress nor a summary.",
-        details="The default is a bar on a terminal, else a line from time to time; and a line at "
-        "the end.",
+        details="The default is a progress bar on a terminal, else a line from time to time, and a "
+        "summary at the end.",
     ),
 ]
 

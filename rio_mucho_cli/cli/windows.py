@@ -36,8 +36,8 @@ def windows_from_features(features: Iterable[Mapping[str, Any]]) -> list[Planned
     for number, feature in enumerate(features, start=1):
         properties = feature.get("properties") if isinstance(feature, Mapping) else None
         properties = properties if isinstance(properties, Mapping) else {}
-        windows.append(_feature_window(_decoded(properties.get("window")), number))
-        blocks.append(_feature_block(_decoded(properties.get("block"))))
+        windows.append(_feature_window(_decode_json(properties.get("window")), number))
+        blocks.append(_feature_block(_decode_json(properties.get("block"))))
     row_offs = sorted({window.row_off for window in windows})
     col_offs = sorted({window.col_off for window in windows})
     return [
@@ -49,7 +49,7 @@ def windows_from_features(features: Iterable[Mapping[str, Any]]) -> list[Planned
     ]
 
 
-def _decoded(value: Any) -> Any:
+def _decode_json(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)

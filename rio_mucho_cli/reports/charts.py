@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.text import escaped, format_ij, format_seconds
 
 STAGES = ("read", "function", "encode", "write")
@@ -148,9 +149,14 @@ def _level(value: float, low: float, high: float) -> int:
     return min(LEVELS - 1, max(0, int(LEVELS * (value - low) / (high - low))))
 
 
+def format_pixels(window: Sequence[float]) -> str:
+    """Return the position and size of a window as text."""
+    col, row, width, height = map(number_text, window)
+    return f"column {col}, row {row}: {width} × {height}"
+
+
 def _cell_title(cell: Mapping[str, Any], times: Sequence[float]) -> str:
-    left, top, width, height = cell["window"]
-    lines = [f"ij {format_ij(cell['ij'])}", f"column {left}, row {top}: {width} × {height}"]
+    lines = [f"ij {format_ij(cell['ij'])}", format_pixels(cell["window"])]
     if cell["windows"] > 1:
         lines[0] = f"{cell['windows']} windows, from {lines[0]}"
         lines.append(f"slowest  {format_seconds(cell['slowest_seconds'])}")

@@ -7,7 +7,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rio_mucho_cli.reports.charts import STAGES, draw_map, draw_timeline
+from rio_mucho_cli.reports.charts import STAGES, draw_map, draw_timeline, format_pixels
 from rio_mucho_cli.text import (
     escaped,
     format_bytes,
@@ -57,7 +57,7 @@ def slowest_table(document: Mapping[str, Any], labels: Mapping[str, str]) -> str
     rows = [
         [
             (escaped(format_ij(slow["ij"])), "short"),
-            (escaped(_window_text(slow["window"])), ""),
+            (escaped(format_pixels(slow["window"])), ""),
             (escaped(format_seconds(slow["seconds"])), "n"),
             (_stages_bar(slow["stages"]), ""),
             (escaped(labels.get(slow["worker"], slow["worker"])), "short"),
@@ -73,7 +73,7 @@ def failures_table(document: Mapping[str, Any]) -> str:
     rows = [
         [
             (escaped(format_ij(failure["ij"])), "short"),
-            (escaped(_window_text(failure["window"])), ""),
+            (escaped(format_pixels(failure["window"])), ""),
             (escaped(failure["message"]), "text"),
         ]
         for failure in document["failures"]
@@ -138,11 +138,6 @@ def _stages_bar(stages: Mapping[str, Any]) -> str:
         if stages[name]["seconds"]
     )
     return f'<div class="mini">{parts}</div>'
-
-
-def _window_text(window: Sequence[float]) -> str:
-    col, row, width, height = (f"{value:g}" for value in window)
-    return f"column {col}, row {row}: {width} × {height}"
 
 
 def _without(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -29,21 +29,21 @@ def lines(preview: dict[str, Any]) -> list[str]:
     plan = preview["plan"]
     result = [f"Dry run of {plan['function']}: nothing is written."]
     for number, source in enumerate(plan["inputs"][:_MOST_INPUTS], 1):
-        result += _wrapped(f"input {number}", f"{source['path']}: {', '.join(_input(source))}")
+        result += _wrap(f"input {number}", f"{source['path']}: {', '.join(_input(source))}")
     result += _more("input", len(plan["inputs"]) - _MOST_INPUTS)
     for index, output in enumerate(plan["outputs"][:_MOST_OUTPUTS]):
-        result += _wrapped("output", f"{output['path']}: {', '.join(_output(output))}")
+        result += _wrap("output", f"{output['path']}: {', '.join(_output(output))}")
         for text in _output_details(preview, index):
-            result += _wrapped("", text)
+            result += _wrap("", text)
     result += _more("output", len(plan["outputs"]) - _MOST_OUTPUTS)
     for label, text in _work(preview):
-        result += _wrapped(label, text)
+        result += _wrap(label, text)
     if len(result) > _MOST_LINES:
         result = [*result[: _MOST_LINES - 1], f"{'':{_LABEL}}... and more, in the JSON report"]
     return result
 
 
-def _wrapped(label: str, text: str) -> list[str]:
+def _wrap(label: str, text: str) -> list[str]:
     indent = " " * _LABEL
     return textwrap.wrap(
         text, _WIDTH, initial_indent=f"{label:{_LABEL}}", subsequent_indent=indent,
@@ -52,7 +52,7 @@ def _wrapped(label: str, text: str) -> list[str]:
 
 
 def _more(noun: str, number: int) -> list[str]:
-    return _wrapped("", f"and {format_count(number, f'more {noun}')}") if number > 0 else []
+    return _wrap("", f"and {format_count(number, f'more {noun}')}") if number > 0 else []
 
 
 def _input(source: dict[str, Any]) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     probe = preview["probe"]
     if probe is None:
         return
-    col_off, row_off, width, height = (f"{value:g}" for value in probe["window"])
+    col_off, row_off, width, height = map(number_text, probe["window"])
     at = f"window of {width} x {height} at column {col_off}, row {row_off}"
     if probe["failure"]:
         yield "probe", f"{at}: the function raised; the window would be nodata"

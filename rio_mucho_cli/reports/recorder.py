@@ -145,7 +145,7 @@ class Recorder:
 
     def _add_window(self, event: WindowDone) -> None:
         self.last = time.time()
-        window, timing = self._normalized(event.window), event.timing
+        window, timing = self._normalize(event.window), event.timing
         total = Total(1, event.pixels)
         if timing is not None:
             total = Total.of(timing.stages, pixels=event.pixels)
@@ -177,7 +177,7 @@ class Recorder:
             total = Total.of(StageTimes(write=arrival.write), windows)
             self.timeline.add(self.caller, Interval(self.last - writing, self.last, total, ij))
 
-    def _normalized(self, window: Any) -> Any:
+    def _normalize(self, window: Any) -> Any:
         size = (0, 0) if self.plan is None else self.plan.outputs[0].size
         return normalize(window, *size)
 

@@ -1,7 +1,7 @@
 "use strict";
 const root = document.documentElement;
 
-// Light, dark, or as the system has it.
+// Light, dark, or the theme of the system.
 const themes = ["auto", "dark", "light"];
 const theme = document.getElementById("theme");
 theme.addEventListener("click", () => {
@@ -10,7 +10,7 @@ theme.addEventListener("click", () => {
   theme.textContent = "Theme: " + next;
 });
 
-// Stages of the timeline that are not of interest.
+// Hide stages of the timeline.
 for (const button of document.querySelectorAll(".legend button")) {
   button.addEventListener("click", () => {
     const shown = button.getAttribute("aria-pressed") !== "true";
@@ -19,19 +19,19 @@ for (const button of document.querySelectorAll(".legend button")) {
   });
 }
 
-// What the colours of the map stand for.
+// Choose what the colours of the map mean.
 for (const choice of document.querySelectorAll(".choices input")) {
   choice.addEventListener("change", () => {
-    const place = Number(choice.value);
+    const index = Number(choice.value);
     for (const cell of document.querySelectorAll(".map .cell[data-q]")) {
-      cell.setAttribute("class", "cell q" + cell.dataset.q[place]);
+      cell.setAttribute("class", "cell q" + cell.dataset.q[index]);
     }
     document.getElementById("low").textContent = choice.dataset.low;
     document.getElementById("high").textContent = choice.dataset.high;
   });
 }
 
-// Titles at once, and not after a second.
+// Show titles at once, not after a second.
 const tip = document.getElementById("tip");
 document.addEventListener("pointermove", (event) => {
   const marked = event.target.closest ? event.target.closest(".stretch, .cell") : null;
