@@ -90,6 +90,28 @@ def covering(combined, strength):
     return chosen
 
 
+PYTHONPATH = os.environ.get("PYTHONPATH", "")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lean_programs():
+    """Start programs and workers without boto3 and rio-cogeo, as on most users' machines.
+
+    The tests need both, so they are installed. rasterio and `rio` would import them at each
+    start, which takes as long as all the rest of it.
+    """
+    without = str(Path(__file__).with_name("without"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [without, PYTHONPATH]))
+    yield
+    os.environ["PYTHONPATH"] = PYTHONPATH
+
+
+@pytest.fixture
+def all_packages(monkeypatch):
+    """Start programs and workers with every package that is installed."""
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+
+
 # Before click 8.2 the two streams are one, unless that is asked for.
 SEPARATE = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
 RUNNER = CliRunner(**SEPARATE)
@@ -157,8 +179,8 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """Return a cluster of two workers, the same for all tests."""
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    """Return a cluster of two workers, the same for all tests; some of them need boto3."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"), PYTHONPATH=PYTHONPATH)
     made.add_worker()
     made.add_worker()
     made.wait_for_workers(2)
@@ -424,13 +446,14 @@ def s3_server():
     files beside a dataset, and a server in a thread could not answer.
     """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", S3_SERVER], text=True, **pipes) as process:
+    given = {"env": {**os.environ, "PYTHONPATH": PYTHONPATH}, "text": True, **pipes}
+    with subprocess.Popen([sys.executable, "-c", S3_SERVER], **given) as process:
         yield int(process.stdout.readline())
         process.stdin.close()
 
 
 @pytest.fixture
-def bucket(s3_server, monkeypatch):
+def bucket(s3_server, monkeypatch, all_packages):
     """An empty bucket; the environment says how GDAL gets there."""
     import boto3
 

@@ -69,7 +69,7 @@ ALWAYS = ["model.md"]
     ],
     ids=page_name,
 )
-def test_blocks_do_what_the_page_says(page, tmp_path, examples):
+def test_blocks_do_what_the_page_says(page, tmp_path, examples, all_packages):
     run_page(page, tmp_path, examples)
 
 

@@ -1,0 +1,3 @@
+"""Stands in for rio-cogeo in programs that tests start: see `lean_programs` in conftest.py."""
+
+raise ImportError("programs that tests start have no rio-cogeo")
