@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from importlib.metadata import version
 from itertools import combinations, zip_longest
 from pathlib import Path
@@ -82,10 +83,16 @@ def covering(combined, strength):
         for values in combined
     ]
     missing = set().union(*groups)
-    chosen = set()
+    chosen, times = set(), Counter()
+
+    def worth(number):
+        """Return how much is new in a dict, and how rare the rest is so far."""
+        return len(groups[number] & missing), -sum(times[group] for group in groups[number])
+
     while missing:
-        best = max(range(len(groups)), key=lambda number: len(groups[number] & missing))
+        best = max(range(len(groups)), key=worth)
         chosen.add(best)
+        times.update(groups[best])
         missing -= groups[best]
     return chosen
 

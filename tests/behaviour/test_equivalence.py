@@ -329,8 +329,8 @@ def job_of(case, inputs, paths, **given):
     )
 
 
-# For these windows threads are tried as well, by their number.
-THREADS = {2: [None, "blocks", Size(64, 64), Size(300, 16)], 5: [Size(100, 37)]}
+# Windows for which threads are tried as well, by their number.
+THREADS = {2: [Size(64, 64)], 5: [Size(100, 37)]}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -370,20 +370,21 @@ def elsewhere(cluster):
         ]
 
 
-@pytest.mark.parametrize("case", CASES)
+SOME = ["index", "slope", "outputs", "COG", "plain class", "closure"]
+SAMPLE = [
+    case if case in SOME else pytest.param(case, marks=pytest.mark.campaign) for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", SAMPLE)
 def test_workers_elsewhere_give_the_same_bytes(case, inputs, tmp_path, elsewhere, leftovers):
     check_bytes(case, inputs, tmp_path, elsewhere)
     assert not leftovers()
 
 
-SOME = ["index", "slope", "outputs", "COG", "plain class", "closure"]
-
-
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("as_on_windows", [True, False])
-@pytest.mark.parametrize(
-    "case",
-    [case if case in SOME else pytest.param(case, marks=pytest.mark.campaign) for case in CASES],
-)
+@pytest.mark.parametrize("case", SAMPLE)
 def test_processes_give_the_same_bytes(
     case, as_on_windows, inputs, tmp_path, leftovers, monkeypatch
 ):
