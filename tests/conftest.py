@@ -28,6 +28,7 @@ from affine import Affine
 from click.testing import CliRunner
 from hypothesis import settings
 from rasterio.rio.main import main_group
+from waiting import wait_until
 
 import rio_mucho_cli
 from rio_mucho_cli import Job
@@ -151,8 +152,9 @@ class Cluster:
         self._variables = {**os.environ, "NO_PROXY": "127.0.0.1", **variables}
         self.processes = []
         self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        while not self.file.exists() or not self.file.stat().st_size:
-            time.sleep(0.05)
+        wait_until(
+            lambda: self.file.exists() and self.file.stat().st_size, "the scheduler has not begun"
+        )
         self.address = json.loads(self.file.read_text())["address"]
 
     def add_worker(self):

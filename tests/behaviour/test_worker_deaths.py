@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import replace
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rasterio.windows import Window
+from waiting import wait_until
 
 from rio_mucho_cli.errors import WorkerProcessDiedError, WorkerStartError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
@@ -336,15 +336,12 @@ def test_nothing_is_left_of_the_dead(executor_of, children):
     for _ in range(3):
         assert executor.submit(np.negative, np.ones(50_000)).result(timeout=30).sum() == -50_000
     # What is left of the last ones that died goes when that is noticed.
-    deadline = time.monotonic() + 30
-    while len(children()) != others + 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: len(children()) == others + 3, "the dead are still there, or too many live")
     files, shared, threads = held()
     # Two files each, and those of shared memory that the other end has made.
     assert 6 <= files - before[0] <= 12
     assert shared <= 6
     assert threads == before[2] + 3
-    assert len(children()) == others + 3
     executor.shutdown()
     assert held() == before
 

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 import rasterio
 from hypothesis import HealthCheck, settings
+from waiting import wait_until
 
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 
@@ -134,14 +135,6 @@ def has_locked(run):
     """Whether a run has the folder in which its output grows."""
     locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     return any(each[1] == "FLOCK" and each[4] == str(run.pid) for each in locks)
-
-
-def wait_until(happened, what):
-    """Poll, with a deadline that is no part of what is tested."""
-    deadline = time.monotonic() + DEADLINE
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.002)
 
 
 @dataclass

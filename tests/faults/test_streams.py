@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+from waiting import wait_until
 
 
 def test_nobody_reads_what_it_says(place_for):
@@ -55,8 +56,7 @@ def test_one_signal_after_the_other(place_for, way, name):
     place.write_old()
     dice = random.Random(f"{way} {name}")
     with place.start(way, "--overwrite") as run:
-        while not place.grows(run):
-            assert run.poll() is None
+        wait_until(lambda: place.grows(run) or run.poll() is not None, "it has not begun")
         while run.poll() is None:
             os.kill(run.pid, number)
             try:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from distributed.scheduler import KilledWorker
+from waiting import wait_until
 
 from rio_mucho_cli import (
     FunctionNotFoundError,
@@ -224,8 +225,10 @@ def test_a_client_that_was_killed_is_resumed(tmp_path, make_raster, cluster, rea
     command = [RIO, "mucho", "-q", "in.tif", "out.tif", "--func", "own.py:run", "--windows", "16"]
     command += ["--resume", "--scheduler", cluster.address, "--arg", f"folder={tmp_path}"]
     process = subprocess.Popen(command, cwd=tmp_path)
-    while len(list(tmp_path.glob("call-*"))) < 20 and process.poll() is None:
-        time.sleep(0.01)
+    wait_until(
+        lambda: len(list(tmp_path.glob("call-*"))) >= 20 or process.poll() is not None,
+        "there are fewer than 20 calls",
+    )
     process.kill()
     process.wait()
     assert not (tmp_path / "out.tif").exists()
@@ -268,18 +271,16 @@ def test_a_cluster_on_this_machine_ends_with_the_program(tmp_path, make_raster, 
     for file in tmp_path.glob("*.pid"):
         file.unlink()
     process = subprocess.Popen([*command, "--overwrite", "--arg", "seconds=60"], **given)
-    while not list(tmp_path.glob("*.pid")) and process.poll() is None:
-        time.sleep(0.05)
+    wait_until(
+        lambda: list(tmp_path.glob("*.pid")) or process.poll() is not None, "no worker has begun"
+    )
     process.kill()
     process.wait()
     (*workers,) = (int(file.stem) for file in tmp_path.glob("*.pid"))
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and (
-        any(Path(f"/proc/{pid}").exists() for pid in workers) or list((tmp_path / "tmp").iterdir())
-    ):
-        time.sleep(0.1)
-    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
-    assert not list((tmp_path / "tmp").iterdir())
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker is left"
+    )
+    wait_until(lambda: not list((tmp_path / "tmp").iterdir()), "a file is left")
 
 
 class Remote:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.session import AWSSession
+from waiting import wait_until
 
 from rio_mucho_cli import InputError, Job, MuchoChildError, Output, OutputError, UsageError, run
 from rio_mucho_cli.outputs import object_storage
@@ -380,9 +381,7 @@ def test_what_a_run_that_is_ended_leaves(job, bucket, tmp_path, module, temporar
         "--func", "mod:slow", "-j", "1", "--windows", "16",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
-    while not (tmp_path / "started").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    wait_until((tmp_path / "started").exists, "it has not begun")
     assert len(list(temporary.glob(".mucho-out.tif-*"))) == 1
     process.send_signal(signum)
     process.communicate(timeout=20)

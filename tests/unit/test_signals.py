@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
+from waiting import wait_until
 
 from rio_mucho_cli import signals
 
@@ -234,9 +235,7 @@ def interrupted(module, make_raster, tmp_path):
             text=True,
             preexec_fn=heed,
         ) as process:
-            deadline = time.monotonic() + 60
-            while not is_busy() and time.monotonic() < deadline:
-                time.sleep(0.01)
+            wait_until(is_busy, "it is not busy")
             for number in numbers:
                 process.send_signal(number)
                 time.sleep(0.02)
