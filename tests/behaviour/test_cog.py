@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import tifffile
+from pyramids import copy, hide
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 from rio_cogeo import cog_validate
@@ -28,37 +29,6 @@ GHOST = re.compile(
     rb"(MASK_INTERLEAVED_WITH_IMAGERY=YES\n)?)"
 )
 IS_MASK = 4
-
-
-def copy(data, window, ij, global_args):
-    return data[0]
-
-
-def hide(data, window, ij, global_args):
-    """Mask some blocks as a whole and some pixels, for an output without nodata."""
-    (array,) = data
-    rows = np.arange(window.row_off, window.row_off + window.height)[:, np.newaxis]
-    cols = np.arange(window.col_off, window.col_off + window.width)
-    mask = ((rows < 140) & (cols < 140)) | ((rows // 7 + cols // 5) % 3 == 0)
-    return np.ma.array(array, mask=np.broadcast_to(mask, array.shape))
-
-
-@pytest.fixture
-def source(make_raster):
-    """Return a function that writes an input: a smooth image with some noise."""
-
-    def make(shape=(512, 384), count=1, dtype="uint8", fill=None, **profile):
-        width, height = shape
-        rng = np.random.default_rng(width * height + count)
-        rows, cols = np.mgrid[:height, :width]
-        waves = (np.sin(rows / 9) + np.cos(cols / 13) + 2) * 55
-        bands = [waves + rng.normal(0, 2, waves.shape) + 3 * band for band in range(count)]
-        array = np.stack(bands).astype(dtype)
-        if fill is not None:
-            array[:, (rows < 140) & (cols < 140) | ((rows // 7 + cols // 5) % 3 == 0)] = fill
-        return make_raster("in.tif", array, **profile)
-
-    return make
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from pyramids import copy, hide, holed
 from rasterio.enums import ColorInterp, OverviewResampling
 from rasterio.windows import Window
 
@@ -25,57 +26,11 @@ TWO = ["nearest", "average"]
 SHAPES = [(512, 384), (504, 328), (500, 388), (406, 314), (403, 257), (1, 177), (129, 1), (31, 17)]
 
 
-def holed(array, value):
-    """Write a value into blocks, stripes and single pixels of an array."""
-    rows, cols = np.mgrid[: array.shape[1], : array.shape[2]]
-    array[:, (rows < 140) & (cols < 140)] = value
-    array[:, (rows // 7 + cols // 5) % 3 == 0] = value
-    array[:, (rows * 13 + cols * 7) % 11 == 0] = value
-    return array
-
-
-def copy(data, window, ij, global_args):
-    return data[0]
-
-
-def hide(data, window, ij, global_args):
-    """Mask what `holed` writes, for an output without nodata."""
-    (array,) = data
-    rows = np.arange(window.row_off, window.row_off + window.height)[:, np.newaxis]
-    cols = np.arange(window.col_off, window.col_off + window.width)
-    mask = ((rows < 140) & (cols < 140)) | ((rows // 7 + cols // 5) % 3 == 0)
-    return np.ma.array(array, mask=np.broadcast_to(mask, array.shape))
-
-
 def hide_corner(data, window, ij, global_args):
     """Mask 128 x 128 pixels, from the first window on."""
     (array,) = data
     masked = window.row_off < 128 and window.col_off < 128
     return np.ma.array(array, mask=np.full(array.shape, masked))
-
-
-def content(count, height, width, dtype):
-    """Return pixels that average, mode and nearest make different things of."""
-    rng = np.random.default_rng(width * height + count)
-    rows, cols = np.mgrid[:height, :width]
-    waves = (np.sin(rows / 9) + np.cos(cols / 13) + 2) * 55
-    bands = [waves + rng.normal(0, 4, waves.shape) + 3 * band for band in range(count)]
-    array = np.stack(bands)
-    return array if np.dtype(dtype).kind == "f" else np.round(array).astype(dtype)
-
-
-@pytest.fixture
-def source(make_raster):
-    """Return a function that writes an input of a shape (width, height)."""
-
-    def make(shape=(512, 384), count=1, dtype="uint8", fill=None, **profile):
-        width, height = shape
-        array = content(count, height, width, dtype).astype(dtype)
-        if fill is not None:
-            array = holed(array, fill)
-        return make_raster("in.tif", array, **profile)
-
-    return make
 
 
 @pytest.fixture

@@ -69,7 +69,9 @@ ALWAYS = ["model.md"]
     ],
     ids=page_name,
 )
-def test_blocks_do_what_the_page_says(page, tmp_path, examples, all_packages):
+def test_blocks_do_what_the_page_says(page, tmp_path, examples, request):
+    if "rio cogeo" in page.read_text("utf-8"):
+        request.getfixturevalue("all_packages")
     run_page(page, tmp_path, examples)
 
 
