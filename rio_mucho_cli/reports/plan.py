@@ -286,8 +286,14 @@ def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any
 def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
     template = plan.recipe
     if template.complete is not None and {"crs", "transform"} <= template.complete.keys():
-        return describe_grid(Grid(template.complete["crs"], template.complete["transform"], *plan.size))
-    if template.complete is None and template.first is not None and plan.output.local_path is not None:
+        return describe_grid(
+            Grid(template.complete["crs"], template.complete["transform"], *plan.size)
+        )
+    if (
+        template.complete is None
+        and template.first is not None
+        and plan.output.local_path is not None
+    ):
         return describe_grid(template.first.grid)
     return None
 
