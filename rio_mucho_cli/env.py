@@ -76,8 +76,11 @@ _RETRIES = {"GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
 # Every window allocates and frees its arrays. By default glibc returns such large
 # blocks to the system and maps them again, page by page: a tenth of the time of
 # a cheap function.
-_MMAP_THRESHOLD = 32 * 1024 * 1024  # glibc's maximum on 64-bit systems
-_TRIM_THRESHOLD = 1024 * 1024 * 1024
+# The variables that change this, the numbers of mallopt(3) in malloc.h, the values.
+_MALLOC = (
+    ("MALLOC_MMAP_THRESHOLD_", -3, 32 * 1024 * 1024),  # glibc's maximum on 64-bit systems
+    ("MALLOC_TRIM_THRESHOLD_", -1, 1024 * 1024 * 1024),
+)
 
 
 def env_options() -> dict[str, Any]:
@@ -147,20 +150,29 @@ def http_retries() -> Iterator[None]:
         yield
 
 
+def driver_count() -> int:
+    """Return the number of GDAL drivers: none until GDAL is used for the first time."""
+    return int(rasterio._env.driver_count())
+
+
+def interpreter_variables() -> dict[str, str]:
+    """Return the variables that new interpreters need for numeric libraries and memory.
+
+    What the user has set is unchanged; a single thread variable set by the user
+    leaves all of them alone.
+    """
+    variables = {name: str(value) for name, _, value in _MALLOC if name not in os.environ}
+    if not _user_set_threads():
+        variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    return variables
+
+
 def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
     """Return the environment variables of a new worker process.
 
-    They limit GDAL's block cache, restrict numeric libraries to one thread, and
-    keep freed memory. What the user has set is unchanged; a single thread
-    variable set by the user leaves all of them alone.
+    They limit GDAL's block cache, too, unless the user has.
     """
-    variables = {
-        "MALLOC_MMAP_THRESHOLD_": str(_MMAP_THRESHOLD),
-        "MALLOC_TRIM_THRESHOLD_": str(_TRIM_THRESHOLD),
-    }
-    variables = {name: value for name, value in variables.items() if name not in os.environ}
-    if not _user_set_threads():
-        variables.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    variables = interpreter_variables()
     if "GDAL_CACHEMAX" not in os.environ and "GDAL_CACHEMAX" not in options:
         variables["GDAL_CACHEMAX"] = str(CACHE_BYTES)  # in bytes; GDAL reads small numbers as MiB
     return variables
@@ -169,15 +181,23 @@ def process_variables(options: Mapping[str, Any]) -> dict[str, str]:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory in this process.
 
-    For the command line, whose process ends with the run. Worker processes get
-    the same from their environment variables.
+    For the command line, whose process ends with the run, and for the fork
+    server. New interpreters get the same from environment variables.
     """
     # CDLL(None) does not work on Windows.
     mallopt = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, by their numbers in malloc.h.
-        mallopt(-3, _MMAP_THRESHOLD)
-        mallopt(-1, _TRIM_THRESHOLD)
+        for name, number, value in _MALLOC:
+            if name not in os.environ:
+                mallopt(number, value)
+
+
+def limit_threads() -> AbstractContextManager[Any]:
+    """Restrict the loaded numeric libraries to one thread, until the context is left.
+
+    New interpreters get the same from environment variables.
+    """
+    return nullcontext() if _user_set_threads() else threadpool_limits(limits=1)
 
 
 class _Nestable:
@@ -208,10 +228,6 @@ class _Nestable:
                     self._change.__exit__(None, None, None)
 
 
-def _limit_threads() -> AbstractContextManager[Any]:
-    return nullcontext() if _user_set_threads() else threadpool_limits(limits=1)
-
-
 @contextmanager
 def _without_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -235,7 +251,7 @@ def ignore_georeferencing_warnings() -> None:
         filters[:] = [*_IGNORED, *(rule for rule in filters if rule not in _IGNORED)]
 
 
-single_threaded_libraries = _Nestable(_limit_threads)
+single_threaded_libraries = _Nestable(limit_threads)
 """Restrict the numeric libraries of this process to one thread in the block.
 
 Worker processes get the same from their environment variables. A library that

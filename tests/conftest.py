@@ -358,21 +358,37 @@ def leftovers(tmp_path):
 
 @pytest.fixture
 def children():
-    """Return a function that gives the process ids of this process's children."""
+    """Return a function that gives the process ids of a process's descendants.
 
-    def pids(parent=None):
-        parent = parent or os.getpid()
-        found = []
+    Without one, of this process; its fork server, which stays for other tests, and the
+    dead are left out.
+    """
+
+    def pids(ancestor=None):
+        parents = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = stat.read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[1]) == parent and fields[0] != "Z":
-                found.append(int(stat.parent.name))
-        return found
+            if fields[0] != "Z":
+                parents[int(stat.parent.name)] = int(fields[1])
+        found, rest = [], [ancestor or os.getpid()]
+        while rest:
+            parent = rest.pop()
+            rest += [pid for pid, other in parents.items() if other == parent]
+            found.append(parent)
+        servers = () if ancestor else (fork_server_pid(),)
+        return [pid for pid in found[1:] if pid not in servers]
 
     return pids
+
+
+def fork_server_pid():
+    from rio_mucho_cli.workers import fork_server
+
+    server = fork_server._current.server
+    return None if server is None else server.pid
 
 
 @pytest.fixture(scope="session")

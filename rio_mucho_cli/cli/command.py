@@ -127,16 +127,17 @@ def mucho(
     options |= {"is_last": is_last, "keep_nodata": not sets_nodata}
     status = None
     try:
-        with (
-            for_command_line(),
-            first_signal_raises(for_good=True),
-            end_on_ignored_signals(output, options["resume"]),
-        ):
-            from rio_mucho_cli.cli.run import run
+        with for_command_line(), first_signal_raises(for_good=True):
+            from rio_mucho_cli.cli.run import prepare, run
             from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
 
+            prepare(**options)  # before GDAL is used, and before there is another thread
             to_stdout = options["report"] is not None and is_stdout(options["report"])
-            with ctx.obj["env"], reserve_stdout() if to_stdout else nullcontext():
+            with (
+                end_on_ignored_signals(output, options["resume"]),
+                ctx.obj["env"],
+                reserve_stdout() if to_stdout else nullcontext(),
+            ):
                 status = run(inputs=inputs, output=output, **options)
     except INTERRUPTS as exc:
         if status is None:  # otherwise the run had ended already

@@ -24,6 +24,7 @@ from rio_mucho_cli.reports.preview import Preview, describe, without_bytecode
 from rio_mucho_cli.reports.progress import on_stderr, summary
 from rio_mucho_cli.system import system_error, usable_cpus
 from rio_mucho_cli.windows import format_window
+from rio_mucho_cli.workers.executor import prepare_processes
 from rio_mucho_cli.workers.functions import FunctionRef
 
 _MOST_LISTED = 20
@@ -110,6 +111,12 @@ def list_failed(report: Report) -> None:
 _WINDOWS_FAILED = 3
 
 
+def prepare(*, executor: Any, scheduler: str | None, jobs: int | None, **options: Any) -> None:
+    """Fork the fork server from this process, if the run will have worker processes."""
+    if not (options["dry_run"] and options["no_probe"]):
+        prepare_processes(_executor(executor, scheduler), jobs, here=True)
+
+
 def run(
     *,
     dry_run: bool,
@@ -158,6 +165,11 @@ def run(
     return _WINDOWS_FAILED if failed else 0
 
 
+def _executor(executor: Any, scheduler: str | None) -> Any:
+    """Return the executor that the options choose."""
+    return executor or ("processes" if scheduler is None else "dask")
+
+
 def _job(
     *,
     func: str,
@@ -186,7 +198,7 @@ def _job(
         output=output,
         also=[Output(**other) for other in also],
         jobs=usable_cpus() if jobs in (None, -1) else jobs,
-        executor=executor or ("processes" if scheduler is None else "dask"),
+        executor=_executor(executor, scheduler),
         scheduler=scheduler,
         resampling=resampling or "nearest",
         metadata=not no_metadata,

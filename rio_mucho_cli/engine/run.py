@@ -62,7 +62,13 @@ from rio_mucho_cli.system import allow_open_files, open_file_errors_explained, u
 from rio_mucho_cli.text import format_count
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
-from rio_mucho_cli.workers.executor import LOCAL, executor_name, max_in_flight, open_executor
+from rio_mucho_cli.workers.executor import (
+    LOCAL,
+    executor_name,
+    max_in_flight,
+    open_executor,
+    prepare_processes,
+)
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.window import WindowResult, run_windows
 
@@ -96,6 +102,7 @@ def run_job(job: Job, listen: Listener = ignore) -> Report:
     ):
         ignored = layout_options()
         with without_layout_options():
+            prepare_processes(job.executor, job.jobs, here=False)
             return _Run(job, listen, ignored).run()
     raise AssertionError("the process should have ended by a signal")
 

@@ -119,10 +119,6 @@ class Channel:
             for buffer in packed.buffers:
                 self._socket.sendall(buffer)
 
-    def send_bytes(self, data: bytes) -> None:
-        """Send bytes after their length, to a process without imports yet."""
-        self._socket.sendall(len(data).to_bytes(8, "little") + data)
-
     def receive(self) -> Message:
         """Wait for an object and return it.
 
@@ -280,6 +276,19 @@ def unnamed_file(size: int) -> int:
         os.close(number)
         raise
     return number
+
+
+def write_progress(file: int, progress: int) -> None:
+    """Write the progress of a call to a file.
+
+    The main process does so before the call, the worker during the call.
+    """
+    os.pwrite(file, progress.to_bytes(8, "little", signed=True), 0)
+
+
+def read_progress(file: int) -> int:
+    """Return the progress of a call."""
+    return int.from_bytes(os.pread(file, 8, 0), "little", signed=True)
 
 
 def _aligned(size: int) -> int:

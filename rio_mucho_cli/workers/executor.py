@@ -65,6 +65,32 @@ def open_executor(
         yield executor
 
 
+def prepare_processes(chosen: ExecutorName | Executor, jobs: int | None, *, here: bool) -> None:
+    """Start the fork server if a run will need it, so that it is ready in time.
+
+    Parameters
+    ----------
+    chosen : str or Executor
+    jobs : int or None
+        Maximum number of windows to process at once; None for all CPUs.
+    here : bool
+        Whether it may be forked from this process, if that has not used GDAL.
+
+    Raises
+    ------
+    UsageError
+        If the environment variable of the start method has an unknown value.
+    """
+    if chosen != "processes" or jobs == 1 or not _has_own_processes():
+        return
+    from rio_mucho_cli.workers import fork_server
+
+    if here:
+        fork_server.fork_server_from_here()
+    else:
+        fork_server.get_fork_server()
+
+
 def _local_workers(
     chosen: ExecutorName,
 ) -> Callable[[int, str, RunContext], AbstractContextManager[Executor]]:
@@ -76,13 +102,18 @@ def _local_workers(
         from rio_mucho_cli.workers.local import thread_workers
 
         return thread_workers
-    if hasattr(socket, "send_fds") and hasattr(os, "wait4"):
+    if _has_own_processes():
         from rio_mucho_cli.workers.process_pool import process_workers
 
         return process_workers
     from rio_mucho_cli.workers.any_executor import standard_pool
 
     return standard_pool  # Windows
+
+
+def _has_own_processes() -> bool:
+    """Return whether worker processes are ours, and not the standard library's."""
+    return hasattr(socket, "send_fds") and hasattr(os, "wait4")  # not on Windows
 
 
 def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:

@@ -1,4 +1,4 @@
-"""A worker process as the main process sees it: started, called, closed.
+"""A worker process as the main process sees it: called, waited for, closed.
 
     Launcher.start() ─▶ Process ─▶ .introduce() ─▶ .call(), .call(), ... ─▶ .close()
 
@@ -13,18 +13,24 @@ import os
 import pickle
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, Protocol
 
 from rio_mucho_cli.errors import WorkerStartError
-from rio_mucho_cli.workers.channel import Channel, Message, unnamed_file
+from rio_mucho_cli.workers.channel import (
+    Channel,
+    Message,
+    pack_message,
+    read_progress,
+    write_progress,
+)
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -35,43 +41,70 @@ NOT_BEGUN = -1
 """Progress of a call that the process has not started."""
 
 
-def note_progress(file: int, progress: int) -> None:
-    """Write the progress of a call to a file.
-
-    The main process does so before the call, the worker during the call.
-    """
-    os.pwrite(file, progress.to_bytes(8, "little", signed=True), 0)
-
-
-class Process:
-    """A process, this end of its channel, and its progress file.
-
-    One thread makes its calls and waits for its end. Any thread may kill it.
+@dataclass(frozen=True)
+class Program:
+    """What worker processes have in common with the main process.
 
     Attributes
     ----------
+    variables : dict
+        All environment variables.
+    path, argv : list of str
+    """
+
+    variables: dict[str, str]
+    path: list[str] = field(default_factory=lambda: _import_path())
+    argv: list[str] = field(default_factory=lambda: getattr(sys, "argv", [""]))
+
+
+class Child(Protocol):
+    """A process that this one or the fork server has started.
+
+    Attributes
+    ----------
+    exitcode : int or None
+        Exit status, or minus the signal's number; None until it is waited for.
     peak : int or None
         Peak memory in bytes, if the process has ended and its peak is known.
     """
 
-    def __init__(
-        self, popen: subprocess.Popen[bytes], channel: Channel, progress: int, caller: bytes
-    ) -> None:
-        self.peak: int | None = None
-        self._popen = popen
+    @property
+    def exitcode(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def peak(self) -> int | None: ...  # noqa: D102
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this many seconds for its end; return whether it has ended."""
+
+    def kill(self) -> None:
+        """Kill it, if it is running."""
+
+    def close(self) -> None:
+        """Release its resources after its end."""
+
+
+class Process:
+    """A worker process, this end of its channel, and its progress file.
+
+    One thread makes its calls and waits for its end. Any thread may kill it.
+    """
+
+    def __init__(self, child: Child, channel: Channel, progress: int, program: Program) -> None:
+        self._child = child
         self._channel = channel
         self._progress = progress
-        self._caller = caller
-        # The pid of a process that was waited for may belong to another process.
-        self._lock = threading.Lock()
-        # On Linux ru_maxrss includes the process before exec, a copy of this one: a peak
-        # at or below our own tells nothing.
-        self._least_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._program = program
 
     @property
     def exitcode(self) -> int | None:
         """Exit status, or minus the signal's number; None until it is waited for."""
-        return self._popen.returncode
+        return self._child.exitcode
+
+    @property
+    def peak(self) -> int | None:
+        """Peak memory in bytes, if the process has ended and its peak is known."""
+        return self._child.peak
 
     def introduce(self, setup: Message) -> None:
         """Run the set-up call, which precedes all others.
@@ -83,7 +116,7 @@ class Process:
         WorkerStartError
             If the call fails.
         """
-        self._channel.send_bytes(self._caller)
+        self._channel.send(pack_message(self._program))
         succeeded, value = self.call(setup).load()
         if not succeeded:
             raise WorkerStartError(value)
@@ -98,7 +131,7 @@ class Process:
         MemoryError
             If there is not enough memory for the answer.
         """
-        note_progress(self._progress, NOT_BEGUN)
+        write_progress(self._progress, NOT_BEGUN)
         self._channel.send(packed)
         return self._channel.receive()
 
@@ -112,14 +145,56 @@ class Process:
         """
         self._channel.send(Message(b""))
 
-    def noted(self) -> int:
+    def progress(self) -> int:
         """Return the progress of its last call, or NOT_BEGUN."""
-        return int.from_bytes(os.pread(self._progress, 8, 0), "little", signed=True)
+        return read_progress(self._progress)
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Wait at most this many seconds for its end; return whether it has ended."""
+        return self._child.wait(seconds)
+
+    def kill(self) -> None:
+        """Kill it if it is running, and wake the thread that waits for its answer."""
+        if self.exitcode is None:
+            self._child.kill()
+            self._channel.hang_up()
+
+    def close(self) -> None:
+        """Kill it if it is running, wait for its end, and release its resources."""
+        self.kill()
+        self.wait()
+        self._child.close()
+        self._channel.close()
+        os.close(self._progress)
+
+
+class SpawnedChild:
+    """A worker that is a child of this process.
+
+    Parameters
+    ----------
+    popen : Popen
+        The process. `Popen` itself does not report peak memory.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self.peak: int | None = None
+        self._popen = popen
+        # The pid of a process that was waited for may belong to another process.
+        self._lock = threading.Lock()
+        # On Linux ru_maxrss includes the process before exec, a copy of this one: a peak
+        # at or below our own tells nothing.
+        self._least_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    @property
+    def exitcode(self) -> int | None:
+        """Exit status, or minus the signal's number; None until it is waited for."""
+        return self._popen.returncode
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this many seconds for its end; return whether it has ended."""
         deadline, pause = time.monotonic() + seconds, 0.0005
-        while not self._ended():
+        while not self._has_ended():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -128,26 +203,20 @@ class Process:
         return True
 
     def kill(self) -> None:
-        """Kill it if it is running, and wake the thread that waits for its answer."""
+        """Kill it, if it is running."""
         with self._lock:
             if self.exitcode is None:
                 with suppress(ProcessLookupError):  # other code has waited for it
                     os.kill(self._popen.pid, signal.SIGKILL)
-                self._channel.hang_up()
 
     def close(self) -> None:
-        """Kill it if it is running, wait for its end, and release its resources."""
-        self.kill()
-        self.wait()
-        self._channel.close()
-        os.close(self._progress)
+        """Do nothing: it has no other resources."""
 
-    def _ended(self) -> bool:
+    def _has_ended(self) -> bool:
         """Return whether it has ended; if so, record its status and peak memory."""
         with self._lock:
             if self.exitcode is None:
                 try:
-                    # Popen does not report its peak memory.
                     pid, status, usage = os.wait4(self._popen.pid, os.WNOHANG)
                 except ChildProcessError:  # other code has waited for it
                     self._popen.returncode = 0
@@ -159,62 +228,44 @@ class Process:
             return self.exitcode is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Launcher:
-    """Command and environment of the worker processes of a run.
+def new_interpreter(
+    role: Literal["worker", "fork-server"], files: Sequence[int], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a process that imports for itself.
 
-    Attributes
+    Parameters
     ----------
-    command : list
-        The interpreter and its options.
+    role : str
+    files : sequence of int
+        Descriptors that it inherits. The first is of a socket that brings its import path.
     variables : Mapping
-        All environment variables.
-    caller : bytes
-        The import path and ``sys.argv`` of the main process, pickled.
+        All of its environment variables.
+
+    Raises
+    ------
+    OSError
+        If the system does not allow it.
+    TypeError
+        If there is no sys.executable.
     """
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    command = [sys.executable, *flags, "-P", _BOOTSTRAP, role, *map(str, (os.getpid(), *files))]
+    with sigint_blocked():
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=files, env=variables)
 
-    command: list[str]
-    variables: Mapping[str, str]
-    caller: bytes
 
-    @classmethod
-    def prepare(cls, variables: Mapping[str, str]) -> Launcher:
-        """Return a launcher for the current state and more environment variables."""
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        argv = getattr(sys, "argv", [""])
-        caller = pickle.dumps(([entry for entry in sys.path if isinstance(entry, str)], argv))
-        command = [sys.executable, *flags, "-P", _BOOTSTRAP]
-        return cls(command, {**os.environ, **variables}, caller)
+def import_path() -> bytes:
+    """Return what a new interpreter reads first: its import path, after the length."""
+    path = pickle.dumps(_import_path())
+    return len(path).to_bytes(8, "little") + path
 
-    def start(self) -> Process:
-        """Start a process.
 
-        Raises
-        ------
-        OSError
-            If the system does not allow it.
-        TypeError
-            If there is no sys.executable.
-        """
-        ours, theirs = socket.socketpair()
-        with theirs, ExitStack() as undo:
-            undo.callback(ours.close)
-            progress = unnamed_file(8)
-            undo.callback(os.close, progress)
-            files = theirs.fileno(), progress
-            with _sigint_held():
-                popen = subprocess.Popen(
-                    [*self.command, *map(str, files)],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=files,
-                    env=self.variables,
-                )
-            undo.pop_all()
-        return Process(popen, Channel(ours), progress, self.caller)
+def _import_path() -> list[str]:
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 @contextmanager
-def _sigint_held() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Keep Ctrl-C from processes that are started in the block.
 
     The terminal sends SIGINT to all processes of a group. The new processes

@@ -1,31 +1,66 @@
-"""Main loop of a worker process, which ends with the main process."""
+"""Main loop of a worker process, which ends with its parent."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import os
 import signal
 import socket
+import sys
 from contextlib import suppress
 from functools import partial
+from typing import NoReturn
 
 from rio_mucho_cli.signals import exit_with_parent
 from rio_mucho_cli.timing import count_whole_process
-from rio_mucho_cli.workers.channel import Channel, Message, pack_message
-from rio_mucho_cli.workers.process import note_progress
-from rio_mucho_cli.workers.window import note_progress_with, open_run
+from rio_mucho_cli.workers.channel import Channel, Message, pack_message, write_progress
+from rio_mucho_cli.workers.process import Program
+from rio_mucho_cli.workers.window import note_progress_with
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
-def serve(sock: socket.socket, progress: int) -> None:
-    """Serve calls until the main process sends an empty one."""
-    note_progress_with(partial(note_progress, progress))
+def run_worker(sock: socket.socket, progress: int, parent: int) -> NoReturn:
+    """Serve calls until the main process ends the connection, then exit.
+
+    Parameters
+    ----------
+    sock : socket
+        This end of the channel.
+    progress : int
+        Descriptor of the progress file.
+    parent : int
+        Process id of the process that started this one.
+    """
+    _end_with_parent(parent)
+    # Subprocesses of the function must not inherit the connection: the main process
+    # would not see the end of this one.
+    os.register_at_fork(after_in_child=sock.close)
+    note_progress_with(partial(write_progress, progress))
     count_whole_process()
     channel = Channel(sock)
     with suppress(EOFError, OSError):  # the main process has ended
+        _become_like(channel.receive().load())
         while (call := channel.receive()).data:
-            note_progress(progress, 0)
+            write_progress(progress, 0)
             channel.send(_answer(call))
+    # Skip interpreter shutdown: freeing all memory, or waiting for threads that the
+    # function left running, would delay the main process.
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(0)
+
+
+def _become_like(program: Program) -> None:
+    """Use the environment variables, the import path and the arguments of a program."""
+    for name in [name for name in os.environ if name not in program.variables]:
+        del os.environ[name]
+    os.environ.update(program.variables)
+    sys.path[:] = program.path
+    sys.argv[:] = program.argv
 
 
 def _answer(call: Message) -> Message:
@@ -36,20 +71,15 @@ def _answer(call: Message) -> Message:
         return pack_message((False, exc))
 
 
-def start_worker(key: str, packed: bytes, parent: int) -> None:
-    """Prepare a new worker process before its first window."""
-    _be_killed_with_parent()
-    exit_with_parent(parent)  # for systems without prctl, and parents that have already ended
-    open_run(key, packed)
-
-
-def _be_killed_with_parent() -> None:
-    """Let Linux kill this process when its parent ends, even in native code.
+def _end_with_parent(parent: int) -> None:
+    """End this process with its parent: on Linux at once, even in native code.
 
     Notes
     -----
     prctl(2): the parent is the thread that started this process.
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    if prctl is None or prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)):
+        exit_with_parent(parent)
+    elif os.getppid() != parent:  # it ended before the call
+        os._exit(1)

@@ -35,8 +35,9 @@ from rio_mucho_cli.env import env_options, process_variables
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError, WorkerStartError
 from rio_mucho_cli.workers.channel import Message, pack_message
 from rio_mucho_cli.workers.context import RunContext
-from rio_mucho_cli.workers.process import NOT_BEGUN, Launcher, Process
-from rio_mucho_cli.workers.process_main import start_worker
+from rio_mucho_cli.workers.launcher import Launcher
+from rio_mucho_cli.workers.process import NOT_BEGUN, Process, Program
+from rio_mucho_cli.workers.window import open_run
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class ProcessExecutor(Executor):
 
     def __init__(self, jobs: int, setup: Message, variables: Mapping[str, str]) -> None:
         self._setup = setup
-        self._launch = Launcher.prepare(variables)
+        self._launch = Launcher(Program({**os.environ, **variables}))
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._broken: BrokenExecutor | None = None
         # Guards the attributes below, which several threads change.
@@ -180,7 +181,7 @@ class ProcessExecutor(Executor):
             return None, None
         except (EOFError, OSError):
             error = _death(process, started)
-            if not started or (proven and process.noted() == NOT_BEGUN):
+            if not started or (proven and process.progress() == NOT_BEGUN):
                 return error, call
         except WorkerStartError as exc:
             error = exc
@@ -247,7 +248,7 @@ def _death(process: Process, started: bool) -> WorkerProcessDiedError:
     exitcode = process.exitcode
     assert exitcode is not None
     return WorkerProcessDiedError(
-        exitcode, started=started, progress=max(0, process.noted()), peak=process.peak
+        exitcode, started=started, progress=max(0, process.progress()), peak=process.peak
     )
 
 
@@ -273,7 +274,7 @@ def process_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor
     """
     env = env_options()
     packed = replace(order, env=env).packed()
-    setup = pack_message((start_worker, (key, packed, os.getpid()), {}))
+    setup = pack_message((open_run, (key, packed), {}))
     executor = ProcessExecutor(jobs, setup, process_variables(env))
     try:
         yield executor

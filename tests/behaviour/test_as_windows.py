@@ -186,7 +186,8 @@ IMPORT_ALL = """
 import importlib, json, pkgutil, sys
 import rio_mucho_cli
 
-posix = {"bootstrap", "process", "process_pool", "process_main"}
+posix = {"bootstrap", "fork_server", "fork_server_main", "launcher"}
+posix |= {"process", "process_pool", "process_main"}
 dask = {"dask_executor", "dask_cluster"}  # psutil knows which system this is
 for module in pkgutil.walk_packages(rio_mucho_cli.__path__, "rio_mucho_cli."):
     if module.name.rpartition(".")[2] not in posix | dask:

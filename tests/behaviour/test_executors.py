@@ -94,14 +94,18 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
         assert first.submit(run_window, "outer", PLANNED).result().pieces[0].data.max() == 1
 
 
-def test_processes_are_new_interpreters_with_their_own_limits(order):
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_processes_have_limits_of_their_own(order, monkeypatch, method):
+    monkeypatch.setenv("MUCHO_START_METHOD", method)
+
     def look(data, window, ij, global_args):
         limits = [os.environ["OPENBLAS_NUM_THREADS"], os.environ["GDAL_CACHEMAX"], os.getppid()]
         return np.resize([int(limit) for limit in limits], (2, 3))
 
     with open_executor("processes", 1, "run", order(look)) as executor:
         found = executor.submit(run_window, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
-    assert found == [1, 16_000_000, os.getpid()]
+    assert found[:2] == [1, 16_000_000]
+    assert (found[2] == os.getpid()) == (method == "spawn")
 
 
 SCRIPT = """
@@ -245,6 +249,7 @@ def test_more_workers_than_the_system_allows(order, monkeypatch, children):
         return started[-1]
 
     popen = subprocess.Popen
+    monkeypatch.setenv("MUCHO_START_METHOD", "spawn")
     monkeypatch.setattr(subprocess, "Popen", few)
     with (
         pytest.raises(MuchoError, match="only 2 of 5 worker processes could be started"),

@@ -109,6 +109,9 @@ def make_input(path):
     return path
 
 
+# Victims whose death is a matter of the run alone.
+WORKERS = ("worker", "server")
+
 RIO = str(Path(sys.executable).with_name("rio"))
 
 
@@ -118,13 +121,15 @@ def heed_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
-def processes_of(session):
-    """Return the processes of a session that have not ended."""
+def processes_of(session, parent=None):
+    """Return the processes of a session, or of one parent in it, that have not ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
+            continue
+        if parent is not None and int(fields[1]) != parent:
             continue
         if int(fields[3]) == session and fields[0] not in "ZX":
             found.append(int(stat.parent.name))
@@ -293,7 +298,7 @@ class Life:
         if self.dice.random() < 0.93:
             when = "begun"
             # Workers that die before they can do anything end a run.
-            begun = self.place.grows if self.victim == "worker" else has_locked
+            begun = self.place.grows if self.victim in WORKERS else has_locked
             wait_until(lambda: run.poll() is not None or begun(run), "it has not begun")
         seconds = self.dice.uniform(0, 0.35 if when == "early" else 0.9 * self.place.span)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -306,7 +311,11 @@ class Life:
             elif self.victim == "parent":
                 os.kill(run.pid, self.number)
             else:
-                workers = [pid for pid in processes_of(run.pid) if pid != run.pid]
+                # The fork server is the only child; workers are its children.
+                servers = processes_of(run.pid, parent=run.pid)
+                others = [pid for pid in processes_of(run.pid) if pid != run.pid]
+                workers = servers if self.victim == "server" else {*others} - {*servers}
+                workers = sorted(workers)
                 if not workers:
                     self.counts["no worker there"] += 1
                     return "never"
@@ -327,7 +336,7 @@ class Life:
             # Python has not come to the command: it ends as Python does.
             allowed |= {-number, 128 + number, 1}
         elif struck == "begun":
-            if self.victim == "worker":
+            if self.victim in WORKERS:
                 allowed |= {1}
             else:
                 allowed |= {-number if self.number == signal.SIGKILL else 128 + number}
@@ -392,7 +401,7 @@ def _lives(tmp_path, references, number, victims, resume, memory) -> Iterator[Li
         for name in names:
             count += 1
             way, victim = dice.choice(list(WAYS)), dice.choice(victims)
-            if victim == "worker":
+            if victim in WORKERS:
                 way = "processes"
             like = references(name, resume)
             place = replace(like, folder=make_folder(tmp_path / f"{count}"), old={})

@@ -19,6 +19,10 @@ def test_workers_that_are_killed(strike):
     strike(signal.SIGKILL, strikes=4, victims=["worker"])
 
 
+def test_the_fork_server_that_is_killed(strike):
+    strike(signal.SIGKILL, strikes=4, victims=["server"])
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_interrupted_and_resumed(strike, name):
     number = signal.Signals[name]

@@ -16,7 +16,8 @@ for name in ("fcntl", "resource", "grp", "pwd", "termios"):
 
 MISSING = {
     os: (
-        "wait3", "wait4", "pwrite", "pread", "sysconf", "fork", "forkpty", "getuid", "geteuid",
+        "wait3", "wait4", "pidfd_open", "pwrite", "pread", "sysconf", "fork", "forkpty",
+        "getuid", "geteuid",
         "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "register_at_fork",
         "memfd_create", "posix_fallocate", "sched_getaffinity", "statvfs", "mkfifo",
     ),

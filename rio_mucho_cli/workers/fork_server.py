@@ -1,0 +1,391 @@
+"""The fork server as the main process sees it: started, asked for workers, closed.
+
+The command line forks it from itself before GDAL is used. In Python it is a new
+interpreter, which stays for later runs and ends with the program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from rio_mucho_cli.env import LAYOUT, driver_count, interpreter_variables
+from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.workers.fork_server_main import ENDED, READY, STARTED, serve_forks
+from rio_mucho_cli.workers.process import import_path, new_interpreter, sigint_blocked
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "MUCHO_START_METHOD"
+"""Environment variable with the start method of workers: forkserver or spawn."""
+
+# Seconds that the server may take to report the end of a worker.
+_PATIENCE = 10
+
+
+class ForkServerError(Exception):
+    """The fork server has ended or cannot start; the message says why."""
+
+
+class ForkedChild:
+    """A worker that the fork server has started.
+
+    Attributes
+    ----------
+    exitcode : int or None
+        Exit status, or minus the signal's number; None until it is waited for.
+    peak : int or None
+        Peak memory in bytes, if the process has ended and its peak is known.
+    """
+
+    def __init__(self, status: socket.socket, pidfd: int) -> None:
+        self.exitcode: int | None = None
+        self.peak: int | None = None
+        self._status = status
+        self._pidfd = pidfd
+        self._lock = threading.Lock()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this many seconds for its end; return whether it has ended."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if self.exitcode is None and poll.poll(min(1000 * seconds, 2**31 - 1)):
+            with self._lock:
+                if self.exitcode is None:
+                    self._read_status()
+        return self.exitcode is not None
+
+    def kill(self) -> None:
+        """Kill it, if it is running."""
+        if self.exitcode is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Release its descriptors."""
+        self._status.close()
+        os.close(self._pidfd)
+
+    def _read_status(self) -> None:
+        self._status.settimeout(_PATIENCE)
+        try:
+            data = self._status.recv(ENDED.size)
+        except OSError:
+            data = b""
+        if len(data) < ENDED.size:  # it was killed with the server
+            self.exitcode = -signal.SIGKILL
+        else:
+            self.exitcode, peak = ENDED.unpack(data)
+            self.peak = 1024 * peak
+
+
+class ForkServer:
+    """The process that forks workers, and its control socket.
+
+    Parameters
+    ----------
+    control : socket
+    pid : int
+        Its process id; it is a child of this process.
+    """
+
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self._state = inherited_state()
+        self.control = control
+        self.pid = pid
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self.has_been_ready = False
+
+    def is_usable(self) -> bool:
+        """Return whether its workers would be what new processes of this one are."""
+        return self._owner == os.getpid() and self._state == inherited_state()
+
+    def fork(self, channel: int, progress: int) -> ForkedChild:
+        """Start a worker.
+
+        Parameters
+        ----------
+        channel, progress : int
+            Descriptors of the worker's end of the channel and of its progress file.
+
+        Raises
+        ------
+        ForkServerError
+            If the server has ended.
+        OSError
+            If the system does not allow another process.
+        """
+        self._wait_until_ready()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs, _shared_files() as files:
+                try:
+                    request = [channel, progress, theirs.fileno(), *files]
+                    socket.send_fds(self.control, [b"f"], request)
+                except OSError as exc:
+                    raise ForkServerError(str(exc)) from None
+            data, pidfds, _, _ = socket.recv_fds(ours, STARTED.size, 1)
+            if not data:
+                raise ForkServerError("it has ended")
+            (pid,) = STARTED.unpack(data)
+            if pid < 0:
+                raise OSError(-pid, os.strerror(-pid))
+            os.set_inheritable(pidfds[0], False)
+            undo.pop_all()
+        return ForkedChild(ours, pidfds[0])
+
+    def close(self) -> None:
+        """End it and its workers."""
+        self.control.close()
+        if self._owner == os.getpid():
+            with suppress(ChildProcessError):  # other code has waited for it
+                os.waitpid(self.pid, 0)
+
+    def leave(self) -> None:
+        """Close the connection in a process that is not the main process."""
+        self.control.close()
+
+    def _wait_until_ready(self) -> None:
+        with self._lock:
+            if self.has_been_ready:
+                return
+            try:
+                answer = self.control.recv(1024)
+            except OSError as exc:
+                answer = str(exc).encode()
+            if answer != READY:
+                raise ForkServerError(answer.decode() or "it has ended")
+            self.has_been_ready = True
+
+
+@contextmanager
+def _shared_files() -> Iterator[list[int]]:
+    """Yield descriptors of standard output, standard error and the current folder."""
+    with ExitStack() as stack:
+        files = []
+        for stream in (1, 2):
+            try:
+                is_open = os.get_inheritable(stream)  # otherwise it is another file by now
+            except OSError:
+                is_open = False
+            if not is_open:
+                stream = os.open(os.devnull, os.O_WRONLY)
+                stack.callback(os.close, stream)
+            files.append(stream)
+        files.append(os.open(".", os.O_PATH))
+        stack.callback(os.close, files[-1])
+        yield files
+
+
+def inherited_state() -> Hashable:
+    """Return what new processes inherit from this one and a program may change.
+
+    The current folder and the standard streams go with each request. GDAL's layout
+    options are unset in a run.
+    """
+    limits = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+    umask: list[str] = []
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text("utf-8")
+        umask = [line for line in status.splitlines() if line.startswith("Umask")]
+    return (
+        sys.executable,
+        frozenset(item for item in os.environ.items() if item[0] not in LAYOUT),
+        tuple(map(resource.getrlimit, limits)),
+        tuple(umask),
+        (os.getresuid(), os.getresgid(), tuple(os.getgroups())),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        frozenset(os.sched_getaffinity(0)),
+    )
+
+
+class _Current:
+    """The fork server of this process."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.server: ForkServer | None = None
+        self.is_possible = hasattr(os, "pidfd_open")
+
+    def give_up(self, reason: object) -> None:
+        log.info("workers start without a fork server: %s", reason)
+        self.is_possible = False
+        self.close()
+
+    def close(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            server.close()
+
+
+_current = _Current()
+
+
+def is_chosen() -> bool:
+    """Return whether workers are to be forked.
+
+    Raises
+    ------
+    UsageError
+        If the environment variable has an unknown value.
+    """
+    method = os.environ.get(VARIABLE, "forkserver")
+    if method not in {"forkserver", "spawn"}:
+        raise UsageError(f"{VARIABLE} is {method!r}: set it to forkserver or spawn")
+    return method == "forkserver" and _current.is_possible
+
+
+def get_fork_server() -> ForkServer | None:
+    """Return the fork server of this process, and start it if necessary.
+
+    It may not be ready yet. Return None if there cannot be one, or if the user
+    has chosen otherwise.
+    """
+    if not is_chosen():
+        return None
+    with _current.lock:
+        if _current.server is not None and not _current.server.is_usable():
+            _current.close()
+        if _current.server is None:
+            try:
+                _current.server = _start_interpreter()
+            except (OSError, TypeError) as exc:  # no sys.executable
+                _current.give_up(exc)
+        return _current.server
+
+
+def fork_worker(channel: int, progress: int) -> ForkedChild | None:
+    """Fork a worker; return None if there is no fork server.
+
+    Raises
+    ------
+    OSError
+        If the system does not allow another process.
+    """
+    for _ in range(2):
+        server = get_fork_server()
+        if server is None:
+            break
+        try:
+            return server.fork(channel, progress)
+        except ForkServerError as exc:
+            with _current.lock:
+                if _current.server is server:
+                    if server.has_been_ready:  # it was killed, or has been idle
+                        _current.close()
+                    else:
+                        _current.give_up(exc)
+    return None
+
+
+def _start_interpreter() -> ForkServer:
+    """Start the server as a new interpreter, for which no import has been made."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    lead, follow = socket.socketpair()
+    with theirs, lead, follow, ExitStack() as undo:
+        undo.callback(ours.close)
+        files = follow.fileno(), theirs.fileno()
+        popen = new_interpreter("fork-server", files, {**os.environ, **interpreter_variables()})
+        lead.sendall(import_path())
+        undo.pop_all()
+    server = ForkServer(ours, popen.pid)
+    popen.returncode = 0  # the server is waited for by its process id
+    return server
+
+
+def fork_server_from_here() -> None:
+    """Fork the server from this process, if it can be had.
+
+    For a program that has used no GDAL, has one thread, and is about to run a job:
+    the command line, before anything else. Otherwise leave the server to
+    `get_fork_server`.
+    """
+    chosen = os.environ.get(VARIABLE, "forkserver") == "forkserver" and _current.is_possible
+    if not chosen or driver_count() or threading.active_count() > 1:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    parent = os.getpid()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with warnings.catch_warnings(), sigint_blocked(), theirs:
+        # The threads of numeric libraries end before a fork; others are looked for after it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            return
+        if not pid:
+            ours.close()
+            _be_fork_server(theirs, parent)
+    server = ForkServer(ours, pid)
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
+        server.close()
+    else:
+        _current.server = server
+
+
+def _be_fork_server(control: socket.socket, parent: int) -> NoReturn:
+    """Forget what this process has been, and serve."""
+    try:
+        atexit._clear()
+        sys.modules["__main__"] = ModuleType("__main__")
+        _close_inherited(control.fileno())
+        _reset_logging()
+        serve_forks(control, parent)
+    finally:
+        os._exit(0)
+
+
+def _close_inherited(control: int) -> None:
+    """Close the descriptors that this process has inherited.
+
+    Objects of Python may still own those that are not inheritable: their numbers
+    must not be used again.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if file > 2 and file not in {control, nothing}:
+            with suppress(OSError):  # the one that listed them
+                if os.get_inheritable(file):
+                    os.close(file)
+                else:
+                    os.dup2(nothing, file, inheritable=False)
+    os.close(nothing)
+
+
+def _reset_logging() -> None:
+    """Remove the handlers and levels that the program has set."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.setLevel(logging.WARNING if logger is logging.root else logging.NOTSET)
+
+
+def _forget_in_child() -> None:
+    """Leave the server to the process that has forked this one."""
+    server = _current.server
+    _current.__init__()  # type: ignore[misc]
+    if server is not None:
+        server.leave()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+atexit.register(_current.close)
