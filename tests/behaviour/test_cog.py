@@ -153,6 +153,7 @@ def assert_same_pixels(path, other):
 SHAPES = [(512, 384), (500, 388), (403, 257), (300, 9), (5, 200), (64, 64), (20, 10)]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("resampling", ["nearest", "average", "mode"])
 def test_pixels_and_overviews_are_those_of_a_geotiff(source, cog, geotiff, shape, resampling):
@@ -166,6 +167,7 @@ def test_pixels_and_overviews_are_those_of_a_geotiff(source, cog, geotiff, shape
     assert_same_pixels(out, plain)
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("function", [copy, hide])
 @pytest.mark.parametrize("windows", [None, Size(128, 64), Size(512, 128)], ids=str)
 @pytest.mark.parametrize("count", [1, 2])
@@ -373,6 +375,7 @@ LOSSY = [
 ]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize("options", LOSSY, ids=str)
 @pytest.mark.parametrize("function", [copy, hide])
 def test_lossy_codecs_of_three_bands(source, cog, geotiff, tmp_path, options, function):
@@ -467,6 +470,7 @@ LEFT = [
 ]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(("given", "options", "why"), LEFT, ids=str)
 @pytest.mark.parametrize("function", [copy, hide])
 def test_gdals_driver_makes_the_rest(source, cog, caplog, function, given, options, why):
@@ -496,6 +500,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(("given", "options"), SMALL, ids=str)
 @pytest.mark.parametrize("function", [copy, hide])
 def test_tiles_that_are_too_small_for_gdals_driver(source, cog, geotiff, function, given, options):

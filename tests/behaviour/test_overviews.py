@@ -136,6 +136,7 @@ def test_windows_make_no_difference(source, compare, windows, resampling):
     compare(path, resampling, windows=windows, executor="threads", jobs=2)
 
 
+EVEN_AND_ODD = [(512, 384), (406, 314)]
 NODATA = [("uint8", 0), ("uint8", 255), ("int16", -9999), ("float32", -1.5), ("float32", np.nan)]
 
 
@@ -148,10 +149,11 @@ def test_nodata_has_the_part_that_gdal_gives_it(source, compare, dtype, nodata, 
     compare(path, resampling, windows=Size(256, 256))
 
 
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize("shape", EVEN_AND_ODD, ids=str)
 @pytest.mark.parametrize("resampling", TWO)
-def test_nan_that_is_no_nodata(source, compare, resampling):
-    for shape in ((512, 384), (406, 314)):
-        compare(source(shape, dtype="float32", fill=np.nan), resampling, windows=Size(256, 256))
+def test_nan_that_is_no_nodata(source, compare, resampling, shape):
+    compare(source(shape, dtype="float32", fill=np.nan), resampling, windows=Size(256, 256))
 
 
 MASKED = [((512, 384), Size(512, 64)), ((500, 388), Size(256, 128)), ((403, 257), None)]
@@ -160,40 +162,44 @@ MASKED = [((512, 384), Size(512, 64)), ((500, 388), Size(256, 128)), ((403, 257)
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize("resampling", LOCAL)
 @pytest.mark.parametrize(("count", "interleave"), [(1, "band"), (3, "pixel"), (3, "band")], ids=str)
-def test_masks_have_overviews_as_gdal_makes_them(source, compare, count, interleave, resampling):
-    for shape, windows in MASKED:
-        path = source(shape, count, interleave=interleave)
-        ours = compare(path, resampling, function=hide, windows=windows)
+@pytest.mark.parametrize(("shape", "windows"), MASKED, ids=str)
+def test_masks_have_overviews_as_gdal_makes_them(
+    source, compare, shape, windows, count, interleave, resampling
+):
+    path = source(shape, count, interleave=interleave)
+    ours = compare(path, resampling, function=hide, windows=windows)
     with rasterio.open(ours, overview_level=0) as src:
         assert 0 < src.dataset_mask().mean() < 255
 
 
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize("shape", EVEN_AND_ODD, ids=str)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
-def test_alpha_weighs_pixels_as_gdal_has_it(source, compare, interleave, resampling):
-    for shape in ((512, 384), (406, 314)):
-        path = source(shape, 4, photometric="rgb", alpha="yes", interleave=interleave)
-        with rasterio.open(path, "r+") as dst:
-            alpha = holed(np.full((1, *dst.shape), 255, "uint8"), 0)[0]
-            alpha[::9, ::4] = 60
-            dst.write(alpha, 4)
-        ours = compare(path, resampling, windows=Size(256, 256))
-        with rasterio.open(ours) as src:
-            assert src.colorinterp[3] == ColorInterp.alpha
+def test_alpha_weighs_pixels_as_gdal_has_it(source, compare, interleave, resampling, shape):
+    path = source(shape, 4, photometric="rgb", alpha="yes", interleave=interleave)
+    with rasterio.open(path, "r+") as dst:
+        alpha = holed(np.full((1, *dst.shape), 255, "uint8"), 0)[0]
+        alpha[::9, ::4] = 60
+        dst.write(alpha, 4)
+    ours = compare(path, resampling, windows=Size(256, 256))
+    with rasterio.open(ours) as src:
+        assert src.colorinterp[3] == ColorInterp.alpha
 
 
+@pytest.mark.sweep(2)
+@pytest.mark.parametrize("shape", EVEN_AND_ODD, ids=str)
 @pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("nodata", [None, 3])
-def test_colour_tables_say_what_an_average_is(source, compare, nodata, resampling):
-    for shape in ((512, 384), (406, 314)):
-        path = source(shape)
-        with rasterio.open(path, "r+") as dst:
-            dst.write(dst.read() // 16)
-            dst.write_colormap(1, {n: (n * 17, 255 - n * 9, n * n, 255) for n in range(16)})
-        given = {} if nodata is None else {"nodata": nodata, "keep_nodata": False}
-        ours = compare(path, resampling, windows=Size(256, 256), **given)
-        with rasterio.open(ours, overview_level=1) as src:
-            assert src.colormap(1)[4] == (68, 219, 16, 255)
+def test_colour_tables_say_what_an_average_is(source, compare, nodata, resampling, shape):
+    path = source(shape)
+    with rasterio.open(path, "r+") as dst:
+        dst.write(dst.read() // 16)
+        dst.write_colormap(1, {n: (n * 17, 255 - n * 9, n * n, 255) for n in range(16)})
+    given = {} if nodata is None else {"nodata": nodata, "keep_nodata": False}
+    ours = compare(path, resampling, windows=Size(256, 256), **given)
+    with rasterio.open(ours, overview_level=1) as src:
+        assert src.colormap(1)[4] == (68, 219, 16, 255)
 
 
 CHOSEN = [pair for pair in window_grid(512, 384, Size(128, 128)) if sum(pair[1]) % 2]
@@ -276,12 +282,13 @@ CODECS = [
 ]
 
 
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize(("shape", "function"), [((256, 192), copy), ((250, 194), hide)])
 @pytest.mark.parametrize("options", CODECS, ids=str)
-def test_overviews_are_compressed_like_the_raster(source, compare, options):
+def test_overviews_are_compressed_like_the_raster(source, compare, options, shape, function):
     given = {"windows": Size(128, 128), "creation_options": options}
-    for shape, function in (((256, 192), copy), ((250, 194), hide)):
-        path = source(shape, 3, interleave="pixel")
-        ours = compare(path, "average", function=function, **given)
+    path = source(shape, 3, interleave="pixel")
+    ours = compare(path, "average", function=function, **given)
     with ours.open("rb") as file:
         head = file.read(4)
     if options.get("bigtiff") == "YES":
@@ -299,10 +306,11 @@ def test_floats_with_a_predictor(source, compare, dtype):
 OTHERS = ["int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "complex64"]
 
 
+@pytest.mark.sweep(1)
+@pytest.mark.parametrize("resampling", TWO)
 @pytest.mark.parametrize("dtype", OTHERS)
-def test_other_dtypes(source, compare, dtype):
-    for resampling in LOCAL[:2]:
-        compare(source(dtype=dtype), resampling, windows=Size(256, 256))
+def test_other_dtypes(source, compare, dtype, resampling):
+    compare(source(dtype=dtype), resampling, windows=Size(256, 256))
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
