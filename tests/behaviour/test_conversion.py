@@ -5,26 +5,17 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from rio_mucho_cli import Job, OutputError, RioMucho, run
+from rio_mucho_cli import OutputError, RioMucho, run
 from rio_mucho_cli.windows import Size
 
 
-def copy(data, window, ij, global_args):
-    return data[0]
-
-
 @pytest.fixture
-def job(make_raster, tmp_path):
-    source = str(make_raster(width=150, height=90, count=3, dtype="uint8", interleave="pixel"))
+def job(make_raster, job_on, tmp_path):
+    source = make_raster(width=150, height=90, count=3, dtype="uint8", interleave="pixel")
 
     def make(output, **given):
-        return Job(**{
-            "inputs": [source],
-            "output": str(tmp_path / output),
-            "function": copy,
-            "windows": Size(64, 64),
-            **given,
-        })  # fmt: skip
+        given = {"windows": Size(64, 64), "overwrite": False, **given}
+        return job_on([source], output=str(tmp_path / output), **given)
 
     return make
 
@@ -120,7 +111,7 @@ def test_an_empty_file_is_not_taken_for_an_output(job, monkeypatch, folder):
 def test_a_profile_by_hand(make_raster, tmp_path, read):
     source = make_raster(width=50, height=40, dtype="uint8")
     options = {"driver": "PNG", "width": 50, "height": 40, "count": 1, "dtype": "uint8"}
-    with RioMucho([source], tmp_path / "out.png", copy, options=options) as rm:
+    with RioMucho([source], tmp_path / "out.png", lambda data, *_: data[0], options=options) as rm:
         rm.run(1)
     np.testing.assert_array_equal(read(tmp_path / "out.png"), read(source))
 

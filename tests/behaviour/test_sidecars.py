@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from rio_mucho_cli import Job, MuchoChildError, OutputError, run
-from rio_mucho_cli.windows import Size
+from rio_mucho_cli import MuchoChildError, OutputError, run
 
 FORMATS = {
     "out.png": ("PNG", ["out.png", "out.png.aux.xml"]),
@@ -32,17 +31,12 @@ def late(data, window, ij, global_args):
 
 
 @pytest.fixture
-def job(make_raster, tmp_path):
+def job(make_raster, job_on, tmp_path):
     source = make_raster("deep/in.tif", width=90, height=70, dtype="uint8")
 
     def make(name, function=lambda data, *args: data[0], **given):
-        return Job(**{
-            "inputs": [str(source)],
-            "output": str(tmp_path / name),
-            "function": function,
-            "windows": Size(64, 48),
-            **given,
-        })  # fmt: skip
+        given = {"overwrite": False, **given}
+        return job_on([source], function, output=str(tmp_path / name), **given)
 
     return make
 
