@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import threading
 import warnings
@@ -24,7 +25,14 @@ from typing import NoReturn
 
 from rio_mucho_cli.env import LAYOUT, driver_count, interpreter_variables
 from rio_mucho_cli.errors import UsageError
-from rio_mucho_cli.workers.fork_server_main import ENDED, READY, STARTED, serve_forks
+from rio_mucho_cli.workers.fork_server_main import (
+    ENDED,
+    FORK,
+    READY,
+    RETIRE,
+    STARTED,
+    serve_forks,
+)
 from rio_mucho_cli.workers.process import import_path, new_interpreter, sigint_blocked
 
 log = logging.getLogger(__name__)
@@ -106,13 +114,12 @@ class ForkServer:
         self._state = inherited_state()
         self.control = control
         self.pid = pid
-        self._owner = os.getpid()
         self._lock = threading.Lock()
         self.has_been_ready = False
 
     def is_usable(self) -> bool:
         """Return whether its workers would be what new processes of this one are."""
-        return self._owner == os.getpid() and self._state == inherited_state()
+        return self._state == inherited_state()
 
     def fork(self, channel: int, progress: int) -> ForkedChild:
         """Start a worker.
@@ -136,7 +143,7 @@ class ForkServer:
             with theirs, _shared_files() as files:
                 try:
                     request = [channel, progress, theirs.fileno(), *files]
-                    socket.send_fds(self.control, [b"f"], request)
+                    socket.send_fds(self.control, [FORK], request)
                 except OSError as exc:
                     raise ForkServerError(str(exc)) from None
             data, pidfds, _, _ = socket.recv_fds(ours, STARTED.size, 1)
@@ -149,12 +156,26 @@ class ForkServer:
             undo.pop_all()
         return ForkedChild(ours, pidfds[0])
 
+    def retire(self) -> None:
+        """Let it end with the last of its workers."""
+        with suppress(OSError):  # it has ended
+            self.control.send(RETIRE)
+
+    def has_ended(self) -> bool:
+        """Return whether it has ended, and release its resources if so."""
+        try:
+            pid, _ = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:  # other code has waited for it
+            pid = self.pid
+        if pid:
+            self.control.close()
+        return bool(pid)
+
     def close(self) -> None:
         """End it and its workers."""
         self.control.close()
-        if self._owner == os.getpid():
-            with suppress(ChildProcessError):  # other code has waited for it
-                os.waitpid(self.pid, 0)
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
 
     def leave(self) -> None:
         """Close the connection in a process that is not the main process."""
@@ -215,21 +236,31 @@ def inherited_state() -> Hashable:
 
 
 class _Current:
-    """The fork server of this process."""
+    """The fork server of this process, and older ones that have workers yet."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.server: ForkServer | None = None
+        self.retired: list[ForkServer] = []
         self.is_possible = hasattr(os, "pidfd_open")
+
+    def replace(self, server: ForkServer | None) -> None:
+        """Use another server; the runs of the old one may still be going on."""
+        if self.server is not None:
+            self.server.retire()
+            self.retired.append(self.server)
+        self.retired = [old for old in self.retired if not old.has_ended()]
+        self.server = server
 
     def give_up(self, reason: object) -> None:
         log.info("workers start without a fork server: %s", reason)
         self.is_possible = False
-        self.close()
+        self.replace(None)
 
     def close(self) -> None:
-        server, self.server = self.server, None
-        if server is not None:
+        servers = [*self.retired, *filter(None, [self.server])]
+        self.server, self.retired = None, []
+        for server in servers:
             server.close()
 
 
@@ -259,11 +290,9 @@ def get_fork_server() -> ForkServer | None:
     if not is_chosen():
         return None
     with _current.lock:
-        if _current.server is not None and not _current.server.is_usable():
-            _current.close()
-        if _current.server is None:
+        if _current.server is None or not _current.server.is_usable():
             try:
-                _current.server = _start_interpreter()
+                _current.replace(_start_interpreter())
             except (OSError, TypeError) as exc:  # no sys.executable
                 _current.give_up(exc)
         return _current.server
@@ -287,7 +316,7 @@ def fork_worker(channel: int, progress: int) -> ForkedChild | None:
             with _current.lock:
                 if _current.server is server:
                     if server.has_been_ready:  # it was killed, or has been idle
-                        _current.close()
+                        _current.replace(None)
                     else:
                         _current.give_up(exc)
     return None
@@ -354,10 +383,11 @@ def _be_fork_server(control: socket.socket, parent: int) -> NoReturn:
 
 
 def _close_inherited(control: int) -> None:
-    """Close the descriptors that this process has inherited.
+    """Close the descriptors that this process got from the one that started it.
 
-    Objects of Python may still own those that are not inheritable: their numbers
-    must not be used again.
+    Those that are not inheritable were opened by imports, which may use them again:
+    files, such as PROJ's database, stay. Connections do not, but their numbers must
+    not be given to others.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for file in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
@@ -365,7 +395,7 @@ def _close_inherited(control: int) -> None:
             with suppress(OSError):  # the one that listed them
                 if os.get_inheritable(file):
                     os.close(file)
-                else:
+                elif not stat.S_ISREG(os.fstat(file).st_mode):
                     os.dup2(nothing, file, inheritable=False)
     os.close(nothing)
 
@@ -381,11 +411,12 @@ def _reset_logging() -> None:
 
 def _forget_in_child() -> None:
     """Leave the server to the process that has forked this one."""
-    server = _current.server
-    _current.__init__()  # type: ignore[misc]
-    if server is not None:
+    global _current
+    servers = [*_current.retired, *filter(None, [_current.server])]
+    _current = _Current()
+    for server in servers:
         server.leave()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
-atexit.register(_current.close)
+atexit.register(lambda: _current.close())

@@ -35,6 +35,9 @@ from rio_mucho_cli.workers.process_main import run_worker
 READY = b"ready"
 """First message of the server; any other says why there is none."""
 
+FORK, RETIRE = b"f", b"r"
+"""Requests: for a worker, with FILES descriptors; to end with the last of the workers."""
+
 STARTED = struct.Struct("<q")
 """Process id of a new worker, or minus the error number."""
 
@@ -42,7 +45,7 @@ ENDED = struct.Struct("<qq")
 """Exit status, or minus the signal's number; peak memory in KiB."""
 
 FILES = 6
-"""Descriptors of a request: channel, progress file, status, stdout, stderr, folder."""
+"""Descriptors of a request for a worker: channel, progress file, status, stdout, stderr, folder."""
 
 # Milliseconds without a worker after which the server ends.
 _IDLE = 5 * 60 * 1000
@@ -57,7 +60,7 @@ def serve_forks(control: socket.socket, parent: int) -> None:
     Parameters
     ----------
     control : socket
-        Brings one message of FILES descriptors for each worker.
+        Brings the requests, one in each message.
     parent : int
         Process id of the main process.
     """
@@ -102,6 +105,7 @@ class _EventLoop:
     def __init__(self, control: socket.socket, main_process: int) -> None:
         self._control = control
         self._main_process = main_process
+        self._is_retired = False
         self._statuses: dict[int, socket.socket] = {}  # by process id of the worker
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
@@ -114,7 +118,7 @@ class _EventLoop:
         poll = select.poll()
         for file in (self._control.fileno(), self._woken.fileno(), self._main_process):
             poll.register(file, select.POLLIN)
-        while events := poll.poll(None if self._statuses else _IDLE):
+        while events := poll.poll(self._timeout()):
             ready = {file for file, _ in events}
             if self._main_process in ready:
                 break
@@ -127,11 +131,16 @@ class _EventLoop:
         for pid in self._statuses:
             os.waitpid(pid, 0)
 
+    def _timeout(self) -> int | None:
+        """Return how many milliseconds to wait for something to do."""
+        return None if self._statuses else 0 if self._is_retired else _IDLE
+
     def _accept(self) -> bool:
-        """Fork a worker for a request; return False at the end of the connection."""
+        """Act on a request; return False at the end of the connection."""
         data, files, _, _ = socket.recv_fds(self._control, 1, FILES)
-        if not data:
-            return False
+        if data != FORK:
+            self._is_retired = True
+            return data == RETIRE
         for file in files:
             os.set_inheritable(file, False)
         status = socket.socket(fileno=files[2])

@@ -57,6 +57,13 @@ def is_running(pid):
         return False
 
 
+def wait_until_ended(*pids):
+    deadline = time.monotonic() + 60
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def parent_and_state():
     files = {}
     for path in Path("/proc/self/fd").iterdir():
@@ -139,7 +146,19 @@ def test_a_server_of_another_state_is_replaced(executor_of, monkeypatch, change)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert result_of(executor_of(), os.getppid) != first
-    assert not Path(f"/proc/{first}").exists()
+
+
+def test_a_server_that_is_replaced_ends_with_its_workers(executor_of, monkeypatch):
+    executor = executor_of()
+    first = result_of(executor, os.getppid)
+    monkeypatch.setenv("ANY", "thing")
+    assert result_of(executor_of(), os.getppid) != first
+    assert result_of(executor, os.getppid) == first
+    executor.shutdown()
+    wait_until_ended(first)
+    monkeypatch.delenv("ANY")
+    result_of(executor_of(), os.getppid)
+    assert first not in {server.pid for server in fork_server._current.retired}
 
 
 def test_random_numbers_differ(executor_of):
@@ -285,7 +304,4 @@ def test_nothing_outlives_the_program(children, here, end):
         if end == "killed":
             program.kill()
         program.communicate(timeout=60)
-    deadline = time.monotonic() + 60
-    while any(map(is_running, (server, *workers))):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until_ended(server, *workers)
