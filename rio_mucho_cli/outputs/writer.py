@@ -25,8 +25,6 @@ from rio_mucho_cli.outputs.block_writer import BlockWriter
 from rio_mucho_cli.outputs.from_geotiff import Conversion, finish_cog
 from rio_mucho_cli.outputs.gdal_writer import DatasetWriter, FileWriter, MemoryWriter
 from rio_mucho_cli.outputs.layout import BlockLayout
-from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
-from rio_mucho_cli.outputs.remote_target import RemoteTarget
 from rio_mucho_cli.outputs.target import Finish, Target, publish
 from rio_mucho_cli.paths import is_in_memory, is_virtual
 from rio_mucho_cli.signals import check
@@ -138,11 +136,15 @@ def open_writer(
     if not isinstance(output, str | Path):
         return DatasetWriter(output)
     if mosaic is not None:
+        from rio_mucho_cli.outputs.mosaic import MosaicWriter, open_mosaic
+
         mosaic_target = open_mosaic(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
         return MosaicWriter(mosaic_target, mosaic)
     if is_in_memory(str(output)):
         return MemoryWriter(str(output), overwrite=overwrite, options=options)
     if is_virtual(str(output)):
+        from rio_mucho_cli.outputs.remote_target import RemoteTarget
+
         target: Target = RemoteTarget(str(output), overwrite=overwrite, inputs=inputs)
     else:
         target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)

@@ -13,7 +13,6 @@ import os
 import pickle
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rio_mucho_cli.errors import WorkerStartError
 from rio_mucho_cli.workers.channel import (
@@ -31,6 +30,9 @@ from rio_mucho_cli.workers.channel import (
     read_progress,
     write_progress,
 )
+
+if TYPE_CHECKING:
+    import subprocess
 
 _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
@@ -248,6 +250,8 @@ def new_interpreter(
     TypeError
         If there is no sys.executable.
     """
+    import subprocess
+
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     command = [sys.executable, *flags, "-P", _BOOTSTRAP, role, *map(str, (os.getpid(), *files))]
     with sigint_blocked():
