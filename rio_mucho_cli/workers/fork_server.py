@@ -13,15 +13,12 @@ import resource
 import select
 import signal
 import socket
-import stat
 import sys
 import threading
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
-from typing import NoReturn
 
 from rio_mucho_cli.env import LAYOUT, driver_count, interpreter_variables
 from rio_mucho_cli.errors import UsageError
@@ -31,7 +28,7 @@ from rio_mucho_cli.workers.fork_server_main import (
     READY,
     RETIRE,
     STARTED,
-    serve_forks,
+    serve_forks_in_fork,
 )
 from rio_mucho_cli.workers.process import import_path, new_interpreter, sigint_blocked
 
@@ -362,51 +359,12 @@ def fork_server_from_here() -> None:
             return
         if not pid:
             ours.close()
-            _be_fork_server(theirs, parent)
+            serve_forks_in_fork(theirs, parent)
     server = ForkServer(ours, pid)
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         server.close()
     else:
         _current.server = server
-
-
-def _be_fork_server(control: socket.socket, parent: int) -> NoReturn:
-    """Forget what this process has been, and serve."""
-    try:
-        atexit._clear()
-        sys.modules["__main__"] = ModuleType("__main__")
-        _close_inherited(control.fileno())
-        _reset_logging()
-        serve_forks(control, parent)
-    finally:
-        os._exit(0)
-
-
-def _close_inherited(control: int) -> None:
-    """Close the descriptors that this process got from the one that started it.
-
-    Those that are not inheritable were opened by imports, which may use them again:
-    files, such as PROJ's database, stay. Connections do not, but their numbers must
-    not be given to others.
-    """
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for file in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
-        if file > 2 and file not in {control, nothing}:
-            with suppress(OSError):  # the one that listed them
-                if os.get_inheritable(file):
-                    os.close(file)
-                elif not stat.S_ISREG(os.fstat(file).st_mode):
-                    os.dup2(nothing, file, inheritable=False)
-    os.close(nothing)
-
-
-def _reset_logging() -> None:
-    """Remove the handlers and levels that the program has set."""
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    for logger in loggers:
-        if isinstance(logger, logging.Logger):
-            logger.handlers.clear()
-            logger.setLevel(logging.WARNING if logger is logging.root else logging.NOTSET)
 
 
 def _forget_in_child() -> None:

@@ -16,17 +16,21 @@ exit status and the peak memory.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
+import logging
 import os
 import select
 import signal
 import socket
+import stat
 import struct
 import sys
 import traceback
 from contextlib import suppress
+from types import ModuleType
 from typing import NoReturn
 
 from rio_mucho_cli.env import driver_count, keep_freed_memory, limit_threads
@@ -90,6 +94,45 @@ def serve_forks(control: socket.socket, parent: int) -> None:
     gc.freeze()  # collections in workers need not touch, and so copy, what is shared
     control.send(READY)
     _EventLoop(control, main_process).run()
+
+
+def serve_forks_in_fork(control: socket.socket, parent: int) -> NoReturn:
+    """Make a fork of a program like a new interpreter, and serve; never return."""
+    try:
+        atexit._clear()
+        sys.modules["__main__"] = ModuleType("__main__")
+        _close_inherited(control.fileno())
+        _reset_logging()
+        serve_forks(control, parent)
+    finally:
+        os._exit(0)
+
+
+def _close_inherited(control: int) -> None:
+    """Close the descriptors that this process got from the one that started it.
+
+    Those that are not inheritable were opened by imports, which may use them again:
+    files, such as PROJ's database, stay. Connections do not, but their numbers must
+    not be given to others.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for file in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208
+        if file > 2 and file not in {control, nothing}:
+            with suppress(OSError):  # the one that listed them
+                if os.get_inheritable(file):
+                    os.close(file)
+                elif not stat.S_ISREG(os.fstat(file).st_mode):
+                    os.dup2(nothing, file, inheritable=False)
+    os.close(nothing)
+
+
+def _reset_logging() -> None:
+    """Remove the handlers and levels that the program has set."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.setLevel(logging.WARNING if logger is logging.root else logging.NOTSET)
 
 
 class _EventLoop:
