@@ -191,7 +191,7 @@ def test_options_about_layout_are_taken_away_and_given_back(monkeypatch):
     assert e.layout_options() == ["USE_RRD"]
 
 
-@pytest.mark.sweep(2)
+@pytest.mark.sweep(1)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
