@@ -24,7 +24,7 @@ from rio_mucho_cli.reports.progress import on_stderr
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.text import did_you_mean
 from rio_mucho_cli.validation import OnError, path_text, windows_error
-from rio_mucho_cli.windows import PlannedWindow, parse_size
+from rio_mucho_cli.windows import WindowPair, parse_size
 from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
@@ -80,7 +80,7 @@ class ClassOptions(ReadingOptions, FinishingOptions, total=False):
 class JobOptions(FunctionOptions, FinishingOptions, total=False):
     """Options of a `Job` besides inputs, output and function."""
 
-    windows: str | int | tuple[int, int] | Sequence[PlannedWindow] | None
+    windows: str | int | tuple[int, int] | Sequence[WindowPair] | None
     driver: str | None
     keep_nodata: bool
     creation_options: Mapping[str, str]

@@ -44,7 +44,7 @@ class MuchoError(Exception):
 
     Attributes
     ----------
-    window : rasterio.windows.Window or the user's own window, or None
+    window : rasterio.windows.Window or None
         Window that was being processed, if any.
     ij : tuple of int, or None
         Its (row, column) in the grid of windows.

@@ -26,7 +26,7 @@ from rio_mucho_cli.validation import (
     check_job,
     check_kinds,
 )
-from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
@@ -151,7 +151,7 @@ def _is_dtype(dtype: Any) -> bool:
 
 
 Bidx: TypeAlias = "int | str | Sequence[int]"
-Windows: TypeAlias = Literal["blocks"] | Size | Sequence[PlannedWindow] | None
+Windows: TypeAlias = Literal["blocks"] | Size | Sequence[WindowPair] | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias, overload
 
@@ -14,10 +12,9 @@ from rasterio.errors import WindowError
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
-from rio_mucho_cli.text import option
 
-PlannedWindow: TypeAlias = "tuple[Any, Any]"
-"""A window and its ij: (row, column) in the grid of windows."""
+WindowPair: TypeAlias = "tuple[Any, Any]"
+"""A window as a caller gives it, and its ij: (row, column) in the grid of windows."""
 
 
 class Size(NamedTuple):
@@ -25,6 +22,99 @@ class Size(NamedTuple):
 
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """A window of a run.
+
+    Attributes
+    ----------
+    window : Window
+    ij : object
+        Row and column in the grid of windows; or what the caller gave.
+    given : object
+        The window as the caller gave it, for the function: a Window, or a pair
+        of ranges or slices (rows, columns).
+    """
+
+    window: Window
+    ij: Any
+    given: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WindowList(Sequence[PlannedWindow]):
+    """Windows that a caller gave, combined on access.
+
+    Attributes
+    ----------
+    pairs : sequence of (window, ij)
+        Windows as they were given.
+    windows : sequence of Window
+        The same windows, each as a Window.
+    """
+
+    pairs: Sequence[WindowPair]
+    windows: Sequence[Window]
+
+    @classmethod
+    def of(cls, pairs: Sequence[WindowPair], raster: Size) -> WindowList:
+        """Return the windows of a raster, given in any way that rasterio accepts.
+
+        Parameters
+        ----------
+        pairs : sequence of (window, ij)
+            A window is a Window, or a pair of ranges or slices (rows, columns),
+            whose ends may be open.
+        raster : Size
+            Size of the raster, for open ends.
+
+        Raises
+        ------
+        WindowsError
+            If a window is none of these.
+        """
+        return cls(
+            pairs,
+            [
+                window if isinstance(window, Window) else _as_window(window, raster)
+                for window, _ in pairs
+            ],
+        )
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @overload
+    def __getitem__(self, index: int) -> PlannedWindow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> WindowList: ...
+
+    def __getitem__(self, index: int | slice) -> PlannedWindow | WindowList:
+        if isinstance(index, slice):
+            return WindowList(self.pairs[index], self.windows[index])
+        given, ij = self.pairs[index]
+        return PlannedWindow(self.windows[index], ij, given)
+
+    def __iter__(self) -> Iterator[PlannedWindow]:
+        for (given, ij), window in zip(self.pairs, self.windows, strict=True):
+            yield PlannedWindow(window, ij, given)
+
+    def select(self, indexes: Sequence[int]) -> WindowList:
+        """Return some of the windows."""
+        return WindowList([self.pairs[k] for k in indexes], [self.windows[k] for k in indexes])
+
+
+def _as_window(window: Any, raster: Size) -> Window:
+    try:
+        return Window.from_slices(*window, width=raster.width, height=raster.height)
+    except (WindowError, TypeError, ValueError) as exc:
+        raise WindowsError(
+            f"{format_window(window)} is invalid ({exc}): expected a rasterio Window, or a pair "
+            "of ranges (rows, columns)"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +168,11 @@ class WindowGrid(Sequence[PlannedWindow]):
             row, col = divmod(position, number)
             yield self._at(rows[row], cols[col])
 
-    def __contains__(self, planned: object) -> bool:
-        match planned:
-            case (_, (int(i), int(j))) if i in self.rows and j in self.cols:
-                position = self.rows.index(i) * len(self.cols) + self.cols.index(j)
-                return position in self.positions and planned == self._at(i, j)
-        return False
-
     def _at(self, i: int, j: int) -> PlannedWindow:
         row, col = i * self.size.height, j * self.size.width
         width = min(self.size.width, self.width - col)
-        return Window(col, row, width, min(self.size.height, self.height - row)), (i, j)
+        window = Window(col, row, width, min(self.size.height, self.height - row))
+        return PlannedWindow(window, (i, j), window)
 
     @property
     def is_whole(self) -> bool:
@@ -124,7 +208,7 @@ class WindowGrid(Sequence[PlannedWindow]):
         """Return the total number of pixels."""
         step = self.positions.step
         if abs(step) != 1:
-            return sum(window.width * window.height for window, _ in self)
+            return sum(planned.window.width * planned.window.height for planned in self)
         first, last = sorted((self.positions.start, self.positions.stop - step))
         return self._pixels_before(last + 1) - self._pixels_before(first) if len(self) else 0
 
@@ -210,51 +294,29 @@ def window_grid(width: int, height: int, size: Size) -> WindowGrid:
     return WindowGrid.of(width, height, size, range(rows), range(cols))
 
 
-def outline(windows: Sequence[PlannedWindow]) -> Sequence[PlannedWindow]:
+def pairs_of(windows: Sequence[PlannedWindow]) -> list[WindowPair]:
+    """Return windows as (window, ij), which a Job takes."""
+    return [(planned.given, planned.ij) for planned in windows]
+
+
+def outline(windows: Sequence[PlannedWindow]) -> Sequence[Window]:
     """Return windows with the edges and sizes of all; only a few of a grid."""
-    return windows.outline() if isinstance(windows, WindowGrid) else windows
+    if isinstance(windows, WindowList):
+        return windows.windows
+    few = windows.outline() if isinstance(windows, WindowGrid) else windows
+    return [planned.window for planned in few]
 
 
-def count_pixels(windows: Sequence[PlannedWindow], raster: Size) -> int:
-    """Return the total number of pixels; invalid windows count as empty."""
+def count_pixels(windows: Sequence[PlannedWindow]) -> int:
+    """Return the total number of pixels."""
     if isinstance(windows, WindowGrid):
         return windows.count_pixels()
-    pixels = 0
-    for window, _ in windows:
-        with suppress(TypeError, ValueError, WindowError):
-            normalized = normalize(window, *raster)
-            pixels += int(round(normalized.width) * round(normalized.height))
-    return pixels
+    return sum(pixels_in(window) for window in outline(windows))
 
 
-def check_windows(windows: Sequence[PlannedWindow], width: int, height: int) -> None:
-    """Raise WindowsError unless windows are inside the raster and do not overlap.
-
-    Raises
-    ------
-    WindowsError
-        If there is no window, one extends beyond the raster, or two overlap.
-    """
-    if not windows:
-        raise WindowsError("the list of windows is empty: give at least one")
-    windows = outline(windows)
-    for window, _ in windows:
-        if (
-            min(window.col_off, window.row_off) < 0
-            or min(window.width, window.height) < 1
-            or window.col_off + window.width > width
-            or window.row_off + window.height > height
-        ):
-            raise WindowsError(
-                f"{format_window(window)} is not inside the raster of {width} x {height} pixels: "
-                "take windows from rio blocks of the first input"
-            )
-    pair = _overlapping([window for window, _ in windows])
-    if pair:
-        raise WindowsError(
-            f"{format_window(pair[0])} and {format_window(pair[1])} overlap: "
-            "every pixel may be in one window only"
-        )
+def pixels_in(window: Window) -> int:
+    """Return the number of pixels of a window."""
+    return int(round(window.width) * round(window.height))
 
 
 def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
@@ -264,7 +326,7 @@ def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -
     edges there set no limit. A side without any limit is 0: any block fits.
     """
     col_gcd = row_gcd = 0
-    for window, _ in outline(windows):
+    for window in outline(windows):
         right, bottom = window.col_off + window.width, window.row_off + window.height
         col_gcd = math.gcd(col_gcd, window.col_off, right if right < width else 0)
         row_gcd = math.gcd(row_gcd, window.row_off, bottom if bottom < height else 0)
@@ -274,10 +336,8 @@ def common_multiple(windows: Sequence[PlannedWindow], width: int, height: int) -
 def aligned_to_blocks(
     windows: Sequence[PlannedWindow], block: Size, width: int, height: int
 ) -> bool:
-    """Return whether every window is an integer Window of whole blocks."""
-    for window, _ in outline(windows):
-        if not isinstance(window, Window):
-            return False
+    """Return whether every window consists of whole pixels and whole blocks."""
+    for window in outline(windows):
         left, top = window.col_off, window.row_off
         right, bottom = left + window.width, top + window.height
         if any(int(value) != value for value in (left, top, right, bottom)):
@@ -287,70 +347,6 @@ def aligned_to_blocks(
         if top % block.height or (bottom % block.height and bottom != height):
             return False
     return True
-
-
-def group_by_part(
-    windows: Sequence[PlannedWindow], width: int, height: int, part: Size
-) -> Sequence[tuple[tuple[int, int], Window, Sequence[PlannedWindow]]]:
-    """Return the parts of a raster with the windows in each.
-
-    Parameters
-    ----------
-    windows : sequence of (window, ij)
-    width, height : int
-        Size of the raster.
-    part : Size
-        Size of a part; those at the right and lower edge may be smaller.
-
-    Returns
-    -------
-    sequence of (ij, Window, sequence of (window, ij))
-        Parts with at least one window, row by row; windows in the given order.
-
-    Raises
-    ------
-    WindowsError
-        If a window lies in several parts.
-    """
-    parts_of_grid = windows.group_by_part(part) if isinstance(windows, WindowGrid) else None
-    if parts_of_grid is not None:
-        return parts_of_grid
-    by_part: dict[tuple[int, int], list[PlannedWindow]] = {}
-    for planned in windows:
-        window = normalize(planned[0], width, height)
-        row, col = int(window.row_off // part.height), int(window.col_off // part.width)
-        top, left = row * part.height, col * part.width
-        if (
-            window.row_off + window.height > top + part.height
-            or window.col_off + window.width > left + part.width
-        ):
-            raise WindowsError(
-                f"{format_window(window)} lies in more than one part of "
-                f"{part.width} x {part.height} pixels: give windows that begin where "
-                f"parts do, or another {option('part_size')}"
-            )
-        by_part.setdefault((row, col), []).append(planned)
-    parts = []
-    for (row, col), inside in sorted(by_part.items()):
-        top, left = row * part.height, col * part.width
-        size = min(part.width, width - left), min(part.height, height - top)
-        parts.append(((row, col), Window(left, top, *size), inside))
-    return parts
-
-
-def normalize(window: Any, width: int, height: int) -> Window:
-    """Return any window that rasterio accepts as a Window.
-
-    Parameters
-    ----------
-    window : Window, or pair of ranges or slices
-        Ranges and slices are (rows, columns); their ends may be open.
-    width, height : int
-        Size of the raster, for open ends.
-    """
-    if isinstance(window, Window):
-        return window
-    return Window.from_slices(*window, width=width, height=height)
 
 
 def format_window(window: Any) -> str:
@@ -363,25 +359,3 @@ def format_window(window: Any) -> str:
         except (TypeError, ValueError):
             return f"window {window!r}"
     return f"window rows {top}:{bottom}, columns {left}:{right}"
-
-
-def _overlapping(windows: Sequence[Window]) -> tuple[Window, Window] | None:
-    """Return two windows that overlap, or None, in one sweep from the top down.
-
-    `taken` holds the columns in use at the current row as sorted spans that do
-    not overlap. A span that ended above is replaced when it is met.
-    """
-    taken: list[tuple[int, int, int]] = []  # first column, end column, index in `rows`
-    rows = sorted(windows, key=lambda w: (w.row_off, w.col_off))
-    for index, window in enumerate(rows):
-        end = window.col_off + window.width
-        first = last = max(0, bisect_left(taken, (window.col_off,)) - 1)
-        if first < len(taken) and taken[first][1] <= window.col_off:
-            first = last = first + 1
-        while last < len(taken) and taken[last][0] < end:
-            above = rows[taken[last][2]]
-            if above.row_off + above.height > window.row_off:
-                return above, window
-            last += 1
-        taken[first:last] = [(window.col_off, end, index)]
-    return None

@@ -15,10 +15,10 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.job import Windows
-from rio_mucho_cli.windows import PlannedWindow, parse_size
+from rio_mucho_cli.windows import WindowPair, parse_size
 
 
-def windows_from_features(features: Iterable[Mapping[str, Any]]) -> list[PlannedWindow]:
+def windows_from_features(features: Iterable[Mapping[str, Any]]) -> list[WindowPair]:
     """Return windows from GeoJSON features as ``rio blocks`` writes them.
 
     Each feature has a property ``window``, with col_off, row_off, width and

@@ -54,8 +54,9 @@ class WindowDone:
 
     Attributes
     ----------
-    window, ij : object
-        Arguments of the function.
+    window : Window
+    ij : object
+        Row and column in the grid of windows.
     done : int
         Number of windows done so far.
     pixels : int

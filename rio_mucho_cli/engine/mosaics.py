@@ -33,6 +33,7 @@ from rio_mucho_cli.planning.mosaic import MosaicPart
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.local import SerialExecutor
 from rio_mucho_cli.workers.window import (
     OutputResult,
@@ -57,34 +58,34 @@ class PartRecord:
 
     Attributes
     ----------
-    piece : OutputResult or None
+    result : OutputResult or None
         File of the part; None if no window of the part has a result.
-    first : (window, ij), or None
+    first : PlannedWindow or None
         First window with a result; it determined count and dtype.
     failed : sequence of Failure
         Windows of the part that failed.
     """
 
-    piece: OutputResult | None
+    result: OutputResult | None
     first: PlannedWindow | None
     failed: Sequence[Failure] = ()
 
     def write(self, path: Path) -> None:
         """Write the record as JSON to a temporary path."""
         failed = [failure.as_json() for failure in self.failed]
-        about: dict[str, Any] = {"form": None, "failed": failed}
-        if self.piece is not None and self.first is not None:
-            file: Any = self.piece.data
-            window, ij = self.first
-            about |= {
-                "form": self.piece.form,
-                "statistics": [band.as_json() for band in self.piece.statistics],
-                "first": [[int(value) for value in window.flatten()], list(ij)],
+        entries: dict[str, Any] = {"result_type": None, "failed": failed}
+        if self.result is not None and self.first is not None:
+            file: Any = self.result.data
+            first = self.first
+            entries |= {
+                "result_type": self.result.result_type,
+                "statistics": [band.as_json() for band in self.result.statistics],
+                "first": [[int(value) for value in first.window.flatten()], list(first.ij)],
                 "block": file.block,
                 "overviews": file.overviews,
                 "bytes": file.nbytes,
             }
-        write_private(path, json.dumps(about))
+        write_private(path, json.dumps(entries))
 
     @classmethod
     def read(cls, part: Path) -> PartRecord | None:
@@ -95,20 +96,21 @@ class PartRecord:
         """
         with suppress(*_NONSENSE):
             with open_to_read(part.with_name(part.name + RECORD)) as text:
-                about = json.loads(text.read(_MOST))
-            failed = [Failure.from_json(value) for value in about["failed"]]
-            if about["form"] is None:
+                entries = json.loads(text.read(_MOST))
+            failed = [Failure.from_json(value) for value in entries["failed"]]
+            if entries["result_type"] is None:
                 return cls(None, None, failed)
-            (*ends,), (row, col) = about["first"]
-            first = Window(*map(int, ends)), (int(row), int(col))
-            count, dtype, masked = about["form"]
-            form = int(count), str(np.dtype(dtype).name), bool(masked)
-            statistics = tuple(map(BandStatistics.from_json, about["statistics"]))
-            width, height = map(int, about["block"])
-            overviews = tuple(map(int, about["overviews"]))
-            file = PartFile(part.name, Size(width, height), overviews, int(about["bytes"]))
+            (*ends,), (row, col) = entries["first"]
+            window = Window(*map(int, ends))
+            first = PlannedWindow(window, (int(row), int(col)), window)
+            count, dtype, masked = entries["result_type"]
+            result_type = ResultType(int(count), str(np.dtype(dtype).name), bool(masked))
+            statistics = tuple(map(BandStatistics.from_json, entries["statistics"]))
+            width, height = map(int, entries["block"])
+            overviews = tuple(map(int, entries["overviews"]))
+            file = PartFile(part.name, Size(width, height), overviews, int(entries["bytes"]))
             if _is_complete(part, file.nbytes):
-                return cls(OutputResult(form, file, statistics), first, failed)
+                return cls(OutputResult(result_type, file, statistics), first, failed)
         return None
 
 
@@ -127,15 +129,15 @@ class PartResult:
 
     Attributes
     ----------
-    pieces : tuple of OutputResult
+    results : tuple of OutputResult
         File of each output; empty if no window has a result.
-    first : (window, ij), or None
+    first : PlannedWindow or None
         First window with a result; it determined count and dtype.
     failed : list of Failure
         Windows that are nodata because the function raised.
     traceback : str
         Traceback of the first failure.
-    said : tuple of str
+    messages : tuple of str
         Messages captured from GDAL.
     timings : list of WindowTiming or None
         Times of each window; None where the function raised.
@@ -143,19 +145,19 @@ class PartResult:
         Time after the last window.
     """
 
-    pieces: tuple[OutputResult, ...] = ()
+    results: tuple[OutputResult, ...] = ()
     first: PlannedWindow | None = None
     failed: list[Failure] = field(default_factory=list)
     traceback: str = ""
-    said: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
     timings: list[WindowTiming | None] = field(default_factory=list)
     ending: WindowTiming = WindowTiming()
 
     @classmethod
     def of_records(cls, records: Sequence[PartRecord]) -> PartResult:
         """Return the result of a part that an earlier run completed."""
-        pieces = tuple(record.piece for record in records if record.piece is not None)
-        return cls(pieces, records[0].first, list(records[0].failed))
+        results = tuple(record.result for record in records if record.result is not None)
+        return cls(results, records[0].first, list(records[0].failed))
 
     def add(
         self, planned: PlannedWindow, outcome: WindowResult | MuchoChildError, write: StageTimes
@@ -163,92 +165,92 @@ class PartResult:
         """Add the outcome of a window."""
         if isinstance(outcome, MuchoChildError):
             self.traceback = self.traceback or outcome.formatted
-            self.failed.append(Failure(*planned, str(outcome.args[0])))
+            self.failed.append(Failure(planned.window, planned.ij, str(outcome.args[0])))
             self.timings.append(None)
             return
         assert outcome.timing is not None
         self.timings.append(replace(outcome.timing, stages=outcome.timing.stages + write))
-        if outcome.pieces and self.first is None:
+        if outcome.results and self.first is None:
             self.first = planned
 
 
 @contextmanager
-def stopped_on_error(key: str) -> Iterator[None]:
+def stopped_on_error(run_id: str) -> Iterator[None]:
     """Stop threads of this process that work on parts, soon after an error."""
     try:
         yield
     except BaseException:
-        stop(key)
+        stop(run_id)
         raise
 
 
-def run_part(key: str, part: MosaicPart) -> PartResult | MuchoError:
+def run_part(run_id: str, part: MosaicPart) -> PartResult | MuchoError:
     """Write and publish one part; return its result, or the error.
 
     Parameters
     ----------
-    key : str
+    run_id : str
         Id of the run.
     part : MosaicPart
         Part with the paths of its files.
     """
     try:
-        with in_environment(key), captured_messages() as said:
-            result = _write_part(key, part)
-            result.said = tuple(dict.fromkeys(said))
+        with in_environment(run_id), captured_messages() as messages:
+            result = _write_part(run_id, part)
+            result.messages = tuple(dict.fromkeys(messages))
             return result
     except MuchoError as exc:
         return exc
 
 
-def _write_part(key: str, part: MosaicPart) -> PartResult:
+def _write_part(run_id: str, part: MosaicPart) -> PartResult:
     result = PartResult()
-    deliveries = open_streams(part.outputs, overwrite=True, leaves_out=part.leaves_out)
-    writers = [delivery.writer for delivery in deliveries]
+    streams = open_streams(part.outputs, overwrite=True, leaves_out=part.leaves_out)
+    writers = [stream.writer for stream in streams]
     with discarded_on_error(writers):
         write_windows(
-            deliveries,
-            _results(key, part),
+            streams,
+            _results(run_id, part),
             result.add,
             tolerant=part.tolerant,
             shifted=part.shifted,
         )
         stopwatch = Stopwatch()
         if result.first is None:
-            _leave_out(part, writers, result.failed)
+            _discard_empty(part, writers, result.failed)
             stages = StageTimes(write=stopwatch.split())
         else:
-            for delivery in deliveries:
-                for _ in make_remaining_overviews(SerialExecutor(), key, 1, delivery):
+            for stream in streams:
+                for _ in make_remaining_overviews(SerialExecutor(), run_id, 1, stream):
                     pass
-                delivery.describe()
+                stream.describe()
             stages = StageTimes(encode=stopwatch.split())
             finish_all(writers)
-            result.pieces = tuple(map(_piece, deliveries))
-            _put_into_place(key, part, [writer.target for writer in writers], result)
+            result.results = tuple(map(_output_result, streams))
+            _publish(run_id, part, [writer.target for writer in writers], result)
             stages += StageTimes(write=stopwatch.split())
     result.ending = WindowTiming(worker_name(), stopwatch.started, stages, peak_memory())
     return result
 
 
 def _results(
-    key: str, part: MosaicPart
+    run_id: str, part: MosaicPart
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Compute windows one by one; yield each with its result and a transfer time of 0."""
-    wanted = [plan.wanted for plan in part.outputs]
+    specs = [plan.spec for plan in part.outputs]
     for number, planned in enumerate(part.windows):
-        _check(key)
+        _raise_if_stopped(run_id)
         note_progress(number)
-        yield planned, run_window(key, planned, wanted), StageTime()
+        yield planned, run_window(run_id, planned, specs), StageTime()
     note_progress(len(part.windows))
 
 
-def _check(key: str) -> None:
-    if is_stopped(key):
+def _raise_if_stopped(run_id: str) -> None:
+    if is_stopped(run_id):
         raise MuchoError("the run has ended")
 
 
-def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Failure]) -> None:
+def _discard_empty(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Failure]) -> None:
     """Discard the files of an empty part; a VRT reads as nodata where a part is missing."""
     for writer in writers:
         writer.discard()
@@ -260,35 +262,35 @@ def _leave_out(part: MosaicPart, writers: Sequence[Writer], failed: Sequence[Fai
             new.replace(path.with_name(path.name + RECORD))
 
 
-def _put_into_place(
-    key: str, part: MosaicPart, targets: Sequence[Target], result: PartResult
-) -> None:
+def _publish(run_id: str, part: MosaicPart, targets: Sequence[Target], result: PartResult) -> None:
     """Publish finished files together with their records."""
     if part.records:
-        for target, piece in zip(targets, result.pieces, strict=True):
+        for target, output_result in zip(targets, result.results, strict=True):
             file = target.temporary
             flush_file(file)
-            PartRecord(piece, result.first, result.failed).write(file.with_name(file.name + RECORD))
-    _check(key)
+            PartRecord(output_result, result.first, result.failed).write(
+                file.with_name(file.name + RECORD)
+            )
+    _raise_if_stopped(run_id)
     publish(targets)
     if part.records:
         for plan in part.outputs:
             flush_folder(Path(plan.output.path).parent)
 
 
-def _piece(delivery: OutputStream) -> OutputResult:
+def _output_result(stream: OutputStream) -> OutputResult:
     """Return the result of an output that is finished but not yet published."""
-    assert delivery.form is not None
-    file = PartFile.of(delivery.writer.target.temporary)
-    return OutputResult(delivery.form, file, delivery.statistics, delivery.value_loss)
+    assert stream.result_type is not None
+    file = PartFile.of(stream.writer.target.temporary)
+    return OutputResult(stream.result_type, file, stream.statistics, stream.value_loss)
 
 
 Folder: TypeAlias = RunFolder | RemoteFolder
 
 
-def folders_of(deliveries: Sequence[OutputStream]) -> list[Folder]:
+def folders_of(streams: Sequence[OutputStream]) -> list[Folder]:
     """Return the folder of this run's parts for each output."""
-    return [cast("MosaicWriter", delivery.writer).folder for delivery in deliveries]
+    return [cast("MosaicWriter", stream.writer).folder for stream in streams]
 
 
 def finished_parts(
@@ -299,28 +301,28 @@ def finished_parts(
     Files of incomplete parts are removed, because writing would follow a
     link left in their place.
     """
-    kept = {}
+    finished = {}
     for part in parts:
-        places = [Path(folder.part_path(part.name)) for folder in folders]
-        records = [PartRecord.read(place) for place in places]
+        paths = [Path(folder.part_path(part.name)) for folder in folders]
+        records = [PartRecord.read(path) for path in paths]
         known = [record for record in records if record is not None]
         if len(known) == len(folders) and len({record.first for record in known}) == 1:
-            kept[part.ij] = PartResult.of_records(known)
+            finished[part.ij] = PartResult.of_records(known)
         else:
-            for place in places:
-                remove_any(place)
-                remove_any(place.with_name(place.name + RECORD))
-    return kept
+            for path in paths:
+                remove_any(path)
+                remove_any(path.with_name(path.name + RECORD))
+    return finished
 
 
 def tasks_of(
-    key: str, parts: Sequence[MosaicPart], folders: Sequence[Folder]
+    run_id: str, parts: Sequence[MosaicPart], folders: Sequence[Folder]
 ) -> Iterator[Task[MosaicPart]]:
     """Yield a task for each part.
 
     Parameters
     ----------
-    key : str
+    run_id : str
         Id of the run.
     parts : sequence of MosaicPart
     folders : sequence of Folder
@@ -328,5 +330,7 @@ def tasks_of(
     """
     for part in parts:
         yield Task(
-            part, run_part, (key, part.placed([folder.part_path(part.name) for folder in folders]))
+            part,
+            run_part,
+            (run_id, part.with_paths([folder.part_path(part.name) for folder in folders])),
         )

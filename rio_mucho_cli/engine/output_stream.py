@@ -33,6 +33,7 @@ from rio_mucho_cli.planning.outputs import OutputPlan
 from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch
 from rio_mucho_cli.windows import PlannedWindow
+from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.window import OutputResult, WindowResult, is_fatal
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class OutputStream:
     writer : Writer
     leaves_out : bool
         Whether windows may have no result.
-    form : tuple or None
-        (count, dtype, masked) of the first result.
+    result_type : ResultType or None
+        Type of the first result.
     has_mask : bool
         Whether the output has an internal mask.
     statistics : tuple of BandStatistics
@@ -68,7 +69,7 @@ class OutputStream:
     plan: OutputPlan
     writer: Writer
     leaves_out: bool = False
-    form: tuple[int, str, bool] | None = None
+    result_type: ResultType | None = None
     has_mask: bool = False
     statistics: tuple[BandStatistics, ...] = ()
     digest: str | None = None
@@ -84,7 +85,7 @@ class OutputStream:
         ----------
         run : Mapping
             Fingerprint of the run.
-        windows : sequence of (window, ij)
+        windows : sequence of PlannedWindow
         overwrite : bool
             Start over if the journal belongs to a different run.
         """
@@ -102,25 +103,25 @@ class OutputStream:
         try:
             states = self.writer.truncate(windows)
             state = states[-1]
-            count, dtype, masked = state["form"]
+            count, dtype, masked = state["result_type"]
             if (
                 type(count) is not int
                 or not 1 <= count <= _MOST_BANDS
                 or np.dtype(dtype).kind not in "iufc"
             ):
-                raise ValueError("no form of a result")
-            self.form = count, str(np.dtype(dtype).name), bool(masked)
+                raise ValueError("no result type")
+            result_type = ResultType(count, str(np.dtype(dtype).name), bool(masked))
             self.statistics = tuple(map(BandStatistics.from_json, state["statistics"]))
-            failed = [Failure.from_json(value) for each in states for value in each["failed"]]
-            self.begin(*self.form)
+            failed = [Failure.from_json(value) for state in states for value in state["failed"]]
+            self.begin(result_type)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
             raise OutputError(
-                f"the journal of {self.plan.output.path} makes no sense ({one_line(exc)}): "
+                f"the journal of {self.plan.output.path} is damaged ({one_line(exc)}): "
                 f"remove {partial_folder(str(self.plan.output.path))} to start over"
             ) from None
         return failed
 
-    def note(self, number: int, failed: Sequence[Failure]) -> bool:
+    def record(self, number: int, failed: Sequence[Failure]) -> bool:
         """Record in the journal how many windows of the plan are written.
 
         Parameters
@@ -136,13 +137,13 @@ class OutputStream:
             False if it is too early, because the output does not exist yet.
         """
         state = {
-            "form": self.form,
+            "result_type": self.result_type,
             "statistics": [band.as_json() for band in self.statistics],
             "failed": [failure.as_json() for failure in failed],
         }
         return self.writer.record(number, state)
 
-    def append(self, window: Window, piece: OutputResult) -> None:
+    def append(self, window: Window, result: OutputResult) -> None:
         """Write one result; the first one creates the output.
 
         Raises
@@ -150,32 +151,33 @@ class OutputStream:
         ResultError
             If count or dtype differ from the first result, or only this one is masked.
         """
-        if self.form is None:
-            self.form = piece.form
-            self.begin(*piece.form)
-        elif self.plan.output.profile is None and piece.form[:2] != self.form[:2]:
+        result_type, first = result.result_type, self.result_type
+        if first is None:
+            self.begin(result_type)
+        elif self.plan.output.profile is None and (
+            (result_type.count, result_type.dtype) != (first.count, first.dtype)
+        ):
             name = self.plan.output.name
             raise ResultError(
                 f"{'' if name is None else f'for {name!r} '}the function returned "
-                f"{piece.form[0]} bands of {piece.form[1]}, for the first window {self.form[0]} "
-                f"of {self.form[1]}: it must return the same for every window, or "
-                f"{option('dtype')} settle the dtype"
+                f"{result_type.count} bands of {result_type.dtype}, but {first.count} of "
+                f"{first.dtype} for the first window: return the same for every window, or set "
+                f"{option('dtype')}"
             )
-        elif piece.form[2] and not self.has_mask:
+        elif result_type.masked and not self.has_mask:
             raise ResultError(
-                "the function returned a masked array, for the first window a plain one: "
-                f"it must mask from the first window on, or {option('nodata')} give the output a "
-                "nodata value"
+                "the function returned a masked array, but a plain one for the first window: "
+                f"return masked arrays from the first window on, or set {option('nodata')}"
             )
-        self.writer.append(window, piece.data)
-        if isinstance(piece.data, PartFile):
-            self.part_bytes += piece.data.nbytes
-        self.value_loss = self.value_loss.merge(piece.value_loss)
+        self.writer.append(window, result.data)
+        if isinstance(result.data, PartFile):
+            self.part_bytes += result.data.nbytes
+        self.value_loss = self.value_loss.merge(result.value_loss)
         if self.statistics:
-            merged = map(BandStatistics.merge, self.statistics, piece.statistics)
+            merged = map(BandStatistics.merge, self.statistics, result.statistics)
             self.statistics = tuple(merged)
         else:
-            self.statistics = piece.statistics
+            self.statistics = result.statistics
 
     def warn(self, *, some: bool) -> None:
         """Log warnings of value loss.
@@ -185,12 +187,12 @@ class OutputStream:
         some : bool
             Whether an earlier run wrote some windows, which are not counted.
         """
-        if self.form is not None:
+        if self.result_type is not None:
             warn_of_value_loss(self.plan, self.profile, self.value_loss, some=some)
 
     def describe(self) -> None:
         """Pass the statistics of all bands to the writer, as far as they are known."""
-        if not self.plan.wanted.statistics:
+        if not self.plan.spec.statistics:
             return
         pixels = self.plan.size.width * self.plan.size.height
         missing = pixels - sum(band.pixels for band in self.statistics[:1])
@@ -203,7 +205,7 @@ class OutputStream:
             len(self.statistics),
             nodata=self.profile.get("nodata"),
             dtype=str(self.profile["dtype"]),
-            alpha=self.plan.recipe.masks_by_alpha(self.profile),
+            alpha=self.plan.template.masks_by_alpha(self.profile),
             masked=self.has_mask,
         )
         merged = map(BandStatistics.merge, self.statistics, rest)
@@ -219,17 +221,18 @@ class OutputStream:
 
     def begin_with_nothing(self, bands: int) -> None:
         """Create the output if no window has a result."""
-        if self.form is None:
-            self.form = self.plan.form_of_nothing(bands)
-            self.begin(*self.form)
-            self.statistics = (BandStatistics(0),) * self.form[0]
+        if self.result_type is None:
+            result_type = self.plan.default_result_type(bands)
+            self.begin(result_type)
+            self.statistics = (BandStatistics(0),) * result_type.count
 
-    def begin(self, count: int, dtype: str, masked: bool) -> None:
-        """Create the output, and log warnings about its profile."""
-        self.profile = profile = final_profile(self.plan, count, dtype, masked)
+    def begin(self, result_type: ResultType) -> None:
+        """Create the output for results of a type, and log warnings about its profile."""
+        self.result_type = result_type
+        self.profile = profile = final_profile(self.plan, result_type)
         # Without nodata or alpha, skipped windows would read as valid zeros.
-        marks = profile.get("nodata") is not None or self.plan.recipe.masks_by_alpha(profile)
-        self.has_mask = masked or (self.leaves_out and not marks)
+        marks = profile.get("nodata") is not None or self.plan.template.masks_by_alpha(profile)
+        self.has_mask = result_type.masked or (self.leaves_out and not marks)
         metadata = self.plan.metadata
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
@@ -246,14 +249,14 @@ def warn_of_value_loss(
     for message in value_loss.messages(
         str(profile["dtype"]),
         profile.get("nodata"),
-        inherited=plan.recipe.inherited_nodata,
+        inherited=plan.template.inherited_nodata,
         some=some,
     ):
         log.warning("%s: %s", plan.output.shown_path, message)
 
 
-def final_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dict[str, Any]:
-    """Return an output's profile for its count, dtype and mask; log warnings about it.
+def final_profile(plan: OutputPlan, result_type: ResultType) -> dict[str, Any]:
+    """Return an output's profile for results of a type; log warnings about it.
 
     Raises
     ------
@@ -261,13 +264,13 @@ def final_profile(plan: OutputPlan, count: int, dtype: str, masked: bool) -> dic
         If the output cannot be made with this profile.
     """
     if not plan.is_part:
-        plan.warn(count, dtype, masked)
-    profile = plan.recipe.profile(count, dtype)
-    if plan.wanted.statistics and not has_statistics(profile["dtype"]):
+        plan.warn(result_type)
+    profile = plan.template.profile(result_type.count, result_type.dtype)
+    if plan.spec.statistics and not has_statistics(profile["dtype"]):
         raise UsageError(
-            f"there are no statistics of {profile['dtype']}: leave out {option('stats')}"
+            f"statistics are not available for {profile['dtype']}: leave out {option('stats')}"
         )
-    if plan.pyramid is not None:
+    if plan.overviews is not None:
         check_overviews(profile)
     return profile
 
@@ -300,7 +303,7 @@ def open_streams(
     OutputError
         If an output exists and may not be replaced, or cannot be created.
     """
-    deliveries: list[OutputStream] = []
+    streams: list[OutputStream] = []
     try:
         for plan in plans:
             writer = open_writer(
@@ -310,22 +313,22 @@ def open_streams(
                 options=plan.output.creation_options,
                 blocks=plan.blocks,
                 conversion=plan.format.conversion,
-                overview_plan=plan.pyramid,
+                overview_plan=plan.overviews,
                 cog=plan.format.cog,
-                statistics=plan.wanted.statistics,
+                statistics=plan.spec.statistics,
                 resume=resume,
                 mosaic=plan.format.resampling if plan.output.is_mosaic else None,
             )
-            deliveries.append(OutputStream(plan, writer, leaves_out))
+            streams.append(OutputStream(plan, writer, leaves_out))
     except BaseException:
-        for delivery in deliveries:
-            delivery.writer.discard()
+        for stream in streams:
+            stream.writer.discard()
         raise
-    return deliveries
+    return streams
 
 
 def write_windows(
-    deliveries: Sequence[OutputStream],
+    streams: Sequence[OutputStream],
     results: Iterable[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]],
     on_result: Callable[[PlannedWindow, WindowResult | MuchoChildError, StageTimes], None],
     *,
@@ -337,7 +340,7 @@ def write_windows(
 
     Parameters
     ----------
-    deliveries : sequence of OutputStream
+    streams : sequence of OutputStream
     results : iterable of (planned window, outcome, transfer)
         Outcome of each window, with its transfer time.
     on_result : callable
@@ -358,14 +361,13 @@ def write_windows(
     for planned, outcome, transfer in results:
         arrival = StageTimes(transfer=transfer)
         if isinstance(outcome, WindowResult):
-            window, ij = planned
-            place = window if shifted is None else shifted(window)
+            window = planned.window if shifted is None else shifted(planned.window)
             stopwatch = Stopwatch()
             try:
-                for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
-                    delivery.append(place, piece)
+                for stream, result in zip(streams, outcome.results, strict=False):
+                    stream.append(window, result)
             except ResultError as exc:
-                raise exc.at(window, ij) from None
+                raise exc.at(planned.window, planned.ij) from None
             arrival = StageTimes(transfer=transfer, write=stopwatch.split())
         elif is_fatal(outcome, tolerant=tolerant):
             if isinstance(outcome, MuchoChildError):

@@ -17,27 +17,30 @@ from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, PendingOverviews
 from rio_mucho_cli.geotiff.overviews import build, overview_profile, read_level
 from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.window import in_environment
 
 
-def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) -> MuchoError | None:
+def make_overviews(
+    run_id: str, pending: PendingOverviews, overviews: OverviewPlan
+) -> MuchoError | None:
     """Build overviews with GDAL, in a file or beside it; return an error or None.
 
     Parameters
     ----------
-    key : str
+    run_id : str
         Id of the run.
-    unmade : PendingOverviews
-    pyramid : OverviewPlan
+    pending : PendingOverviews
+    overviews : OverviewPlan
     """
     try:
-        with in_environment(key):
+        with in_environment(run_id):
             build(
-                unmade.path,
-                unmade.factors,
-                pyramid.resampling,
-                block=pyramid.block,
-                beside=unmade.beside,
+                pending.path,
+                pending.factors,
+                overviews.resampling,
+                block=overviews.block,
+                beside=pending.beside,
             )
     except MuchoError as exc:
         return exc
@@ -45,7 +48,7 @@ def make_overviews(key: str, unmade: PendingOverviews, pyramid: OverviewPlan) ->
 
 
 def encode_overview(
-    key: str,
+    run_id: str,
     path: str,
     level: int,
     window: Window,
@@ -57,7 +60,7 @@ def encode_overview(
 
     Parameters
     ----------
-    key : str
+    run_id : str
         Id of the run.
     path : str
     level : int
@@ -71,7 +74,7 @@ def encode_overview(
         Whether the output has an internal mask.
     """
     try:
-        with in_environment(key), closing(Encoder()) as encoder:
+        with in_environment(run_id), closing(Encoder()) as encoder:
             array = read_level(path, level, window, masked=masked)
             return encoder.encode_overview(array, overview_profile(profile, block), masked=masked)
     except MuchoError as exc:
@@ -84,9 +87,9 @@ _SIDE = 1024
 
 def make_remaining_overviews(
     executor: Executor,
-    key: str,
+    run_id: str,
     in_flight: int,
-    delivery: OutputStream,
+    stream: OutputStream,
     recover: Recover | None = None,
 ) -> Iterator[tuple[int, Window]]:
     """Make an output's remaining overviews; yield level and window of each part.
@@ -96,48 +99,48 @@ def make_remaining_overviews(
     MuchoError
         If an overview cannot be made.
     """
-    for unmade in delivery.writer.pending_overviews():
-        pyramid = cast("OverviewPlan", delivery.plan.pyramid)
-        if unmade.factors:
-            build = Task(None, make_overviews, (key, unmade, pyramid))
+    for pending in stream.writer.pending_overviews():
+        overviews = cast("OverviewPlan", stream.plan.overviews)
+        if pending.factors:
+            build = Task(None, make_overviews, (run_id, pending, overviews))
             for _, error in in_order(executor, iter([build]), lambda: 1, recover):
                 if error is not None:
                     raise error
-        tasks = _tasks(key, unmade, delivery)
+        tasks = _tasks(run_id, pending, stream)
         for (level, window), encoded in in_order(executor, tasks, lambda: in_flight, recover):
             if isinstance(encoded, MuchoError):
                 raise encoded
-            delivery.writer.append_overview(level, window, encoded)
+            stream.writer.append_overview(level, window, encoded)
             yield level, window
 
 
-def count_windows(deliveries: Sequence[OutputStream]) -> int:
+def count_windows(streams: Sequence[OutputStream]) -> int:
     """Return how many parts `make_remaining_overviews` yields."""
     count = 0
-    for delivery in deliveries:
-        pyramid = delivery.plan.pyramid
-        if pyramid is not None and pyramid.is_local:
-            levels = range(pyramid.encoded + 1, len(pyramid.factors) + 1)
-            count += sum(len(_windows_of(delivery, pyramid, level)) for level in levels)
+    for stream in streams:
+        overviews = stream.plan.overviews
+        if overviews is not None and overviews.is_local:
+            levels = range(overviews.encoded + 1, len(overviews.factors) + 1)
+            count += sum(len(_windows_of(stream, overviews, level)) for level in levels)
     return count
 
 
 def _tasks(
-    key: str, unmade: PendingOverviews, delivery: OutputStream
+    run_id: str, pending: PendingOverviews, stream: OutputStream
 ) -> Iterator[Task[tuple[int, Window]]]:
     """Yield a task for each part of the pending levels."""
-    pyramid = cast("OverviewPlan", delivery.plan.pyramid)
-    count, dtype, _ = cast("tuple[int, str, bool]", delivery.form)
-    profile = delivery.plan.recipe.profile(count, dtype)
-    for level, number in unmade.levels:
-        for window in _windows_of(delivery, pyramid, level):
+    overviews = cast("OverviewPlan", stream.plan.overviews)
+    result_type = cast("ResultType", stream.result_type)
+    profile = stream.plan.template.profile(result_type.count, result_type.dtype)
+    for level, number in pending.levels:
+        for window in _windows_of(stream, overviews, level):
             arguments = (
-                key, unmade.path, number, window, profile, pyramid.block, delivery.has_mask,
+                run_id, pending.path, number, window, profile, overviews.block, stream.has_mask,
             )  # fmt: skip
             yield Task((level, window), encode_overview, arguments)
 
 
-def _windows_of(delivery: OutputStream, pyramid: OverviewPlan, level: int) -> list[Window]:
-    side = max(1, _SIDE // pyramid.block) * pyramid.block
-    size = pyramid.size(level, *delivery.plan.size)
-    return [window for window, _ in window_grid(*size, Size(side, side))]
+def _windows_of(stream: OutputStream, overviews: OverviewPlan, level: int) -> list[Window]:
+    side = max(1, _SIDE // overviews.block) * overviews.block
+    size = overviews.size(level, *stream.plan.size)
+    return [planned.window for planned in window_grid(*size, Size(side, side))]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rasterio.errors import WindowError
+from rasterio.windows import intersect
 
 from rio_mucho_cli.engine.output_stream import final_profile, warn_of_value_loss
 from rio_mucho_cli.env import limited_block_cache
@@ -17,9 +17,9 @@ from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.planning.plan import Plan, run_context
 from rio_mucho_cli.system import usable_cpus
-from rio_mucho_cli.windows import PlannedWindow, WindowGrid, normalize
+from rio_mucho_cli.windows import PlannedWindow, WindowGrid
 from rio_mucho_cli.workers import local
-from rio_mucho_cli.workers.context import OutputSpec
+from rio_mucho_cli.workers.context import OutputSpec, ResultType
 from rio_mucho_cli.workers.executor import LOCAL
 from rio_mucho_cli.workers.window import OutputResult, WindowResult, run_window
 
@@ -35,10 +35,10 @@ class Probe:
 
     Attributes
     ----------
-    window : (window, ij)
+    planned : PlannedWindow
     shape : tuple of int
         Rows and columns of the window.
-    forms : tuple of (count, dtype, masked)
+    result_types : tuple of ResultType
         Type of the result for each output; empty if the window is nodata.
     encoded : tuple of int or None
         Bytes of encoded blocks for each output, without overviews; None where
@@ -51,9 +51,9 @@ class Probe:
         Traceback of the function, if the run would continue.
     """
 
-    window: PlannedWindow
+    planned: PlannedWindow
     shape: tuple[int, int]
-    forms: tuple[tuple[int, str, bool], ...]
+    result_types: tuple[ResultType, ...]
     encoded: tuple[int | None, ...]
     seconds: dict[str, float]
     profiles: tuple[dict[str, Any], ...] = ()
@@ -71,15 +71,13 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     planned = _middle(plan)
     plans = plan.outputs
     for part in plan.parts:
-        if planned in part.windows:
+        if intersect(part.window, planned.window):
             plans = part.outputs
-    wanted = [each.wanted for each in plans]
-    outcome = _work(job, plan, planned, wanted)
+    specs = [output.spec for output in plans]
+    outcome = _compute(job, plan, planned, specs)
     if isinstance(outcome, WindowResult) and _seconds(outcome) < _QUICK:
-        outcome = _work(job, plan, planned, wanted)
-    size = plan.outputs[0].size
-    whole = normalize(planned[0], size.width, size.height)
-    shape = int(whole.height), int(whole.width)
+        outcome = _compute(job, plan, planned, specs)
+    shape = int(planned.window.height), int(planned.window.width)
     if isinstance(outcome, MuchoChildError):
         outcome.done = 0
         if job.on_error == "nodata" and outcome.window is not None:
@@ -87,16 +85,16 @@ def probe_window(job: Job, plan: Plan) -> Probe:
     if isinstance(outcome, MuchoError):
         raise outcome
     profiles = tuple(
-        final_profile(each, *piece.form)
-        for each, piece in zip(plan.outputs, outcome.pieces, strict=False)
+        final_profile(output, result.result_type)
+        for output, result in zip(plan.outputs, outcome.results, strict=False)
     )
-    for each, profile, piece in zip(plan.outputs, profiles, outcome.pieces, strict=False):
-        warn_of_value_loss(each, profile, piece.value_loss)
+    for output, profile, result in zip(plan.outputs, profiles, outcome.results, strict=False):
+        warn_of_value_loss(output, profile, result.value_loss)
     return Probe(
         planned,
         shape,
-        tuple(piece.form for piece in outcome.pieces),
-        tuple(map(_encoded_bytes, outcome.pieces)),
+        tuple(result.result_type for result in outcome.results),
+        tuple(map(_encoded_bytes, outcome.results)),
         _stages(outcome),
         profiles,
     )
@@ -109,23 +107,20 @@ def _middle(plan: Plan) -> PlannedWindow:
     width, height = plan.outputs[0].size
 
     def distance(planned: PlannedWindow) -> float:
-        try:
-            window = normalize(planned[0], width, height)
-        except (WindowError, TypeError, ValueError):
-            return math.inf  # reading it raises the error
+        window = planned.window
         across = window.col_off + window.width / 2 - width / 2
         return math.hypot(across, window.row_off + window.height / 2 - height / 2)
 
     return min(plan.windows, key=distance)
 
 
-def _work(
-    job: Job, plan: Plan, planned: PlannedWindow, wanted: Sequence[OutputSpec]
+def _compute(
+    job: Job, plan: Plan, planned: PlannedWindow, specs: Sequence[OutputSpec]
 ) -> WindowResult | MuchoError:
     """Compute a window in a new worker, so that none of its blocks are cached."""
-    key = uuid.uuid4().hex
-    with limited_block_cache(plan.cache), local.serial_workers(1, key, run_context(job, plan)):
-        return run_window(key, planned, wanted)
+    run_id = uuid.uuid4().hex
+    with limited_block_cache(plan.cache), local.serial_workers(1, run_id, run_context(job, plan)):
+        return run_window(run_id, planned, specs)
 
 
 def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] | None:
@@ -144,11 +139,11 @@ def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] 
         Seconds for ``starting`` workers, for ``windows``, and their sum,
         ``whole``. None if the window has no result.
     """
-    if not probe.forms:
+    if not probe.result_types:
         return None
-    each = sum(probe.seconds.values())
+    seconds = sum(probe.seconds.values())
     workers = min(plan.jobs, usable_cpus()) if plan.executor in LOCAL else plan.jobs
-    windows = each * pixels / (probe.shape[0] * probe.shape[1]) / workers
+    windows = seconds * pixels / (probe.shape[0] * probe.shape[1]) / workers
     starting = _STARTING.get(plan.executor, 0.0) if isinstance(plan.executor, str) else 0.0
     return {"starting": starting, "windows": windows, "whole": starting + windows}
 
@@ -159,12 +154,12 @@ def _seconds(result: WindowResult) -> float:
 
 def _stages(result: WindowResult) -> dict[str, float]:
     assert result.timing is not None
-    spent = result.timing.stages
-    return {name: getattr(spent, name).seconds for name in ("read", "function", "encode")}
+    times = result.timing.stages
+    return {name: getattr(times, name).seconds for name in ("read", "function", "encode")}
 
 
-def _encoded_bytes(piece: OutputResult) -> int | None:
-    data: Any = piece.data
+def _encoded_bytes(result: OutputResult) -> int | None:
+    data: Any = result.data
     if not isinstance(data, EncodedBlocks):
         return None
     return int(data.content.nbytes) + (0 if data.mask is None else int(data.mask.content.nbytes))

@@ -21,15 +21,14 @@ class Failure:
 
     Attributes
     ----------
-    window : rasterio.windows.Window or pair of ranges
-        Window, as the function got it.
-    ij : tuple of int
-        Row and column of the window.
+    window : rasterio.windows.Window
+    ij : object
+        Row and column in the grid of windows.
     message : str
         Message of the exception, on one line.
     """
 
-    window: Any
+    window: Window
     ij: Any
     message: str
 
@@ -105,11 +104,11 @@ class Report:
         return f"<Report: {'; '.join(f'{name} {text}' for name, text in self._shown().items())}>"
 
     def _repr_html_(self) -> str:
-        spent = self.stages.by_name().items()
+        times = self.stages.by_name().items()
         stages = [("stage", "seconds", "CPU seconds")] if self.stages.seconds else []
         if stages:
-            stages += [(name, f"{s.seconds:.3f}", f"{s.cpu_seconds:.3f}") for name, s in spent]
-        failed = [(str(each.ij), each.message) for each in self.failed[:_MOST_SHOWN]]
+            stages += [(name, f"{s.seconds:.3f}", f"{s.cpu_seconds:.3f}") for name, s in times]
+        failed = [(str(failure.ij), failure.message) for failure in self.failed[:_MOST_SHOWN]]
         return html_table("Report", self._shown(), [*stages, *failed])
 
     def _shown(self) -> dict[str, str]:

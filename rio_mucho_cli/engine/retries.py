@@ -23,8 +23,8 @@ from rio_mucho_cli.workers.window import is_fatal, run_windows
 log = logging.getLogger(__name__)
 
 _MEANINGS = {
-    "SIGKILL": "the system usually does that when memory runs out: smaller windows, fewer jobs "
-    "or a memory limit need less",
+    "SIGKILL": "the usual cause is a lack of memory: use smaller windows, fewer jobs or a memory "
+    "limit",
     "SIGSEGV": "that is usually native code, in a library that the function calls",
     "SIGABRT": "that is usually native code, in a library that the function calls",
     "SIGBUS": "that is usually an input that shrank, or a full disk behind a memory map",
@@ -66,41 +66,41 @@ class Retries:
             If its worker dies in every retry.
         """
         if task.function is not run_windows:
-            return self._again(task, lost, others)
-        key, batch = task.arguments
-        known = WorkerLostError.of(lost)
-        died = _described(known, batch, 1, alone=False)
-        if not known.started:
+            return self._retry(task, lost, others)
+        run_id, batch = task.arguments
+        death = WorkerLostError.of(lost)
+        died = _death_error(death, batch, 1, alone=False)
+        if not death.started:
             raise died
-        guilty = 0 if len(batch) == 1 else known.progress
+        guilty = 0 if len(batch) == 1 else death.progress
         if guilty is None:
-            log.warning("%s; they are done again, one by one", died)
+            log.warning("%s; retrying them one by one", died)
             self.count += 1
         else:
             guilty = min(guilty, len(batch) - 1)
         outcomes: list[Any] = []
         for number, planned in enumerate(batch):
             # In a batch of its own, the window at fault is known.
-            single = Task([planned], run_windows, (key, [planned]))
-            outcomes += self._again(single, lost if number == guilty else None, others)
+            single = Task([planned], run_windows, (run_id, [planned]))
+            outcomes += self._retry(single, lost if number == guilty else None, others)
             if is_fatal(outcomes[-1], tolerant=self._tolerant):
                 break
         return outcomes
 
-    def _again(
+    def _retry(
         self, task: Task[Any], lost: BrokenExecutor | None, others: Sequence[Future[Any]]
     ) -> Any:
-        known = None if lost is None else WorkerLostError.of(lost)
+        death = None if lost is None else WorkerLostError.of(lost)
         deaths, is_alone = 0, not self._most
         while True:
-            if known is not None:
-                deaths += known.times
-                died = _described(known, task.about, deaths, alone=1 < deaths > self._most)
+            if death is not None:
+                deaths += death.times
+                died = _death_error(death, task.about, deaths, alone=1 < deaths > self._most)
                 # dask also counts deaths of the worker during other tasks.
-                is_sure = deaths > self._most and (is_alone or known.times == 1)
-                if is_sure or not known.started:
+                is_sure = deaths > self._most and (is_alone or death.times == 1)
+                if is_sure or not death.started:
                     raise died
-                log.warning("%s; it is done again", died)
+                log.warning("%s; retrying it", died)
                 self.count += 1
                 if deaths >= self._most:
                     wait(others)
@@ -108,14 +108,14 @@ class Retries:
             try:
                 return task.submit(self._executor).result()
             except BrokenExecutor as exc:
-                known = WorkerLostError.of(exc)
+                death = WorkerLostError.of(exc)
 
 
-def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
+def _death_error(lost: WorkerLostError, about: Any, times: int, *, alone: bool) -> WorkerDiedError:
     """Return an error with the window in progress and the likely cause of the signal."""
     if isinstance(lost, WorkerStartError):
         return WorkerDiedError(str(lost))
-    how, why, often = "was lost", str(lost), ""
+    how, why, times_text = "was lost", str(lost), ""
     if isinstance(lost, WorkerProcessDiedError):
         how = f"ended with exit status {lost.exitcode}"
         why = "the function, or a library that it calls, ended the process"
@@ -132,22 +132,21 @@ def _described(lost: WorkerLostError, about: Any, times: int, *, alone: bool) ->
         if lost.peak is not None:
             how += f", at {lost.peak // MB} MB of memory,"
         if times > 1:
-            often = (
+            times_text = (
                 f", {times} times{', the last time with no other window running' if alone else ''}"
             )
     planned = _window_of(about, lost.progress)
     if isinstance(about, MosaicPart) and planned is None:
         what = format_window(about.window).replace("window", "the part of", 1)
         doing = "worked on" if lost.progress is None else "completed"
-        return WorkerDiedError(f"a worker process {how} while it {doing} {what}{often}: {why}")
+        return WorkerDiedError(f"a worker process {how} while it {doing} {what}{times_text}: {why}")
     if planned is None:
-        return WorkerDiedError(f"a worker process {how} while it made overviews{often}: {why}")
-    window, ij = planned
-    place = f"{format_window(window)} (ij {ij})"
-    if isinstance(about, list) and len(about) > 1 and lost.progress is None:
-        place = f"one of {len(about)} windows, the first of them {place}"
-    error = WorkerDiedError(f"a worker process {how} while it worked on {place}{often}: {why}")
-    error.at(window, ij)
+        return WorkerDiedError(f"a worker process {how} while it made overviews{times_text}: {why}")
+    where = f"{format_window(planned.window)} (ij {planned.ij})"
+    if isinstance(about, Sequence) and len(about) > 1 and lost.progress is None:
+        where = f"one of {len(about)} windows, the first of them {where}"
+    error = WorkerDiedError(f"a worker process {how} while it worked on {where}{times_text}: {why}")
+    error.at(planned.window, planned.ij)
     return error
 
 
@@ -158,11 +157,11 @@ def _window_of(about: Any, progress: int | None) -> PlannedWindow | None:
             if progress is None or progress >= len(about.windows):
                 return None
             return about.windows[progress]
-        case [(window, ij), *_]:
-            return window, ij
+        case [PlannedWindow() as planned, *_]:
+            return planned
     return None
 
 
 def _name_of_signal(number: int) -> str:
-    names = {int(each): each.name for each in signal.Signals}
+    names = {int(number): number.name for number in signal.Signals}
     return names.get(number, f"signal {number}")

@@ -19,7 +19,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from rasterio.env import env_ctx_if_needed
@@ -116,20 +115,19 @@ class _Run:
             job = replace(job, function=job.function.pinned())
         self.job = job
         self.plan = make_plan(job)
-        if ignored and any(output.pyramid is not None for output in self.plan.outputs):
+        if ignored and any(output.overviews is not None for output in self.plan.outputs):
             log.warning(
-                "overviews lie in the file and are compressed as the raster is, whatever GDAL's "
-                "options say: %s set in vain",
+                "overviews are stored in the file and compressed like the raster: %s ignored",
                 " and ".join(ignored) + (" are" if len(ignored) > 1 else " is"),
             )
-        self.tally = RunState(self.plan, listen, started)
+        self.state = RunState(self.plan, listen, started)
         if isinstance(listen, PlanListener):
-            listen.on_plan(self.plan, self.tally.report)
+            listen.on_plan(self.plan, self.state.report)
         self.committed = False
         # Results of a mosaic's parts that an earlier run completed, by ij.
-        self.kept: Mapping[tuple[int, int], PartResult] = {}
+        self.finished: Mapping[tuple[int, int], PartResult] = {}
         # Failures that are not in the journal yet.
-        self.unnoted: list[Failure] = []
+        self.unrecorded: list[Failure] = []
 
     def run(self) -> Report:
         plan = self.plan
@@ -140,23 +138,23 @@ class _Run:
         run = fingerprint(self.job, plan.windows) if self.job.resume else None
         try:
             if run is not None and is_done(self.job, run):
-                self.tally.resume(len(plan.windows))
+                self.state.resume(len(plan.windows))
                 self._commit()
             else:
                 self._run(plan, run)
         except Exception as exc:
             if not self.committed:
                 raise
-            log.warning("the output was written, and then: %s", one_line(exc))
-        return self.tally.end()
+            log.warning("the output is complete, but then: %s", one_line(exc))
+        return self.state.end()
 
     def _run(self, plan: Plan, run: Mapping[str, Any] | None) -> None:
         """Compute the windows that an earlier run did not finish, and publish."""
         job = self.job
-        key = uuid.uuid4().hex
+        run_id = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
         allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
-        deliveries = open_streams(
+        streams = open_streams(
             plan.outputs,
             overwrite=job.overwrite,
             replaceable=ours,
@@ -164,43 +162,45 @@ class _Run:
             resume=job.resume,
             leaves_out=job.leaves_out,
         )
-        writers = [delivery.writer for delivery in deliveries]
+        writers = [stream.writer for stream in streams]
         with discarded_on_error(writers), limited_block_cache(plan.cache), ExitStack() as stack:
             if run is not None:
-                self._take_up(deliveries, run, plan)
+                self._resume(streams, run, plan)
             executor = stack.enter_context(
-                open_executor(plan.executor, plan.jobs, key, run_context(job, plan), job.scheduler)
+                open_executor(
+                    plan.executor, plan.jobs, run_id, run_context(job, plan), job.scheduler
+                )
             )
             rest = self._rest(plan)
-            self.tally.start(rest, count_windows(deliveries))
+            self.state.start(rest, count_windows(streams))
             tolerant = job.on_error == "nodata"
             recover = Retries(executor, job.retries, tolerant=tolerant)
-            self.tally.recovers.append(recover)
+            self.state.retries.append(recover)
             if plan.parts:
-                with stopped_on_error(key):
-                    self._work_on_parts(executor, key, plan, deliveries, recover)
+                with stopped_on_error(run_id):
+                    self._write_parts(executor, run_id, plan, streams, recover)
             else:
-                made = _run_windows(executor, key, plan, rest[0], recover, self.tally.watch)
-                on_result = partial(self._record, deliveries)
-                write_windows(deliveries, made, on_result, tolerant=tolerant, done=self.tally.done)
-            self.tally.end_of_windows()
-            bands = sum(len(each.indexes) for each in plan.reading.inputs[:1])
-            for delivery in deliveries:
-                delivery.begin_with_nothing(bands)
-            self._make_overviews(executor, key, plan, deliveries)
-            for delivery in deliveries:
-                delivery.describe()
+                outcomes = _run_windows(executor, run_id, plan, rest[0], recover, self.state.clock)
+                on_result = partial(self._record, streams)
+                write_windows(streams, outcomes, on_result, tolerant=tolerant, done=self.state.done)
+            self.state.measure_idle_time()
+            bands = sum(len(spec.indexes) for spec in plan.reading.inputs[:1])
+            for stream in streams:
+                stream.begin_with_nothing(bands)
+            self._make_overviews(executor, run_id, plan, streams)
+            for stream in streams:
+                stream.describe()
             if run is not None:
                 check_inputs(job, run)
             stopwatch = Stopwatch()
             stack.close()  # Windows cannot replace a file that a worker has open
             finish_all(writers)
-            self.tally.nbytes = sum(delivery.count_bytes() for delivery in deliveries)
-            self.tally.value_loss = tuple(delivery.value_loss for delivery in deliveries)
+            self.state.nbytes = sum(stream.count_bytes() for stream in streams)
+            self.state.value_loss = tuple(stream.value_loss for stream in streams)
             publish_all(writers, self._commit)
-            self.tally.stages += StageTimes(write=stopwatch.split())
-        for delivery in deliveries:
-            delivery.warn(some=self.tally.resumed > 0)
+            self.state.stages += StageTimes(write=stopwatch.split())
+        for stream in streams:
+            stream.warn(some=self.state.resumed > 0)
         if run is None:
             warn_of_leftovers(job)
 
@@ -212,117 +212,114 @@ class _Run:
     def _rest(self, plan: Plan) -> list[Sequence[PlannedWindow]]:
         """Return the remaining windows in one sequence, or one per part of a mosaic."""
         if not plan.parts:
-            return [plan.windows[self.tally.done :]]
-        return [part.windows for part in plan.parts if part.ij not in self.kept]
+            return [plan.windows[self.state.done :]]
+        return [part.windows for part in plan.parts if part.ij not in self.finished]
 
-    def _take_up(
-        self, deliveries: Sequence[OutputStream], run: Mapping[str, Any], plan: Plan
-    ) -> None:
+    def _resume(self, streams: Sequence[OutputStream], run: Mapping[str, Any], plan: Plan) -> None:
         """Resume an earlier run: restore its journal or its finished parts."""
         overwrite = self.job.overwrite
-        done = min(
-            delivery.open_log(run, plan.windows, overwrite=overwrite) for delivery in deliveries
-        )
+        done = min(stream.open_log(run, plan.windows, overwrite=overwrite) for stream in streams)
         if plan.parts:
-            self.kept = finished_parts(plan.parts, folders_of(deliveries))
-            done = sum(len(part.windows) for part in plan.parts if part.ij in self.kept)
-            self.tally.resume(done)
-            log.info("%d of %d parts are done", len(self.kept), len(plan.parts))
+            self.finished = finished_parts(plan.parts, folders_of(streams))
+            done = sum(len(part.windows) for part in plan.parts if part.ij in self.finished)
+            self.state.resume(done)
+            log.info("%d of %d parts are done", len(self.finished), len(plan.parts))
         elif not done:
             # One output starts over, so all of them do.
-            for delivery in deliveries:
-                delivery.writer.truncate(0)
+            for stream in streams:
+                stream.writer.truncate(0)
         else:
-            for delivery in deliveries:
-                self.tally.failed = delivery.restore(done)
-            self.tally.resume(done)
+            for stream in streams:
+                self.state.failed = stream.restore(done)
+            self.state.resume(done)
             log.info("%d of %d windows are done", done, len(plan.windows))
 
-    def _work_on_parts(
+    def _write_parts(
         self,
         executor: Executor,
-        key: str,
+        run_id: str,
         plan: Plan,
-        deliveries: Sequence[OutputStream],
+        streams: Sequence[OutputStream],
         recover: Recover,
     ) -> None:
         """Write the remaining parts of a mosaic, and append all parts to the outputs."""
-        folders, told = folders_of(deliveries), set[str]()
-        rest = [part for part in plan.parts if part.ij not in self.kept]
-        tasks, room = tasks_of(key, rest, folders), max_in_flight(executor, plan.in_flight)
-        made = in_order(executor, tasks, room, recover, self.tally.watch)
+        folders, logged = folders_of(streams), set[str]()
+        rest = [part for part in plan.parts if part.ij not in self.finished]
+        tasks, room = tasks_of(run_id, rest, folders), max_in_flight(executor, plan.in_flight)
+        outcomes = in_order(executor, tasks, room, recover, self.state.clock)
         for part in plan.parts:
-            outcome = self.kept[part.ij] if part.ij in self.kept else next(made)[1]
+            outcome = self.finished[part.ij] if part.ij in self.finished else next(outcomes)[1]
             if isinstance(outcome, MuchoError):
                 if isinstance(outcome, MuchoChildError):
-                    outcome.done += self.tally.done
+                    outcome.done += self.state.done
                 raise outcome
-            for message in dict.fromkeys(outcome.said):
-                if message not in told:
+            for message in dict.fromkeys(outcome.messages):
+                if message not in logged:
                     log.warning("%s", message)
-                    told.add(message)
-            if outcome.traceback and not self.tally.failed:
+                    logged.add(message)
+            if outcome.traceback and not self.state.failed:
                 log.warning("%s", outcome.traceback.rstrip())
-            self.tally.failed += outcome.failed
+            self.state.failed += outcome.failed
             try:
-                for delivery, piece in zip(deliveries, outcome.pieces, strict=False):
-                    delivery.append(part.window, piece)
+                for stream, result in zip(streams, outcome.results, strict=False):
+                    stream.append(part.window, result)
             except ResultError as exc:
-                raise exc.at(*(outcome.first or (part.window, part.ij))) from None
-            if part.ij not in self.kept:
-                self.tally.note_part(part.ij, part.windows, outcome.timings, outcome.ending)
+                where = outcome.first or part
+                raise exc.at(where.window, where.ij) from None
+            if part.ij not in self.finished:
+                self.state.record_part(part.ij, part.windows, outcome.timings, outcome.ending)
 
     def _record(
         self,
-        deliveries: Sequence[OutputStream],
+        streams: Sequence[OutputStream],
         planned: PlannedWindow,
         outcome: WindowResult | MuchoChildError,
         arrival: StageTimes,
     ) -> None:
         """Record a window that is written or failed."""
         if isinstance(outcome, MuchoChildError):
-            if not self.tally.failed:
+            if not self.state.failed:
                 log.warning("%s", outcome.formatted.rstrip())
-            self.unnoted.append(Failure(*planned, str(outcome.args[0])))
-            self.tally.failed.append(self.unnoted[-1])
+            self.unrecorded.append(Failure(planned.window, planned.ij, str(outcome.args[0])))
+            self.state.failed.append(self.unrecorded[-1])
         if self.job.resume:
             stopwatch = Stopwatch()
-            noted = [delivery.note(self.tally.done, self.unnoted) for delivery in deliveries]
-            self.unnoted = [] if all(noted) else self.unnoted
+            recorded = [stream.record(self.state.done, self.unrecorded) for stream in streams]
+            self.unrecorded = [] if all(recorded) else self.unrecorded
             arrival += StageTimes(write=stopwatch.split())
         timing = outcome.timing if isinstance(outcome, WindowResult) else None
-        self.tally.note(planned, timing, arrival)
+        self.state.record(planned, timing, arrival)
 
     def _make_overviews(
-        self, executor: Executor, key: str, plan: Plan, deliveries: Sequence[OutputStream]
+        self, executor: Executor, run_id: str, plan: Plan, streams: Sequence[OutputStream]
     ) -> None:
         """Make the remaining overviews on this machine, where the files are."""
-        if not any(delivery.plan.pyramid for delivery in deliveries):
+        if not any(stream.plan.overviews for stream in streams):
             return
         stopwatch = Stopwatch()
         with ExitStack() as stack:
             if plan.executor not in LOCAL:
-                key = uuid.uuid4().hex
-                order = run_context(self.job, plan)
-                near = open_executor("processes", usable_cpus(), key, order)
+                run_id = uuid.uuid4().hex
+                context = run_context(self.job, plan)
+                near = open_executor("processes", usable_cpus(), run_id, context)
                 executor = stack.enter_context(near)
             recover = Retries(executor, self.job.retries, tolerant=False)
-            self.tally.recovers.append(recover)
-            for delivery in deliveries:
+            self.state.retries.append(recover)
+            for stream in streams:
                 for level, window in make_remaining_overviews(
-                    executor, key, plan.in_flight, delivery, recover
+                    executor, run_id, plan.in_flight, stream, recover
                 ):
-                    self.tally.listen(OverviewDone(level, window))
-        self.tally.stages += StageTimes(encode=stopwatch.split())
+                    self.state.listen(OverviewDone(level, window))
+        self.state.stages += StageTimes(encode=stopwatch.split())
 
 
 def _run_windows(
     executor: Executor,
-    key: str,
+    run_id: str,
     plan: Plan,
     windows: Sequence[PlannedWindow],
     recover: Recover,
-    watch: TaskClock,
+    clock: TaskClock,
 ) -> Iterator[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]]:
     """Submit windows in batches; yield each window, its outcome and its transfer time.
 
@@ -332,18 +329,19 @@ def _run_windows(
     room = max_in_flight(executor, plan.in_flight)
     batches = BatchSizer(len(windows), room())
 
-    def tasks() -> Iterator[Task[list[PlannedWindow]]]:
-        rest = iter(windows)
-        while batch := list(islice(rest, batches.next_size())):
-            yield Task(batch, run_windows, (key, batch))
+    def tasks() -> Iterator[Task[Sequence[PlannedWindow]]]:
+        begin = 0
+        while batch := windows[begin : begin + batches.next_size()]:
+            begin += len(batch)
+            yield Task(batch, run_windows, (run_id, batch))
 
-    for batch, outcomes in in_order(executor, tasks(), room, recover, watch):
+    for batch, outcomes in in_order(executor, tasks(), room, recover, clock):
         for planned in batch[: len(outcomes)]:
             outcome, transfer = outcomes.pop(0), StageTime()
             if isinstance(outcome, WindowResult) and outcome.timing is not None:
-                if outcome.pieces:
+                if outcome.results:
                     batches.measure(outcome.timing.stages.seconds, outcome.nbytes)
                 if not outcomes:
-                    transfer = watch.transfer(outcome.timing)
+                    transfer = clock.transfer(outcome.timing)
             yield planned, outcome, transfer
             del outcome

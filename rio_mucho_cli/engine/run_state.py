@@ -14,7 +14,7 @@ from rio_mucho_cli.engine.scheduling import TaskClock
 from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.timing import StageTimes, WindowTiming
-from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, format_window
+from rio_mucho_cli.windows import PlannedWindow, count_pixels, format_window, pixels_in
 from rio_mucho_cli.workers.executor import executor_name
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class RunState:
     listen : Listener
     started : float
         Start of the run, by `time.perf_counter`.
-    watch : TaskClock
+    clock : TaskClock
         Times of the submitted tasks.
     done, resumed : int
         Number of windows written, and how many of them by an earlier run.
@@ -46,14 +46,14 @@ class RunState:
         Bytes of all outputs.
     value_loss : tuple of ValueLoss
         Value loss of each output.
-    recovers : list of Retries
+    retries : list of Retries
         Retries after worker processes died; each object has its count.
     """
 
     plan: Plan
     listen: Listener
     started: float
-    watch: TaskClock = field(default_factory=TaskClock)
+    clock: TaskClock = field(default_factory=TaskClock)
     done: int = 0
     resumed: int = 0
     pixels: int = 0
@@ -62,7 +62,7 @@ class RunState:
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
     value_loss: tuple[ValueLoss, ...] = ()
-    recovers: list[Retries] = field(default_factory=list)
+    retries: list[Retries] = field(default_factory=list)
     _working: float = 0.0
     _ended: float | None = None
 
@@ -76,15 +76,15 @@ class RunState:
             len(self.plan.windows),
             overviews,
             self.done,
-            pixels=sum(count_pixels(windows, self._raster) for windows in rest),
+            pixels=sum(count_pixels(windows) for windows in rest),
             jobs=self.plan.jobs,
-            busy=self.watch.count_busy,
+            busy=self.clock.count_busy,
             seconds=time.perf_counter() - self.started,
         )
         self.listen(started)
         self._working = time.perf_counter()
 
-    def note(
+    def record(
         self,
         planned: PlannedWindow,
         timing: WindowTiming | None,
@@ -94,14 +94,14 @@ class RunState:
 
         Parameters
         ----------
-        planned : (window, ij)
+        planned : PlannedWindow
         timing : WindowTiming or None
             Times in the worker; None if the function raised.
         arrival : StageTimes
             Times of transfer and writing in the main process.
         """
-        window, ij = planned
-        pixels = count_pixels([planned], self._raster)
+        window, ij = planned.window, planned.ij
+        pixels = pixels_in(window)
         self.done += 1
         self.pixels += pixels
         if timing is not None:
@@ -111,13 +111,13 @@ class RunState:
 
         if log.isEnabledFor(logging.DEBUG):
             stages = (timing.stages if timing else StageTimes()) + arrival
-            spent = ", ".join(
-                f"{name} {1000 * each.seconds:.1f} ms" for name, each in stages.by_name().items()
+            times = ", ".join(
+                f"{name} {1000 * stage.seconds:.1f} ms" for name, stage in stages.by_name().items()
             )
             where = f", by {timing.worker}" if timing else ", failed"
-            log.debug("%s (ij %s): %s%s", format_window(window), ij, spent, where)
+            log.debug("%s (ij %s): %s%s", format_window(window), ij, times, where)
 
-    def note_part(
+    def record_part(
         self,
         ij: tuple[int, int],
         windows: Sequence[PlannedWindow],
@@ -126,18 +126,18 @@ class RunState:
     ) -> None:
         """Count a part of a mosaic and its windows, and send PartDone."""
         for planned, timing in zip(windows, timings, strict=True):
-            self.note(planned, timing)
+            self.record(planned, timing)
         self.stages += ending.stages
         self.listen(PartDone(ij, ending))
 
-    def end_of_windows(self) -> None:
+    def measure_idle_time(self) -> None:
         """Calculate how long workers were idle."""
         stages = self.stages
         busy = [stages.read, stages.function, stages.encode]
         if self.plan.parts or self.plan.executor == "serial":
             busy.append(stages.write)
-        there = self.plan.jobs * (time.perf_counter() - self._working)
-        self.idle_seconds = max(0.0, there - sum(each.seconds for each in busy))
+        available = self.plan.jobs * (time.perf_counter() - self._working)
+        self.idle_seconds = max(0.0, available - sum(stage.seconds for stage in busy))
 
     def end(self) -> Report:
         """Stop the clock, and return the final Report."""
@@ -153,15 +153,11 @@ class RunState:
             seconds=(self._ended or time.perf_counter()) - self.started,
             stages=self.stages,
             idle_seconds=self.idle_seconds,
-            waited_seconds=self.watch.waited,
+            waited_seconds=self.clock.waited,
             pixels=self.pixels,
             nbytes=self.nbytes,
             value_loss=self.value_loss,
             failed=tuple(self.failed),
-            retried=sum(each.count for each in self.recovers),
+            retried=sum(retries.count for retries in self.retries),
             resumed=self.resumed,
         )
-
-    @property
-    def _raster(self) -> Size:
-        return self.plan.outputs[0].size

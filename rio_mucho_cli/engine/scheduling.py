@@ -104,10 +104,10 @@ class _Submitted(Generic[P]):
     arrived: float = 0.0
 
     @classmethod
-    def out(cls, task: Task[P], executor: Executor) -> _Submitted[P]:
-        handed = cls(task, task.submit(executor))
-        handed.future.add_done_callback(handed._stamp)
-        return handed
+    def submit(cls, task: Task[P], executor: Executor) -> _Submitted[P]:
+        submitted = cls(task, task.submit(executor))
+        submitted.future.add_done_callback(submitted._stamp)
+        return submitted
 
     def _stamp(self, future: Future[Any]) -> None:
         self.arrived = time.time()
@@ -131,11 +131,11 @@ class TaskClock:
     waited: float = 0.0
     arrived: float = 0.0
     fetched: float = 0.0
-    _handed: deque[_Submitted[Any]] = field(default_factory=deque)
+    _submitted: deque[_Submitted[Any]] = field(default_factory=deque)
 
     def count_busy(self) -> int:
         """Return the number of submitted tasks without a result."""
-        return sum(not each.future.done() for each in tuple(self._handed))
+        return sum(not task.future.done() for task in tuple(self._submitted))
 
     def transfer(self, timing: WindowTiming) -> StageTime:
         """Return the transfer time of the result that was taken last.
@@ -146,15 +146,15 @@ class TaskClock:
         """
         return StageTime(max(0.0, self.arrived - timing.ended) + self.fetched)
 
-    def take(self, handed: _Submitted[Any]) -> Any:
+    def take(self, submitted: _Submitted[Any]) -> Any:
         """Wait for a task's result and return it."""
         asked = time.time()
         try:
-            return handed.future.result()
+            return submitted.future.result()
         finally:
             now = time.time()
             self.waited += now - asked
-            self.arrived = min(handed.arrived or now, now)
+            self.arrived = min(submitted.arrived or now, now)
             self.fetched = max(0.0, now - max(asked, self.arrived))
 
 
@@ -163,7 +163,7 @@ def in_order(
     tasks: Iterator[Task[P]],
     in_flight: Callable[[], int],
     recover: Recover | None = None,
-    watch: TaskClock | None = None,
+    clock: TaskClock | None = None,
 ) -> Iterator[tuple[P, Any]]:
     """Yield the subject and result of each task, in the order of the tasks.
 
@@ -177,25 +177,25 @@ def in_order(
     recover : callable, optional
         Called with the task whose worker died, the exception, and the futures
         of all other submitted tasks. Returns the task's result.
-    watch : TaskClock, optional
+    clock : TaskClock, optional
         Clock that records waiting and transfer times.
     """
-    watch = TaskClock() if watch is None else watch
-    waiting = watch._handed = deque()
+    clock = TaskClock() if clock is None else clock
+    waiting = clock._submitted = deque()
     while True:
         while len(waiting) < in_flight() and (task := next(tasks, None)) is not None:
-            waiting.append(_Submitted.out(task, executor))
+            waiting.append(_Submitted.submit(task, executor))
         if not waiting:
             return
-        handed = waiting.popleft()
-        task = handed.task
+        submitted = waiting.popleft()
+        task = submitted.task
         try:
-            result = watch.take(handed)
+            result = clock.take(submitted)
         except BrokenExecutor as exc:
             if recover is None:
                 raise
             result = recover(task, exc, [other.future for other in waiting])
-        del handed  # free the result once it is written
+        del submitted  # free the result once it is written
         check()
         yield task.about, result
         del result

@@ -16,7 +16,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, read_padded
 from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import lacks_open_files
-from rio_mucho_cli.windows import format_window, normalize
+from rio_mucho_cli.windows import format_window
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -170,8 +170,7 @@ class InputDatasets:
                 return reader.read(window, masked=masked)
             boundary = reading.inputs[number].boundary
             grid = reading.grid or Grid.of(self._datasets[number])
-            whole = normalize(window, grid.width, grid.height)
-            return read_padded(reader, whole, grid, reading.overlap, boundary, masked=masked)
+            return read_padded(reader, window, grid, reading.overlap, boundary, masked=masked)
         except MemoryError as exc:
             raise InputError(
                 f"there is no memory for {reading.inputs[number].path} at {format_window(window)} "

@@ -191,7 +191,7 @@ class BlockWriter:
         for record in log.records:
             end = record.begin
             sizes = log.sizes(record)
-            window = self._windows[record.window][0]
+            window = self._windows[record.window].window
             # A skipped window has no blocks.
             for level, sizes_of_level in enumerate(sizes):
                 level_window = self._window_of(tiff, level, window)

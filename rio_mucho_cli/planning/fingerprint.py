@@ -11,19 +11,17 @@ import os
 import sys
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.inputs.datasets import open_dataset
-from rio_mucho_cli.job import Job, Output
+from rio_mucho_cli.job import Job, Output, Windows
 from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder, remove_partial
 from rio_mucho_cli.outputs.journal import read_header
 from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned, unfinished_run
@@ -54,7 +52,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     Parameters
     ----------
     job : Job
-    windows : sequence of (window, ij)
+    windows : sequence of PlannedWindow
 
     Raises
     ------
@@ -156,10 +154,10 @@ def _reference_to(function: Any) -> FunctionRef:
     """
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     name = str(getattr(function, "__qualname__", None))
-    found: Any = module
+    target: Any = module
     for part in name.split("."):
-        found = getattr(found, part, None)
-    if module is None or found != function or not can_be_imported(module):
+        target = getattr(target, part, None)
+    if module is None or target != function or not can_be_imported(module):
         raise UsageError(
             f"{option('resume')} needs a function that can be imported, found "
             f"{_describe(function)}: move it into a module and import it from there, or give "
@@ -192,11 +190,11 @@ def _describe(function: Any) -> str:
 
 def _arguments(arguments: Any) -> Any:
     """Return arguments as JSON; short ones are kept in full, for messages."""
-    found = to_json(arguments, "global_args")
+    values = to_json(arguments, "global_args")
     return (
-        {key: _brief(value) for key, value in found.items()}
-        if isinstance(found, dict)
-        else _brief(found)
+        {key: _brief(value) for key, value in values.items()}
+        if isinstance(values, dict)
+        else _brief(values)
     )
 
 
@@ -208,40 +206,36 @@ def _windows(windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     total = hashlib.sha256()
     if isinstance(windows, WindowGrid):  # it may have millions of windows
         total.update(json.dumps([windows.width, windows.height, *windows.size]).encode("ascii"))
-    for window, ij in () if isinstance(windows, WindowGrid) else windows:
-        total.update(json.dumps(to_json([_ends(window), ij], "windows")).encode("ascii"))
+    for planned in () if isinstance(windows, WindowGrid) else windows:
+        about = to_json([planned.window.flatten(), planned.ij], "windows")
+        total.update(json.dumps(about).encode("ascii"))
     size = None
-    if windows and isinstance(windows[0][0], Window):
-        size = to_json([windows[0][0].width, windows[0][0].height], "windows")
+    if windows:
+        first = windows[0].window
+        size = to_json([first.width, first.height], "windows")
     return {"number": len(windows), "size": size, "sha256": total.hexdigest()}
 
 
-def _ends(window: Any) -> Any:
-    if isinstance(window, Window):
-        return window.flatten()
-    return [[part.start, part.stop] if isinstance(part, slice) else part for part in window]
-
-
-def with_earlier_windows(job: Job) -> Job:
-    """Return a job with the window size of the run that it resumes, unless it has windows.
+def asked_windows(job: Job) -> Windows:
+    """Return the windows of a job, or else the window size of the run that it resumes.
 
     Default windows depend on jobs and memory, and a run may be resumed with
     fewer jobs.
     """
     path = job.outputs[0].local_path
     if not job.resume or job.windows is not None or path is None:
-        return job
+        return job.windows
     match unfinished_run(path) if job.is_mosaic else _header(journal_of(path)):
         case {"windows": {"size": [int(width), int(height)]}} if min(width, height) > 0:
-            return replace(job, windows=Size(width, height))
-    return job
+            return Size(width, height)
+    return job.windows
 
 
 def check_can_resume(job: Job) -> None:
     """Raise UsageError unless all outputs are local files."""
     for output in job.outputs:
         if output.local_path is None or is_virtual(output.local_path):
-            raise UsageError("only outputs that are local files can be resumed")
+            raise UsageError("a run can only be resumed if its outputs are local files")
 
 
 def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
@@ -249,9 +243,9 @@ def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
 
     These may be some of them, if the run was killed while publishing.
     """
-    wanted = digest(run)
+    run_digest = digest(run)
     paths = [str(output.local_path) for output in job.outputs]
-    return [path for path in paths if _is_done(path, wanted)]
+    return [path for path in paths if _is_done(path, run_digest)]
 
 
 def is_done(job: Job, run: Mapping[str, Any]) -> bool:
@@ -284,17 +278,17 @@ def warn_of_leftovers(job: Job) -> None:
             )
 
 
-def _is_done(path: str, wanted: str) -> bool:
+def _is_done(path: str, run_digest: str) -> bool:
     if not Path(path).is_file():
         return False
     try:
         with rasterio.open(path) as src:
-            is_ours = digest_of(src) == wanted
+            is_ours = digest_of(src) == run_digest
     except RasterioError:
         return False
     missing = [part for part in parts_of(path) if is_ours and not part.is_file()]
     if missing:
-        log.warning("%s is of this run, but its part %s is missing", path, missing[0])
+        log.warning("%s comes from this run, but its part %s is missing", path, missing[0])
     return is_ours and not missing
 
 

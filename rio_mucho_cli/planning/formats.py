@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import rasterio
 
+from rio_mucho_cli.dtypes import fills_with_nan
 from rio_mucho_cli.errors import FormatError, OutputError, UsageError
 from rio_mucho_cli.geotiff.options import (
     BLOCK,
@@ -41,6 +42,42 @@ _WITHOUT_PIXELS = {"VRT", "MEM", "MEMORY"}
 
 
 @dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Options of a job for all its outputs.
+
+    Attributes
+    ----------
+    overviews : tuple of int, or None
+        Factors of the overviews; empty for the default, None for no overviews.
+    resampling : str or None
+        Resampling for overviews, if given.
+    stats : bool
+        Write statistics of all bands.
+    resume : bool
+        Keep progress for a later run.
+    masks_nan : bool
+        Mask NaN in results.
+    """
+
+    overviews: tuple[int, ...] | None = None
+    resampling: str | None = None
+    stats: bool = False
+    resume: bool = False
+    masks_nan: bool = False
+
+    @classmethod
+    def of(cls, job: Job) -> OutputOptions:
+        """Return the options of a job."""
+        return cls(
+            overviews=None if job.overviews is None else tuple(job.overviews),
+            resampling=job.overview_resampling,
+            stats=job.stats,
+            resume=job.resume,
+            masks_nan=fills_with_nan(job.fill),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class OutputFormat:
     """Driver and options of an output, and how it is written.
 
@@ -50,7 +87,7 @@ class OutputFormat:
         Driver of the file that is written window by window.
     options : Mapping
         Creation options; for a COG, with the names of GDAL's COG driver.
-    given : Mapping or None
+    profile : Mapping or None
         Complete profile, if the output has one.
     conversion : Conversion or None
         Conversion by GDAL at the end.
@@ -64,7 +101,7 @@ class OutputFormat:
 
     driver: str
     options: Mapping[str, str] = field(default_factory=dict)
-    given: Mapping[str, Any] | None = None
+    profile: Mapping[str, Any] | None = None
     conversion: Conversion | None = None
     cog: bool = False
     factors: tuple[int, ...] = ()
@@ -102,24 +139,24 @@ class OutputFormat:
         """
         if stats and (not same_values or profiles.changes_values(self.options)):
             raise UsageError(
-                "no statistics are known of a COG that GDAL's driver makes (because "
-                f"{why}), and that has other values than the function's: use gdalinfo -stats on it"
+                "statistics are unknown if GDAL's driver writes the COG and changes its values "
+                f"(because {why}): use gdalinfo -stats on it afterwards"
             )
-        log.info("GDAL's driver COG finishes the output, because %s", why)
+        log.info("GDAL's COG driver finishes the output, because %s", why)
         options = {**self.options, "overview_resampling": self.resampling.replace("_", "")}
         conversion = Conversion("COG", options)
         return OutputFormat("GTiff", INTERMEDIATE, None, conversion)
 
 
 def choose_format(
-    job: Job, output: Output, first: DatasetInfo | None, grid: Grid | None
+    output: Output, options: OutputOptions, first: DatasetInfo | None, grid: Grid | None
 ) -> OutputFormat:
     """Return the format of an output.
 
     Parameters
     ----------
-    job : Job
     output : Output
+    options : OutputOptions
     first : DatasetInfo or None
         First input, on the output's grid.
     grid : Grid or None
@@ -136,54 +173,56 @@ def choose_format(
     path = output.local_path
     if driver.upper() in _WITHOUT_PIXELS and path is not None:
         raise FormatError(
-            f"{path} would be a file of the driver {driver}, which holds no pixels itself: "
-            "give it another driver, or another name (one that ends in .vrt is a VRT over parts)"
+            f"{path} cannot be written by the driver {driver}, whose files hold no pixels: give "
+            "another driver, or a name that ends in .vrt for a mosaic of parts"
         )
-    if path is None and job.stats:
-        raise UsageError("statistics are written into files, and the output is an open dataset")
+    if path is None and options.stats:
+        raise UsageError("statistics cannot be written to an open dataset: give a path as output")
     if driver == "GTiff" or path is None or is_in_memory(path):
         is_local_geotiff = driver == "GTiff" and path is not None and not is_in_memory(path)
-        if job.overviews is not None and not is_local_geotiff:
+        if options.overviews is not None and not is_local_geotiff:
             raise UsageError(
-                "overviews are made in GeoTIFFs that are local files: use rio overview on "
-                f"{path or 'the dataset'}"
+                "overviews need a GeoTIFF that is a local file: use rio overview on "
+                f"{path or 'the dataset'} afterwards"
             )
-        given = _on_grid(output.profile, grid)
-        factors = _factors(job, first, given)
-        resampling = job.overview_resampling or "nearest"
+        profile = _on_grid(output.profile, grid)
         return OutputFormat(
-            driver, output.creation_options, given, None, False, factors, resampling
+            driver,
+            output.creation_options,
+            profile,
+            factors=_factors(options.overviews, first, profile),
+            resampling=options.resampling or "nearest",
         )
     if driver.upper() == "COG" and output.profile is None:
-        return _cog(job, output, cast("DatasetInfo", first))
+        return _cog(output, options, cast("DatasetInfo", first))
     for name, asked, tool in (
-        ("overviews", job.overviews is not None, "rio overview"),
-        ("statistics", job.stats, "gdalinfo -stats"),
+        ("overviews", options.overviews is not None, "rio overview"),
+        ("statistics", options.stats, "gdalinfo -stats"),
     ):
         if asked:
             raise UsageError(
-                f"{name} are made in GeoTIFFs and COGs, and {path} is to be {driver}: "
-                f"use {tool} on it"
+                f"{name} need a GeoTIFF or COG, and the driver of {path} is {driver}: "
+                f"use {tool} on it afterwards"
             )
-    log.info("a GeoTIFF first, which GDAL converts to %s at the end", driver)
+    log.info("writing a GeoTIFF first, which GDAL converts to %s at the end", driver)
     if output.profile is None:
         conversion = Conversion(driver, output.creation_options)
         return OutputFormat("GTiff", INTERMEDIATE, None, conversion)
     conversion = Conversion.of_profile(output.profile)
-    given = _on_grid(output.profile, grid)
-    kept = {name: given[name] for name in PROFILE_KEYS & given.keys()} if given else {}
+    profile = _on_grid(output.profile, grid)
+    common = {name: profile[name] for name in PROFILE_KEYS & profile.keys()} if profile else {}
     tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 256, "blockysize": 256}
-    return OutputFormat("GTiff", INTERMEDIATE, {**kept, **INTERMEDIATE, **tiles}, conversion)
+    return OutputFormat("GTiff", INTERMEDIATE, {**common, **INTERMEDIATE, **tiles}, conversion)
 
 
-def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFormat:
+def choose_part_format(output: Output, options: OutputOptions, part: DatasetInfo) -> OutputFormat:
     """Return the format of the parts of a mosaic.
 
     Parameters
     ----------
-    job : Job
     output : Output
         The mosaic.
+    options : OutputOptions
     part : DatasetInfo
         First input, on the grid of the part.
 
@@ -195,71 +234,70 @@ def choose_part_format(job: Job, output: Output, part: DatasetInfo) -> OutputFor
     profiles.check_options(output.creation_options)
     driver = (output.driver or "GTiff").upper()
     if driver == "COG":
-        return _cog(job, output, part)
+        return _cog(output, options, part)
     if driver not in {"GTIFF", "VRT"}:
         raise OutputError(
             f"{output.path} is a VRT over parts, which are GeoTIFFs or COGs, and the driver is "
             f"{output.driver}: leave it out or give COG"
         )
-    factors = _factors(job, part, None)
-    resampling = job.overview_resampling or "nearest"
+    factors = _factors(options.overviews, part, None)
+    resampling = options.resampling or "nearest"
     return OutputFormat("GTiff", output.creation_options, factors=factors, resampling=resampling)
 
 
-def _cog(job: Job, output: Output, first: DatasetInfo) -> OutputFormat:
+def _cog(output: Output, options: OutputOptions, first: DatasetInfo) -> OutputFormat:
     """Return the format of a COG, written by this package or by GDAL's driver."""
-    options = dict(output.creation_options)
-    if job.overviews is not None and not has_overviews(options):
-        del options["overviews"]
-    if job.overviews:
-        powers = [2**level for level in range(1, len(job.overviews) + 1)]
-        if list(job.overviews) != powers:
-            raise UsageError("the overviews of a COG are 2, 4, 8, ...: give such factors")
-        options["overview_count"] = str(len(powers))
-    asked = resampling_of(options)
-    resampling = job.overview_resampling or asked or "nearest"
-    found = OutputFormat("GTiff", options, cog=True, resampling=resampling)
-    option = only_gdal_supports(options)
-    check_cog_options(options)
-    block = found.cog_block
+    creation = dict(output.creation_options)
+    if options.overviews is not None and not has_overviews(creation):
+        del creation["overviews"]
+    if options.overviews:
+        powers = tuple(2**level for level in range(1, len(options.overviews) + 1))
+        if options.overviews != powers:
+            raise UsageError("a COG can only have the overviews 2, 4, 8, ...: give these factors")
+        creation["overview_count"] = str(len(powers))
+    resampling = options.resampling or resampling_of(creation) or "nearest"
+    chosen = OutputFormat("GTiff", creation, cog=True, resampling=resampling)
+    option = only_gdal_supports(creation)
+    check_cog_options(creation)
+    block = chosen.cog_block
     if block % TILE_UNIT:
         raise UsageError(f"blocksize is {block}: expected a multiple of {TILE_UNIT} pixels")
     if option is not None:
-        if not found.suits_gdal:
+        if not chosen.suits_gdal:
             raise UsageError(
                 f"blocksize is {block}: expected {LEAST_BLOCK} or more with the option "
                 f"{option.upper()}, for which GDAL's driver makes the COG"
             )
         why = f"of the option {option.upper()}"
-        return found.left_to_gdal(why, stats=job.stats, same_values=False)
+        return chosen.left_to_gdal(why, stats=options.stats, same_values=False)
     check_resampling(resampling)
-    if resampling not in LOCAL_RESAMPLINGS and found.suits_gdal:
+    if resampling not in LOCAL_RESAMPLINGS and chosen.suits_gdal:
         why = f"the resampling {resampling} looks beyond 2 x 2 pixels"
-        return found.left_to_gdal(why, stats=job.stats)
+        return chosen.left_to_gdal(why, stats=options.stats)
     factors = default_factors(first.grid.width, first.grid.height, block)
-    count = pixels_of(options, "overview_count")
+    count = pixels_of(creation, "overview_count")
     if count is not None:
         # A single pixel has no overviews.
         factors = default_factors(first.grid.width, first.grid.height, 1)[:count]
-    if not has_overviews(options):
+    if not has_overviews(creation):
         factors = ()
-    return replace(found, factors=factors)
+    return replace(chosen, factors=factors)
 
 
 def _factors(
-    job: Job, first: DatasetInfo | None, given: Mapping[str, Any] | None
+    asked: tuple[int, ...] | None, first: DatasetInfo | None, profile: Mapping[str, Any] | None
 ) -> tuple[int, ...]:
-    if job.overviews is None:
+    if asked is None:
         return ()
-    if job.overviews:
-        return tuple(job.overviews)
-    if given is not None:
-        return default_factors(int(given["width"]), int(given["height"]))
+    if asked:
+        return asked
+    if profile is not None:
+        return default_factors(int(profile["width"]), int(profile["height"]))
     grid = cast("DatasetInfo", first).grid
     return default_factors(grid.width, grid.height)
 
 
-def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str, Any] | None:
+def _on_grid(profile: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str, Any] | None:
     """Return a complete profile on the output's grid.
 
     Raises
@@ -267,18 +305,23 @@ def _on_grid(given: Mapping[str, Any] | None, grid: Grid | None) -> Mapping[str,
     UsageError
         If required keys are missing.
     """
-    if given is None:
+    if profile is None:
         return None
     if grid is not None:
-        place = {"crs": grid.crs, "transform": grid.transform}
-        given = {**given, "width": grid.width, "height": grid.height, **place}
-    missing = [name for name in _NEEDED if given.get(name) is None]
+        profile = {
+            **profile,
+            "crs": grid.crs,
+            "transform": grid.transform,
+            "width": grid.width,
+            "height": grid.height,
+        }
+    missing = [name for name in _NEEDED if profile.get(name) is None]
     if missing:
         raise UsageError(
-            f"the output's profile (options of RioMucho) has no {', '.join(missing)}: begin with "
-            "that of the first input, rasterio.open(path).profile, and change what differs"
+            f"the output's profile (options of RioMucho) has no {', '.join(missing)}: start "
+            "from the first input's, rasterio.open(path).profile, and change what differs"
         )
-    return given
+    return profile
 
 
 def _choose_driver(output: Output, first: DatasetInfo | None) -> str:
@@ -299,6 +342,6 @@ def _check_driver(driver: str) -> None:
         known = env.drivers()
     if driver.upper() not in {name.upper() for name in known}:
         raise FormatError(
-            f"there is no driver {driver!r} in this GDAL: gdalinfo --formats lists what there is"
+            f"this GDAL has no driver {driver!r}: gdalinfo --formats lists its drivers"
             f"{did_you_mean(driver, known)}"
         )

@@ -104,10 +104,10 @@ def _array_to_json(value: Any, name: str) -> Any:
         item = value.item()
         if not isinstance(item, np.generic):  # item() of a longdouble is one
             return _to_json(item, name)
-    found: dict[str, Any] = {"dtype": str(value.dtype), "shape": list(value.shape)}
+    description: dict[str, Any] = {"dtype": str(value.dtype), "shape": list(value.shape)}
     if value.dtype.hasobject:
-        return {**found, "items": _to_json(value.tolist(), name)}
+        return {**description, "items": _to_json(value.tolist(), name)}
     if isinstance(value, np.ma.MaskedArray):
-        found["mask"] = _array_to_json(np.ma.getmaskarray(value), name)
+        description["mask"] = _array_to_json(np.ma.getmaskarray(value), name)
         value = value.filled(0)
-    return {**found, "sha256": digest(np.ascontiguousarray(value).tobytes())}
+    return {**description, "sha256": digest(np.ascontiguousarray(value).tobytes())}

@@ -13,23 +13,20 @@ import logging
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from rasterio.errors import WindowError
 
-from rio_mucho_cli import windows as windowing
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import ReadSpec
-from rio_mucho_cli.job import Job, Output
+from rio_mucho_cli.job import Output
 from rio_mucho_cli.system import usable_memory
 from rio_mucho_cli.text import MB, format_count
-from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.windows import PlannedWindow, Size, outline
 from rio_mucho_cli.workers.executor import ExecutorName
 
 log = logging.getLogger(__name__)
@@ -85,10 +82,12 @@ class MemoryBudget:
     def window_pixels(self) -> int:
         """Return the most pixels that a window may have; it may be 0."""
         rest = self.limit - _BASE - self.jobs * self._fixed
-        each = self.jobs * _COPIES * (self.read_bytes + self.result_bytes)
-        return max(0, rest // (each + self._most_in_flight * self.result_bytes))
+        in_work = self.jobs * _COPIES * (self.read_bytes + self.result_bytes)
+        pixels = rest // (in_work + self._most_in_flight * self.result_bytes)
+        # Results of small windows are sent in batches, which are larger.
+        return max(0, min(pixels, (rest - self.jobs * BATCH_BYTES) // in_work))
 
-    def fitted(self, pixels: int) -> tuple[int, int]:
+    def fit_jobs(self, pixels: int) -> tuple[int, int]:
         """Return jobs and tasks in flight for windows of this many pixels.
 
         Raises
@@ -105,9 +104,9 @@ class MemoryBudget:
                 return jobs, jobs
         alone = replace(self, jobs=1)
         least, bare = alone.total(pixels, 1), alone.total(0, 1)
-        advice = "give that much"
+        advice = "raise the limit"
         if bare <= self.limit:
-            advice += ", or smaller windows"
+            advice += ", or use smaller windows"
         raise UsageError(
             f"the memory limit is {self.limit // MB} MB, and one job needs about "
             f"{-(-least // MB)} MB, of which {-(-bare // MB)} MB are the program itself: {advice}"
@@ -132,21 +131,27 @@ _IN_PROCESSES = ("processes", "dask")
 
 
 def make_budget(
-    job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo], executor: ExecutorName | Executor
+    reading: ReadSpec,
+    sources: Sequence[DatasetInfo],
+    outputs: Sequence[Output],
+    executor: ExecutorName | Executor,
+    *,
+    jobs: int,
+    mem_limit: int | None,
 ) -> MemoryBudget:
-    """Return the memory budget of a job, from the bytes per pixel of inputs and results."""
-    profiles_ = [
-        source.with_bands(each.indexes).profile
-        for each, source in zip(reading.inputs, sources, strict=True)
+    """Return the memory budget of a run, from the bytes per pixel of inputs and results."""
+    profiles = [
+        source.with_bands(spec.indexes).profile
+        for spec, source in zip(reading.inputs, sources, strict=True)
     ]
-    read = sum(p["count"] * filled_dtype(p["dtype"], job.fill).itemsize for p in profiles_)
+    read = sum(p["count"] * filled_dtype(p["dtype"], reading.fill).itemsize for p in profiles)
     for source in sources:
         _check_blocks(source)
-    bands = profiles_[0]["count"] if profiles_ else 1
-    result = sum(_result_bytes(output, bands) for output in job.outputs)
+    bands = profiles[0]["count"] if profiles else 1
+    result = sum(_result_bytes(output, bands) for output in outputs)
     return MemoryBudget.of(
-        job.mem_limit,
-        job.jobs,
+        mem_limit,
+        jobs,
         in_processes=executor in _IN_PROCESSES,
         read=read,
         result=result,
@@ -160,8 +165,8 @@ def _check_blocks(source: DatasetInfo) -> None:
     size = pixels * int(together) * _itemsize(source.profile["dtype"])
     if size > usable_memory():
         raise InputError(
-            f"{source.path} has blocks of {size // MB} MB, and there are "
-            f"{usable_memory() // MB} MB of memory: rio convert can give it smaller ones"
+            f"{source.path} has blocks of {size // MB} MB, more than the "
+            f"{usable_memory() // MB} MB of memory: rewrite it with smaller blocks (rio convert)"
         )
 
 
@@ -178,56 +183,52 @@ def _itemsize(dtype: Any) -> int:
     return 4 if name is None else np.dtype(name).itemsize
 
 
-def fit_jobs(job: Job, budget: MemoryBudget, size: Size) -> tuple[int, int]:
+def fit_jobs(budget: MemoryBudget, size: Size, overlap: int) -> tuple[int, int]:
     """Return jobs and tasks in flight for windows of a size; log the effect of overlap."""
-    padded = _padded(job, size)
-    if job.overlap:
+    padded = _padded(size, overlap)
+    if overlap:
         log.info(
             "with windows of %d x %d and overlap %d, each pixel is read %.2f times",
-            *(*size, job.overlap, padded / (size.width * size.height)),
+            *(*size, overlap, padded / (size.width * size.height)),
         )
     least = padded * (budget.read_bytes + budget.result_bytes)
     if least > usable_memory():
-        what = (
-            f"overlap {job.overlap} makes" if job.overlap else f"{size.width} x {size.height} are"
-        )
+        what = f"overlap {overlap} makes" if overlap else f"{size.width} x {size.height} are"
         raise UsageError(
             f"{what} windows of {least // MB} MB, and there are {usable_memory() // MB} MB of "
-            f"memory: give {'a smaller overlap' if job.overlap else 'smaller windows'}"
+            f"memory: give {'a smaller overlap' if overlap else 'smaller windows'}"
         )
-    jobs, in_flight = budget.fitted(padded)
-    if jobs < job.jobs:
+    jobs, in_flight = budget.fit_jobs(padded)
+    if jobs < budget.jobs:
         fewer = format_count(jobs, "job")
-        log.warning("%s instead of %d, because of the memory limit", fewer, job.jobs)
+        log.warning("%s instead of %d, because of the memory limit", fewer, budget.jobs)
     return jobs, in_flight
 
 
 def estimate(
-    job: Job,
     budget: MemoryBudget,
     executor: ExecutorName | Executor,
     size: Size,
+    overlap: int,
     jobs: int,
     in_flight: int,
 ) -> int:
     """Estimate the memory of a run with windows of a size, in bytes."""
     budget = replace(budget, jobs=jobs, in_processes=executor in _IN_PROCESSES)
-    return budget.total(_padded(job, size), in_flight)
+    return budget.total(_padded(size, overlap), in_flight)
 
 
-def _padded(job: Job, size: Size) -> int:
+def _padded(size: Size, overlap: int) -> int:
     """Return the number of pixels to read for a window, with overlap."""
-    return (size.width + 2 * job.overlap) * (size.height + 2 * job.overlap)
+    return (size.width + 2 * overlap) * (size.height + 2 * overlap)
 
 
-def largest(windows: Sequence[PlannedWindow], width: int, height: int) -> Size:
+def largest(windows: Sequence[PlannedWindow]) -> Size:
     """Return the size of the window with the most pixels."""
     largest = Size(1, 1)
-    for window, _ in windowing.outline(windows):
-        with suppress(WindowError, TypeError, ValueError):  # reading it raises the error
-            whole = windowing.normalize(window, width, height)
-            if whole.width * whole.height > largest.width * largest.height:
-                largest = Size(math.ceil(whole.width), math.ceil(whole.height))
+    for window in outline(windows):
+        if window.width * window.height > largest.width * largest.height:
+            largest = Size(math.ceil(window.width), math.ceil(window.height))
     return largest
 
 

@@ -8,15 +8,23 @@ from dataclasses import dataclass, replace
 
 from rasterio.windows import Window
 
-from rio_mucho_cli import windows as windowing
+from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.job import Job
+from rio_mucho_cli.job import Output, Windows
 from rio_mucho_cli.outputs.layout import TILE_UNIT
-from rio_mucho_cli.planning.formats import choose_part_format
+from rio_mucho_cli.planning.formats import OutputOptions, choose_part_format
 from rio_mucho_cli.planning.outputs import OutputPlan, plan_output
-from rio_mucho_cli.text import format_count
-from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid, common_multiple
+from rio_mucho_cli.text import format_count, option
+from rio_mucho_cli.windows import (
+    PlannedWindow,
+    Size,
+    WindowGrid,
+    WindowList,
+    common_multiple,
+    format_window,
+    pairs_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +42,10 @@ class MosaicPart:
         Row and column in the grid of parts.
     window : Window
         Window of the mosaic that the part covers.
-    windows : sequence of (window, ij)
+    windows : sequence of PlannedWindow
         Windows inside the part, in the order of computation.
     outputs : tuple of OutputPlan
-        Plans of its files. Their paths are bare names until `placed`.
+        Plans of its files. Their paths are bare names until `with_paths`.
     records : bool
         Whether to keep a record beside each file, for a later run.
     leaves_out : bool
@@ -59,11 +67,11 @@ class MosaicPart:
         """Name of its files."""
         return f"{self.ij[0]}_{self.ij[1]}.tif"
 
-    def placed(self, places: Sequence[str]) -> MosaicPart:
+    def with_paths(self, paths: Sequence[str]) -> MosaicPart:
         """Return the part with the paths of its files."""
         outputs = tuple(
-            replace(plan, output=replace(plan.output, path=place))
-            for plan, place in zip(self.outputs, places, strict=True)
+            replace(plan, output=replace(plan.output, path=path))
+            for plan, path in zip(self.outputs, paths, strict=True)
         )
         return replace(self, outputs=outputs)
 
@@ -76,9 +84,9 @@ class MosaicPart:
         return Window(col_off, row_off, window.width, window.height)
 
 
-def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
+def largest_part(first: DatasetInfo, part_size: int | None) -> DatasetInfo:
     """Return the first input on the grid of the largest part, in whole tile units."""
-    asked = job.part_size or PART_SIZE
+    asked = part_size or PART_SIZE
     width, height = (
         length if asked >= length else max(1, asked // TILE_UNIT) * TILE_UNIT
         for length in (first.grid.width, first.grid.height)
@@ -86,18 +94,19 @@ def largest_part(job: Job, first: DatasetInfo) -> DatasetInfo:
     return replace(first, grid=first.grid.crop((0, width), (0, height)))
 
 
-def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
+def size_of_parts(first: DatasetInfo, part_size: int | None, window: Size) -> Size:
     """Return the size of parts: whole windows, at least one.
 
     Parameters
     ----------
-    job : Job
     first : DatasetInfo
         First input, on the output's grid.
+    part_size : int or None
+        Side of a part that the job asks for.
     window : Size
         Size that divides all windows; 0 for windows from edge to edge.
     """
-    asked = job.part_size or PART_SIZE
+    asked = part_size or PART_SIZE
     sides = [
         max(1, asked // side) * side if side else length
         for side, length in zip(window, (first.grid.width, first.grid.height), strict=True)
@@ -105,35 +114,43 @@ def size_of_parts(job: Job, first: DatasetInfo, window: Size) -> Size:
     return Size(*sides)
 
 
-def window_unit(job: Job, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
+def window_unit(asked: Windows, first: DatasetInfo, windows: Sequence[PlannedWindow]) -> Size:
     """Return the size of the windows, or a size that divides all of them."""
-    match job.windows:
+    match asked:
         case "blocks":
             return first.block
         case Size():
-            return job.windows
+            return asked
     return common_multiple(windows, first.grid.width, first.grid.height)
 
 
 def plan_parts(
-    job: Job,
+    outputs: Sequence[Output],
+    options: OutputOptions,
     first: DatasetInfo,
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
+    *,
+    leaves_out: bool,
+    tolerant: bool,
 ) -> list[MosaicPart]:
     """Return the parts of a mosaic.
 
     Parameters
     ----------
-    job : Job
+    outputs : sequence of Output
+        The mosaics.
+    options : OutputOptions
     first : DatasetInfo
         First input, on the output's grid.
-    windows : sequence of (window, ij)
+    windows : sequence of PlannedWindow
     size : Size
         Size of a part that is not cut by an edge.
     metadata : Metadata or None
         Metadata of the mosaic.
+    leaves_out, tolerant : bool
+        As for MosaicPart.
 
     Raises
     ------
@@ -145,37 +162,81 @@ def plan_parts(
         # RPCs and geolocation tags refer to pixels of the mosaic.
         metadata = metadata.without_grid()
     # An incomplete part starts over, so its own progress need not be kept.
-    one_go = replace(job, resume=False)
+    of_parts = replace(options, resume=False)
     parts = []
-    for ij, window, inside in windowing.group_by_part(windows, width, height, size):
+    for ij, window, inside in group_by_part(windows, width, height, size):
         (top, bottom), (left, right) = window.toranges()
         on_part = replace(first, grid=first.grid.crop((left, right), (top, bottom)))
-        part = MosaicPart(
-            ij, window, inside, (), job.resume, job.leaves_out, job.on_error == "nodata"
-        )
-        moved = _moved(part, width, height)
+        part = MosaicPart(ij, window, inside, (), options.resume, leaves_out, tolerant)
+        moved = _moved(part)
         plans = [
             plan_output(
                 replace(output, path=part.name),
-                choose_part_format(job, output, on_part),
-                one_go,
+                choose_part_format(output, of_parts, on_part),
+                of_parts,
                 on_part,
                 moved,
                 metadata,
             )
-            for output in job.outputs
+            for output in outputs
         ]
-        outputs = tuple(replace(plan, is_part=True) for plan in plans)
-        parts.append(replace(part, outputs=outputs))
+        parts.append(replace(part, outputs=tuple(replace(plan, is_part=True) for plan in plans)))
     log.info("%s of %d x %d pixels", format_count(len(parts), "part"), *size)
     return parts
 
 
-def _moved(part: MosaicPart, width: int, height: int) -> Sequence[PlannedWindow]:
+def group_by_part(
+    windows: Sequence[PlannedWindow], width: int, height: int, part: Size
+) -> Sequence[tuple[tuple[int, int], Window, Sequence[PlannedWindow]]]:
+    """Return the parts of a raster with the windows in each.
+
+    Parameters
+    ----------
+    windows : sequence of PlannedWindow
+    width, height : int
+        Size of the raster.
+    part : Size
+        Size of a part; those at the right and lower edge may be smaller.
+
+    Returns
+    -------
+    sequence of (ij, Window, sequence of PlannedWindow)
+        Parts with at least one window, row by row; windows in the given order.
+
+    Raises
+    ------
+    WindowsError
+        If a window lies in several parts.
+    """
+    of_grid = windows.group_by_part(part) if isinstance(windows, WindowGrid) else None
+    if of_grid is not None:
+        return of_grid
+    if not isinstance(windows, WindowList):
+        windows = WindowList(pairs_of(windows), [planned.window for planned in windows])
+    indexes: dict[tuple[int, int], list[int]] = {}
+    for index, window in enumerate(windows.windows):
+        row, col = int(window.row_off // part.height), int(window.col_off // part.width)
+        top, left = row * part.height, col * part.width
+        if (
+            window.row_off + window.height > top + part.height
+            or window.col_off + window.width > left + part.width
+        ):
+            raise WindowsError(
+                f"{format_window(window)} lies in several parts of "
+                f"{part.width} x {part.height} pixels: align the windows with the parts, or "
+                f"change {option('part_size')}"
+            )
+        indexes.setdefault((row, col), []).append(index)
+    parts = []
+    for (row, col), inside in sorted(indexes.items()):
+        top, left = row * part.height, col * part.width
+        size = min(part.width, width - left), min(part.height, height - top)
+        parts.append(((row, col), Window(left, top, *size), windows.select(inside)))
+    return parts
+
+
+def _moved(part: MosaicPart) -> Sequence[PlannedWindow]:
     """Return the windows inside a part, in pixels of the part."""
     if isinstance(part.windows, WindowGrid):
         return part.windows.rebase()
-    return [
-        (part.shifted(windowing.normalize(window, width, height)), ij)
-        for window, ij in part.windows
-    ]
+    return [replace(planned, window=part.shifted(planned.window)) for planned in part.windows]

@@ -6,21 +6,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rio_mucho_cli import windows as windowing
-from rio_mucho_cli.dtypes import fills_with_nan, number_text
+from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan, plan_overviews, side_of_tiles
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.job import Job, Output
+from rio_mucho_cli.inputs.window_data import ReadSpec
+from rio_mucho_cli.job import Output
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_layout, layout_of
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.paths import is_in_memory
-from rio_mucho_cli.planning.formats import OutputFormat
+from rio_mucho_cli.planning.formats import OutputFormat, OutputOptions
 from rio_mucho_cli.planning.memory import dtype_name
+from rio_mucho_cli.planning.windows import check_windows
 from rio_mucho_cli.text import option, redact
 from rio_mucho_cli.windows import PlannedWindow, Size, aligned_to_blocks
-from rio_mucho_cli.workers.context import OutputSpec
+from rio_mucho_cli.workers.context import OutputSpec, ResultType
 
 log = logging.getLogger(__name__)
 
@@ -36,17 +37,17 @@ class OutputPlan:
     ----------
     output : Output
     format : OutputFormat
-    recipe : ProfileTemplate
+    template : ProfileTemplate
         Template for the profile of the output, or of its intermediate GeoTIFF.
     size : Size
         Size in pixels.
     blocks : BlockLayout or None
         Block layout, if workers encode blocks.
-    pyramid : OverviewPlan or None
+    overviews : OverviewPlan or None
         Plan of the overviews.
     metadata : Metadata or None
         Metadata to copy from the first input.
-    wanted : OutputSpec
+    spec : OutputSpec
         Description of the output for workers.
     is_part : bool
         Whether the output is a part of a mosaic.
@@ -60,19 +61,20 @@ class OutputPlan:
 
     output: Output
     format: OutputFormat
-    recipe: ProfileTemplate
+    template: ProfileTemplate
     size: Size
     blocks: BlockLayout | None
-    pyramid: OverviewPlan | None
+    overviews: OverviewPlan | None
     metadata: Metadata | None
-    wanted: OutputSpec
+    spec: OutputSpec
     is_part: bool = False
     by_gdal: str = ""
     mask_of: str = ""
 
-    def warn(self, count: int, dtype: str, masked: bool) -> None:
+    def warn(self, result_type: ResultType) -> None:
         """Log warnings about lossy compression, lost nodata and lost masks."""
-        lossy = self.recipe.inherited_lossy_codec(count, dtype)
+        count, dtype, masked = result_type
+        lossy = self.template.inherited_lossy_codec(count, dtype)
         if lossy:
             log.warning(
                 "the output is compressed like the first input, with %s, which changes values: "
@@ -80,7 +82,7 @@ class OutputPlan:
                 lossy,
                 option("creation_options", ("compress", "deflate")),
             )
-        dropped = self.recipe.dropped_nodata(dtype)
+        dropped = self.template.dropped_nodata(dtype)
         if dropped is not None and not masked:
             log.warning(
                 "nodata %s of the first input does not fit %s, and the output has none: choose one "
@@ -89,24 +91,25 @@ class OutputPlan:
                 dtype,
                 option("nodata"),
             )
-        self._warn_of_masks(count, dtype, masked)
+        self._warn_of_masks(result_type)
 
-    def _warn_of_masks(self, count: int, dtype: str, masked: bool) -> None:
+    def _warn_of_masks(self, result_type: ResultType) -> None:
         """Log warnings about masks and nodata of the first input that the output lacks."""
-        first = self.recipe.first
+        first, count = self.template.first, result_type.count
         if first is None:
             return
-        keeps_alpha = self.recipe.inherited_alpha(count) > 0
-        if self.mask_of and not masked and not (keeps_alpha and first.masked_by != "a mask"):
+        keeps_alpha = self.template.inherited_alpha(count) > 0
+        has_mask = result_type.masked or (keeps_alpha and first.masked_by != "a mask")
+        if self.mask_of and not has_mask:
             log.warning(
                 "%s has %s, and the output does not: pass %s to keep masked what it hides",
                 self.mask_of,
                 first.masked_by,
                 option("masked"),
             )
-        if self.recipe.complete is not None or not self.recipe.keep_nodata:
+        if self.template.complete is not None or not self.template.keep_nodata:
             return
-        nodata = self.recipe.profile(count, dtype)["nodata"]
+        nodata = self.template.profile(count, result_type.dtype)["nodata"]
         others = [
             (value, band)
             for band, value in enumerate(first.nodatavals, start=1)
@@ -122,88 +125,96 @@ class OutputPlan:
                 option("nodata"),
             )
 
-    def form_of_nothing(self, bands: int) -> tuple[int, str, bool]:
-        """Return (count, dtype, masked) of an output whose windows all lack a result.
+    def default_result_type(self, bands: int) -> ResultType:
+        """Return the result type of an output whose windows all lack a result.
 
         Parameters
         ----------
         bands : int
             Bands read from the first input; 0 for all.
         """
-        first = self.recipe.first
+        first = self.template.first
         count = self.output.count or bands
         if not count:
             count = int(first.profile["count"]) if first is not None else 1
         dtype = dtype_name(self.output.dtype)
         if dtype is None and first is not None:
             dtype = first.dtype.name
-        return count, dtype or "uint8", False
+        return ResultType(count, dtype or "uint8")
 
 
 def plan_output(
     output: Output,
     chosen: OutputFormat,
-    job: Job,
+    options: OutputOptions,
     first: DatasetInfo | None,
     windows: Sequence[PlannedWindow],
     metadata: Metadata | None,
 ) -> OutputPlan:
-    """Return the plan of an output."""
-    recipe = _recipe(output, chosen, first, windows, metadata)
-    size = _size(output, recipe)
-    blocks, by_gdal = _encodable(output, chosen, recipe, windows, size)
+    """Return the plan of an output; see OutputPlan for the parameters."""
+    template = _template(output, chosen, first, windows, metadata)
+    size = _size(output, template)
+    blocks, by_gdal = _choose_blocks(output, chosen, template, windows, size)
     if chosen.cog and blocks is None and chosen.suits_gdal:
         why = "windows are not whole blocks of it, or overlap"
-        chosen = chosen.left_to_gdal(why, stats=job.stats)
-        return plan_output(output, chosen, job, first, windows, metadata)
+        chosen = chosen.left_to_gdal(why, stats=options.stats)
+        template = _template(output, chosen, first, windows, metadata)
+        blocks, by_gdal = _choose_blocks(output, chosen, template, windows, size)
     if output.local_path is None:
         metadata = None
-    if metadata is not None and _has_another_grid(recipe):
+    if metadata is not None and _has_another_grid(template):
         metadata = metadata.without_grid()
-    mask_of = _mask_of(output, job, first, metadata)
-    pyramid = None
+    overviews = None
     if chosen.factors and chosen.is_geotiff:
-        pyramid = _pyramid(chosen, recipe, blocks, windows, size, metadata)
-        if job.resume:
+        overviews = _overviews(chosen, template, blocks, windows, size, metadata)
+        if options.resume:
             # An intermediate file beside the output would not survive an interruption.
-            pyramid = replace(pyramid, source_level=0)
+            overviews = replace(overviews, source_level=0)
         metadata = (metadata or Metadata()).with_overviews(chosen.resampling)
-    wanted = _wanted(output, job, recipe, blocks, pyramid)
+    spec = _spec(output, options, template, blocks, overviews)
     return OutputPlan(
         output,
         chosen,
-        recipe,
+        template,
         size,
         blocks,
-        pyramid,
+        overviews,
         metadata,
-        wanted,
+        spec,
         by_gdal=by_gdal,
-        mask_of=mask_of,
     )
 
 
 def plan_whole(
-    output: Output, chosen: OutputFormat, job: Job, first: DatasetInfo, metadata: Metadata | None
+    output: Output,
+    chosen: OutputFormat,
+    options: OutputOptions,
+    first: DatasetInfo,
+    metadata: Metadata | None,
 ) -> OutputPlan:
     """Return the plan of a mosaic itself; its parts have separate plans."""
-    recipe = _recipe(output, chosen, first, (), metadata)
+    template = _template(output, chosen, first, (), metadata)
     size = Size(first.grid.width, first.grid.height)
-    wanted = _wanted(output, job, recipe, None, None)
-    mask_of = _mask_of(output, job, first, metadata)
-    return OutputPlan(output, chosen, recipe, size, None, None, metadata, wanted, mask_of=mask_of)
+    spec = _spec(output, options, template, None, None)
+    return OutputPlan(output, chosen, template, size, None, None, metadata, spec)
 
 
-def _mask_of(output: Output, job: Job, first: DatasetInfo | None, metadata: Metadata | None) -> str:
-    """Return the first input if the function does not get its mask or alpha band."""
+def unread_mask(
+    output: Output,
+    first: DatasetInfo | None,
+    reading: ReadSpec,
+    metadata: Metadata | None,
+    *,
+    plain: bool,
+) -> str:
+    """Return the path of the first input if the function does not get its mask, else ""."""
     # These are calls by RioMucho, and rio-mucho does not warn.
-    is_given = output.profile is not None or output.local_path is None
-    is_bare = metadata is None and is_given
-    if first is None or is_bare or output != job.outputs[0]:
+    is_bare = output.local_path is None or (output.profile is not None and metadata is None)
+    if first is None or is_bare:
         return ""
     # Hidden pixels in a plain function have a warning of their own.
-    is_read = job.masked or job.fill is not None or job.plain or job.mode == "manual_read"
-    return redact(first.path) if first.masked_by and not is_read else ""
+    is_read = reading.masked or reading.fill is not None or reading.mode == "manual_read"
+    return redact(first.path) if first.masked_by and not (is_read or plain) else ""
 
 
 def _are_same(nodata: float | None, other: float | None) -> bool:
@@ -211,7 +222,7 @@ def _are_same(nodata: float | None, other: float | None) -> bool:
     return nodata == other or (nodata != nodata and other != other)
 
 
-def _recipe(
+def _template(
     output: Output,
     chosen: OutputFormat,
     first: DatasetInfo | None,
@@ -219,7 +230,7 @@ def _recipe(
     metadata: Metadata | None,
 ) -> ProfileTemplate:
     layout = None
-    if first is not None and chosen.is_geotiff and chosen.given is None:
+    if first is not None and chosen.is_geotiff and chosen.profile is None:
         whole = aligned_to_blocks(windows, Size(1, 1), first.grid.width, first.grid.height)
         layout = choose_layout(first, chosen.layout_options, windows if whole else None)
     return ProfileTemplate(
@@ -229,43 +240,43 @@ def _recipe(
         nodata=output.nodata,
         keep_nodata=output.keep_nodata,
         options=chosen.options,
-        complete=chosen.given,
+        complete=chosen.profile,
         cog=chosen.cog,
         copies_band_metadata=metadata is not None and bool(metadata.bands),
     )
 
 
-def _size(output: Output, recipe: ProfileTemplate) -> Size:
-    if recipe.complete is not None:
-        return Size(int(recipe.complete["width"]), int(recipe.complete["height"]))
-    if recipe.first is not None:
-        return Size(recipe.first.grid.width, recipe.first.grid.height)
+def _size(output: Output, template: ProfileTemplate) -> Size:
+    if template.complete is not None:
+        return Size(int(template.complete["width"]), int(template.complete["height"]))
+    if template.first is not None:
+        return Size(template.first.grid.width, template.first.grid.height)
     return Size(output.path.width, output.path.height)
 
 
-def _has_another_grid(recipe: ProfileTemplate) -> bool:
+def _has_another_grid(template: ProfileTemplate) -> bool:
     """Return whether a complete profile differs from the first input in size or transform."""
-    given, first = recipe.complete, recipe.first
-    if given is None or first is None:
+    profile, first = template.complete, template.first
+    if profile is None or first is None:
         return False
     grid = first.grid
-    if (int(given["width"]), int(given["height"])) != (grid.width, grid.height):
+    if (int(profile["width"]), int(profile["height"])) != (grid.width, grid.height):
         return True
-    transform = given.get("transform")
+    transform = profile.get("transform")
     return transform is not None and transform != grid.transform
 
 
-def _encodable(
+def _choose_blocks(
     output: Output,
     chosen: OutputFormat,
-    recipe: ProfileTemplate,
+    template: ProfileTemplate,
     windows: Sequence[PlannedWindow],
     size: Size,
 ) -> tuple[BlockLayout | None, str]:
     """Return the block layout if workers can encode blocks, else None and the reason."""
-    profile = recipe.complete if recipe.complete is not None else {"driver": recipe.driver}
-    layout = recipe.layout if recipe.complete is None else layout_of(recipe.complete)
-    whole_file = _WHOLE_FILE_ONLY.intersection((*recipe.options, *profile))
+    profile = template.complete if template.complete is not None else {"driver": template.driver}
+    layout = template.layout if template.complete is None else layout_of(template.complete)
+    options = {str(key).upper() for key in (*template.options, *profile)}
     reason = ""
     if output.local_path is None:
         reason = "the output is an open dataset"
@@ -276,9 +287,9 @@ def _encodable(
     elif dtype_name(profile.get("dtype", "uint8")) is None:
         reason = f"numpy has no {profile['dtype']}"
     elif layout is None:
-        reason = "the profile does not say how large the blocks are"
-    elif whole_file:
-        reason = f"of {min(whole_file).upper()}"
+        reason = "the profile has no block size"
+    elif options & _WHOLE_FILE_ONLY:
+        reason = f"of {min(options & _WHOLE_FILE_ONLY)}"
     elif not _fit(windows, layout.block, *size):
         reason = "windows are not whole blocks of the output, or overlap"
     if reason:
@@ -289,50 +300,50 @@ def _encodable(
 
 
 def _fit(windows: Sequence[PlannedWindow], block: Size, width: int, height: int) -> bool:
-    if not windowing.aligned_to_blocks(windows, block, width, height):
+    if not aligned_to_blocks(windows, block, width, height):
         return False
     try:
-        windowing.check_windows(windows, width, height)
+        check_windows(windows, width, height)
     except WindowsError:
         return False
     return True
 
 
-def _pyramid(
+def _overviews(
     chosen: OutputFormat,
-    recipe: ProfileTemplate,
+    template: ProfileTemplate,
     blocks: BlockLayout | None,
     windows: Sequence[PlannedWindow],
     size: Size,
     metadata: Metadata | None,
 ) -> OverviewPlan:
     """Return the plan of an output's overviews."""
-    layout = recipe.layout if recipe.complete is None else layout_of(recipe.complete)
+    layout = template.layout if template.complete is None else layout_of(template.complete)
     block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
         return OverviewPlan(chosen.factors, chosen.resampling, block, is_local=False)
     has_colormap = metadata is not None and any(band.colormap for band in metadata.bands)
     by_windows = not (has_colormap and chosen.resampling == "average")
-    pyramid = plan_overviews(
+    overviews = plan_overviews(
         chosen.factors, chosen.resampling, block, windows, *size, by_windows=by_windows
     )
-    if not pyramid.is_local:
+    if not overviews.is_local:
         log.info("GDAL makes the overviews in the main process, at the end")
-    return pyramid
+    return overviews
 
 
-def _wanted(
+def _spec(
     output: Output,
-    job: Job,
-    recipe: ProfileTemplate,
+    options: OutputOptions,
+    template: ProfileTemplate,
     blocks: BlockLayout | None,
-    pyramid: OverviewPlan | None,
+    overviews: OverviewPlan | None,
 ) -> OutputSpec:
-    count, dtype, masks_nan = output.count, output.dtype, fills_with_nan(job.fill)
+    count, dtype, masks_nan = output.count, output.dtype, options.masks_nan
     # Without nodata to mark masked pixels, NaN is kept.
-    if recipe.complete is not None:
-        count, dtype = recipe.complete.get("count"), recipe.complete.get("dtype")
-        masks_nan = masks_nan and recipe.complete.get("nodata") is not None
+    if template.complete is not None:
+        count, dtype = template.complete.get("count"), template.complete.get("dtype")
+        masks_nan = masks_nan and template.complete.get("nodata") is not None
     elif output.local_path is None:
         count, dtype = output.path.count, output.path.dtypes[0]
         masks_nan = masks_nan and output.path.nodata is not None
@@ -340,9 +351,9 @@ def _wanted(
         name=output.name,
         count=None if count is None else int(count),
         dtype=dtype_name(dtype),
-        recipe=recipe if output.local_path is not None else None,
+        template=template if output.local_path is not None else None,
         encodes=blocks is not None,
-        pyramid=pyramid,
-        statistics=job.stats,
+        overviews=overviews,
+        statistics=options.stats,
         masks_nan=masks_nan,
     )

@@ -12,11 +12,11 @@ from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
-from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.planning.fingerprint import with_earlier_windows
-from rio_mucho_cli.planning.formats import OutputFormat, choose_format, choose_part_format
+from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.planning.fingerprint import asked_windows
+from rio_mucho_cli.planning.formats import OutputOptions, choose_format, choose_part_format
 from rio_mucho_cli.planning.memory import estimate, fit_jobs, largest, make_budget
 from rio_mucho_cli.planning.mosaic import (
     MosaicPart,
@@ -25,7 +25,7 @@ from rio_mucho_cli.planning.mosaic import (
     size_of_parts,
     window_unit,
 )
-from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole
+from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole, unread_mask
 from rio_mucho_cli.planning.reading import make_reading
 from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
@@ -45,7 +45,7 @@ class Plan:
 
     Attributes
     ----------
-    windows : sequence of (window, ij)
+    windows : sequence of PlannedWindow
     reading : ReadSpec
     outputs : sequence of OutputPlan
     executor : str or Executor
@@ -96,50 +96,78 @@ def make_plan(job: Job) -> Plan:
     OutputError
         If there is no such driver.
     """
-    as_given, job = job, with_earlier_windows(job)
+    asked = asked_windows(job)
     sources = [DatasetInfo.of(path) for path in job.inputs]
-    first = sources[0] if sources else None
     reading = make_reading(job, sources)
-    if first is not None:
-        first = first.with_bands(reading.inputs[0].indexes)
-        first = first if reading.grid is None else replace(first, grid=reading.grid)
-    formats = _choose_formats(job, first, reading.grid)
+    first = _first_on_grid(reading, sources)
+    part = largest_part(first, job.part_size) if job.is_mosaic and first is not None else None
+    options = OutputOptions.of(job)
+    formats = [
+        choose_format(output, options, first, reading.grid)
+        if part is None
+        else choose_part_format(output, options, part)
+        for output in job.outputs
+    ]
     executor = _choose_executor(job)
-    budget = make_budget(job, reading, sources, executor)
-    planned = plan_windows(job, first, formats, budget.window_pixels(), resumed=job is not as_given)
+    budget = make_budget(
+        reading, sources, job.outputs, executor, jobs=job.jobs, mem_limit=job.mem_limit
+    )
+    planned = plan_windows(
+        asked,
+        first,
+        part,
+        formats,
+        budget.window_pixels(),
+        on_network=any(map(is_on_network, job.inputs)),
+        is_limited=job.mem_limit is not None,
+        strict=job.strict,
+        resumed=asked is not job.windows,
+    )
     windows = planned.windows
-    metadata = _metadata(job, reading, sources)
+    metadata = _metadata(reading, sources) if job.metadata else None
     parts: Sequence[MosaicPart] = ()
-    if job.is_mosaic and first is not None:
-        unit = window_unit(job, first, windows)
-        parts = plan_parts(job, first, windows, size_of_parts(job, first, unit), metadata)
+    if part is not None and first is not None:
+        unit = window_unit(asked, first, windows)
+        parts = plan_parts(
+            job.outputs,
+            options,
+            first,
+            windows,
+            size_of_parts(first, job.part_size, unit),
+            metadata,
+            leaves_out=job.leaves_out,
+            tolerant=job.on_error == "nodata",
+        )
         outputs = [
-            plan_whole(output, each, job, first, metadata)
-            for output, each in zip(job.outputs, formats, strict=True)
+            plan_whole(output, chosen, options, first, metadata)
+            for output, chosen in zip(job.outputs, formats, strict=True)
         ]
     else:
         outputs = [
-            plan_output(output, each, job, first, windows, metadata)
-            for output, each in zip(job.outputs, formats, strict=True)
+            plan_output(output, chosen, options, first, windows, metadata)
+            for output, chosen in zip(job.outputs, formats, strict=True)
         ]
-    size = largest(windows, *outputs[0].size)
+    mask_of = unread_mask(job.outputs[0], first, reading, metadata, plain=job.plain)
+    outputs[0] = replace(outputs[0], mask_of=mask_of)
+    size = largest(windows)
     log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
-    jobs, in_flight = fit_jobs(job, budget, size)
+    jobs, in_flight = fit_jobs(budget, size, job.overlap)
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
         log.warning(
-            "only %d of %d jobs have work, because there are no more parts: a smaller %s makes "
-            "more of them",
+            "only %d of %d jobs have work, because there are no more parts: "
+            "a smaller %s gives more",
             *(tasks, jobs, option("part_size")),
         )
     if executor == "serial" or (min(jobs, tasks) <= 1 and not _is_elsewhere(job)):
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, tasks)
+    in_flight = min(in_flight, 2 * jobs)
     cache = CACHE_BYTES * (jobs if executor in {"serial", "threads"} else 1)
     if not parts and any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay cached until they are full.
         cache = max(4 * CACHE_BYTES, 2 * budget.result_bytes * outputs[0].size.width * size.height)
-    in_flight = min(in_flight, 2 * jobs)
+    memory = estimate(budget, executor, size, job.overlap, jobs, in_flight)
     return Plan(
         windows,
         reading,
@@ -151,9 +179,17 @@ def make_plan(job: Job) -> Plan:
         parts,
         sources=sources,
         reasons=planned.reasons,
-        memory=estimate(job, budget, executor, size, jobs, in_flight) + _tables(outputs, windows),
+        memory=memory + _tables(outputs, windows),
         limit=budget.limit,
     )
+
+
+def _first_on_grid(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> DatasetInfo | None:
+    """Return the first input with the bands that are read, on the output's grid."""
+    if not sources:
+        return None
+    first = sources[0].with_bands(reading.inputs[0].indexes)
+    return first if reading.grid is None else replace(first, grid=reading.grid)
 
 
 def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> int:
@@ -166,20 +202,13 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
     covers the first 50,000.
     """
     blocks = sum(
-        math.prod(-(-length // side) for length, side in zip(each.size, block, strict=True))
-        for each in outputs
-        if each.blocks is not None
-        for block in [each.blocks.block]
+        math.prod(-(-length // side) for length, side in zip(output.size, block, strict=True))
+        for output in outputs
+        if output.blocks is not None
+        for block in [output.blocks.block]
     )
     listed = 0 if isinstance(windows, WindowGrid) else len(windows)
     return 70 * max(0, blocks - _FEW) + 300 * max(0, listed - _FEW)
-
-
-def _choose_formats(job: Job, first: DatasetInfo | None, grid: Grid | None) -> list[OutputFormat]:
-    if job.is_mosaic and first is not None:
-        part = largest_part(job, first)
-        return [choose_part_format(job, output, part) for output in job.outputs]
-    return [choose_format(job, output, first, grid) for output in job.outputs]
 
 
 def _choose_executor(job: Job) -> ExecutorName | Executor:
@@ -203,8 +232,9 @@ def _is_elsewhere(job: Job) -> bool:
     return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
-def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
-    if not job.metadata or not reading.inputs:
+def _metadata(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
+    """Return the metadata of the first input, for outputs on the output's grid."""
+    if not reading.inputs:
         return None
     first, own = reading.inputs[0], sources[0]
     same_grid = reading.grid is None or (
@@ -220,9 +250,7 @@ def run_context(job: Job, plan: Plan) -> RunContext:
         reading=plan.reading,
         function=job.function,
         global_args=job.global_args,
-        width=plan.outputs[0].size.width,
-        height=plan.outputs[0].size.height,
-        wanted=tuple(output.wanted for output in plan.outputs),
+        specs=tuple(output.spec for output in plan.outputs),
         plain=job.plain,
         tolerant=job.on_error == "nodata",
         for_command_line=is_for_command_line(),

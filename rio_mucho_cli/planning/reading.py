@@ -90,8 +90,8 @@ def per_input(value: T | Mapping[int, T] | None, default: T, inputs: int, name: 
         return [value] * inputs
     for number in value:
         if not isinstance(number, int) or not 0 <= number <= inputs:
-            given = "is 1 input" if inputs == 1 else f"are {inputs} inputs"
-            raise UsageError(f"{name} is given for input {number!r}: there {given}")
+            count = "is 1 input" if inputs == 1 else f"are {inputs} inputs"
+            raise UsageError(f"{name} is given for input {number!r}: there {count}")
     others = value.get(0, default)
     return [value.get(number, others) for number in range(1, inputs + 1)]
 
@@ -121,8 +121,8 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
             _check_way(source, grid, job)
             if coverage_of(source, grid) == 0:
                 log.warning(
-                    "%s covers nothing of the output, for which it has only nodata: check the CRS "
-                    "and bounds of both with rio info, and choose the output's grid again",
+                    "%s covers nothing of the output, where it is read as nodata: compare the CRS "
+                    "and bounds of both with rio info",
                     source.path,
                 )
         indexes = () if value is None else parse_bidx(value, source)
@@ -211,8 +211,8 @@ def _require_transform(source: DatasetInfo) -> None:
     """Raise GridError if an input has GCPs or RPCs instead of a transform."""
     if source.has_gcps_or_rpcs:
         raise GridError(
-            f"{source.path} is placed by GCPs or RPCs, and has no transform: give the output's "
-            f"grid with {option('like')}"
+            f"{source.path} has GCPs or RPCs instead of a transform: give the output's grid with "
+            f"{option('like')}"
         )
 
 

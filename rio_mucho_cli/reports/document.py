@@ -29,7 +29,7 @@ from rio_mucho_cli.reports.recorder import Recorder, SlowWindow, WorkerTotal
 from rio_mucho_cli.reports.timeline import NAMES, Cell, Interval, Total
 from rio_mucho_cli.system import peak_memory, usable_cpus, usable_memory, versions_of
 from rio_mucho_cli.text import redact, secret_names
-from rio_mucho_cli.windows import normalize
+from rio_mucho_cli.workers.context import ResultType
 
 
 def versions() -> dict[str, str]:
@@ -81,7 +81,7 @@ def about_plan(job: Job, plan: Plan, *, is_done: bool) -> dict[str, Any]:
     files = [_about_file(output, plan) for output in plan.outputs]
     # After a failed run, an existing file is an older output.
     result_types = (
-        (file["count"], file["dtype"], False) if file is not None and is_done else None
+        ResultType(file["count"], file["dtype"]) if file is not None and is_done else None
         for file in files
     )
     entries = describe_plan(job, plan, tuple(result_types))
@@ -247,11 +247,9 @@ def _slow_window(slow: SlowWindow) -> dict[str, Any]:
 
 
 def _failure(failure: Any, plan: Plan | None) -> dict[str, Any]:
-    raster = (0, 0) if plan is None else plan.outputs[0].size
-    window = normalize(failure.window, *raster)
     return {
         "ij": _ij(failure.ij),
-        "window": [float(value) for value in window.flatten()],
+        "window": [float(value) for value in failure.window.flatten()],
         "message": redact(str(failure.message))[:_LONGEST_MESSAGE],
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.planning.reading import coverage_of
 from rio_mucho_cli.planning.windows import say_why
 from rio_mucho_cli.text import redact, redact_options
-from rio_mucho_cli.windows import PlannedWindow, Size, normalize
+from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.executor import executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
 
@@ -124,7 +125,7 @@ def block_reads(
 
     Parameters
     ----------
-    windows : sequence of (window, ij)
+    windows : sequence of PlannedWindow
     block : Size
         Block size of the input.
     raster : Size
@@ -132,8 +133,8 @@ def block_reads(
         Overlap in pixels, on each side.
     """
     needed = decoded = 0
-    for window, _ in islice(windows, _MOST_COMPARED):
-        whole = normalize(window, *raster)
+    for planned in islice(windows, _MOST_COMPARED):
+        whole = planned.window
         sides = []
         for start, length, side, end in (
             (whole.col_off, whole.width, block.width, raster.width),
@@ -147,8 +148,6 @@ def block_reads(
     return round(decoded / max(1, needed), 3)
 
 
-ResultType: TypeAlias = "tuple[int, str, bool]"
-
 _LAYOUT = {"tiled", "blockxsize", "blockysize", "compress", "interleave", "bigtiff"}
 
 
@@ -160,7 +159,7 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
     plan : Plan
     index : int
         Index of the output.
-    result_type : (count, dtype, masked), or None
+    result_type : ResultType or None
         Type of the results, if known.
 
     Returns
@@ -197,7 +196,7 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
     one = plan.parts[0].outputs[index] if plan.parts else whole
     known = result_type or _known_type(whole)
     bands = sum(len(spec.indexes) for spec in plan.reading.inputs[:1])
-    count, dtype, _ = known or whole.form_of_nothing(bands)
+    count, dtype, _ = known or whole.default_result_type(bands)
     profile = _describe_profile(one, count, dtype)
     conversion = one.format.conversion
     options = (
@@ -205,7 +204,7 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
         if conversion is not None
         else {key: profile[key] for key in profile if key not in PROFILE_KEYS | _LAYOUT}
     )
-    layout = one.blocks or one.recipe.layout
+    layout = one.blocks or one.template.layout
     parts = plan.parts[0].window if plan.parts else None
     driver = one.format.driver if conversion is None else conversion.driver
     return {
@@ -214,8 +213,8 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
         "driver": "COG" if one.format.cog else driver,
         "cog": one.format.cog or driver.upper() == "COG",
         "grid": _describe_grid(whole),
-        "count": int(count) if known else whole.wanted.count,
-        "dtype": dtype if known else whole.wanted.dtype,
+        "count": int(count) if known else whole.spec.count,
+        "dtype": dtype if known else whole.spec.dtype,
         "nodata": json_number(profile.get("nodata")) if known else None,
         "block": None if layout is None or conversion is not None else size_of(layout.block),
         "tiled": None if layout is None or conversion is not None else layout.tiled,
@@ -268,8 +267,8 @@ def _json_text(value: Any) -> str | None:
 
 def _known_type(plan: OutputPlan) -> ResultType | None:
     """Return the type of results if the job defines it, else None."""
-    count, dtype = plan.wanted.count, plan.wanted.dtype
-    return None if count is None or dtype is None else (count, dtype, False)
+    count, dtype = plan.spec.count, plan.spec.dtype
+    return None if count is None or dtype is None else ResultType(count, dtype)
 
 
 def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any]:
@@ -277,14 +276,14 @@ def _describe_profile(plan: OutputPlan, count: int, dtype: str) -> dict[str, Any
         # A run closes the dataset at its end; rasterio keeps only its meta.
         return dict(plan.output.path.meta)
     try:
-        return plan.recipe.profile(count, dtype)
+        return plan.template.profile(count, dtype)
     except MuchoError:
         # Nodata does not fit the assumed dtype.
-        return plan.recipe.profile(count, "float64")
+        return plan.template.profile(count, "float64")
 
 
 def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
-    template = plan.recipe
+    template = plan.template
     if template.complete is not None and {"crs", "transform"} <= template.complete.keys():
         return describe_grid(
             Grid(template.complete["crs"], template.complete["transform"], *plan.size)
@@ -301,7 +300,7 @@ def _describe_grid(plan: OutputPlan) -> dict[str, Any] | None:
 def _describe_overviews(plan: OutputPlan) -> dict[str, Any] | None:
     if not plan.format.factors:
         return None
-    by_workers = plan.pyramid is not None and plan.pyramid.is_local
+    by_workers = plan.overviews is not None and plan.overviews.is_local
     return {
         "factors": list(plan.format.factors),
         "resampling": plan.format.resampling,
@@ -318,8 +317,8 @@ def describe_plan(
     ----------
     job : Job
     plan : Plan
-    result_types : sequence of (count, dtype, masked) or None
-        Types of the results by output; empty if not known yet.
+    result_types : sequence of ResultType or None
+        Forms of the results by output; empty if not known yet.
 
     Returns
     -------
@@ -356,13 +355,13 @@ def describe_plan(
             for source, spec in zip(plan.sources, plan.reading.inputs, strict=True)
         ],
         "outputs": [
-            describe_output(plan, index, result_types[index] if result_types else None)
+            describe_output(plan, index, result_types[index] if index < len(result_types) else None)
             for index in range(len(plan.outputs))
         ],
         "size": size_of(first),
         "windows": {
             "number": len(plan.windows),
-            "size": size_of(largest(plan.windows, *first)),
+            "size": size_of(largest(plan.windows)),
             "reasons": list(plan.reasons),
             "why": say_why(plan.reasons),
             "overlap": job.overlap,

@@ -30,7 +30,7 @@ from rio_mucho_cli.reports import preview_text
 from rio_mucho_cli.reports.plan import describe_plan
 from rio_mucho_cli.system import open_file_errors_explained
 from rio_mucho_cli.text import redact
-from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels, normalize
+from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels
 from rio_mucho_cli.workers.executor import check_executor
 
 VERSION = 1
@@ -173,7 +173,7 @@ def _describe(job: Job, probe: bool) -> Preview:
     outcome = probe_window(job, plan) if probe and plan.windows else None
     rest = plan.windows[done:]
     return Preview(
-        describe_plan(job, plan, outcome.forms if outcome else ()),
+        describe_plan(job, plan, outcome.result_types if outcome else ()),
         exists,
         done,
         keeps_parts,
@@ -197,14 +197,13 @@ def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
 
 
 def _probe_as_dict(probe: Probe, plan: Plan) -> dict[str, Any]:
-    window, ij = probe.window
-    whole = normalize(window, plan.outputs[0].size.width, plan.outputs[0].size.height)
+    window, ij = probe.planned.window, probe.planned.ij
     results = [
         {"count": count, "dtype": dtype, "encoded_bytes": encoded}
-        for (count, dtype, _), encoded in zip(probe.forms, probe.encoded, strict=True)
+        for (count, dtype, _), encoded in zip(probe.result_types, probe.encoded, strict=True)
     ]
     return {
-        "window": [float(value) for value in whole.flatten()],
+        "window": [float(value) for value in window.flatten()],
         "ij": [int(index) for index in ij] if _is_pair(ij) else str(ij),
         "seconds": probe.seconds,
         "results": results,
@@ -220,7 +219,7 @@ def _is_pair(ij: Any) -> bool:
 def _estimate(plan: Plan, probe: Probe, rest: Sequence[PlannedWindow]) -> dict[str, Any]:
     """Return time and sizes of the run, extrapolated from the probed window."""
     return {
-        "seconds": estimate_seconds(plan, probe, count_pixels(rest, plan.outputs[0].size)),
+        "seconds": estimate_seconds(plan, probe, count_pixels(rest)),
         "encoded_bytes": [
             None if size is None else _whole_bytes(plan, index, probe, size)
             for index, size in enumerate(probe.encoded)
@@ -256,5 +255,5 @@ def _notes(job: Job, plan: Plan, probe: Probe | None) -> Iterator[str]:
         yield "write access to the bucket is not checked"
     if any(output.format.conversion is not None for output in plan.outputs):
         yield "whether the format can hold the result is known only after the first window"
-    if probe is not None and not probe.forms and not probe.failure:
+    if probe is not None and not probe.result_types and not probe.failure:
         yield "the probed window is fully masked, so times and sizes are not estimated"

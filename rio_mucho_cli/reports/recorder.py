@@ -25,7 +25,6 @@ from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.reports.timeline import Cell, Cells, Interval, Timeline, Total
 from rio_mucho_cli.system import worker_name
 from rio_mucho_cli.timing import StageTimes, WindowTiming
-from rio_mucho_cli.windows import normalize
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +144,7 @@ class Recorder:
 
     def _add_window(self, event: WindowDone) -> None:
         self.last = time.time()
-        window, timing = self._normalize(event.window), event.timing
+        window, timing = event.window, event.timing
         total = Total(1, event.pixels)
         if timing is not None:
             total = Total.of(timing.stages, pixels=event.pixels)
@@ -176,10 +175,6 @@ class Recorder:
             windows = int(self.caller not in self.workers)  # otherwise already counted
             total = Total.of(StageTimes(write=arrival.write), windows)
             self.timeline.add(self.caller, Interval(self.last - writing, self.last, total, ij))
-
-    def _normalize(self, window: Any) -> Any:
-        size = (0, 0) if self.plan is None else self.plan.outputs[0].size
-        return normalize(window, *size)
 
 
 def _copy(total: Total) -> Total:

@@ -19,7 +19,7 @@ from rio_mucho_cli.testing.comparison import (
 from rio_mucho_cli.testing.hints import Case, find_hint
 from rio_mucho_cli.testing.trials import WHOLE, Trial, rasters_from_arrays
 from rio_mucho_cli.text import did_you_mean
-from rio_mucho_cli.windows import PlannedWindow, format_window
+from rio_mucho_cli.windows import WindowPair, format_window
 
 __all__ = ["check"]
 
@@ -135,7 +135,7 @@ def _check_names(options: Mapping[str, Any]) -> None:
         raise UsageError(f"check has no {unknown[0]!r}{hint}")
 
 
-def _run(trial: Trial, windows: Sequence[PlannedWindow] | None) -> Array:
+def _run(trial: Trial, windows: Sequence[WindowPair] | None) -> Array:
     """Run a trial; add a note to errors that only occur with several windows."""
     __tracebackhide__ = True
     try:

@@ -9,18 +9,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rio_mucho_cli.windows import PlannedWindow, Size, format_window, window_grid
+from rio_mucho_cli.windows import Size, WindowPair, format_window, pairs_of, window_grid
 
 # Approximate number of windows of the smallest size.
 _SMALL_WINDOWS = 100
 
 
-def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
+def choose_windows(width: int, height: int) -> list[list[WindowPair]]:
     """Return several sets of windows that cover a raster, from few windows to many.
 
     Returns
     -------
-    list of sequences of (window, ij)
+    list of lists of (window, ij)
         Windows of slightly more than half of each side; of all but the last
         row and column, which leaves windows one pixel wide or high; of whole
         rows; of whole columns; and about a hundred small ones, in reverse
@@ -36,11 +36,9 @@ def choose_windows(width: int, height: int) -> list[Sequence[PlannedWindow]]:
     ]
     whole = Size(width, height)
     large = [size for size in dict.fromkeys(sizes) if size != small and _is_smaller(size, whole)]
-    window_sets: list[Sequence[PlannedWindow]] = [
-        window_grid(width, height, size) for size in large
-    ]
+    window_sets = [pairs_of(window_grid(width, height, size)) for size in large]
     if _is_smaller(small, whole):
-        window_sets.append(window_grid(width, height, small)[::-1])
+        window_sets.append(pairs_of(window_grid(width, height, small)[::-1]))
     return window_sets
 
 
@@ -91,7 +89,7 @@ class Tolerance:
 
 
 def describe_difference(
-    whole: Array, parts: Array, tolerance: Tolerance, windows: Sequence[PlannedWindow]
+    whole: Array, parts: Array, tolerance: Tolerance, windows: Sequence[WindowPair]
 ) -> str:
     """Return how many pixels differ, by how much, and which one is first, as text.
 
@@ -119,7 +117,7 @@ def describe_difference(
 
 
 def describe_type_difference(
-    whole: Array, parts: Array, windows: Sequence[PlannedWindow]
+    whole: Array, parts: Array, windows: Sequence[WindowPair]
 ) -> str | None:
     """Return how results differ in bands or dtype; None if they do not."""
     types = [f"count {len(result)} and dtype {result.dtype}" for result in (parts, whole)]
@@ -131,7 +129,7 @@ def describe_type_difference(
     )
 
 
-def describe_windows(windows: Sequence[PlannedWindow]) -> str:
+def describe_windows(windows: Sequence[WindowPair]) -> str:
     """Return the size of the largest window as text."""
     width = max(window.width for window, _ in windows)
     height = max(window.height for window, _ in windows)

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.testing.comparison import Array, Tolerance
 from rio_mucho_cli.testing.trials import WHOLE, Move, Trial
-from rio_mucho_cli.windows import PlannedWindow
+from rio_mucho_cli.windows import WindowPair
 
 # Overlap is limited to a quarter of a side: with more, windows soon contain the whole raster.
 _SIDE_PER_OVERLAP = 4
@@ -43,8 +43,8 @@ class Case:
     tolerance: Tolerance
     whole: Array
     parts: Array
-    windows: Sequence[PlannedWindow]
-    window_sets: Sequence[Sequence[PlannedWindow]]
+    windows: Sequence[WindowPair]
+    window_sets: Sequence[Sequence[WindowPair]]
 
     def gives(self, expected: Array, windows: Any, move: Move | None = None) -> bool | None:
         """Return whether a run gives the expected result; None if it fails."""

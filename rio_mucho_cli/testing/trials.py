@@ -24,7 +24,7 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.testing.comparison import Array
-from rio_mucho_cli.windows import PlannedWindow, Size
+from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
 from rio_mucho_cli.workers.pickling import dumps
 
@@ -195,7 +195,7 @@ class Trial:
         """Return a copy that checks one of the arrays that the function returns."""
         return replace(self, name=name)
 
-    def run(self, windows: Size | list[PlannedWindow], move: Move | None = None) -> Array:
+    def run(self, windows: Size | list[WindowPair], move: Move | None = None) -> Array:
         """Return the result of the function for some windows.
 
         Parameters

@@ -38,21 +38,23 @@ class ContextExecutor(Executor):
     ----------
     executor : Executor
         The executor that does the work. It is not shut down.
-    key : str
+    run_id : str
         Run id.
-    order : RunContext or bytes
+    context : RunContext or bytes
         Context of the run, pickled if the workers are other processes.
     """
 
-    def __init__(self, executor: Executor, key: str, order: RunContext | bytes) -> None:
+    def __init__(self, executor: Executor, run_id: str, context: RunContext | bytes) -> None:
         self._executor = executor
-        self._key = key
-        self._order = order
+        self._run_id = run_id
+        self._context = context
         self._futures: set[Future[Any]] = set()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a call together with the run context."""
-        future = self._executor.submit(carried, self._key, self._order, fn, *args, **kwargs)
+        future = self._executor.submit(
+            call_in_run, self._run_id, self._context, fn, *args, **kwargs
+        )
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
         return future
@@ -63,59 +65,59 @@ class ContextExecutor(Executor):
             future.cancel()
 
 
-def carried(
-    key: str, order: RunContext | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
+def call_in_run(
+    run_id: str, context: RunContext | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
     """Call a function in a worker that may not know its run yet."""
-    with _taken_up(key, order):
+    with _in_open_run(run_id, context):
         return fn(*args, **kwargs)
 
 
 @dataclass
-class _Known:
+class _OpenRun:
     """State of a run in this process."""
 
     calls: int = 0
     stack: ExitStack = field(default_factory=ExitStack)
 
 
-_runs: dict[str, _Known] = {}
+_runs: dict[str, _OpenRun] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
-def _taken_up(key: str, order: RunContext | bytes) -> Iterator[None]:
+def _in_open_run(run_id: str, context: RunContext | bytes) -> Iterator[None]:
     with _lock:
-        known = _runs.get(key)
-        if known is None:
-            known = _runs[key] = _Known()
-            known.stack.callback(close_run, key)
-            known.stack.enter_context(single_threaded_libraries())
-            known.stack.enter_context(limited_block_cache(_CACHE))
-            known.stack.enter_context(without_georeferencing_warnings())
-            known.stack.enter_context(without_layout_options())
-            open_run(key, order)
-        known.calls += 1
+        state = _runs.get(run_id)
+        if state is None:
+            state = _runs[run_id] = _OpenRun()
+            state.stack.callback(close_run, run_id)
+            state.stack.enter_context(single_threaded_libraries())
+            state.stack.enter_context(limited_block_cache(_CACHE))
+            state.stack.enter_context(without_georeferencing_warnings())
+            state.stack.enter_context(without_layout_options())
+            open_run(run_id, context)
+        state.calls += 1
     try:
         yield
     finally:
         with _lock:
-            known.calls -= 1
-            idle = [name for name, each in _runs.items() if not each.calls]
+            state.calls -= 1
+            idle = [name for name, run in _runs.items() if not run.calls]
             for name in idle[:-_IDLE]:
                 _runs.pop(name).stack.close()
 
 
-def forget(key: str) -> None:
+def close_if_idle(run_id: str) -> None:
     """Close the datasets of a run in this process, unless they are in use."""
     with _lock:
-        known = _runs.get(key)
-        if known is not None and not known.calls:
-            _runs.pop(key).stack.close()
+        state = _runs.get(run_id)
+        if state is not None and not state.calls:
+            _runs.pop(run_id).stack.close()
 
 
 @contextmanager
-def context_workers(executor: Executor, key: str, order: RunContext) -> Iterator[Executor]:
+def context_workers(executor: Executor, run_id: str, context: RunContext) -> Iterator[Executor]:
     """Use an executor for a run, and cancel its pending calls afterwards.
 
     Raises
@@ -130,14 +132,14 @@ def context_workers(executor: Executor, key: str, order: RunContext) -> Iterator
             "GDAL, whose locks and caches do not survive that: give it "
             'mp_context=multiprocessing.get_context("spawn"), or use executor="processes"'
         )
-    order = replace(order, env=env_options())
+    context = replace(context, env=env_options())
     is_here = type(executor) is ThreadPoolExecutor
-    carrying = ContextExecutor(executor, key, order if is_here else order.packed())
+    own = ContextExecutor(executor, run_id, context if is_here else context.to_bytes())
     try:
-        yield carrying
+        yield own
     finally:
-        carrying.shutdown()
-        forget(key)  # the workers may be threads of this process
+        own.shutdown()
+        close_if_idle(run_id)  # the workers may be threads of this process
 
 
 def _would_fork(executor: Executor) -> bool:
@@ -181,16 +183,16 @@ class _Context(SpawnContext):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[_Process] = []
+        self.processes: list[_Process] = []
 
     def Process(self, *args: object, **kwargs: object) -> _Process:  # type: ignore[override]  # noqa: N802
         """Create a process."""
-        self.made.append(_Process(*args, **kwargs))  # type: ignore[arg-type]
-        return self.made[-1]
+        self.processes.append(_Process(*args, **kwargs))  # type: ignore[arg-type]
+        return self.processes[-1]
 
 
 @contextmanager
-def standard_pool(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+def standard_pool(jobs: int, run_id: str, context: RunContext) -> Iterator[Executor]:
     """Start processes on demand, and kill them after an error.
 
     Raises
@@ -198,15 +200,15 @@ def standard_pool(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
     UsageError
         If the function or its global args cannot be pickled.
     """
-    context = _Context()
-    pool = ProcessPoolExecutor(min(jobs, _MOST), context, initializer=_ignore_interrupts)
+    spawn = _Context()
+    pool = ProcessPoolExecutor(min(jobs, _MOST), spawn, initializer=_ignore_interrupts)
     try:
-        with context_workers(pool, key, order) as executor:
+        with context_workers(pool, run_id, context) as executor:
             yield executor
         pool.shutdown()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in context.made:
+        for process in spawn.processes:
             if process.pid is not None:
                 process.kill()
         raise

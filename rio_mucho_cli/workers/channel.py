@@ -88,7 +88,7 @@ class Channel:
         self._theirs: dict[int, int] = {}  # files of the other end's segments
         self._unused: deque[int] = deque()  # segments to return to the other end
 
-    def send(self, packed: Message) -> None:
+    def send(self, message: Message) -> None:
         """Send an object.
 
         Raises
@@ -96,16 +96,16 @@ class Channel:
         OSError
             If the other end is closed.
         """
-        sizes = [memoryview(buffer).nbytes for buffer in packed.buffers]
+        sizes = [memoryview(buffer).nbytes for buffer in message.buffers]
         back = [self._unused.popleft() for _ in range(len(self._unused))]
         segment = None
         if sum(sizes) >= _SMALLEST_SHARED:
             segment = self._segments.take(sum(map(_aligned, sizes)))
         number = -1 if segment is None else segment.number
-        head = _HEAD.pack(len(packed.data), len(sizes), len(back), number)
+        head = _HEAD.pack(len(message.data), len(sizes), len(back), number)
         if segment is not None:
             start = 0
-            for buffer, size in zip(packed.buffers, sizes, strict=True):
+            for buffer, size in zip(message.buffers, sizes, strict=True):
                 segment.mapped[start : start + size] = buffer
                 start += _aligned(size)
         if segment is not None and segment.file is not None:
@@ -114,9 +114,9 @@ class Channel:
         else:
             self._socket.sendall(head)
         numbers = struct.pack(f"<{len(sizes) + len(back)}Q", *sizes, *back)
-        self._socket.sendall(numbers + packed.data)
+        self._socket.sendall(numbers + message.data)
         if segment is None:
-            for buffer in packed.buffers:
+            for buffer in message.buffers:
                 self._socket.sendall(buffer)
 
     def receive(self) -> Message:
@@ -214,7 +214,7 @@ class _Segments:
         fitting = [segment for segment in self.free.values() if len(segment.mapped) >= size]
         segment: _Segment | None
         if fitting:
-            segment = min(fitting, key=lambda each: len(each.mapped))
+            segment = min(fitting, key=lambda segment: len(segment.mapped))
         else:
             # A larger segment of the same number replaces one that is too small, at the
             # other end too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
@@ -14,6 +14,23 @@ from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 from rio_mucho_cli.workers.pickling import dumps
+
+
+class ResultType(NamedTuple):
+    """What all results for one output have in common.
+
+    Attributes
+    ----------
+    count : int
+        Number of bands.
+    dtype : str
+    masked : bool
+        Whether masked pixels need an internal mask.
+    """
+
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
+    dtype: str
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +46,12 @@ class OutputSpec:
         Number of bands the function must return, if known in advance.
     dtype : str or None
         Dtype that results are cast to, if known in advance.
-    recipe : ProfileTemplate or None
+    template : ProfileTemplate or None
         Template of the output's profile; None if the output already exists.
     encodes : bool
         Encode results in the worker. Otherwise GDAL writes them in the main
         process.
-    pyramid : OverviewPlan or None
+    overviews : OverviewPlan or None
         Plan of its overviews.
     statistics : bool
         Compute band statistics.
@@ -45,9 +62,9 @@ class OutputSpec:
     name: str | None = None
     count: int | None = None
     dtype: str | None = None
-    recipe: ProfileTemplate | None = None
+    template: ProfileTemplate | None = None
     encodes: bool = False
-    pyramid: OverviewPlan | None = None
+    overviews: OverviewPlan | None = None
     statistics: bool = False
     masks_nan: bool = False
 
@@ -64,9 +81,7 @@ class RunContext:
         The user's function.
     global_args : object
         Global args of the function; a dict from the command line.
-    width, height : int
-        Size of the outputs, in pixels.
-    wanted : tuple of OutputSpec
+    specs : tuple of OutputSpec
         One for each output.
     plain : bool
         Call the function with arrays, and the global args as keywords.
@@ -81,15 +96,13 @@ class RunContext:
     reading: ReadSpec
     function: UserFunction | FunctionRef
     global_args: Any
-    width: int
-    height: int
-    wanted: tuple[OutputSpec, ...] = (OutputSpec(),)
+    specs: tuple[OutputSpec, ...] = (OutputSpec(),)
     plain: bool = False
     tolerant: bool = False
     for_command_line: bool = False
     env: Mapping[str, Any] | None = None
 
-    def packed(self, *, or_name: bool = True) -> bytes:
+    def to_bytes(self, *, or_name: bool = True) -> bytes:
         """Pickle the context for other processes.
 
         The global args, and a function that was given as an object, are pickled by
@@ -105,25 +118,25 @@ class RunContext:
         UsageError
             If the function or its global args cannot be pickled.
         """
-        given = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
+        options = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
         try:
             # Pickled together, so that an object they share is one object in the worker too.
-            user = dumps((self.function, self.global_args), "the function", **given)
+            user = dumps((self.function, self.global_args), "the function", **options)
         except UsageError:
-            dumps(self.function, "the function", **given)
-            dumps(self.global_args, "global_args", **given)
+            dumps(self.function, "the function", **options)
+            dumps(self.global_args, "global_args", **options)
             raise
         bare = replace(self, function=_nothing, global_args=None)
         data: bytes = cloudpickle.dumps((bare, user))
         return data
 
     @classmethod
-    def unpacked(cls, data: bytes) -> RunContext:
-        """Return the context from its pickle; the inverse of `packed`."""
+    def from_bytes(cls, data: bytes) -> RunContext:
+        """Return the context from its pickle; the inverse of `to_bytes`."""
         bare, user = cloudpickle.loads(data)
         function, global_args = cloudpickle.loads(user)
-        order: RunContext = replace(bare, function=function, global_args=global_args)
-        return order
+        context: RunContext = replace(bare, function=function, global_args=global_args)
+        return context
 
 
 def _nothing(data: Any, window: Any, ij: Any, global_args: Any) -> Any:

@@ -104,10 +104,10 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
 
 
 @contextmanager
-def _variables(**given: str) -> Iterator[None]:
+def _variables(**values: str) -> Iterator[None]:
     """Set environment variables for processes that are started in the block."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -128,7 +128,7 @@ def _end_workers(cluster: Any) -> None:
         with suppress(ProcessLookupError):
             process.terminate()
     deadline = time.monotonic() + _STOP_PATIENCE
-    while time.monotonic() < deadline and any(each.returncode is None for each in processes):
+    while time.monotonic() < deadline and any(process.returncode is None for process in processes):
         time.sleep(0.05)
 
 
@@ -216,9 +216,9 @@ def _knock(address: str) -> None:
     A Client would keep retrying a refused connection, and would hang on a
     server that is not a scheduler.
     """
-    scheme, _, place = address.partition("://")
+    scheme, _, location = address.partition("://")
     if scheme in {"tcp", "tls"}:
-        host, port = parse_host_port(place)
+        host, port = parse_host_port(location)
         socket.create_connection((host, port), _CONNECT_PATIENCE / 2).close()
 
     async def ask() -> Any:

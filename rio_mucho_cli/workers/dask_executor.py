@@ -1,6 +1,6 @@
 """Run windows on a dask cluster: an existing one, or a local one for this run.
 
-    submit ─▶ scheduler ─▶ worker: carried(context, call) ─▶ result stays there
+    submit ─▶ scheduler ─▶ worker: call_in_run(context, call) ─▶ result stays there
                                                                 │
     Future.result() ◀──── fetched, with the few that follow ◀───┘
 
@@ -33,7 +33,7 @@ from rio_mucho_cli.env import env_options, process_variables
 from rio_mucho_cli.errors import InputError, MuchoError, UsageError, WorkerLostError, one_line
 from rio_mucho_cli.paths import absolute
 from rio_mucho_cli.text import secrets_in_variables
-from rio_mucho_cli.workers.any_executor import carried, forget
+from rio_mucho_cli.workers.any_executor import call_in_run, close_if_idle
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.dask_cluster import (
     address_of,
@@ -63,9 +63,9 @@ class DaskExecutor(Executor):
     Parameters
     ----------
     client : distributed.Client
-    key : str
+    run_id : str
         Run id.
-    packed : bytes
+    pickled : bytes
         Pickled RunContext.
     name : str
         Name of the calls in dask's dashboard.
@@ -74,23 +74,23 @@ class DaskExecutor(Executor):
     """
 
     def __init__(
-        self, client: Any, key: str, packed: bytes, name: str, patience: float = _LONG
+        self, client: Any, run_id: str, pickled: bytes, name: str, patience: float = _LONG
     ) -> None:
         self._patience = patience
         self._client = client
         self._address = client.scheduler.address
-        self._key = key
-        self._name = f"{name}-{key}"
+        self._run_id = run_id
+        self._name = f"{name}-{run_id}"
         self._number = 0
         # dask would warn that such large arguments should be loaded by the workers.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
-            self._order = client.submit(bytes, packed, key=f"order-{key}", pure=False)
+            self._context = client.submit(bytes, pickled, key=f"context-{run_id}", pure=False)
         self._fetching = ThreadPoolExecutor(_AHEAD, thread_name_prefix="mucho-fetch")
         self._waiting: deque[_Result] = deque()
-        self._looked = -float("inf")
+        self._counted_at = -float("inf")
         self._threads = 0
-        self._lonely = time.monotonic()
-        self._complained = False
+        self._last_seen = time.monotonic()
+        self._warned = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit a call; its result is fetched on request.
@@ -102,7 +102,7 @@ class DaskExecutor(Executor):
         """
         self._number += 1
         name = (self._name, self._number)
-        call = _call, self._key, self._order, fn, *args
+        call = _call, self._run_id, self._context, fn, *args
         try:
             remote = self._client.submit(*call, key=name, pure=False, **kwargs)
         except Exception:
@@ -118,7 +118,7 @@ class DaskExecutor(Executor):
 
     def fetch(self, result: _Result) -> Any:
         """Return the result of a finished call, and prefetch the next ones."""
-        self.forget_taken()
+        self.drop_taken()
         for future in [result, *islice(self._waiting, _AHEAD + 1)]:
             is_wanted = future is result or not future.is_taken
             if is_wanted and future.done() and not (future.fetched or future.exception()):
@@ -128,24 +128,24 @@ class DaskExecutor(Executor):
         try:
             while not fetched.done():
                 wait([fetched], _INTERVAL)
-                self.complain()
+                self.warn_if_alone()
             return fetched.result()
         except Exception as exc:
-            raise _translated(exc) from None
+            raise _translate(exc) from None
         finally:
             result.remote.release()
 
-    def forget_taken(self) -> None:
+    def drop_taken(self) -> None:
         """Drop calls whose results or errors have been fetched."""
         while self._waiting and self._waiting[0].is_taken:
             self._waiting.popleft()
 
-    def complain(self) -> None:
+    def warn_if_alone(self) -> None:
         """Warn, once, if the cluster has had no workers for too long."""
         if self._count_threads():
-            self._lonely, self._complained = time.monotonic(), False
-        elif not self._complained and time.monotonic() - self._lonely > self._patience:
-            self._complained = True
+            self._last_seen, self._warned = time.monotonic(), False
+        elif not self._warned and time.monotonic() - self._last_seen > self._patience:
+            self._warned = True
             log.warning("the cluster at %s has no workers: waiting for some to join", self._address)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -155,17 +155,17 @@ class DaskExecutor(Executor):
         """
         if cancel_futures:
             with suppress(Exception):
-                self._client.run(stop, self._key, on_error="ignore")
+                self._client.run(stop, self._run_id, on_error="ignore")
         self._fetching.shutdown(wait=False, cancel_futures=True)
         with suppress(Exception):
-            self._client.cancel([each.remote for each in self._waiting])
+            self._client.cancel([future.remote for future in self._waiting])
         if wait and not cancel_futures:
             with suppress(Exception):
-                self._client.run(forget, self._key, on_error="ignore")
+                self._client.run(close_if_idle, self._run_id, on_error="ignore")
 
     def _count_threads(self) -> int:
-        if time.monotonic() - self._looked > _INTERVAL:
-            self._looked = time.monotonic()
+        if time.monotonic() - self._counted_at > _INTERVAL:
+            self._counted_at = time.monotonic()
             # Without a scheduler this fails, and so do the calls.
             with suppress(Exception):
                 self._threads = sum(self._client.nthreads().values())
@@ -190,7 +190,7 @@ class _Result(Future[Any]):
             # A result lost since then is recomputed when it is fetched.
             self.set_result(None)
         elif remote.status == "error":
-            self.set_exception(_translated(remote.exception()))
+            self.set_exception(_translate(remote.exception()))
         else:
             self.set_exception(_disconnected())
 
@@ -199,27 +199,27 @@ class _Result(Future[Any]):
         while timeout is None and not self.done():
             with suppress(NotDone):
                 super().exception(_INTERVAL)
-            self._executor.complain()
+            self._executor.warn_if_alone()
         self.exception(timeout)
         self.is_taken = True
         super().result()
         return self._executor.fetch(self)
 
 
-def _call(key: str, packed: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(run_id: str, pickled: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function in a worker; add the worker's address to some errors."""
-    made = carried(key, packed, fn, *args, **kwargs)
-    for outcome in made if isinstance(made, list) else [made]:
+    result = call_in_run(run_id, pickled, fn, *args, **kwargs)
+    for outcome in result if isinstance(result, list) else [result]:
         if isinstance(outcome, InputError | UsageError):
             outcome.args = (f"{outcome.args[0]} (on the worker {get_worker().address})",)
-    return made
+    return result
 
 
 def _disconnected() -> WorkerLostError:
     return WorkerLostError("the connection to dask's scheduler was lost", started=False)
 
 
-def _translated(exc: BaseException) -> BaseException:
+def _translate(exc: BaseException) -> BaseException:
     """Return an exception as the engine expects it.
 
     A call that killed too many workers becomes a WorkerLostError.
@@ -235,12 +235,12 @@ def _translated(exc: BaseException) -> BaseException:
         )
     if isinstance(exc, MuchoError):
         return exc
-    return MuchoError(f"dask could not bring a result here ({one_line(exc)})")
+    return MuchoError(f"dask could not fetch a result ({one_line(exc)})")
 
 
 @contextmanager
 def dask_workers(
-    jobs: int, key: str, order: RunContext, scheduler: str | None
+    jobs: int, run_id: str, context: RunContext, scheduler: str | None
 ) -> Iterator[Executor]:
     """Use a cluster, or start one on this machine.
 
@@ -248,9 +248,9 @@ def dask_workers(
     ----------
     jobs : int
         Number of workers to start if no scheduler is given.
-    key : str
+    run_id : str
         Run id.
-    order : RunContext
+    context : RunContext
     scheduler : str or None
         Address of a scheduler, or path of its scheduler file.
 
@@ -270,12 +270,12 @@ def dask_workers(
         else:
             client = stack.enter_context(connected(address_of(scheduler)))
             env = sendable({**secrets_in_variables(), **env}, client)
-        packed, name = _for_others(replace(order, env=env)), _name_of(order.function)
+        pickled, name = _to_bytes(replace(context, env=env)), _name_of(context.function)
         patience = _LONG_TO_START
         if scheduler is not None:
-            check_workers(client, order.function)
+            check_workers(client, context.function)
             patience = _LONG
-        executor = DaskExecutor(client, key, packed, name, patience)
+        executor = DaskExecutor(client, run_id, pickled, name, patience)
         try:
             yield executor
             executor.shutdown()
@@ -284,15 +284,15 @@ def dask_workers(
             raise
 
 
-def _for_others(order: RunContext) -> bytes:
+def _to_bytes(context: RunContext) -> bytes:
     """Pickle a context for processes with another working directory or disk."""
-    function = order.function
+    function = context.function
     if isinstance(function, FunctionRef) and function.is_file:
         function = function.load()
-    inputs = [replace(each, path=absolute(each.path)) for each in order.reading.inputs]
-    reading = replace(order.reading, inputs=inputs)
+    inputs = [replace(spec, path=absolute(spec.path)) for spec in context.reading.inputs]
+    reading = replace(context.reading, inputs=inputs)
     # Another disk may lack modules that are pickled by name.
-    return replace(order, function=function, reading=reading).packed(or_name=False)
+    return replace(context, function=function, reading=reading).to_bytes(or_name=False)
 
 
 def _name_of(function: Any) -> str:

@@ -23,8 +23,8 @@ LOCAL = ("processes", "threads", "serial")
 def open_executor(
     chosen: ExecutorName | Executor,
     jobs: int,
-    key: str,
-    order: RunContext,
+    run_id: str,
+    context: RunContext,
     scheduler: str | None = None,
 ) -> Iterator[Executor]:
     """Start the workers of a run, and end them in any case.
@@ -35,9 +35,9 @@ def open_executor(
         Name of an executor, or an existing one, which is not shut down.
     jobs : int
         Maximum number of windows to process at once.
-    key : str
+    run_id : str
         Run id.
-    order : RunContext
+    context : RunContext
     scheduler : str or None
         Address or file of a running dask scheduler.
 
@@ -54,14 +54,14 @@ def open_executor(
     if isinstance(chosen, Executor):
         from rio_mucho_cli.workers import any_executor
 
-        with any_executor.context_workers(chosen, key, order) as executor:
+        with any_executor.context_workers(chosen, run_id, context) as executor:
             yield executor
         return
     if chosen == "dask":
-        with _dask().dask_workers(jobs, key, order, scheduler) as executor:
+        with _dask().dask_workers(jobs, run_id, context, scheduler) as executor:
             yield executor
         return
-    with _local_workers(chosen)(jobs, key, order) as executor:
+    with _local_workers(chosen)(jobs, run_id, context) as executor:
         yield executor
 
 
@@ -116,7 +116,7 @@ def _has_own_processes() -> bool:
     return hasattr(socket, "send_fds") and hasattr(os, "wait4")  # not on Windows
 
 
-def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:
+def check_executor(chosen: ExecutorName | Executor, context: RunContext) -> None:
     """Raise UsageError if workers could not be started; start none.
 
     Raises
@@ -127,7 +127,7 @@ def check_executor(chosen: ExecutorName | Executor, order: RunContext) -> None:
     """
     check_installed(chosen)
     if chosen in {"processes", "dask"}:
-        order.packed()
+        context.to_bytes()
 
 
 def check_installed(chosen: ExecutorName | Executor) -> None:

@@ -79,22 +79,22 @@ class FunctionRef:
                 f"{self._completed()}"
             )
         module = import_current(self, self._load_file if self.is_file else self._load_module)
-        found: Any = module
+        target: Any = module
         for attribute in attributes.split("."):
-            owner = getattr(found, "__name__", module_name)
+            owner = getattr(target, "__name__", module_name)
             try:
-                found = getattr(found, attribute)
+                target = getattr(target, attribute)
             except AttributeError:
                 raise FunctionNotFoundError(
-                    f"{module_name if found is module else owner} has no attribute "
-                    f"{attribute!r}{did_you_mean(attribute, public_names(found))}"
+                    f"{module_name if target is module else owner} has no attribute "
+                    f"{attribute!r}{did_you_mean(attribute, public_names(target))}"
                 ) from None
-        if not callable(found):
+        if not callable(target):
             raise FunctionNotFoundError(
-                f"{self.name} is a {type(found).__name__} and cannot be called: "
+                f"{self.name} is a {type(target).__name__} and cannot be called: "
                 "give a function, a class, or an object with __call__"
             )
-        function: UserFunction = found
+        function: UserFunction = target
         return function
 
     def _completed(self) -> str:
@@ -197,21 +197,20 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
 
 def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
     try:
-        made: Any = function(**global_args)
+        instance: UserFunction = function(**global_args)
     except INTERRUPTS:
         raise
     except BaseException as exc:
         _check_keywords(function, global_args)
-        raise wrap_user_error(f"{function.__name__} cannot be made: it", exc) from None
-    if not callable(made):
+        raise wrap_user_error(f"{function.__name__} cannot be created: it", exc) from None
+    if not callable(instance):
         raise ResultError(
             f"{function.__name__} has no __call__: a class needs one, with {arguments}"
         )
-    instance: UserFunction = made
     return instance
 
 
-def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+def _check_keywords(function: Callable[..., Any], global_args: Mapping[str, Any]) -> None:
     """Raise ResultError if a global arg looks like a misspelt parameter."""
     try:
         parameters = inspect.signature(function).parameters
@@ -219,7 +218,7 @@ def _check_keywords(function: Callable[..., Any], given: Mapping[str, Any]) -> N
         return
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    for name in given:
+    for name in global_args:
         if name not in parameters and did_you_mean(name, parameters):
             raise ResultError(
                 f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
@@ -245,7 +244,7 @@ def _import_from(folder: str) -> None:
 def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
     """Return an error that says on one line why and where an import failed."""
     if isinstance(exc, SyntaxError) and exc.filename:
-        place, text = f"{exc.filename}, line {exc.lineno}", f"{type(exc).__name__}: {exc.msg}"
+        where, text = f"{exc.filename}, line {exc.lineno}", f"{type(exc).__name__}: {exc.msg}"
     else:
         frames = [
             frame
@@ -254,9 +253,9 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
             and frame.filename != __file__
             and frame.filename != importlib.__file__
         ]
-        place = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
+        where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
         text = f"{type(exc).__name__}: {line_of(exc)}"
-    return FunctionNotFoundError(f"{name} cannot be imported: {text} ({place})")
+    return FunctionNotFoundError(f"{name} cannot be imported: {text} ({where})")
 
 
 def describe_type(value: Any) -> str:
@@ -271,7 +270,7 @@ _SHORT = 3
 
 
 def hint_of_arguments(
-    function: Callable[..., Any], raised: BaseException, given: int, *, plain: bool
+    function: Callable[..., Any], raised: BaseException, arrays: int, *, plain: bool
 ) -> str:
     """Return a hint about a function that rejects its arguments, or nothing.
 
@@ -281,7 +280,7 @@ def hint_of_arguments(
         The callable from `make_callable`.
     raised : exception
         Exception that the call raised.
-    given : int
+    arrays : int
         Number of arrays.
     plain : bool
         Whether the function is called with arrays alone.
@@ -300,11 +299,10 @@ def hint_of_arguments(
             f"; it is called with (data, window, ij, global_args): pass {option('plain')} to call "
             "it with the arrays alone"
         )
-    if plain and takes_four and not _takes(signature, given):
-        arrays = format_count(given, "array")
+    if plain and takes_four and not _takes(signature, arrays):
         return (
-            f"; with {option('plain')} it is called with {arrays} alone: leave that out to call it "
-            "with (data, window, ij, global_args)"
+            f"; with {option('plain')} it is called with {format_count(arrays, 'array')} alone: "
+            "leave that out to call it with (data, window, ij, global_args)"
         )
     return ""
 
@@ -338,7 +336,7 @@ def similar_module(name: str, folder: str) -> str:
 
 def _modules(path: Any) -> list[str]:
     """Return the names of public modules in folders; of all for None."""
-    return [each.name for each in pkgutil.iter_modules(path) if not each.name.startswith("_")]
+    return [info.name for info in pkgutil.iter_modules(path) if not info.name.startswith("_")]
 
 
 def public_names(owner: Any) -> list[str]:

@@ -30,18 +30,18 @@ class SerialExecutor(Executor):
 
 
 @contextmanager
-def serial_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+def serial_workers(jobs: int, run_id: str, context: RunContext) -> Iterator[Executor]:
     """Process windows in the calling thread; `jobs` is ignored."""
-    open_run(key, order)
+    open_run(run_id, context)
     try:
         with single_threaded_libraries():
             yield SerialExecutor()
     finally:
-        close_run(key)
+        close_run(run_id)
 
 
 @contextmanager
-def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+def thread_workers(jobs: int, run_id: str, context: RunContext) -> Iterator[Executor]:
     """Start threads with their own datasets and the current GDAL options.
 
     Threads cannot be killed. After an error, windows in progress are completed.
@@ -53,7 +53,7 @@ def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]
     MuchoError
         If the system does not allow this many threads.
     """
-    open_run(key, replace(order, env=env_options()))
+    open_run(run_id, replace(context, env=env_options()))
     executor = ThreadPoolExecutor(jobs, thread_name_prefix="mucho")
     try:
         _start(executor, jobs)
@@ -64,10 +64,10 @@ def thread_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]
         raise
     except BaseException:
         executor.shutdown(cancel_futures=True)
-        close_run(key)
+        close_run(run_id)
         raise
     executor.shutdown()
-    close_run(key)
+    close_run(run_id)
 
 
 def _start(executor: ThreadPoolExecutor, jobs: int) -> None:

@@ -67,9 +67,9 @@ def dumps(value: Any, what: str, *, by_value: bool = False, or_name: bool = True
             try:
                 return _dumps(value, by_value=by_value, or_name=or_name, by_name=by_name)
             except _NotByValueError as exc:
-                found = exc.modules - by_name if or_name else set()
-                if found:
-                    by_name |= found
+                modules = exc.modules - by_name if or_name else set()
+                if modules:
+                    by_name |= modules
                     continue
                 by_value, failure = by_value and or_name, exc.__cause__
                 if not by_value:
@@ -217,12 +217,12 @@ class _Pickler(cloudpickle.Pickler):
 
 def _not_picklable(met: Iterable[tuple[str, Callable[[], Iterable[Any]]]]) -> set[str]:
     """Return the modules with values that cannot be pickled, and their imports."""
-    found = {
+    modules = {
         name
         for name, parts in met
         if can_be_imported(sys.modules[name]) and any(map(_fails, parts()))
     }
-    return _with_imports(found)
+    return _with_imports(modules)
 
 
 def _with_imports(names: set[str]) -> set[str]:
@@ -230,18 +230,18 @@ def _with_imports(names: set[str]) -> set[str]:
 
     A worker that imports the former imports the latter too.
     """
-    found, waiting = set[str](), list(names)
+    modules, waiting = set[str](), list(names)
     while waiting:
         name = waiting.pop()
-        if name in found:
+        if name in modules:
             continue
-        found.add(name)
+        modules.add(name)
         for value in list(vars(sys.modules[name]).values()):
             if isinstance(value, FunctionType | type | ModuleType | CACHE):
                 other = sys.modules.get(owner_of(value))
                 if other is not None and is_own(other) and can_be_imported(other):
                     waiting.append(other.__name__)
-    return found
+    return modules
 
 
 def _fails(value: Any) -> bool:
@@ -337,10 +337,10 @@ class _ErrorPickler(cloudpickle.Pickler):
 
 
 def _class_named(module: str, name: str, copy: bytes) -> Any:
-    found: Any = sys.modules.get(module)
+    target: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, type) else pickle.loads(copy)
+        target = getattr(target, part, None)
+    return target if isinstance(target, type) else pickle.loads(copy)
 
 
 errors.exception_pickler = pack_error

@@ -123,7 +123,7 @@ class Process:
         if not succeeded:
             raise WorkerStartError(value)
 
-    def call(self, packed: Message) -> Message:
+    def call(self, message: Message) -> Message:
         """Send a call to the process and return its answer.
 
         Raises
@@ -134,7 +134,7 @@ class Process:
             If there is not enough memory for the answer.
         """
         write_progress(self._progress, NOT_BEGUN)
-        self._channel.send(packed)
+        self._channel.send(message)
         return self._channel.receive()
 
     def dismiss(self) -> None:

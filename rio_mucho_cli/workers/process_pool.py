@@ -264,7 +264,7 @@ def _settle(future: Future[Any], answer: Message) -> None:
 
 
 @contextmanager
-def process_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor]:
+def process_workers(jobs: int, run_id: str, context: RunContext) -> Iterator[Executor]:
     """Start processes with a run context, and kill them after an error.
 
     Raises
@@ -273,8 +273,7 @@ def process_workers(jobs: int, key: str, order: RunContext) -> Iterator[Executor
         If the function or its global args cannot be pickled.
     """
     env = env_options()
-    packed = replace(order, env=env).packed()
-    setup = pack_message((open_run, (key, packed), {}))
+    setup = pack_message((open_run, (run_id, replace(context, env=env).to_bytes()), {}))
     executor = ProcessExecutor(jobs, setup, process_variables(env))
     try:
         yield executor

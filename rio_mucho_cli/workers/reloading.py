@@ -68,13 +68,13 @@ def _check(reference: FunctionRef, code: Code | None) -> None:
 
     Other machines may have the same code in other files.
     """
-    wanted = reference.code
-    if wanted is None or (code is not None and code.digest == wanted.digest):
+    pinned = reference.code
+    if pinned is None or (code is not None and code.digest == pinned.digest):
         return
-    if any(path.exists() for path in wanted.paths):
+    if any(path.exists() for path in pinned.paths):
         raise UsageError(
-            f"the code of {reference.name} has changed since the run began: run it again, and "
-            "leave the files of the function as they are meanwhile"
+            f"the code of {reference.name} changed during the run: run it again, and do not change "
+            "the function's files meanwhile"
         )
 
 
@@ -96,15 +96,15 @@ def current_code(reference: FunctionRef) -> Code | None:
 def _loaded(paths: Sequence[Path]) -> dict[Path, str]:
     """Return the names of modules that were imported from files, by file."""
     names = {path.name for path in paths}
-    found = {}
+    names_by_path = {}
     for name, module in list(sys.modules.items()):
-        place = getattr(module, "__file__", None)
+        file = getattr(module, "__file__", None)
         # Creating and resolving a Path for every module would be slow.
-        if isinstance(place, str) and name != "__main__" and os.path.basename(place) in names:  # noqa: PTH119
-            path = Path(place).resolve()
+        if isinstance(file, str) and name != "__main__" and os.path.basename(file) in names:  # noqa: PTH119
+            path = Path(file).resolve()
             if path in paths:
-                found[path] = name
-    return found
+                names_by_path[path] = name
+    return names_by_path
 
 
 def changed_modules(code: Code) -> list[str]:

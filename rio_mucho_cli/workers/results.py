@@ -13,7 +13,7 @@ from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import ResultError, line_of
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
-from rio_mucho_cli.outputs.value_loss import ValueLoss, taken_for_nodata
+from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, taken_for_nodata
 from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import did_you_mean, option
 from rio_mucho_cli.workers.context import OutputSpec
@@ -53,15 +53,32 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
         )
     if not rest:
         raise ResultError(
-            "every array of the dict that the function returned has an output of its own: "
-            "the first output gets one that no other has, and there is none"
+            "the function returned no array for the first output: all arrays of the dict belong to "
+            "other outputs"
         )
     if len(rest) > 1:
         raise ResultError(
-            "the first output gets the one array of the dict that no other has, found "
-            f"{', '.join(map(repr, rest))}: say with {option('also')} where the others go"
+            f"the function returned {len(rest)} arrays ({', '.join(map(repr, rest))}) for the "
+            f"first output: give the others outputs with {option('also')}"
         )
     return [returned[rest[0] if name is None else name] for name in names]
+
+
+def check_and_cast(
+    result: Any, spec: OutputSpec, window: Window, overlap: int
+) -> tuple[np.ndarray[Any, Any], ValueLoss]:
+    """Return a result as (count, rows, cols) in the output's dtype, and its losses."""
+    array = check_result(result, window, spec.count, overlap, spec.name)
+    if spec.masks_nan and array.dtype.kind in "fc":
+        array = with_nan_masked(array, spec)
+    if spec.dtype is None or array.dtype == spec.dtype:
+        return array, NO_LOSS
+    loss = lost_in_cast(array, spec.dtype)
+    is_given = spec.template is None or spec.template.complete is not None
+    if is_given and np.ma.isMaskedArray(array):
+        return array, loss  # rasterio fills first and casts afterwards
+    with np.errstate(invalid="ignore", over="ignore"):
+        return array.astype(spec.dtype, copy=False), loss
 
 
 def check_result(
@@ -92,7 +109,7 @@ def check_result(
     what = "the function returned" if name is None else f"for {name!r} the function returned"
     result = _as_array(result, what)
     array: np.ndarray[Any, Any] = result[np.newaxis] if result.ndim == 2 else result
-    wanted = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
+    expected = f"({count if count is not None else 'count'}, {window.height}, {window.width})"
     if overlap and array.shape[1:] == (window.height + 2 * overlap, window.width + 2 * overlap):
         array = array[:, overlap:-overlap, overlap:-overlap]
     if (
@@ -103,8 +120,8 @@ def check_result(
         or (count is not None and array.shape[0] != count)
     ):
         raise ResultError(
-            f"{what} an array of shape {result.shape}, expected {wanted}"
-            + (f" or {wanted.replace('(1, ', '(', 1)}" if count == 1 else "")
+            f"{what} an array of shape {result.shape}, expected {expected}"
+            + (f" or {expected.replace('(1, ', '(', 1)}" if count == 1 else "")
             + hint_of_bands(result.shape, window, overlap)
         )
     if array.dtype == bool:
@@ -150,10 +167,10 @@ def hint_of_bands(shape: tuple[int, ...], window: Window, overlap: int) -> str:
     return ": bands come first, return np.moveaxis(result, -1, 0)"
 
 
-def with_nan_masked(array: np.ndarray[Any, Any], wanted: OutputSpec) -> np.ndarray[Any, Any]:
+def with_nan_masked(array: np.ndarray[Any, Any], spec: OutputSpec) -> np.ndarray[Any, Any]:
     """Return a result with NaN masked, unless NaN is the output's nodata."""
-    recipe = wanted.recipe
-    nodata = None if recipe is None else recipe.nodata_of(wanted.dtype or array.dtype.name)
+    template = spec.template
+    nodata = None if template is None else template.nodata_of(spec.dtype or array.dtype.name)
     if nodata is not None and math.isnan(nodata):
         return array
     masked: np.ndarray[Any, Any] = np.ma.array(array, mask=np.isnan(np.ma.getdata(array)))
@@ -162,7 +179,7 @@ def with_nan_masked(array: np.ndarray[Any, Any], wanted: OutputSpec) -> np.ndarr
 
 def count_nodata(
     array: np.ndarray[Any, Any],
-    recipe: ProfileTemplate,
+    template: ProfileTemplate,
     absent: np.ndarray[Any, Any] | None,
     reading: ReadSpec,
 ) -> ValueLoss:
@@ -172,27 +189,27 @@ def count_nodata(
     ----------
     array : ndarray or MaskedArray
         (count, rows, cols), in the output's dtype.
-    recipe : ProfileTemplate
+    template : ProfileTemplate
     absent : ndarray of bool, or None
         (rows, cols): pixels without a value in an input, where the function got
         a number.
     reading : ReadSpec
     """
-    dtype, inherited = array.dtype.name, recipe.inherited_nodata
+    dtype, inherited = array.dtype.name, template.inherited_nodata
     if inherited is not None and not nodata_fits(inherited, dtype):
         inherited = None
     # A calculation does not yield -9999.0 by chance.
-    is_chosen = reading.records_absent and not recipe.keep_nodata and array.dtype.kind in "fc"
+    is_chosen = reading.records_absent and not template.keep_nodata and array.dtype.kind in "fc"
     return taken_for_nodata(
         array,
-        recipe.nodata_of(dtype),
+        template.nodata_of(dtype),
         inherited=inherited,
         absent=absent,
         is_chosen=is_chosen or reading.mode == "manual_read",
     )
 
 
-def needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) -> bool:
+def needs_mask(array: Any, profile: Mapping[str, Any], template: ProfileTemplate) -> bool:
     """Return whether masked pixels need an internal mask: nodata is not set.
 
     Raises
@@ -200,7 +217,7 @@ def needs_mask(array: Any, profile: Mapping[str, Any], recipe: ProfileTemplate) 
     ResultError
         If they do, and the masks of the bands differ.
     """
-    if recipe.complete is not None or profile["nodata"] is not None:
+    if template.complete is not None or profile["nodata"] is not None:
         return False
     if not np.ma.isMaskedArray(array):
         return False

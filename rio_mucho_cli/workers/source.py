@@ -49,19 +49,19 @@ def is_own(module: ModuleType) -> bool:
         return True
     if name.partition(".")[0] == PACKAGE:
         return False
-    place = getattr(module, "__file__", None)
-    if place is None:  # built in, or the folder of a package without __init__.py
-        place = next(iter(getattr(module, "__path__", ())), None)
-        return place is not None and not is_installed(str(place))
-    return place.endswith((".py", ".pyc")) and not is_installed(place)
+    file = getattr(module, "__file__", None)
+    if file is None:  # built in, or the folder of a package without __init__.py
+        file = next(iter(getattr(module, "__path__", ())), None)
+        return file is not None and not is_installed(str(file))
+    return file.endswith((".py", ".pyc")) and not is_installed(file)
 
 
 @functools.cache
-def is_installed(place: str) -> bool:
+def is_installed(path: str) -> bool:
     """Return whether a path is part of the interpreter or an installed package."""
-    path = Path(place).resolve()
-    return not _INSTALLED.isdisjoint({*path.parts, *Path(place).parts}) or any(
-        path.is_relative_to(folder) for folder in _stdlib()
+    resolved = Path(path).resolve()
+    return not _INSTALLED.isdisjoint({*resolved.parts, *Path(path).parts}) or any(
+        resolved.is_relative_to(folder) for folder in _stdlib()
     )
 
 
@@ -78,13 +78,13 @@ def can_be_imported(module: ModuleType) -> bool:
     modules that were loaded from a file.
     """
     name = module.__name__
-    place = getattr(module, "__file__", None)
-    if name == "__main__" or place is None:
-        return name != "__main__" and _found_by_name(module)
-    return is_installed(place) or _found_by_name(module)
+    file = getattr(module, "__file__", None)
+    if name == "__main__" or file is None:
+        return name != "__main__" and _is_found_by_name(module)
+    return is_installed(file) or _is_found_by_name(module)
 
 
-def _found_by_name(module: ModuleType) -> bool:
+def _is_found_by_name(module: ModuleType) -> bool:
     name = module.__name__
     package = sys.modules.get(name.rpartition(".")[0])
     path = getattr(package, "__path__", None)
@@ -110,17 +110,17 @@ def names_in(code: CodeType) -> frozenset[str]:
 
 def used_by(module: ModuleType, names: Collection[str]) -> dict[str, Any]:
     """Return a module's attributes that code names, and those all modules have."""
-    wanted = _OF_ITSELF.union(names)
-    return {name: value for name, value in vars(module).items() if name in wanted}
+    needed = _OF_ITSELF.union(names)
+    return {name: value for name, value in vars(module).items() if name in needed}
 
 
 @functools.lru_cache(maxsize=4096)
 def global_names(code: CodeType) -> frozenset[str]:
     """Return the names of globals in code, nested code included."""
     names = {
-        each.argval
-        for each in dis.get_instructions(code)
-        if "GLOBAL" in each.opname or each.opname == "LOAD_NAME"
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if "GLOBAL" in instruction.opname or instruction.opname == "LOAD_NAME"
     }
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -148,9 +148,10 @@ def parts_of(value: Any) -> Iterator[Any]:
         for cell in value.__closure__ or ():
             yield from _content(cell)
     elif isinstance(value, type):
-        for name, each in vars(value).items():
-            if not (name.startswith("__") or name == "_abc_impl" or hasattr(each, "__get__")):
-                yield each
+        for name, attribute in vars(value).items():
+            is_own = not (name.startswith("__") or name == "_abc_impl")
+            if is_own and not hasattr(attribute, "__get__"):
+                yield attribute
 
 
 def _content(cell: CellType) -> Iterator[Any]:
@@ -184,14 +185,14 @@ class Code:
         """
         start = list(_start(reference))
         first = [start[0][1]] if start else []
-        return cls._read(_followed(start, [*first, *_own_folders()]))
+        return cls._read(_read_with_imports(start, [*first, *_own_folders()]))
 
     @classmethod
     def imported_by(cls, names: Iterable[str]) -> Code | None:
         """Return the code of modules and their imports that are not installed."""
         folders = list(_own_folders())
         return cls._read(
-            _followed([each for name in names for each in _in(folders, name)], folders)
+            _read_with_imports([file for name in names for file in _in(folders, name)], folders)
         )
 
     @classmethod
@@ -241,7 +242,7 @@ def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
         yield reference.path, reference.path.parent
         return
     module, _, _ = reference.name.rpartition(":")
-    spec = _found(module, reference.folder)
+    spec = _find_spec_from(module, reference.folder)
     if spec is None or spec.origin is None or not spec.has_location:
         return
     file = Path(spec.origin).resolve()
@@ -249,29 +250,29 @@ def _start(reference: FunctionRef) -> Iterator[tuple[Path, Path]]:
     folder = file.parents[module.count(".") + is_package]
     # Modules of a package may import each other by relative names.
     package = folder / module.partition(".")[0]
-    for each in _package(package) if package.is_dir() else [file]:
-        yield each, folder
+    for path in _package(package) if package.is_dir() else [file]:
+        yield path, folder
 
 
-def _followed(
+def _read_with_imports(
     start: Iterable[tuple[Path, Path]], folders: Iterable[Path]
 ) -> dict[Path, tuple[str, bytes]]:
     """Read files and, recursively, those they import that are not installed."""
-    found: dict[Path, tuple[str, bytes]] = {}
+    contents: dict[Path, tuple[str, bytes]] = {}
     folders, waiting = list(dict.fromkeys(folders)), list(start)
     while waiting:
         file, folder = waiting.pop()
-        if file in found:
+        if file in contents:
             continue
         try:
             content = file.read_bytes()
         except OSError:
             continue
-        found[file] = Path(os.path.relpath(file, folder)).as_posix(), content
+        contents[file] = Path(os.path.relpath(file, folder)).as_posix(), content
         if not is_installed(str(file)):
             for name in _imported(content):
                 waiting += _in(folders, name)
-    return found
+    return contents
 
 
 @functools.lru_cache(maxsize=1024)
@@ -282,14 +283,14 @@ def _imported(source: bytes) -> frozenset[str]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
-    found = set[str]()
+    names = set[str]()
     for node in ast.walk(tree):
         match node:
             case ast.Import():
-                found.update(alias.name.partition(".")[0] for alias in node.names)
+                names.update(alias.name.partition(".")[0] for alias in node.names)
             case ast.ImportFrom(module=str(name), level=0):
-                found.add(name.partition(".")[0])
-    return frozenset(found)
+                names.add(name.partition(".")[0])
+    return frozenset(names)
 
 
 def _own_folders() -> Iterator[Path]:
@@ -308,7 +309,7 @@ def _in(folders: Iterable[Path], name: str) -> list[tuple[Path, Path]]:
         file = folder / f"{name}.py"
         files = files or ([file.resolve()] if file.is_file() else [])
         if files:
-            return [(each, folder) for each in files]
+            return [(path, folder) for path in files]
     return []
 
 
@@ -316,7 +317,7 @@ def _package(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*.py") if file.is_file())
 
 
-def _found(module: str, folder: str) -> ModuleSpec | None:
+def _find_spec_from(module: str, folder: str) -> ModuleSpec | None:
     """Return the spec of a module, without importing its parent packages."""
     spec: ModuleSpec | None = None
     name = ""

@@ -30,13 +30,13 @@ from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
 from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
-from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, valid_nan
+from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, valid_nan
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
 from rio_mucho_cli.timing import StageTimes, Stopwatch, WindowTiming
-from rio_mucho_cli.windows import PlannedWindow, normalize
-from rio_mucho_cli.workers.context import OutputSpec, RunContext
+from rio_mucho_cli.windows import PlannedWindow
+from rio_mucho_cli.workers.context import OutputSpec, ResultType, RunContext
 from rio_mucho_cli.workers.functions import (
     FunctionRef,
     hint_of_arguments,
@@ -44,12 +44,11 @@ from rio_mucho_cli.workers.functions import (
     wrap_user_error,
 )
 from rio_mucho_cli.workers.results import (
-    check_result,
+    check_and_cast,
     count_nodata,
     make_transparent,
     named_results,
     needs_mask,
-    with_nan_masked,
 )
 
 
@@ -59,8 +58,7 @@ class OutputResult:
 
     Attributes
     ----------
-    form : tuple
-        (count, dtype, whether it needs an internal mask) of the result.
+    result_type : ResultType
     data : ndarray, EncodedBlocks or PartFile
         (count, rows, cols), or its encoded blocks; for a part of a mosaic, its
         file.
@@ -71,7 +69,7 @@ class OutputResult:
         Values that the output cannot represent.
     """
 
-    form: tuple[int, str, bool]
+    result_type: ResultType
     data: np.ndarray[Any, Any] | EncodedBlocks | PartFile
     statistics: tuple[BandStatistics, ...] = ()
     value_loss: ValueLoss = NO_LOSS
@@ -83,119 +81,120 @@ class WindowResult:
 
     Attributes
     ----------
-    pieces : tuple of OutputResult
+    results : tuple of OutputResult
         One for each output; empty if the window was skipped.
     timing : WindowTiming or None
         Times for reading, the function and encoding; None if the function raised.
     """
 
-    pieces: tuple[OutputResult, ...]
+    results: tuple[OutputResult, ...]
     timing: WindowTiming | None = None
 
     @property
     def nbytes(self) -> int:
         """Size of all results together, in bytes."""
-        return sum(piece.data.nbytes for piece in self.pieces)
+        return sum(result.data.nbytes for result in self.results)
 
 
 class Worker:
     """Open datasets and the function, for one thread."""
 
-    def __init__(self, order: RunContext) -> None:
-        self._order = order
-        function = order.function
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        function = context.function
         if isinstance(function, FunctionRef):
             function = function.load()
-        self._call = make_callable(function, order.global_args, plain=order.plain)
+        self._call = make_callable(function, context.global_args, plain=context.plain)
         ignore_georeferencing_warnings()
-        self._sources = InputDatasets(order.reading)
+        self._sources = InputDatasets(context.reading)
         self._encoder = Encoder()
         self._name = worker_name()
 
-    def run(self, window: Any, ij: Any, wanted: Sequence[OutputSpec] | None = None) -> WindowResult:
+    def run(
+        self, planned: PlannedWindow, specs: Sequence[OutputSpec] | None = None
+    ) -> WindowResult:
         """Read a window, call the function, check its result, encode it.
 
         Parameters
         ----------
-        window, ij
-        wanted : sequence of OutputSpec, or None
+        planned : PlannedWindow
+        specs : sequence of OutputSpec, or None
             Specs to use instead of those in the run context.
         """
-        order = self._order
-        outputs = order.wanted if wanted is None else wanted
-        watch = Stopwatch()
+        context, window = self._context, planned.window
+        specs = context.specs if specs is None else specs
+        stopwatch = Stopwatch()
         read_data = self._sources.read(window)
         signals.check()
         absent = self._sources.absent
-        read = watch.split()
+        read = stopwatch.split()
         if read_data is None:
-            return WindowResult((), WindowTiming(self._name, watch.started, StageTimes(read)))
+            return WindowResult((), WindowTiming(self._name, stopwatch.started, StageTimes(read)))
         try:
-            returned = self._call(read_data, window, ij, order.global_args)
+            returned = self._call(read_data, planned.given, planned.ij, context.global_args)
         except signals.INTERRUPTS:
             raise
         except BaseException as exc:
             signals.check(instead=True)
-            given = len(read_data) if isinstance(read_data, list) else 1
-            hint = hint_of_arguments(self._call, exc, given, plain=order.plain)
+            arguments = len(read_data) if isinstance(read_data, list) else 1
+            hint = hint_of_arguments(self._call, exc, arguments, plain=context.plain)
             raise wrap_user_error("the function", exc, hint) from None
         finally:
             ignore_georeferencing_warnings()
         signals.check()
-        whole = normalize(window, order.width, order.height)
         checked = [
-            _checked(result, each, whole, order.reading.overlap)
-            for result, each in zip(
-                named_results(returned, [each.name for each in outputs]), outputs, strict=True
+            check_and_cast(result, spec, window, context.reading.overlap)
+            for result, spec in zip(
+                named_results(returned, [spec.name for spec in specs]), specs, strict=True
             )
         ]
-        called = watch.split()
-        pieces = tuple(
-            self._piece(array, each, unfit, absent)
-            for (array, unfit), each in zip(checked, outputs, strict=True)
+        called = stopwatch.split()
+        results = tuple(
+            self._result(array, spec, loss, absent)
+            for (array, loss), spec in zip(checked, specs, strict=True)
         )
-        if order.plain and absent is not None and order.reading.fill is None:
-            unfit = pieces[0].value_loss.merge(ValueLoss(read_windows=1))
-            pieces = (replace(pieces[0], value_loss=unfit), *pieces[1:])
-        stages = StageTimes(read, called, watch.split())
-        return WindowResult(pieces, WindowTiming(self._name, watch.started, stages))
+        if context.plain and absent is not None and context.reading.fill is None:
+            loss = results[0].value_loss.merge(ValueLoss(read_windows=1))
+            results = (replace(results[0], value_loss=loss), *results[1:])
+        stages = StageTimes(read, called, stopwatch.split())
+        return WindowResult(results, WindowTiming(self._name, stopwatch.started, stages))
 
-    def _piece(
+    def _result(
         self,
         array: np.ndarray[Any, Any],
-        wanted: OutputSpec,
-        unfit: ValueLoss,
+        spec: OutputSpec,
+        loss: ValueLoss,
         absent: np.ndarray[Any, Any] | None,
     ) -> OutputResult:
         """Return the result for one output: encoded, masked, with statistics."""
         count, dtype = array.shape[0], array.dtype.name
-        if wanted.recipe is None:
-            return OutputResult((count, dtype, False), array.copy(), value_loss=unfit)
-        profile = wanted.recipe.profile(count, dtype)
-        if wanted.recipe.nan_is_unexpected(dtype):
-            unfit = unfit.merge(valid_nan(array))
-        reading = self._order.reading
-        if wanted.recipe.complete is None:
-            unfit = unfit.merge(count_nodata(array, wanted.recipe, absent, reading))
-        by_alpha = wanted.recipe.masks_by_alpha(profile)
-        alpha = wanted.recipe.inherited_alpha(count)
+        if spec.template is None:
+            return OutputResult(ResultType(count, dtype), array.copy(), value_loss=loss)
+        profile = spec.template.profile(count, dtype)
+        if spec.template.nan_is_unexpected(dtype):
+            loss = loss.merge(valid_nan(array))
+        reading = self._context.reading
+        if spec.template.complete is None:
+            loss = loss.merge(count_nodata(array, spec.template, absent, reading))
+        by_alpha = spec.template.masks_by_alpha(profile)
+        alpha = spec.template.inherited_alpha(count)
         if alpha and profile["nodata"] is None and np.ma.isMaskedArray(array):
             array = make_transparent(array, alpha)
             array = np.ma.getdata(array) if by_alpha else array
         if np.ma.isMaskedArray(array) and needs_exact_nodata(profile):
             # rasterio would fill it with the nodata value as a double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
-        masked = needs_mask(array, profile, wanted.recipe)
+        masked = needs_mask(array, profile, spec.template)
         data: np.ndarray[Any, Any] | EncodedBlocks
-        if wanted.encodes:
-            data = self._encoder.encode(array, profile, masked=masked, overview_plan=wanted.pyramid)
+        if spec.encodes:
+            data = self._encoder.encode(array, profile, masked=masked, overview_plan=spec.overviews)
         else:
             # The function may return the same buffer again before this is written.
             data = array.copy()
         statistics: tuple[BandStatistics, ...] = ()
-        if wanted.statistics:
-            statistics = self._statistics(array, profile, masked, wanted.encodes, by_alpha)
-        return OutputResult((count, dtype, masked), data, statistics, unfit)
+        if spec.statistics:
+            statistics = self._statistics(array, profile, masked, spec.encodes, by_alpha)
+        return OutputResult(ResultType(count, dtype, masked), data, statistics, loss)
 
     def _statistics(
         self,
@@ -221,23 +220,6 @@ class Worker:
         self._encoder.close()
 
 
-def _checked(
-    result: Any, wanted: OutputSpec, window: Any, overlap: int
-) -> tuple[np.ndarray[Any, Any], ValueLoss]:
-    """Return a result as (count, rows, cols) in the output's dtype, and its losses."""
-    array = check_result(result, window, wanted.count, overlap, wanted.name)
-    if wanted.masks_nan and array.dtype.kind in "fc":
-        array = with_nan_masked(array, wanted)
-    if wanted.dtype is None or array.dtype == wanted.dtype:
-        return array, NO_LOSS
-    unfit = lost_in_cast(array, wanted.dtype)
-    is_given = wanted.recipe is None or wanted.recipe.complete is not None
-    if is_given and np.ma.isMaskedArray(array):
-        return array, unfit  # rasterio fills first and casts afterwards
-    with np.errstate(invalid="ignore", over="ignore"):
-        return array.astype(wanted.dtype, copy=False), unfit
-
-
 # Workers are keyed by run and thread: a process may have several threads, and a
 # function may start a run of its own.
 _contexts: dict[str, RunContext | bytes] = {}
@@ -247,57 +229,56 @@ _workers: dict[tuple[str, int], Worker] = {}
 _note_progress: Callable[[int], Any] = bool
 
 
-def open_run(key: str, order: RunContext | bytes) -> None:
+def open_run(run_id: str, context: RunContext | bytes) -> None:
     """Store the context of a run in this process.
 
     It is unpickled for the first window, where an error can be returned.
     """
-    _contexts[key] = order
+    _contexts[run_id] = context
 
 
 @contextmanager
-def in_environment(key: str) -> Iterator[RunContext]:
+def in_environment(run_id: str) -> Iterator[RunContext]:
     """Apply the GDAL options of a run; yield its context."""
-    order = _context_of(key)
+    context = _context_of(run_id)
     ignore_georeferencing_warnings()
     with (
-        nullcontext() if order.env is None else gdal_config(order.env),
-        for_command_line(order.for_command_line),
+        nullcontext() if context.env is None else gdal_config(context.env),
+        for_command_line(context.for_command_line),
     ):
-        yield order
+        yield context
 
 
 def run_window(
-    key: str, planned: PlannedWindow, wanted: Sequence[OutputSpec] | None = None
+    run_id: str, planned: PlannedWindow, specs: Sequence[OutputSpec] | None = None
 ) -> WindowResult | MuchoError:
     """Process one window; return its result or its error.
 
     Parameters
     ----------
-    key : str
+    run_id : str
         Run id.
-    planned : (window, ij)
-    wanted : sequence of OutputSpec, or None
+    planned : PlannedWindow
+    specs : sequence of OutputSpec, or None
         See `Worker.run`.
     """
-    window, ij = planned
     try:
-        with in_environment(key) as order:
-            place = (key, threading.get_ident())
-            worker = _workers.get(place)
+        with in_environment(run_id) as context:
+            worker_key = (run_id, threading.get_ident())
+            worker = _workers.get(worker_key)
             if worker is None:
-                worker = _workers[place] = Worker(order)
+                worker = _workers[worker_key] = Worker(context)
             try:
-                return worker.run(window, ij, wanted)
+                return worker.run(planned, specs)
             except UsageError as exc:
                 return exc  # does not depend on the window
             except MuchoError as exc:
-                return exc.at(window, ij)
+                return exc.at(planned.window, planned.ij)
     except MuchoError as exc:
         return exc
 
 
-def run_windows(key: str, batch: Sequence[PlannedWindow]) -> list[WindowResult | MuchoError]:
+def run_windows(run_id: str, batch: Sequence[PlannedWindow]) -> list[WindowResult | MuchoError]:
     """Process windows one after another, up to the first fatal error.
 
     Small windows are sent in batches: sending a task takes as long as processing
@@ -306,8 +287,8 @@ def run_windows(key: str, batch: Sequence[PlannedWindow]) -> list[WindowResult |
     outcomes: list[WindowResult | MuchoError] = []
     for done, planned in enumerate(batch):
         _note_progress(done)
-        outcomes.append(run_window(key, planned))
-        if is_fatal(outcomes[-1], tolerant=_is_tolerant(key)):
+        outcomes.append(run_window(run_id, planned))
+        if is_fatal(outcomes[-1], tolerant=_is_tolerant(run_id)):
             break
     last = outcomes[-1]
     if isinstance(last, WindowResult) and last.timing is not None:
@@ -331,9 +312,9 @@ def is_fatal(outcome: WindowResult | MuchoError, *, tolerant: bool) -> bool:
     return not (tolerant and is_windows)
 
 
-def _is_tolerant(key: str) -> bool:
-    order = _contexts.get(key)
-    return isinstance(order, RunContext) and order.tolerant
+def _is_tolerant(run_id: str) -> bool:
+    context = _contexts.get(run_id)
+    return isinstance(context, RunContext) and context.tolerant
 
 
 def note_progress(done: int) -> None:
@@ -352,40 +333,40 @@ def note_progress_with(note: Callable[[int], Any]) -> None:
 _stopped: deque[str] = deque(maxlen=64)
 
 
-def stop(key: str) -> None:
+def stop(run_id: str) -> None:
     """Ask long-running work of a run in this process to stop soon."""
-    _stopped.append(key)
+    _stopped.append(run_id)
 
 
-def is_stopped(key: str) -> bool:
+def is_stopped(run_id: str) -> bool:
     """Return whether a run was stopped."""
-    return key in _stopped
+    return run_id in _stopped
 
 
-def close_run(key: str) -> None:
+def close_run(run_id: str) -> None:
     """Close the workers of a run in this process and forget the run."""
-    _contexts.pop(key, None)
+    _contexts.pop(run_id, None)
     with suppress(ValueError):
-        _stopped.remove(key)
-    for place in [place for place in _workers if place[0] == key]:
-        _workers.pop(place).close()
+        _stopped.remove(run_id)
+    for worker_key in [key for key in _workers if key[0] == run_id]:
+        _workers.pop(worker_key).close()
 
 
 @atexit.register
-def _dismiss_all() -> None:
+def _close_all() -> None:
     """Close datasets before Python exits: rasterio complains about open ones."""
-    for key, _ in list(_workers):
-        close_run(key)
+    for run_id, _ in list(_workers):
+        close_run(run_id)
 
 
-def _context_of(key: str) -> RunContext:
-    order = _contexts[key]
-    if isinstance(order, bytes):
+def _context_of(run_id: str) -> RunContext:
+    context = _contexts[run_id]
+    if isinstance(context, bytes):
         try:
-            order = _contexts[key] = RunContext.unpacked(order)
+            context = _contexts[run_id] = RunContext.from_bytes(context)
         except Exception as exc:
             raise UsageError(
                 "the function or its global args cannot be loaded in a worker process "
                 f"({type(exc).__name__}: {exc}): use the executor threads, or one job"
             ) from None
-    return order
+    return context

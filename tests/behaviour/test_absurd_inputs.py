@@ -43,7 +43,7 @@ def test_a_raster_that_claims_absurd_blocks(tmp_path, leftovers):
     block = {"tiled": True, "blockxsize": 131072, "blockysize": 131072}
     with rasterio.open(source, "w", width=300000, height=300000, **profile, **block):
         pass
-    with pytest.raises(MuchoError, match=r"has blocks of 137438 MB, and there are \d+ MB"):
+    with pytest.raises(MuchoError, match=r"has blocks of 137438 MB, more than the \d+ MB"):
         run(Job(inputs=[str(source)], output=str(tmp_path / "out.tif"), function=copy))
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()

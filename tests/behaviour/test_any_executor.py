@@ -142,18 +142,18 @@ def test_runs_that_are_over_are_forgotten(job, tmp_path):
 
 def test_a_worker_closes_what_it_has_not_needed_for_long(make_raster):
     from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+    from rio_mucho_cli.windows import PlannedWindow
     from rio_mucho_cli.workers import window
     from rio_mucho_cli.workers.context import RunContext
 
-    order = RunContext(
-        ReadSpec([InputSpec(str(make_raster()))]), lambda data, *args: data[0], {}, 90, 70
-    )
-    planned = rasterio.windows.Window(0, 0, 4, 4)
+    order = RunContext(ReadSpec([InputSpec(str(make_raster()))]), lambda data, *args: data[0], {})
+    corner = rasterio.windows.Window(0, 0, 4, 4)
+    planned = PlannedWindow(corner, (0, 0), corner)
     names = [f"run-{number}" for number in range(6)]
     for name in names:
-        any_executor.carried(name, order.packed(), window.run_window, name, (planned, (0, 0)))
+        any_executor.call_in_run(name, order.to_bytes(), window.run_window, name, planned)
     held = [name for name in names if name in window._contexts]
     assert held == names[-any_executor._IDLE :]
     for name in names:
-        any_executor.forget(name)
+        any_executor.close_if_idle(name)
     assert not set(names) & set(window._contexts)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.windows import Window
 
 from rio_mucho_cli import FunctionNotFoundError, Job, MuchoChildError, RioMucho, UsageError, run
 from rio_mucho_cli.api import JobOptions, make_job
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
+from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.reports.progress import ProgressLog
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import Size
@@ -36,6 +38,30 @@ def test_one_input_or_several_as_text_or_path(tif, out, read, kind, several):
     report = run(inputs, kind(out), double, plain=True, jobs=1, windows=16)
     assert report.windows == 12
     np.testing.assert_array_equal(read(out), read(tif) * 2)
+
+
+def test_windows_as_pairs_of_ranges_reach_the_function_as_they_are(tif, out):
+    pairs = [(((0, 16), (0, None)), "top"), ((slice(16, 48), slice(0, 64)), "rest")]
+    seen, events = [], []
+
+    def note(data, window, ij, global_args):
+        seen.append((window, ij))
+        return data[0]
+
+    run(tif, out, note, jobs=1, windows=pairs, progress=events.append)
+    ranges = Path(out).read_bytes()
+    assert seen == pairs
+    done = [event.window for event in events if isinstance(event, WindowDone)]
+    assert done == [Window(0, 0, 64, 16), Window(0, 16, 64, 32)]
+    windows = [(window, ij) for window, (_, ij) in zip(done, pairs, strict=True)]
+    run(tif, out, note, jobs=1, windows=windows, overwrite=True)
+    assert Path(out).read_bytes() == ranges
+
+
+@pytest.mark.parametrize("window", ["top", ((0, 9),), 7])
+def test_what_is_not_a_window_is_named_before_the_run(tif, out, window):
+    with pytest.raises(WindowsError, match=f"window {re.escape(repr(window))} is invalid"):
+        run(tif, out, double, plain=True, windows=[(window, (0, 0))])
 
 
 @pytest.mark.parametrize("name", ["functions:triple", "functions.py:triple"])
@@ -218,6 +244,6 @@ def test_a_function_that_is_edited_during_a_run_ends_it(tif, module, tmp_path, n
         module("number = 2\n", "numbers_of_it.py")
 
     given = {"plain": True, "windows": 16, "executor": "serial", "progress": edit}
-    with pytest.raises(UsageError, match=f"the code of {name} has changed since the run began"):
+    with pytest.raises(UsageError, match=f"the code of {name} changed during the run"):
         run(tif, tmp_path / "out.tif", name, **given)
     assert not (tmp_path / "out.tif").exists()

@@ -17,7 +17,7 @@ from rio_mucho_cli.geotiff.encode import encode
 from rio_mucho_cli.outputs.block_writer import BlockWriter
 from rio_mucho_cli.outputs.layout import BlockLayout
 from rio_mucho_cli.outputs.target import Target, publish
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 101, 77
 TILE, STRIP = Size(32, 16), Size(WIDTH, 16)
@@ -53,7 +53,7 @@ def opened(path, block):
 def write(path, array, profile, block, windows):
     with opened(path, block) as writer:
         writer.begin(profile)
-        for window, _ in windows:
+        for window, _ in pairs_of(windows):
             part = array[(slice(None), *window.toslices())]
             writer.append(window, encode(part, profile))
         writer.finish()
@@ -147,7 +147,7 @@ def test_what_no_window_covers_is_nodata(tmp_path, block, nodata, sparse, interl
     windows = window_grid(WIDTH, HEIGHT, Size(block.width, 32))[1:2]
     write(tmp_path / "ours.tif", array, profile, block, windows)
     with rasterio.open(tmp_path / "gdal.tif", "w", **profile) as dst:
-        for window, _ in windows:
+        for window, _ in pairs_of(windows):
             dst.write(array[(slice(None), *window.toslices())], window=window)
     assert_same(tmp_path / "ours.tif", tmp_path / "gdal.tif")
     with tifffile.TiffFile(tmp_path / "ours.tif") as reader:
@@ -215,7 +215,7 @@ def test_blocks_beyond_4_gb(tmp_path, bigtiff, whole):
     def write_with_a_hole():
         with opened(tmp_path / "out.tif", TILE) as writer:
             writer.begin(profile)
-            for number, (window, _) in enumerate(windows):
+            for number, (window, _) in enumerate(pairs_of(windows)):
                 if number == 5:
                     writer._tiff.end = 2**32 + 7  # nobody writes in between: the disk stays empty
                 writer.append(window, encode(array[(slice(None), *window.toslices())], profile))

@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, run
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 300, 210
 MOVED = Affine(30, 0, 400000 - 20 * 30, 0, -30, 5000000 - 13 * 30)
@@ -473,7 +473,8 @@ def test_numeric_libraries_give_the_same_digits_everywhere(inputs, tmp_path):
 
 
 def test_windows_may_be_listed_in_any_order_and_cover_a_part(inputs, tmp_path, read):
-    chosen = [pair for pair in window_grid(WIDTH, HEIGHT, Size(64, 64)) if sum(pair[1]) % 2][::-1]
+    pairs = pairs_of(window_grid(WIDTH, HEIGHT, Size(64, 64)))
+    chosen = [pair for pair in pairs if sum(pair[1]) % 2][::-1]
     expected = np.zeros((1, HEIGHT, WIDTH), "uint16")
     source = read(inputs["a"])
     for window, _ in chosen:

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,19 +19,20 @@ from rasterio.windows import Window
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.system import usable_cpus
+from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import channel, process_pool
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import LOCAL, open_executor
 from rio_mucho_cli.workers.window import run_window
 
-PLANNED = (Window(0, 0, 3, 2), (0, 0))
+PLANNED = PlannedWindow(Window(0, 0, 3, 2), (0, 0), Window(0, 0, 3, 2))
 every = pytest.mark.parametrize("name", LOCAL)
 
 
 @pytest.fixture
 def order(make_raster):
     def make(function, **global_args):
-        return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, global_args, 90, 70)
+        return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, global_args)
 
     return make
 
@@ -47,11 +49,11 @@ def test_windows_are_worked_on(name, order):
     made = order(total, k=5)
     with open_executor(name, 2, "run", made) as executor:
         sums = {
-            executor.submit(run_window, "run", PLANNED).result().pieces[0].data.max()
+            executor.submit(run_window, "run", PLANNED).result().results[0].data.max()
             for _ in range(5)
         }
     with rasterio.open(made.reading.inputs[0].path) as src:
-        assert sums == {src.read(window=PLANNED[0]).sum() + 5}
+        assert sums == {src.read(window=PLANNED.window).sum() + 5}
 
 
 @every
@@ -60,7 +62,7 @@ def test_gdal_options_of_the_callers_env_are_there(name, order):
         return value(int(rasterio.env.getenv()["MY_OPTION"]))
 
     with rasterio.Env(MY_OPTION=5), open_executor(name, 2, "run", order(option)) as executor:
-        assert executor.submit(run_window, "run", PLANNED).result().pieces[0].data.max() == 5
+        assert executor.submit(run_window, "run", PLANNED).result().results[0].data.max() == 5
 
 
 @every
@@ -88,10 +90,10 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
     inner = order(lambda *args: value(2))
     outer = order(lambda *args: value(1))
     with open_executor(name, 2, "outer", outer) as first:
-        assert first.submit(run_window, "outer", PLANNED).result().pieces[0].data.max() == 1
+        assert first.submit(run_window, "outer", PLANNED).result().results[0].data.max() == 1
         with open_executor("serial", 1, "inner", inner) as second:
-            assert second.submit(run_window, "inner", PLANNED).result().pieces[0].data.max() == 2
-        assert first.submit(run_window, "outer", PLANNED).result().pieces[0].data.max() == 1
+            assert second.submit(run_window, "inner", PLANNED).result().results[0].data.max() == 2
+        assert first.submit(run_window, "outer", PLANNED).result().results[0].data.max() == 1
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
@@ -103,7 +105,7 @@ def test_processes_have_limits_of_their_own(order, monkeypatch, method):
         return np.resize([int(limit) for limit in limits], (2, 3))
 
     with open_executor("processes", 1, "run", order(look)) as executor:
-        found = executor.submit(run_window, "run", PLANNED).result().pieces[0].data[0, 0].tolist()
+        found = executor.submit(run_window, "run", PLANNED).result().results[0].data[0, 0].tolist()
     assert found[:2] == [1, 16_000_000]
     assert (found[2] == os.getpid()) == (method == "spawn")
 
@@ -156,7 +158,8 @@ def test_a_worker_that_is_killed_while_it_sends_does_not_hang_the_run(order, sha
             open_executor("processes", 2, "run", order(large)) as executor,
         ):
             futures = [
-                executor.submit(run_window, "run", (PLANNED[0], (number, 0))) for _ in range(99)
+                executor.submit(run_window, "run", replace(PLANNED, ij=(number, 0)))
+                for _ in range(99)
             ]
             for future in futures:
                 future.result(timeout=30)
@@ -202,7 +205,8 @@ def test_a_path_and_arguments_that_are_odd(order, monkeypatch):
     monkeypatch.delattr(sys, "argv")
     with open_executor("processes", 1, "run", order(lambda *args: value(1))) as executor:
         assert (
-            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data.max()
+            == 1
         )
 
 
@@ -235,7 +239,8 @@ def test_a_thread_that_a_function_left_running_does_not_keep_the_run(order, monk
     monkeypatch.setattr(process_pool, "_PATIENCE", 0.1)
     with open_executor("processes", 1, "run", order(leave)) as executor:
         assert (
-            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data.max()
+            == 1
         )
 
 
@@ -286,7 +291,8 @@ def test_exceptions_and_results_that_cannot_travel_are_exceptions(order):
         with pytest.raises(TypeError, match="pickle"):
             executor.submit(threading.Lock).result(timeout=30)
         assert (
-            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 1
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data.max()
+            == 1
         )
 
 
@@ -295,7 +301,8 @@ def test_a_module_named_like_a_library_does_not_disturb_workers(order, tmp_path,
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with open_executor("processes", 1, "run", order(lambda *args: value(3))) as executor:
         assert (
-            executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max() == 3
+            executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data.max()
+            == 3
         )
 
 

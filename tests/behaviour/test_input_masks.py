@@ -11,7 +11,7 @@ from rasterio.enums import ColorInterp
 from rio_mucho_cli.errors import GridError
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 HEIGHT, WIDTH = 9, 12
 PIXEL = 30.0
@@ -140,7 +140,7 @@ def on_grid(path, offset, resampling="nearest", **given):
     for step in (Size(5, 4), size):
         sources = InputDatasets(ReadSpec([InputSpec(str(path), resampling=resampling)], **reading))
         parts = {}
-        for window, _ in window_grid(*size, step):
+        for window, _ in pairs_of(window_grid(*size, step)):
             (array,) = sources.read(window)
             parts[window] = array
         sources.close()

@@ -9,7 +9,7 @@ import tifffile
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, ResultError, run
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 101, 77
 
@@ -102,7 +102,7 @@ def test_every_way_to_the_file_keeps_the_mask(job, given):
 
 def test_what_no_window_covers_is_masked(job):
     made = job(
-        hide, windows=[pair for pair in window_grid(WIDTH, HEIGHT, Size(32, 32)) if pair[1][1]]
+        hide, windows=[p for p in pairs_of(window_grid(WIDTH, HEIGHT, Size(32, 32))) if p[1][1]]
     )
     run(made)
     with rasterio.open(made.output) as dst:
@@ -130,7 +130,7 @@ def test_masks_that_come_too_late_or_differ_between_bands(job, leftovers, window
     def one_band(data, window, ij, global_args):
         return np.ma.masked_less(data[0], 100)
 
-    with pytest.raises(ResultError, match="must mask from the first window on") as caught:
+    with pytest.raises(ResultError, match="masked arrays from the first window on") as caught:
         run(job(late, windows=windows))
     assert caught.value.ij == (1, 1)
     with pytest.raises(ResultError, match="other pixels in one band than in another"):

@@ -272,7 +272,7 @@ def test_parts_that_are_damaged_are_made_again(
 
 RECORDS = [
     "", "null", "[]", "{}", "[" * 100_000, '{"failed": []', '{"failed": {}}', '{"failed": [[1]]}',
-    '{"form": null}', '{"failed": [], "form": [1, "uint16", true]}',
+    '{"result_type": null}', '{"failed": [], "result_type": [1, "uint16", true]}',
 ]  # fmt: skip
 
 
@@ -289,7 +289,9 @@ def test_records_that_make_no_sense(text, job, notes, calls, expected, contents,
 
 
 @pytest.mark.sweep(1)
-@pytest.mark.parametrize("key", ["first", "statistics", "block", "overviews", "bytes", "form"])
+@pytest.mark.parametrize(
+    "key", ["first", "statistics", "block", "overviews", "bytes", "result_type"]
+)
 @pytest.mark.parametrize("value", ["x", [[1, 2], 3], [1e400, 1]])
 def test_records_with_values_that_make_no_sense(
     key, value, job, notes, calls, tmp_path, expected, contents

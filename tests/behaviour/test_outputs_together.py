@@ -259,7 +259,7 @@ class TestRioMucho:
     def test_a_dataset_has_no_statistics(self, source, tmp_path, profile_of):
         dst = rasterio.open(tmp_path / "first.tif", "w", **profile_of(source))
         rm = RioMucho([source], dst, lambda data, *args: data[0], stats=True)
-        with dst, pytest.raises(UsageError, match="the output is an open dataset"):
+        with dst, pytest.raises(UsageError, match="written to an open dataset"):
             rm.run(1)
 
 
@@ -289,11 +289,11 @@ FAILURES = {
         lambda data, *args: {"first": data[0], "secund": data[0]}, {},
     ),
     "more names than outputs": (
-        ResultError, "found 'first', 'third': say with also where",
+        ResultError, "'first', 'third'. for the first output: give the others",
         lambda data, *args: {**two(data, *args), "third": data[0]}, {},
     ),
     "nothing for the first": (
-        ResultError, "the first output gets one that no other has, and there is none",
+        ResultError, "returned no array for the first output",
         lambda data, *args: {"second": data[0]}, {},
     ),
     "no array": (

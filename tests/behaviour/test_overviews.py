@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from rio_mucho_cli import Job, OutputError, UsageError, run
 from rio_mucho_cli.geotiff.ifd import IFD
 from rio_mucho_cli.geotiff.overviews import build, check_no_block_missing
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 FACTORS = [2, 4, 8]
 BLOCK = 64
@@ -202,7 +202,7 @@ def test_colour_tables_say_what_an_average_is(source, compare, nodata, resamplin
         assert src.colormap(1)[4] == (68, 219, 16, 255)
 
 
-CHOSEN = [pair for pair in window_grid(512, 384, Size(128, 128)) if sum(pair[1]) % 2]
+CHOSEN = [pair for pair in pairs_of(window_grid(512, 384, Size(128, 128))) if sum(pair[1]) % 2]
 SINGLE = [(Window(64, 128, 192, 64), (0, 0))]
 
 

@@ -162,8 +162,12 @@ TYPE_ERRORS = {
     "one array too few": (np.hypot, {}, r"hypot\(\) takes from 2 to 3 positional arguments but 1"),
     "no such name": (blurred, {"speed": 1}, "blurred.* got an unexpected keyword argument 'speed'"),
     "no name at all": (abs, {"x": 1}, r"abs\(\) takes no keyword arguments"),
-    "a class without its args": (Scale, {}, "Scale cannot be made: it raised TypeError.*'factor'"),
-    "a class with others": (Scale, {"k": 1}, "Scale cannot be made: it raised TypeError.*'k'"),
+    "a class without its args": (
+        Scale,
+        {},
+        "Scale cannot be created: it raised.*'factor'",
+    ),
+    "a class with others": (Scale, {"k": 1}, "Scale cannot be created: it raised TypeError.*'k'"),
 }
 
 

@@ -152,6 +152,6 @@ def test_an_old_file_that_is_no_raster_has_no_sidecars(job, tmp_path, files):
 
 @pytest.mark.parametrize("driver", ["VRT", "MEM"])
 def test_drivers_that_hold_no_pixels(job, files, driver):
-    with pytest.raises(OutputError, match="which holds no pixels itself"):
+    with pytest.raises(OutputError, match="whose files hold no pixels"):
         run(job("out.tif", driver=driver))
     assert files() == []

@@ -9,7 +9,7 @@ import rasterio
 from rasterio.errors import StatisticsError
 
 from rio_mucho_cli import Output, RioMucho, UsageError, run
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 NAN = float("nan")
 WIDTH, HEIGHT = 150, 110
@@ -19,7 +19,7 @@ STALE = {f"STATISTICS_{name}": "12" for name in [*NUMBERS, "VALID_PERCENT"]}
 
 def part(size):
     """Leave out every other window."""
-    return [pair for pair in window_grid(WIDTH, HEIGHT, size) if sum(pair[1]) % 2]
+    return [pair for pair in pairs_of(window_grid(WIDTH, HEIGHT, size)) if sum(pair[1]) % 2]
 
 
 WINDOWS = {
@@ -159,7 +159,7 @@ def test_cogs_that_change_values(job_on, source, assert_like_gdal, leftovers, tm
     # GDAL's driver makes it, after the values are known.
     for more in ({"windows": Size(50, 30)}, {"overview_resampling": "cubic"}):
         with pytest.raises(
-            UsageError, match=r"no statistics .* \(because .*\), and that has other"
+            UsageError, match=r"statistics are unknown .* \(because .*\): use gdalinfo"
         ):
             run(job_on([path], **{"windows": None, **given, **more}))
     assert (tmp_path / "out.tif").read_bytes() == before
@@ -259,7 +259,7 @@ def test_complex_numbers_have_none(job_on, source, tmp_path, leftovers, jobs):
         return data[0] * np.complex64(1j)
 
     job = job_on([source("uint8")], turned, stats=True, jobs=jobs, executor="threads")
-    with pytest.raises(UsageError, match="no statistics of complex64: leave out stats=True"):
+    with pytest.raises(UsageError, match="not available for complex64: leave out stats=True"):
         run(job)
     assert (tmp_path / "out.tif").read_text() == "old"
     assert not leftovers()
@@ -268,7 +268,7 @@ def test_complex_numbers_have_none(job_on, source, tmp_path, leftovers, jobs):
 @pytest.mark.parametrize("output", ["out.png", "out.jpg", "out.img"])
 def test_other_formats_have_none(job_on, source, tmp_path, leftovers, output):
     job = job_on([source("uint8")], stats=True, output=str(tmp_path / output))
-    with pytest.raises(UsageError, match=f"{output} is to be .*: use gdalinfo -stats on it"):
+    with pytest.raises(UsageError, match=f"{output} is [A-Z]+: use gdalinfo -stats on it"):
         run(job)
     assert not (tmp_path / output).exists()
     assert not leftovers()

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from waiting import wait_until
 
 from rio_mucho_cli.errors import WorkerProcessDiedError, WorkerStartError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import fork_server, process_pool
 from rio_mucho_cli.workers.channel import pack_message
 from rio_mucho_cli.workers.context import RunContext
@@ -25,7 +27,7 @@ from rio_mucho_cli.workers.launcher import Launcher
 from rio_mucho_cli.workers.process_pool import ProcessExecutor
 from rio_mucho_cli.workers.window import run_window, run_windows
 
-PLANNED = (Window(0, 0, 3, 2), (0, 0))
+PLANNED = PlannedWindow(Window(0, 0, 3, 2), (0, 0), Window(0, 0, 3, 2))
 
 
 @pytest.fixture(params=["forkserver", pytest.param("spawn", marks=pytest.mark.campaign)])
@@ -57,7 +59,7 @@ def order(make_raster):
             os._exit(6)
         return np.full((2, 3), os.getpid())
 
-    return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, {}, 90, 70)
+    return RunContext(ReadSpec([InputSpec(str(make_raster()))]), function, {})
 
 
 @pytest.fixture
@@ -147,14 +149,14 @@ def test_every_way_to_die(executor_of, monkeypatch, death, exitcode):
 
 def test_a_new_process_knows_the_order(order):
     with open_executor("processes", 1, "run", order) as executor:
-        first = executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max()
-        assert died(executor.submit(run_window, "run", (PLANNED[0], (6, 6)))).exitcode == 6
-        second = executor.submit(run_window, "run", PLANNED).result(timeout=30).pieces[0].data.max()
-        assert second != first
+        first = executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data
+        assert died(executor.submit(run_window, "run", replace(PLANNED, ij=(6, 6)))).exitcode == 6
+        second = executor.submit(run_window, "run", PLANNED).result(timeout=30).results[0].data
+        assert second.max() != first.max()
 
 
 def test_progress_is_that_of_the_call(order):
-    batch = [(PLANNED[0], (number, number)) for number in range(8)]
+    batch = [replace(PLANNED, ij=(number, number)) for number in range(8)]
     with open_executor("processes", 1, "run", order) as executor:
         executor.submit(run_windows, "run", batch[:6]).result(timeout=30)
         assert died(executor.submit(os._exit, 1)).progress == 0

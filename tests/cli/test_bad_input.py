@@ -62,7 +62,7 @@ WRONG_USAGE = {
     ),
     "a COG with gaps": (
         ["--func", "mod:copy", "-f", "COG", "--overviews", "2,8"],
-        "overviews of a COG are 2, 4, 8",
+        "can only have the overviews 2, 4, 8",
     ),
     "no such resampling": (
         ["--func", "mod:copy", "--overviews", "2", "--overview-resampling", "foo"],
@@ -70,11 +70,11 @@ WRONG_USAGE = {
     ),
     "overviews of a PNG": (
         ["--func", "mod:copy", "-f", "PNG", "--overviews", "2"],
-        "is to be PNG: use rio overview on it",
+        "is PNG: use rio overview on it afterwards",
     ),
     "statistics of a PNG": (
         ["--func", "mod:copy", "-f", "PNG", "--stats"],
-        "is to be PNG: use gdalinfo -stats on it",
+        "is PNG: use gdalinfo -stats on it afterwards",
     ),
     "plain datasets": (
         ["--func", "mod:copy", "--plain", "--mode", "manual_read"],
@@ -110,7 +110,7 @@ WRONG_USAGE = {
     ),
     "statistics of another output": (
         ["--func", "mod:copy", "--also", "x=b1.png", "--stats"],
-        "b1.png is to be PNG: use gdalinfo -stats on it",
+        "b1.png is PNG: use gdalinfo -stats on it",
     ),
     "option of ours": (["--func", "mod:copy", "--co", "nodata=1"], "use --nodata"),
 }
@@ -269,10 +269,10 @@ def test_outputs_that_do_not_serve(mucho, tmp_path, output, says, leftovers):
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        (["-f", "NOPE"], 2, "there is no driver 'NOPE'"),
-        (["-f", "vrt"], 2, "the driver vrt, which holds no pixels itself"),
-        (["-f", "MEM"], 2, "the driver MEM, which holds no pixels itself"),
-        (["--also", "x=b1.tif,driver=NOPE"], 2, "there is no driver 'NOPE'"),
+        (["-f", "NOPE"], 2, "this GDAL has no driver 'NOPE'"),
+        (["-f", "vrt"], 2, "the driver vrt, whose files hold no pixels"),
+        (["-f", "MEM"], 2, "the driver MEM, whose files hold no pixels"),
+        (["--also", "x=b1.tif,driver=NOPE"], 2, "this GDAL has no driver 'NOPE'"),
         (["--also", "x=nowhere/b1.tif"], 1, "the folder of nowhere/b1.tif does not exist"),
         (["--also", "x=/vsimem/b1.tif"], 2, "would be lost when this command ends"),
         (["--also", "x=a.tif"], 1, "a.tif is the input a.tif: pass --overwrite"),
@@ -349,7 +349,7 @@ def test_options_of_rio_stand_before_the_command(rio_program, args, name):
 
 @pytest.mark.parametrize(
     ("limit", "windows", "advice"),
-    [("50", None, "the program itself: give that much$"), ("205", "8192", "or smaller windows$")],
+    [("50", None, "the program itself: raise the limit$"), ("205", "8192", "use smaller windows$")],
 )
 def test_a_memory_limit_says_what_helps(mucho, make_raster, limit, windows, advice):
     make_raster("a.tif", width=8192, height=64)
@@ -385,7 +385,7 @@ RESULTS_THAT_DO_NOT_FIT = {
     "listed": "returned a list, expected a numpy array",
     "short": "returned an array of shape (1, 15, 16), expected (1, 16, 16)",
     "twice": "returned an array of shape (2, 16, 16), expected (1, 16, 16)",
-    "wavering": "returned 1 bands of float32, for the first window 1 of float64",
+    "wavering": "returned 1 bands of float32, but 1 of float64 for the first window",
 }
 
 
@@ -435,7 +435,7 @@ def test_args_that_the_function_does_not_take(mucho, module, jobs, leftovers):
 DICTS = {
     "one": "expected a dict with arrays for x and for the first output",
     "others": "the function returned a dict without 'x', for which there is an output",
-    "many": "found 'y', 'z': say with --also where the others go",
+    "many": "('y', 'z') for the first output: give the others outputs",
     "bad": "for 'x' the function returned None, expected a numpy array",
 }
 
@@ -460,7 +460,7 @@ def test_dicts_that_do_not_fit(mucho, module, tmp_path, name, jobs, leftovers):
 def test_a_dict_without_outputs_for_it(mucho, module, leftovers):
     module("def run(data, *args):\n    return {'x': data[0], 'y': data[0]}\n", "dicts.py")
     result = mucho("--func", "dicts:run", "-j", "1")
-    one_error_line(result, 1, "found 'x', 'y': say with --also where the others go")
+    one_error_line(result, 1, "('x', 'y') for the first output: give the others outputs")
     assert not leftovers()
 
 
@@ -469,10 +469,8 @@ def test_a_worker_that_dies(mucho, tmp_path, leftovers):
     one_error_line(
         result, 1, "a worker process was killed by SIGKILL while it worked on window rows"
     )
-    assert (
-        ", 3 times, the last time with no other window running: the system usually" in result.stderr
-    )
-    assert "smaller windows, fewer jobs or a memory limit need less" in result.stderr
+    assert ", 3 times, the last time with no other window running: the usual cause" in result.stderr
+    assert "smaller windows, fewer jobs or a memory limit" in result.stderr
     assert not (tmp_path / "out.tif").exists()
     assert not leftovers()
 

@@ -18,7 +18,8 @@ from rio_mucho_cli.cli.windows import read_windows, windows_from_features
 from rio_mucho_cli.errors import WindowsError
 from rio_mucho_cli.geotiff import block_table
 from rio_mucho_cli.geotiff.ifd import IFD
-from rio_mucho_cli.windows import Size, check_windows, parse_size
+from rio_mucho_cli.planning.windows import check_windows
+from rio_mucho_cli.windows import Size, WindowList, parse_size
 
 SAMPLE, CAMPAIGN = 40, settings.get_profile("faults").max_examples
 
@@ -184,7 +185,7 @@ features = st.one_of(
 def test_any_features_are_windows_or_a_windows_error(found):
     try:
         windows = windows_from_features(found)
-        check_windows(windows, 60, 50)
+        check_windows(WindowList.of(windows, Size(60, 50)), 60, 50)
     except WindowsError:
         return
     assert all(isinstance(window, Window) for window, _ in windows)

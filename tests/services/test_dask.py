@@ -334,7 +334,7 @@ def test_nothing_stays_of_calls_that_were_given_up(executor):
             assert future.result() == "computed again"
             assert future.remote.released
             assert future.fetched is None
-    executor.forget_taken()
+    executor.drop_taken()
     assert not executor._waiting
 
 

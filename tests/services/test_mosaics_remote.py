@@ -133,7 +133,7 @@ def test_local_and_remote_mosaics_together(job, bucket, tmp_path, read, source):
 
 
 def test_what_cannot_be(job, bucket):
-    with pytest.raises(UsageError, match="only outputs that are local files can be resumed"):
+    with pytest.raises(UsageError, match="can only be resumed if its outputs are local files"):
         run(job(resume=True))
     with pytest.raises(OutputError, match="expected a bucket that is there"):
         run(job(output="s3://nowhere-at-all/out.vrt"))

@@ -209,7 +209,7 @@ def test_where_nothing_can_be_written_is_known_before_anything_is_read(job, outp
 
 
 def test_an_upload_cannot_be_resumed(job):
-    with pytest.raises(UsageError, match="only outputs that are local files can be resumed"):
+    with pytest.raises(UsageError, match="can only be resumed if its outputs are local files"):
         run(job(resume=True))
 
 

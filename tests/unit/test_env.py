@@ -245,6 +245,5 @@ def test_that_options_about_layout_are_set_in_vain_is_said(tif, job_on, monkeypa
     assert not caplog.messages
     run(job_on([tif], overviews=[2]))
     assert caplog.messages == [
-        "overviews lie in the file and are compressed as the raster is, whatever GDAL's options "
-        "say: TIFF_USE_OVR is set in vain"
+        "overviews are stored in the file and compressed like the raster: TIFF_USE_OVR is ignored"
     ]

@@ -8,6 +8,7 @@ from rasterio.windows import Window
 from rio_mucho_cli import windows as w
 from rio_mucho_cli.cli.windows import windows_from_features
 from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.planning.windows import check_windows
 from rio_mucho_cli.windows import Size
 
 LENGTHS = st.integers(1, 400)
@@ -17,8 +18,8 @@ SIZES = st.builds(Size, LENGTHS, LENGTHS)
 def painted(windows, width, height):
     """Count for each pixel the windows that it is in."""
     counts = np.zeros((height, width), int)
-    for window, _ in windows:
-        counts[window.toslices()] += 1
+    for planned in windows:
+        counts[planned.window.toslices()] += 1
     return counts
 
 
@@ -26,8 +27,8 @@ def painted(windows, width, height):
 def test_cover_puts_every_pixel_in_one_window(width, height, size):
     windows = w.window_grid(width, height, size)
     assert (painted(windows, width, height) == 1).all()
-    w.check_windows(windows, width, height)
-    for window, (i, j) in windows:
+    check_windows(windows, width, height)
+    for window, (i, j) in w.pairs_of(windows):
         assert (window.row_off, window.col_off) == (i * size.height, j * size.width)
 
 
@@ -49,43 +50,17 @@ def test_whole_blocks_are_what_blocks_tile(width, height, size, block):
     expected = all(
         {win.col_off, win.col_off + win.width} <= borders[0]
         and {win.row_off, win.row_off + win.height} <= borders[1]
-        for win, _ in windows
+        for win, _ in w.pairs_of(windows)
     )
     assert w.aligned_to_blocks(windows, block, width, height) == expected
 
 
-@pytest.mark.parametrize("window", [((0, 16), (0, 16)), Window(0, 0, 15.5, 16), "window"])
-def test_what_is_no_window_of_whole_pixels_is_no_whole_block(window):
-    assert not w.aligned_to_blocks([(window, (0, 0))], Size(16, 16), 64, 64)
-
-
-@st.composite
-def rectangles(draw):
-    col, row = draw(st.integers(0, 30)), draw(st.integers(0, 30))
-    return Window(col, row, draw(st.integers(1, 31 - col)), draw(st.integers(1, 31 - row)))
-
-
-@given(st.lists(rectangles(), min_size=1, max_size=12))
-def test_check_finds_an_overlap_exactly_when_there_is_one(rectangles):
-    windows = [(window, (0, n)) for n, window in enumerate(rectangles)]
-    if painted(windows, 31, 31).max() > 1:
-        with pytest.raises(WindowsError, match="overlap"):
-            w.check_windows(windows, 31, 31)
-    else:
-        w.check_windows(windows, 31, 31)
-
-
 @pytest.mark.parametrize(
-    "window", [Window(-1, 0, 5, 5), Window(0, 0, 0, 5), Window(90, 0, 11, 5), Window(0, 99, 1, 2)]
+    ("window", "expected"), [(((0, 16), (0, 16)), True), (Window(0, 0, 15.5, 16), False)]
 )
-def test_check_refuses_what_is_not_inside(window):
-    with pytest.raises(WindowsError, match="not inside the raster of 100 x 100"):
-        w.check_windows([(window, (0, 0))], 100, 100)
-
-
-def test_check_refuses_no_window():
-    with pytest.raises(WindowsError, match="empty"):
-        w.check_windows([], 10, 10)
+def test_whole_blocks_have_whole_pixels(window, expected):
+    windows = w.WindowList.of([(window, (0, 0))], Size(64, 64))
+    assert w.aligned_to_blocks(windows, Size(16, 16), 64, 64) == expected
 
 
 @pytest.mark.parametrize(
@@ -151,39 +126,18 @@ def test_features_without_a_window_are_refused(bad):
     ],
 )
 def test_what_rasterio_takes_is_a_window(window):
-    assert w.normalize(window, 5, 5) == Window(2, 1, 3, 4)
+    windows = w.WindowList.of([(window, "ij")], Size(5, 5))
+    assert list(windows) == [w.PlannedWindow(Window(2, 1, 3, 4), "ij", window)] == [windows[0]]
+    assert windows[:1] == windows
+
+
+@pytest.mark.parametrize("window", ["odd", None, 3, ((0, 5), (-9, -7, 2))])
+def test_what_rasterio_does_not_take_is_named(window):
+    with pytest.raises(WindowsError, match=r"is invalid .* expected a rasterio Window"):
+        w.WindowList.of([(window, (0, 0))], Size(5, 5))
 
 
 def test_windows_are_named_by_rows_and_columns():
     for window in (Window(2, 1, 3, 4), ((1, 5), (2, 5))):
         assert w.format_window(window) == "window rows 1:5, columns 2:5"
     assert w.format_window("odd") == "window 'odd'"
-
-
-@given(LENGTHS, LENGTHS, SIZES, SIZES)
-def test_windows_are_split_into_parts(width, height, size, factors):
-    """Every window is in one part, and parts cover the raster."""
-    size = Size(size.width + 9, size.height + 9)
-    part = Size(size.width * (1 + factors.width % 5), size.height * (1 + factors.height % 5))
-    windows = w.window_grid(width, height, size)
-    parts = w.group_by_part(windows, width, height, part)
-    whole_parts = [(window, ij) for ij, window, _ in parts]
-    assert whole_parts == list(w.window_grid(width, height, part))
-    assert sorted(ij for _, _, inside in parts for _, ij in inside) == [ij for _, ij in windows]
-    for _, whole, inside in parts:
-        assert painted(inside, width, height)[whole.toslices()].all()
-        assert painted(inside, width, height).sum() == whole.width * whole.height
-
-
-def test_windows_keep_their_order_within_a_part_and_may_be_pairs_of_ranges():
-    pairs = [(((row, row + 5), (0, 5)), (row // 5, 0)) for row in (15, 5, 0, 10)]
-    found = w.group_by_part(pairs, 8, 20, Size(10, 10))
-    assert found == [
-        ((0, 0), Window(0, 0, 8, 10), [pairs[1], pairs[2]]),
-        ((1, 0), Window(0, 10, 8, 10), [pairs[0], pairs[3]]),
-    ]
-
-
-def test_a_window_in_two_parts_is_named():
-    with pytest.raises(WindowsError, match=r"rows 5:15, columns 0:5 lies in more than one part"):
-        w.group_by_part([(Window(0, 5, 5, 10), (0, 0))], 20, 20, Size(10, 10))

@@ -75,7 +75,7 @@ def test_a_window_that_always_kills_is_tried_so_often_and_named(job, tmp_path, l
     with pytest.raises(WorkerDiedError) as caught:
         run(job(die_always, retries=retries, global_args={"windows": [[1, 2]]}))
     times = f", {retries + 1} times, the last time with no other window running" if retries else ""
-    assert f"columns 32:48 (ij (1, 2)){times}: the system usually" in str(caught.value)
+    assert f"columns 32:48 (ij (1, 2)){times}: the usual cause" in str(caught.value)
     assert caught.value.ij == (1, 2)
     assert (tmp_path / "count").read_text() == "(1, 2)\n" * (retries + 1)
     assert not (tmp_path / "out.tif").exists()

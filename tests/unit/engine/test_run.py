@@ -72,7 +72,7 @@ def test_few_windows_are_in_flight_and_none_is_handed_out_too_early(job, monkeyp
     class Counting(ThreadPoolExecutor):
         def submit(self, fn, key, batch):
             future: Future = super().submit(fn, key, batch)
-            in_flight.add(batch[-1][1])
+            in_flight.add(batch[-1].ij)
             most.append((len(in_flight), len(batch)))
             return future
 
@@ -175,8 +175,8 @@ def changes(what):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("dtype", "1 bands of int64, for the first window 1 of uint16"),
-        ("count", "2 bands of uint16, for the first window 1 of uint16"),
+        ("dtype", "1 bands of int64, but 1 of uint16 for the first window"),
+        ("count", "2 bands of uint16, but 1 of uint16 for the first window"),
     ],
 )
 def test_results_unlike_the_first_one_are_refused(job, what, says):
@@ -203,7 +203,7 @@ def die(data, window, ij, global_args):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("SIGKILL", "the system usually does that when memory runs out"),
+        ("SIGKILL", "the usual cause is a lack of memory"),
         ("SIGSEGV", "that is usually native code"),
         ("exit", "the function, or a library that it calls, ended the process"),
     ],
@@ -321,7 +321,7 @@ def test_workers_encode_where_they_can_and_the_log_says_why_not(job, caplog, giv
     [
         (CODED, None),
         ({**CODED, "blockxsize": 32}, "windows are not whole blocks of the output"),
-        ({"driver": "GTiff"}, "the profile does not say how large the blocks are"),
+        ({"driver": "GTiff"}, "the profile has no block size"),
         ({**CODED, "dtype": "complex_int16"}, "numpy has no complex_int16"),
     ],
 )
@@ -418,5 +418,5 @@ def test_nothing_turns_an_output_that_is_there_into_a_failure(
     owner, _, attribute = f"rio_mucho_cli.engine.run.{name}".rpartition(".")
     monkeypatch.setattr(f"{owner}.{attribute}", fails)
     assert run(job(jobs=1)).windows == 12
-    assert caplog.messages == ["the output was written, and then: no such luck"]
+    assert caplog.messages == ["the output is complete, but then: no such luck"]
     assert read(tmp_path / "out.tif").shape == (1, 48, 64)

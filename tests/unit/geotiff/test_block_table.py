@@ -10,7 +10,7 @@ from rasterio.io import MemoryFile
 from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.geotiff import block_table, ifd
 from rio_mucho_cli.geotiff.ifd import IFD, Tag
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 SIDES = st.integers(1, 6).map(lambda n: 16 * n)
 
@@ -83,7 +83,9 @@ def test_decoding_tags_are_all_that_tifffile_sees_of_them(profile):
 def test_windows_share_out_all_blocks(width, height, across, down, planes, wide, high):
     block = Size(across, down)
     windows = window_grid(width, height, Size(across * wide // 16, down * high // 16))
-    indexes = [block_table.block_indexes(w, block, width, height, planes) for w, _ in windows]
+    indexes = [
+        block_table.block_indexes(w, block, width, height, planes) for w, _ in pairs_of(windows)
+    ]
     total = planes * -(-width // across) * -(-height // down)
     assert sorted(np.concatenate(indexes).tolist()) == list(range(total))
 

@@ -19,7 +19,7 @@ from rio_mucho_cli.geotiff.overview_plan import (
     scale_window,
     side_of_tiles,
 )
-from rio_mucho_cli.windows import Size, aligned_to_blocks, window_grid
+from rio_mucho_cli.windows import Size, WindowList, aligned_to_blocks, pairs_of, window_grid
 
 SIDE = st.integers(1, 3000)
 BLOCK = st.sampled_from([64, 128, 256])
@@ -57,7 +57,7 @@ def test_blocks_of_encoded_levels_come_once(drawn):
     plan, windows, width, height = drawn
     for level in range(1, plan.encoded + 1):
         size = plan.size(level, width, height)
-        parts = [scale_window(window, 2**level, size) for window, _ in windows]
+        parts = [scale_window(window, 2**level, size) for window, _ in pairs_of(windows)]
         assert sum(part.width * part.height for part in parts) == size.width * size.height
         for part in parts:
             assert part.col_off % plan.block == part.row_off % plan.block == 0
@@ -128,7 +128,11 @@ WINDOWS = window_grid(1024, 1024, Size(256, 256))
         ({"windows": window_grid(1024, 1024, Size(1024, 1024))}, 3, 0),
         ({"width": 1022, "windows": window_grid(1022, 1024, Size(256, 256))}, 1, 1),
         ({"width": 1023, "windows": window_grid(1023, 1024, Size(256, 256))}, 0, 0),
-        ({"windows": [(Window(256, 512, 256, 256), (0, 0))]}, 2, 3),
+        (
+            {"windows": WindowList.of([(Window(256, 512, 256, 256), (0, 0))], Size(1024, 1024))},
+            2,
+            3,
+        ),
         ({"by_windows": False}, 0, 0),
     ],
     ids=str,

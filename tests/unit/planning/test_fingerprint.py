@@ -21,10 +21,14 @@ from rio_mucho_cli import Job
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.outputs.run_diff import describe_changes
 from rio_mucho_cli.planning.fingerprint import fingerprint
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, WindowList, pairs_of, window_grid
 from rio_mucho_cli.workers.functions import FunctionRef
 
 WINDOWS = window_grid(90, 70, Size(64, 64))
+
+
+def listed(*pairs):
+    return WindowList.of(pairs, Size(90, 70))
 
 
 def copy(data, window, ij, global_args):
@@ -97,7 +101,11 @@ def test_the_case_of_keys_is_of_no_matter(make_job, name):
         ({}, {"skip_masked": True}, "options.skip_masked was false and is true"),
         ({}, {"metadata": False}, "options.metadata was true and is false"),
         ({}, {"windows": "blocks"}, "options.windows was none and is blocks"),
-        ({"windows": Size(8, 4)}, {"windows": WINDOWS}, "options.windows was [8, 4] and is a list"),
+        (
+            {"windows": Size(8, 4)},
+            {"windows": pairs_of(WINDOWS)},
+            "options.windows was [8, 4] and is a list",
+        ),
         ({}, {"bidx": [1, 1]}, "options.bidx was none and is [1, 1]"),
         (
             {"creation_options": {"compress": "lzw", "tiled": "yes"}},
@@ -267,11 +275,11 @@ def test_a_function_by_path_is_the_same_from_everywhere(make_job, tmp_path):
         (window_grid(90, 70, Size(64, 32)),
          "windows.number was 4 and is 6; windows.size was [64, 64] and is [64, 32]"),
         (WINDOWS[::-1], "windows.size was [64, 64] and is [26, 6]"),
-        ([*WINDOWS[:3], (Window(64, 64, 26, 5), (1, 1))], "windows changed"),
-        ([*WINDOWS[:3], (WINDOWS[3][0], (9, 9))], "windows changed"),
-        ([(((0, 1), (0, 1)), (0, 0))],
-         "windows.number was 4 and is 1; windows.size was [64, 64] and is none"),
-        ([], "windows.number was 4 and is 0; windows.size was [64, 64] and is none"),
+        (listed(*pairs_of(WINDOWS[:3]), (Window(64, 64, 26, 5), (1, 1))), "windows changed"),
+        (listed(*pairs_of(WINDOWS[:3]), (WINDOWS[3].window, (9, 9))), "windows changed"),
+        (listed((((0, 1), (0, 1)), (0, 0))),
+         "windows.number was 4 and is 1; windows.size was [64, 64] and is [1, 1]"),
+        (listed(), "windows.number was 4 and is 0; windows.size was [64, 64] and is none"),
     ],
 )  # fmt: skip
 def test_other_windows(make_job, windows, expected):

@@ -5,11 +5,11 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.reports.timeline import Cell, Cells, Total
 from rio_mucho_cli.timing import StageTime, StageTimes
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 
 def fill(cells, width, height, side):
-    for number, (window, ij) in enumerate(window_grid(width, height, Size(side, side))):
+    for number, (window, ij) in enumerate(pairs_of(window_grid(width, height, Size(side, side)))):
         total = Total.of(StageTimes(read=StageTime(number + 1.0)))
         cells.add(Cell.of(window, ij, total, failed=number == 7))
 

@@ -55,7 +55,7 @@ def test_a_run_is_described_from_start_to_end(executor, tif, job_on):
     assert (plan["jobs"], plan["executor"], plan["size"]) == (jobs, executor, [64, 48])
     windows = plan["windows"]
     assert (windows["number"], windows["size"]) == (12, [16, 16])
-    assert windows["why"] == "of the size that was asked for"
+    assert windows["why"] == "of the size asked for"
     output = plan["outputs"][0]
     assert (output["written"]["by"], output["file"]["dtype"]) == ("workers", "uint16")
     assert output["file"]["nodata"] == 3

@@ -25,7 +25,7 @@ from rio_mucho_cli import (
 )
 from rio_mucho_cli.planning.plan import make_plan
 from rio_mucho_cli.planning.windows import REASONS
-from rio_mucho_cli.windows import Size, window_grid
+from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 
 def both(data, window, ij, global_args):
@@ -91,7 +91,7 @@ input 2    b.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x uint16, blocks 64 x
 output     out.tif: GTiff, 64 x 64, EPSG:32633, pixels 30, 1 x float32, nodata
            nan, blocks 16 x 16
            16.4 kB uncompressed; about 16.4 kB in the file (estimate)
-windows    16 of 16 x 16: of the size that was asked for
+windows    16 of 16 x 16: of the size asked for
 jobs       2 (processes), 4 tasks in flight
 memory     about 309 MB (estimate), limit 900 MB
 probe      window of 16 x 16 at column 16, row 16: 1 x float32
@@ -274,7 +274,7 @@ def test_reasons_for_windows(job_on, make_raster, tmp_path, caplog, reasons, ras
 
 def test_windows_are_lower_where_an_input_is_on_a_network(job_on, make_raster, monkeypatch):
     path = make_raster(width=3000, height=1500, tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr("rio_mucho_cli.planning.windows.is_on_network", lambda path: True)
+    monkeypatch.setattr("rio_mucho_cli.planning.plan.is_on_network", lambda path: True)
     assert make_plan(job_on([path], windows=None)).reasons == ("default", "network")
 
 
@@ -299,7 +299,7 @@ def test_memory_grows_with_listed_windows(job_on, make_raster):
     path = make_raster(width=640, height=640)
     few, many = (
         describe(job_on([path], windows=windows), probe=False).plan["memory"]["estimate"]
-        for windows in (Size(2, 2), list(window_grid(640, 640, Size(2, 2))))
+        for windows in (Size(2, 2), pairs_of(window_grid(640, 640, Size(2, 2))))
     )
     assert many - few == 300 * (320**2 - 50_000)
 

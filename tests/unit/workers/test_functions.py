@@ -132,7 +132,7 @@ def test_a_class_that_cannot_be_made(module, tmp_path):
     module(MODULE)
     with pytest.raises(ResultError, match=r"Model takes no 'factr', .* did you mean 'factor'"):
         f.make_callable(ref("user_functions:Model", tmp_path).load(), {"factr": 1})
-    with pytest.raises(MuchoChildError, match="Picky cannot be made: it raised ValueError: no"):
+    with pytest.raises(MuchoChildError, match="Picky cannot be created: it raised ValueError: no"):
         f.make_callable(ref("user_functions:Picky", tmp_path).load(), {})
     with pytest.raises(ResultError, match="Plain has no __call__"):
         f.make_callable(ref("user_functions:Plain", tmp_path).load(), {})

@@ -67,7 +67,7 @@ def test_a_pinned_function_is_refused_when_it_has_changed(reference, tmp_path, m
     pinned = reference.pinned()
     assert pinned.load()() == 1
     set_number(tmp_path, 2)
-    with pytest.raises(UsageError, match=rf"the code of {reference.name} has changed since"):
+    with pytest.raises(UsageError, match=rf"the code of {reference.name} changed during the run"):
         pinned.load()
     assert reference.pinned().load()() == 2
 

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from rasterio.windows import Window
 from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import window
 from rio_mucho_cli.workers.context import OutputSpec, RunContext
 
-PLANNED = (Window(0, 0, 5, 4), (0, 0))
+PLANNED = PlannedWindow(Window(0, 0, 5, 4), (0, 0), Window(0, 0, 5, 4))
 
 
 @pytest.fixture
@@ -22,8 +24,6 @@ def order(make_raster):
             "reading": ReadSpec([InputSpec(str(make_raster()))], mode),
             "function": function,
             "global_args": {"k": 2},
-            "width": 90,
-            "height": 70,
             **given,
         })  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_read_call_check(order, work, read):
     made = order(times)
     result = work(made)
     np.testing.assert_array_equal(
-        result.pieces[0].data, read(made.reading.inputs[0].path)[:, :4, :5] * 2
+        result.results[0].data, read(made.reading.inputs[0].path)[:, :4, :5] * 2
     )
     assert result.timing.stages.read.seconds > 0
     assert result.timing.stages.function.seconds > 0
@@ -60,13 +60,13 @@ def test_read_call_check(order, work, read):
 
 def test_packed_orders_are_unpacked_in_the_worker(order, work):
     made = order(lambda data, window, ij, global_args: data[0][:1])
-    assert work(made.packed()).pieces[0].data.shape == (1, 4, 5)
-    assert RunContext.unpacked(made.packed()).global_args == {"k": 2}
+    assert work(made.to_bytes()).results[0].data.shape == (1, 4, 5)
+    assert RunContext.from_bytes(made.to_bytes()).global_args == {"k": 2}
 
 
 def test_dtype_is_cast_in_the_worker(order, work):
     assert (
-        work(order(times, wanted=(OutputSpec(dtype="float32"),))).pieces[0].data.dtype == np.float32
+        work(order(times, specs=(OutputSpec(dtype="float32"),))).results[0].data.dtype == np.float32
     )
 
 
@@ -79,13 +79,13 @@ def stop(*args):
     [
         (stop, {}, MuchoChildError),
         (lambda *args: None, {}, ResultError),
-        (times, {"wanted": (OutputSpec(count=2),)}, ResultError),
+        (times, {"specs": (OutputSpec(count=2),)}, ResultError),
     ],
 )
 def test_errors_are_returned_and_know_their_window(order, work, function, given, kind):
     error = work(order(function, **given))
     assert type(error) is kind
-    assert (error.window, error.ij) == PLANNED
+    assert (error.window, error.ij) == (PLANNED.window, PLANNED.ij)
 
 
 class Unmade:
@@ -150,7 +150,7 @@ def test_gdal_options_reach_another_thread_and_leave_it_again(order):
     thread.start()
     thread.join()
     window.close_run("a run")
-    assert results[0].pieces[0].data.max() == 17
+    assert results[0].results[0].data.max() == 17
     assert has_env == [False]
 
 
@@ -163,7 +163,7 @@ def test_what_is_written_later_is_not_the_functions_own(order, work):
         return buffer
 
     made = order(fill)
-    first, second = (work(made, (PLANNED[0], (row, 0))).pieces[0].data for row in (0, 1))
+    first, second = (work(made, replace(PLANNED, ij=(row, 0))).results[0].data for row in (0, 1))
     assert (first.max(), second.max()) == (0, 1)
     assert (np.ma.count_masked(first), np.ma.count_masked(second)) == (1, 1)
 
