@@ -276,7 +276,7 @@ def _choose_blocks(
     """Return the block layout if workers can encode blocks, else None and the reason."""
     profile = template.complete if template.complete is not None else {"driver": template.driver}
     layout = template.layout if template.complete is None else layout_of(template.complete)
-    options = {str(key).upper() for key in (*template.options, *profile)}
+    whole_file = _WHOLE_FILE_ONLY.intersection((*template.options, *profile))
     reason = ""
     if output.local_path is None:
         reason = "the output is an open dataset"
@@ -288,8 +288,8 @@ def _choose_blocks(
         reason = f"numpy has no {profile['dtype']}"
     elif layout is None:
         reason = "the profile has no block size"
-    elif options & _WHOLE_FILE_ONLY:
-        reason = f"of {min(options & _WHOLE_FILE_ONLY)}"
+    elif whole_file:
+        reason = f"of {min(whole_file).upper()}"
     elif not _fit(windows, layout.block, *size):
         reason = "windows are not whole blocks of the output, or overlap"
     if reason:

@@ -64,5 +64,5 @@ def test_parts_have_the_same_windows(width, height, size, part):
         if isinstance(inside, WindowGrid):
             assert [
                 (x.col_off + of_part.col_off, x.row_off + of_part.row_off, x.width, x.height)
-                for x, _ in pairs_of(inside.rebased())
+                for x, _ in pairs_of(inside.rebase())
             ] == [planned.window.flatten() for planned in inside]
