@@ -263,3 +263,14 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+@contextmanager
+def without_bytecode() -> Iterator[None]:
+    """Prevent imports from writing compiled files."""
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

@@ -6,7 +6,6 @@ import atexit
 import logging
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -128,15 +127,13 @@ def mucho(
     status = None
     try:
         with for_command_line(), first_signal_raises(for_good=True):
-            from rio_mucho_cli.cli.run import prepare, run
-            from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
+            from rio_mucho_cli.cli.run import prepare, run, stdout_for
 
             prepare(**options)  # before GDAL is used, and before there is another thread
-            to_stdout = options["report"] is not None and is_stdout(options["report"])
             with (
                 end_on_ignored_signals(output, options["resume"]),
                 ctx.obj["env"],
-                reserve_stdout() if to_stdout else nullcontext(),
+                stdout_for(options["report"]),
             ):
                 status = run(inputs=inputs, output=output, **options)
     except INTERRUPTS as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,17 @@ import click
 
 from rio_mucho_cli.cli import parsing
 from rio_mucho_cli.cli.windows import read_windows
-from rio_mucho_cli.engine.events import ignore
+from rio_mucho_cli.engine.events import Listener, ignore
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
-from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
-from rio_mucho_cli.reports.file import check_report_path, is_stdout, recorded, write_report
-from rio_mucho_cli.reports.preview import Preview, describe, without_bytecode
 from rio_mucho_cli.reports.progress import on_stderr, summary
-from rio_mucho_cli.system import system_error, usable_cpus
+from rio_mucho_cli.system import system_error, usable_cpus, without_bytecode
 from rio_mucho_cli.windows import format_window
-from rio_mucho_cli.workers.executor import prepare_processes
+from rio_mucho_cli.workers.executor import fork_server_from_here
 from rio_mucho_cli.workers.functions import FunctionRef
 
 _MOST_LISTED = 20
@@ -64,10 +61,14 @@ def failure(
 
 def partial_results(output: str, resume: bool) -> str:
     """Return a sentence on where partial results are kept; empty if none are."""
-    if resume and unfinished_run(output) is not None:
+    if not resume:
+        return ""
+    from rio_mucho_cli.outputs.mosaic_folder import parts_folder, unfinished_run
+
+    if unfinished_run(output) is not None:
         folder = parts_folder(output).name
         return f" Finished parts are kept in {folder}: run the same command again to resume."
-    if not resume or not journal_of(output).exists():
+    if not journal_of(output).exists():
         return ""
     folder = partial_folder(output).name
     return f" Finished windows are kept in {folder}: run the same command again to resume."
@@ -80,8 +81,13 @@ def print_summary(report: Report, outputs: Sequence[str]) -> None:
             click.echo(summary(report, outputs), err=True)
 
 
-def show_preview(preview: Preview, report: str | None) -> bool:
-    """Print the preview or write it as JSON; return whether the probe failed."""
+def preview(job: Job, report: str | None, *, probe: bool, others: Sequence[str]) -> bool:
+    """Print the plan of a job or write it as JSON; return whether the probe failed."""
+    from rio_mucho_cli.reports.file import check_report_path, is_stdout, write_report
+    from rio_mucho_cli.reports.preview import describe
+
+    check_report_path(report, job, is_page_possible=False, others=others)
+    preview = describe(job, probe=probe)
     failed = (preview.probe or {}).get("failure")
     if failed:
         click.echo(failed.rstrip(), err=True)
@@ -113,8 +119,17 @@ _WINDOWS_FAILED = 3
 
 def prepare(*, executor: Any, scheduler: str | None, jobs: int | None, **options: Any) -> None:
     """Fork the fork server from this process, if the run will have worker processes."""
-    if not (options["dry_run"] and options["no_probe"]):
-        prepare_processes(_executor(executor, scheduler), jobs, here=True)
+    if not options["dry_run"]:  # it calls the function in this process
+        fork_server_from_here(_executor(executor, scheduler), jobs)
+
+
+def stdout_for(report: str | None) -> AbstractContextManager[None]:
+    """Return a context in which standard output is the report's, if it goes there."""
+    if report is None:
+        return nullcontext()
+    from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
+
+    return reserve_stdout() if is_stdout(report) else nullcontext()
 
 
 def run(
@@ -147,14 +162,10 @@ def run(
         # Never undone: threads may still open datasets after Ctrl-C has ended the run.
         ignore_georeferencing_warnings()
         if dry_run:
-            check_report_path(report, job, is_page_possible=False, others=others)
-            failed = show_preview(describe(job, probe=not no_probe), report)
+            failed = preview(job, report, probe=not no_probe, others=others)
         else:
-            with (
-                nullcontext(ignore) if quiet else on_stderr() as listen,
-                recorded(job, report, listen, others=others) as listen,
-            ):
-                done = run_job(job, listen)
+            with nullcontext(ignore) if quiet else on_stderr() as listen:
+                done = _run_and_report(job, report, listen, others)
     except (MuchoError, OSError) as exc:
         raise failure(exc, output, resume=options["resume"], is_last=is_last) from None
     if not dry_run:
@@ -163,6 +174,18 @@ def run(
             print_summary(done, [output, *(str(other.path) for other in job.also)])
         list_failed(done)
     return _WINDOWS_FAILED if failed else 0
+
+
+def _run_and_report(
+    job: Job, report: str | None, listen: Listener, others: Sequence[str]
+) -> Report:
+    """Run the job, and write a report if there shall be one."""
+    if report is None:
+        return run_job(job, listen)
+    from rio_mucho_cli.reports.file import recorded
+
+    with recorded(job, report, listen, others=others) as listen:
+        return run_job(job, listen)
 
 
 def _executor(executor: Any, scheduler: str | None) -> Any:

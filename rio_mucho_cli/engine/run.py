@@ -19,19 +19,12 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli import signals
 from rio_mucho_cli.engine.events import Listener, OverviewDone, PlanListener, ignore
-from rio_mucho_cli.engine.mosaics import (
-    PartResult,
-    finished_parts,
-    folders_of,
-    stopped_on_error,
-    tasks_of,
-)
 from rio_mucho_cli.engine.output_stream import OutputStream, open_streams, write_windows
 from rio_mucho_cli.engine.overviews import count_windows, make_remaining_overviews
 from rio_mucho_cli.engine.report import Failure, Report
@@ -66,10 +59,12 @@ from rio_mucho_cli.workers.executor import (
     executor_name,
     max_in_flight,
     open_executor,
-    prepare_processes,
 )
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.window import WindowResult, run_windows
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.engine.mosaics import PartResult
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +96,6 @@ def run_job(job: Job, listen: Listener = ignore) -> Report:
     ):
         ignored = layout_options()
         with without_layout_options():
-            prepare_processes(job.executor, job.jobs, here=False)
             return _Run(job, listen, ignored).run()
     raise AssertionError("the process should have ended by a signal")
 
@@ -177,8 +171,7 @@ class _Run:
             recover = Retries(executor, job.retries, tolerant=tolerant)
             self.state.retries.append(recover)
             if plan.parts:
-                with stopped_on_error(run_id):
-                    self._write_parts(executor, run_id, plan, streams, recover)
+                self._write_parts(executor, run_id, plan, streams, recover)
             else:
                 outcomes = _run_windows(executor, run_id, plan, rest[0], recover, self.state.clock)
                 on_result = partial(self._record, streams)
@@ -220,7 +213,9 @@ class _Run:
         overwrite = self.job.overwrite
         done = min(stream.open_log(run, plan.windows, overwrite=overwrite) for stream in streams)
         if plan.parts:
-            self.finished = finished_parts(plan.parts, folders_of(streams))
+            from rio_mucho_cli.engine import mosaics
+
+            self.finished = mosaics.finished_parts(plan.parts, mosaics.folders_of(streams))
             done = sum(len(part.windows) for part in plan.parts if part.ij in self.finished)
             self.state.resume(done)
             log.info("%d of %d parts are done", len(self.finished), len(plan.parts))
@@ -243,10 +238,21 @@ class _Run:
         recover: Recover,
     ) -> None:
         """Write the remaining parts of a mosaic, and append all parts to the outputs."""
-        folders, logged = folders_of(streams), set[str]()
+        from rio_mucho_cli.engine import mosaics
+
         rest = [part for part in plan.parts if part.ij not in self.finished]
-        tasks, room = tasks_of(run_id, rest, folders), max_in_flight(executor, plan.in_flight)
-        outcomes = in_order(executor, tasks, room, recover, self.state.clock)
+        tasks = mosaics.tasks_of(run_id, rest, mosaics.folders_of(streams))
+        room = max_in_flight(executor, plan.in_flight)
+        with mosaics.stopped_on_error(run_id):
+            self._append_parts(
+                plan, streams, in_order(executor, tasks, room, recover, self.state.clock)
+            )
+
+    def _append_parts(
+        self, plan: Plan, streams: Sequence[OutputStream], outcomes: Iterator[Any]
+    ) -> None:
+        """Append all parts to the outputs, as they are finished."""
+        logged = set[str]()
         for part in plan.parts:
             outcome = self.finished[part.ij] if part.ij in self.finished else next(outcomes)[1]
             if isinstance(outcome, MuchoError):

@@ -23,7 +23,7 @@ from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import local_file
-from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.signals import deferred
 from rio_mucho_cli.text import option

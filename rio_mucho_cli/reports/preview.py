@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -28,7 +26,7 @@ from rio_mucho_cli.planning.fingerprint import check_can_resume, done_outputs, f
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
 from rio_mucho_cli.reports import preview_text
 from rio_mucho_cli.reports.plan import describe_plan
-from rio_mucho_cli.system import open_file_errors_explained
+from rio_mucho_cli.system import open_file_errors_explained, without_bytecode
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels
 from rio_mucho_cli.workers.executor import check_executor
@@ -130,17 +128,6 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
         without_layout_options(),
     ):
         return _describe(job, probe)
-
-
-@contextmanager
-def without_bytecode() -> Iterator[None]:
-    """Prevent imports from writing compiled files."""
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 def _describe(job: Job, probe: bool) -> Preview:

@@ -65,30 +65,20 @@ def open_executor(
         yield executor
 
 
-def prepare_processes(chosen: ExecutorName | Executor, jobs: int | None, *, here: bool) -> None:
-    """Start the fork server if a run will need it, so that it is ready in time.
+def fork_server_from_here(chosen: ExecutorName | Executor, jobs: int | None) -> None:
+    """Fork the fork server from this process, if a run will need it and GDAL is not in use.
 
     Parameters
     ----------
     chosen : str or Executor
     jobs : int or None
         Maximum number of windows to process at once; None for all CPUs.
-    here : bool
-        Whether it may be forked from this process, if that has not used GDAL.
-
-    Raises
-    ------
-    UsageError
-        If the environment variable of the start method has an unknown value.
     """
     if chosen != "processes" or jobs == 1 or not _has_own_processes():
         return
     from rio_mucho_cli.workers import fork_server
 
-    if here:
-        fork_server.fork_server_from_here()
-    else:
-        fork_server.get_fork_server()
+    fork_server.fork_server_from_here()
 
 
 def _local_workers(

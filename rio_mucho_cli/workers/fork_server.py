@@ -170,8 +170,12 @@ class ForkServer:
 
     def close(self) -> None:
         """End it and its workers."""
+        if self.has_ended():
+            return
         self.control.close()
-        with suppress(ChildProcessError):
+        if not self.has_been_ready:  # it is importing, and has no workers
+            os.kill(self.pid, signal.SIGKILL)
+        with suppress(ChildProcessError):  # other code has waited for it
             os.waitpid(self.pid, 0)
 
     def leave(self) -> None:

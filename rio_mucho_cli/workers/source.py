@@ -7,8 +7,8 @@ import dis
 import functools
 import hashlib
 import os
+import site
 import sys
-import sysconfig
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,8 +67,9 @@ def is_installed(path: str) -> bool:
 
 @functools.cache
 def _stdlib() -> tuple[Path, ...]:
-    paths = (sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return tuple({Path(path).resolve() for path in paths})
+    # sysconfig would read all variables that Python was built with.
+    folders = (Path(os.__file__).parent, *map(Path, site.getsitepackages()))
+    return tuple({folder.resolve() for folder in folders})
 
 
 def can_be_imported(module: ModuleType) -> bool:

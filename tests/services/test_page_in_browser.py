@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from rio_mucho_cli import run
-from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
 from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.windows import Size

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from rio_mucho_cli import run
 from rio_mucho_cli.outputs.value_loss import ValueLoss
-from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
 from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.text import format_number

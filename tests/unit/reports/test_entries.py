@@ -9,7 +9,7 @@ import rasterio
 
 from rio_mucho_cli import Job, MuchoChildError, Output, OutputExistsError, run
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
-from rio_mucho_cli.reports.document import document
+from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
 from rio_mucho_cli.reports.plan import block_reads
 from rio_mucho_cli.reports.recorder import Recorder
