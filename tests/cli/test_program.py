@@ -284,7 +284,7 @@ def test_a_function_that_exits_has_failed(rio_program, module, make_raster, way,
         ("threads", "os.kill(os.getpid(), signal.SIGTERM)", 143, "Ended by SIGTERM"),
         ("processes", "os._exit(0)", 1, "a worker process"),
         ("processes", "os.kill(os.getpid(), signal.SIGTERM)", 1, "a worker process"),
-        ("dask", "os._exit(0)", 1, "worker"),
+        pytest.param("dask", "os._exit(0)", 1, "worker", marks=pytest.mark.campaign),
     ],
 )
 def test_a_process_that_a_function_ends_is_no_success(
