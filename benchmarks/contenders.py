@@ -86,6 +86,7 @@ CONTENDERS = {
             peers.rio_mucho_threads,
             peers.missing_rio_mucho,
         ),
+        Contender("rios", "RIOS, threads", peers.rios, peers.missing_rios),
         Contender("rio-calc", "`rio calc`", peers.rio_calc),
         Contender("dask", "dask + rioxarray, threads", peers.dask_threads, peers.missing_dask),
         Contender(

@@ -61,6 +61,16 @@ def missing_distributed() -> str | None:
     return _not_installed(["distributed", "rioxarray"])
 
 
+def rios(task: Task) -> Command:
+    """Run a program that uses RIOS with threads, and GDAL's threads in its writer."""
+    return _program("rios_threads", task)
+
+
+def missing_rios() -> str | None:
+    """Return why RIOS is missing, or None."""
+    return _not_installed(["rios", "gdal-wheel"])
+
+
 def rio_calc(task: Task) -> Command | str:
     """Run `rio calc`, in windows that it chooses."""
     expressions = {
