@@ -362,7 +362,7 @@ def leftovers(tmp_path):
 def children():
     """Return a function that gives the process ids of a process's descendants.
 
-    Without one, of this process; its fork server, which stays for other tests, and the
+    Without one, of this process; its fork servers, which stay for other tests, and the
     dead are left out.
     """
 
@@ -380,17 +380,18 @@ def children():
             parent = rest.pop()
             rest += [pid for pid, other in parents.items() if other == parent]
             found.append(parent)
-        servers = () if ancestor else (fork_server_pid(),)
+        servers = () if ancestor else fork_servers()
         return [pid for pid in found[1:] if pid not in servers]
 
     return pids
 
 
-def fork_server_pid():
+def fork_servers():
+    """Return the process ids of this process's fork servers."""
     from rio_mucho_cli.workers import fork_server
 
-    server = fork_server._current.server
-    return None if server is None else server.pid
+    current = fork_server._current
+    return [server.pid for server in (current.server, *current.retired) if server is not None]
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 VARIABLE = "MUCHO_START_METHOD"
 """Environment variable with the start method of workers: forkserver or spawn."""
 
+_WITHOUT = "workers start without a fork server: %s"
+
 # Seconds that the server may take to report the end of a worker.
 _PATIENCE = 10
 
@@ -254,7 +256,7 @@ class _Current:
         self.server = server
 
     def give_up(self, reason: object) -> None:
-        log.info("workers start without a fork server: %s", reason)
+        log.info(_WITHOUT, reason)
         self.is_possible = False
         self.replace(None)
 
@@ -295,7 +297,8 @@ def get_fork_server() -> ForkServer | None:
             try:
                 _current.replace(_start_interpreter())
             except (OSError, TypeError) as exc:  # no sys.executable
-                _current.give_up(exc)
+                log.info(_WITHOUT, exc)
+                _current.replace(None)
         return _current.server
 
 

@@ -530,7 +530,7 @@ def test_something_else_in_place_of_the_folder_of_parts(kind, job, tmp_path):
     [
         ({"part_size": 0}, UsageError, "the part size is 0"),
         ({"output": "out.tif"}, UsageError, r"out.tif has no parts: use an output that ends in"),
-        ({"also": [Output(name="b", path="b.tif")]}, UsageError, "b.tif is one file"),
+        ({"also": [Output(name="b", path="b.tif")]}, UsageError, "b.tif is a single file"),
         ({"driver": "PNG"}, OutputError, "GeoTIFFs or COGs, and the driver is PNG"),
         ({"output": "/vsimem/out.vrt"}, UsageError, "in the memory of this process"),
         ({"output": "nowhere/out.vrt"}, OutputError, "does not exist: make"),

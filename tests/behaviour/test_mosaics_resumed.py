@@ -230,11 +230,11 @@ def test_windows_are_those_of_the_run_that_is_resumed(make_raster, notes, tmp_pa
     source = make_raster("large.tif", width=2100, height=2100, tiled=True)
     given = {"inputs": [str(source)], "windows": None, "part_size": 1100, "executor": "threads"}
     with pytest.raises(MuchoChildError):
-        run(job(**given, jobs=4, mem_limit=205))
+        run(job(**given, jobs=4, mem_limit=190))
     (notes / "allowed").touch()
     report = run(job(**given, jobs=1))
-    assert report.windows == 25
-    assert 0 < report.resumed < 25
+    assert report.windows == 81
+    assert 0 < report.resumed < 81
 
 
 def damage(path, how):
