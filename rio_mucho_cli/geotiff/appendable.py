@@ -27,7 +27,7 @@ from rio_mucho_cli.geotiff.metadata import Metadata, write_band_tags
 from rio_mucho_cli.geotiff.options import is_yes
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.geotiff.overviews import build, overview_profile
-from rio_mucho_cli.system import write_at
+from rio_mucho_cli.system import start_writeback, write_at
 from rio_mucho_cli.windows import Size
 
 # Side of a small file, in pixels.
@@ -82,6 +82,10 @@ def small_file(
 def is_sparse(profile: Mapping[str, Any]) -> bool:
     """Return whether empty blocks are left out of the file (SPARSE_OK)."""
     return is_yes(profile.get("sparse_ok"))
+
+
+# Appended bytes after which they go to the disk, while workers compute.
+_WRITEBACK_BYTES = 8 * 1024 * 1024
 
 
 class AppendableGeoTiff:
@@ -141,7 +145,7 @@ class AppendableGeoTiff:
             self.levels = [
                 [BlockTable.of(ifd, header, self.size, block, name) for ifd in self._ifds]
             ]
-        self.end = file.seek(0, 2)
+        self.end = self._in_writeback = file.seek(0, 2)
 
     def add_overviews(self, plan: OverviewPlan) -> None:
         """Add block tables for overviews, with IFDs like those that GDAL writes."""
@@ -167,6 +171,9 @@ class AppendableGeoTiff:
             end = table.place(window, part, self.end)
             self._write(part.content, self.end)
             self.end = end
+        if self.end - self._in_writeback >= _WRITEBACK_BYTES:
+            start_writeback(self.file, self._in_writeback, self.end)
+            self._in_writeback = self.end
         return parts
 
     def fill_in_tables(self) -> None:

@@ -1,10 +1,11 @@
-"""Limits of control groups, in folders like those that the system shows."""
+"""Limits of control groups, in folders like those that the system shows; files."""
 
 import os
+from io import FileIO
 
 import pytest
 
-from rio_mucho_cli.system import usable_cpus, usable_memory
+from rio_mucho_cli.system import start_writeback, usable_cpus, usable_memory, write_at
 from rio_mucho_cli.text import MB
 
 V2 = "0::/system.slice/slurmstepd.scope/job_7/step_0\n"
@@ -82,3 +83,19 @@ def system(tmp_path, monkeypatch):
 )
 def test_the_lowest_limit_of_all_groups_above_holds(system, own, files, expected):
     assert system(own, files) == expected
+
+
+def test_writeback_leaves_a_file_as_it_is(tmp_path):
+    path = tmp_path / "file"
+    with FileIO(path, "w+") as file:
+        write_at(file, b"x" * 100_000, 0)
+        start_writeback(file, 0, 100_000)
+        write_at(file, b"y", 100_000)
+    assert path.read_bytes() == b"x" * 100_000 + b"y"
+
+
+def test_writeback_is_only_advice():
+    reader, writer = os.pipe()
+    os.close(writer)
+    with FileIO(reader) as pipe:
+        start_writeback(pipe, 0, 9)
