@@ -60,6 +60,8 @@ class MemoryBudget:
         Whether each job has its own process.
     read_bytes, result_bytes : int
         Bytes per pixel of all inputs, and of all results.
+    usable : int
+        Bytes of memory that this process may use.
     """
 
     limit: int
@@ -68,16 +70,18 @@ class MemoryBudget:
     in_processes: bool
     read_bytes: int
     result_bytes: int
+    usable: int
 
     @classmethod
     def of(
         cls, mem_limit: int | None, jobs: int, *, in_processes: bool, read: int, result: int
     ) -> MemoryBudget:
         """Return the budget of a run; `mem_limit` is in MB (10^6 bytes), None for the default."""
-        limit = min(_BASE + jobs * _DEFAULT_JOB, usable_memory() // 2)
+        usable = usable_memory()
+        limit = min(_BASE + jobs * _DEFAULT_JOB, usable // 2)
         if mem_limit is not None:
             limit = mem_limit * MB
-        return cls(limit, mem_limit is not None, jobs, in_processes, read, result)
+        return cls(limit, mem_limit is not None, jobs, in_processes, read, result, usable)
 
     def window_pixels(self) -> int:
         """Return the most pixels that a window may have; it may be 0."""
@@ -145,28 +149,29 @@ def make_budget(
         for spec, source in zip(reading.inputs, sources, strict=True)
     ]
     read = sum(p["count"] * filled_dtype(p["dtype"], reading.fill).itemsize for p in profiles)
-    for source in sources:
-        _check_blocks(source)
     bands = profiles[0]["count"] if profiles else 1
     result = sum(_result_bytes(output, bands) for output in outputs)
-    return MemoryBudget.of(
+    budget = MemoryBudget.of(
         mem_limit,
         jobs,
         in_processes=executor in _IN_PROCESSES,
         read=read,
         result=result,
     )
+    for source in sources:
+        _check_blocks(source, budget.usable)
+    return budget
 
 
-def _check_blocks(source: DatasetInfo) -> None:
+def _check_blocks(source: DatasetInfo, usable: int) -> None:
     """Raise InputError if one block does not fit into memory; a file may claim any size."""
     pixels = source.block.width * source.block.height
     together = source.profile["count"] if source.profile.get("interleave") == "pixel" else 1
     size = pixels * int(together) * _itemsize(source.profile["dtype"])
-    if size > usable_memory():
+    if size > usable:
         raise InputError(
             f"{source.path} has blocks of {size // MB} MB, more than the "
-            f"{usable_memory() // MB} MB of memory: rewrite it with smaller blocks (rio convert)"
+            f"{usable // MB} MB of memory: rewrite it with smaller blocks (rio convert)"
         )
 
 
@@ -192,10 +197,10 @@ def fit_jobs(budget: MemoryBudget, size: Size, overlap: int) -> tuple[int, int]:
             *(*size, overlap, padded / (size.width * size.height)),
         )
     least = padded * (budget.read_bytes + budget.result_bytes)
-    if least > usable_memory():
+    if least > budget.usable:
         what = f"overlap {overlap} makes" if overlap else f"{size.width} x {size.height} are"
         raise UsageError(
-            f"{what} windows of {least // MB} MB, and there are {usable_memory() // MB} MB of "
+            f"{what} windows of {least // MB} MB, and there are {budget.usable // MB} MB of "
             f"memory: give {'a smaller overlap' if overlap else 'smaller windows'}"
         )
     jobs, in_flight = budget.fit_jobs(padded)
