@@ -41,6 +41,39 @@ def test_the_program_finds_the_plugin_and_the_current_folder(inputs, rio_program
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
 
 
+PLUGINS = {
+    "nothing": "",
+    "GDAL": "import rasterio; dataset = rasterio.open('in.tif')",
+    "a thread": "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()",
+    "a socket": "import atexit, socket as s; c = s.socket(); atexit.register(c.close)",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a fork server")
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_workers_are_forked_from_rio_itself_if_that_is_safe(inputs, module, tmp_path, read, plugin):
+    """An import of another plugin may have used GDAL, or started a thread."""
+    module(
+        "import os, socket\n"
+        "def run(data, window, ij, global_args):\n"
+        "    with open(f'/proc/{os.getppid()}/cmdline') as server, open('server', 'w') as file:\n"
+        "        file.write(server.read())\n"
+        "    kinds = [os.readlink(f'/proc/self/fd/{fd}') for fd in range(3, 30)\n"
+        "             if os.path.islink(f'/proc/self/fd/{fd}')]\n"
+        "    assert len([kind for kind in kinds if kind.startswith('socket')]) == 1, kinds\n"
+        "    return data[0]\n",
+        "look.py",
+    )
+    start = "from rasterio.rio.main import main_group; main_group(prog_name='rio')"
+    command = [sys.executable, "-W", "error", "-c", f"{PLUGINS[plugin]}\n{start}", "mucho"]
+    command += ["in.tif", "out.tif", "--func", "look:run", "-j", "2", "--windows", "16", "-q"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    server = (tmp_path / "server").read_text()
+    assert ("bootstrap.py" in server) == (plugin in {"GDAL", "a thread"})
+    np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
+
+
 def test_a_pipeline_of_rio_blocks(inputs, tmp_path, read):
     rio = Path(sys.executable).with_name("rio")
     keep = "import sys; sys.stdout.writelines(line for line in sys.stdin if ', 0]' in line)"
