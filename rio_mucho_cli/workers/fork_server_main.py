@@ -157,6 +157,7 @@ class _EventLoop:
     def run(self) -> None:
         """Serve until the main process ends, or for idle minutes; then end the workers."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # the program may block it
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         poll = select.poll()
         for file in (self._control.fileno(), self._woken.fileno(), self._main_process):

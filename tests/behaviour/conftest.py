@@ -1,7 +1,7 @@
 """An input for tests of overviews."""
 
 import pytest
-from pyramids import content, holed
+from overview_files import content, holed
 
 
 @pytest.fixture

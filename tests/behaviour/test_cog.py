@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import tifffile
-from pyramids import copy, hide
+from overview_files import copy, hide
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 from rio_cogeo import cog_validate

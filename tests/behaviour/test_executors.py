@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.env
+from forking import START_METHODS
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
@@ -96,7 +97,7 @@ def test_a_run_within_a_run_does_not_disturb_it(name, order):
         assert first.submit(run_window, "outer", PLANNED).result().results[0].data.max() == 1
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", START_METHODS)
 def test_processes_have_limits_of_their_own(order, monkeypatch, method):
     monkeypatch.setenv("MUCHO_START_METHOD", method)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from pyramids import copy, hide, holed
+from overview_files import copy, hide, holed
 from rasterio.enums import ColorInterp, OverviewResampling
 from rasterio.windows import Window
 

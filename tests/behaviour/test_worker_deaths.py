@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import CAN_FORK
 from rasterio.windows import Window
 from waiting import wait_until
 
@@ -30,7 +31,12 @@ from rio_mucho_cli.workers.window import run_window, run_windows
 PLANNED = PlannedWindow(Window(0, 0, 3, 2), (0, 0), Window(0, 0, 3, 2))
 
 
-@pytest.fixture(params=["forkserver", pytest.param("spawn", marks=pytest.mark.campaign)])
+@pytest.fixture(
+    params=[
+        pytest.param("forkserver", marks=() if CAN_FORK else pytest.mark.skip("no fork server")),
+        pytest.param("spawn", marks=pytest.mark.campaign if CAN_FORK else ()),
+    ]
+)
 def start_method(request, monkeypatch):
     monkeypatch.setenv("MUCHO_START_METHOD", request.param)
     if request.param == "forkserver":

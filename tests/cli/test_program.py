@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import CAN_FORK
 
 FUNCTIONS = """
 import os, time
@@ -49,7 +50,7 @@ PLUGINS = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a fork server")
+@pytest.mark.skipif(not CAN_FORK, reason="this system has no fork server")
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_workers_are_forked_from_rio_itself_if_that_is_safe(inputs, module, tmp_path, read, plugin):
     """An import of another plugin may have used GDAL, or started a thread."""

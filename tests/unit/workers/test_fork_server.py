@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import CAN_FORK
 
 from rio_mucho_cli.errors import UsageError, WorkerProcessDiedError
 from rio_mucho_cli.workers import fork_server
@@ -21,7 +22,7 @@ from rio_mucho_cli.workers.channel import pack_message
 from rio_mucho_cli.workers.fork_server_main import STARTED
 from rio_mucho_cli.workers.process_pool import ProcessExecutor
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux has it")
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="this system has no fork server")
 
 
 @pytest.fixture(autouse=True)
