@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
 from typing import Any
@@ -15,6 +16,8 @@ from rio_mucho_cli.windows import Size
 
 def main() -> None:
     """Print seconds of CPU time: its own after start-up, and all workers'."""
+    # Workers that are children of this process: the system adds up what they take.
+    os.environ["MUCHO_START_METHOD"] = "spawn"
     task = Task.of_arguments()
     started = 0.0
 
