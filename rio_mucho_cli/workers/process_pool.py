@@ -1,12 +1,12 @@
-"""A pool of worker processes: new interpreters, each with its own channel.
+"""A pool of worker processes, each with its own channel.
 
     submit ─▶ queue ─▶ thread 1 ◀── channel ──▶ process 1
                    └─▶ thread 2 ◀── channel ──▶ process 2 † ─▶ process 3
 
 Each thread takes a call from the queue, sends it to its process, and waits for
-the answer. Workers are not forked from the main process: GDAL's locks and
-caches do not survive a fork. Nor do they import its ``__main__``, so scripts
-need no guard.
+the answer. Workers are forked by the fork server, or are new interpreters. They
+are not forked from the main process: GDAL's locks and caches do not survive a
+fork. Nor do they import its ``__main__``, so scripts need no guard.
 
 Pools whose workers share one pipe and its lock (the standard library's, loky's)
 hang if a worker is killed while it sends a result. With a channel for each
@@ -24,19 +24,28 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from rio_mucho_cli.env import env_options, process_variables
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError, WorkerStartError
-from rio_mucho_cli.workers.channel import Message, pack_message
+from rio_mucho_cli.workers.channel import Channel, Message, pack_message, unnamed_file
 from rio_mucho_cli.workers.context import RunContext
-from rio_mucho_cli.workers.launcher import Launcher
-from rio_mucho_cli.workers.process import NOT_BEGUN, Process, Program
+from rio_mucho_cli.workers.fork_server import fork_worker
+from rio_mucho_cli.workers.process import (
+    NOT_BEGUN,
+    Child,
+    Process,
+    Program,
+    SpawnedChild,
+    import_path,
+    new_interpreter,
+)
 from rio_mucho_cli.workers.window import open_run
 
 log = logging.getLogger(__name__)
@@ -47,8 +56,45 @@ _PATIENCE = 5
 _Call: TypeAlias = "tuple[Future[Any], Message]"
 
 
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Starts worker processes that have what this program has at its creation.
+
+    Attributes
+    ----------
+    program : Program
+    """
+
+    program: Program
+
+    def start(self) -> Process:
+        """Start a process.
+
+        Raises
+        ------
+        OSError
+            If the system does not allow it.
+        TypeError
+            If there is no sys.executable.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs, ExitStack() as undo:
+            undo.callback(ours.close)
+            progress = unnamed_file(8)
+            undo.callback(os.close, progress)
+            files = theirs.fileno(), progress
+            child: Child | None = fork_worker(*files)
+            if child is None:
+                popen = new_interpreter("worker", files, self.program.variables)
+                child = SpawnedChild(popen)
+                with suppress(OSError):  # it has ended, as the first call will find
+                    ours.sendall(import_path())
+            undo.pop_all()
+        return Process(child, Channel(ours), progress, self.program)
+
+
 class ProcessExecutor(Executor):
-    """Executor that runs calls in new interpreters.
+    """Executor that runs calls in worker processes.
 
     Parameters
     ----------

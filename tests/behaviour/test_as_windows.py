@@ -186,7 +186,7 @@ IMPORT_ALL = """
 import importlib, json, pkgutil, sys
 import rio_mucho_cli
 
-posix = {"bootstrap", "fork_server", "fork_server_main", "launcher"}
+posix = {"bootstrap", "fork_server", "fork_server_main"}
 posix |= {"process", "process_pool", "process_main"}
 dask = {"dask_executor", "dask_cluster"}  # psutil knows which system this is
 for module in pkgutil.walk_packages(rio_mucho_cli.__path__, "rio_mucho_cli."):

@@ -24,8 +24,7 @@ from rio_mucho_cli.workers import fork_server, process_pool
 from rio_mucho_cli.workers.channel import pack_message
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import open_executor
-from rio_mucho_cli.workers.launcher import Launcher
-from rio_mucho_cli.workers.process_pool import ProcessExecutor
+from rio_mucho_cli.workers.process_pool import Launcher, ProcessExecutor
 from rio_mucho_cli.workers.window import run_window, run_windows
 
 PLANNED = PlannedWindow(Window(0, 0, 3, 2), (0, 0), Window(0, 0, 3, 2))
