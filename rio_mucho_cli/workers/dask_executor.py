@@ -53,6 +53,10 @@ _INTERVAL = 2
 # Seconds without workers before a warning: for a running cluster, and for one being started.
 _LONG = 10
 _LONG_TO_START = 60
+# Bytes of a context that is sent with each call. A larger one is a call's result on which
+# the others depend: sent once to each worker, but dask's scheduler may wait for ever for it
+# if it is lost with a worker (dask/distributed#8702).
+_MOST_SENT = 64 * 1024
 # Number of results to prefetch.
 _AHEAD = 4
 
@@ -82,9 +86,11 @@ class DaskExecutor(Executor):
         self._run_id = run_id
         self._name = f"{name}-{run_id}"
         self._number = 0
-        # dask would warn that such large arguments should be loaded by the workers.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
-            self._context = client.submit(bytes, pickled, key=f"context-{run_id}", pure=False)
+        self._context: Any = pickled
+        if len(pickled) > _MOST_SENT:
+            # dask would warn that such large arguments should be loaded by the workers.
+            with dask.config.set({"distributed.admin.large-graph-warning-threshold": 2**62}):
+                self._context = client.submit(bytes, pickled, key=f"context-{run_id}", pure=False)
         self._fetching = ThreadPoolExecutor(_AHEAD, thread_name_prefix="mucho-fetch")
         self._waiting: deque[_Result] = deque()
         self._counted_at = -float("inf")

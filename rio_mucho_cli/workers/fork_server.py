@@ -107,18 +107,19 @@ class ForkServer:
     control : socket
     pid : int
         Its process id; it is a child of this process.
+
+    Attributes
+    ----------
+    state : object
+        What its workers inherit; see `inherited_state`.
     """
 
     def __init__(self, control: socket.socket, pid: int) -> None:
-        self._state = inherited_state()
+        self.state = inherited_state()
         self.control = control
         self.pid = pid
         self._lock = threading.Lock()
         self.has_been_ready = False
-
-    def is_usable(self) -> bool:
-        """Return whether its workers would be what new processes of this one are."""
-        return self._state == inherited_state()
 
     def fork(self, channel: int, progress: int) -> ForkedChild:
         """Start a worker.
@@ -245,7 +246,7 @@ class _Current:
         self.lock = threading.Lock()
         self.server: ForkServer | None = None
         self.retired: list[ForkServer] = []
-        self.is_possible = hasattr(os, "pidfd_open")
+        self.failed: Hashable = None  # state of this process in which there cannot be one
 
     def replace(self, server: ForkServer | None) -> None:
         """Use another server; the runs of the old one may still be going on."""
@@ -255,9 +256,9 @@ class _Current:
         self.retired = [old for old in self.retired if not old.has_ended()]
         self.server = server
 
-    def give_up(self, reason: object) -> None:
+    def give_up(self, server: ForkServer, reason: object) -> None:
         log.info(_WITHOUT, reason)
-        self.is_possible = False
+        self.failed = server.state
         self.replace(None)
 
     def close(self) -> None:
@@ -281,7 +282,7 @@ def is_chosen() -> bool:
     method = os.environ.get(VARIABLE, "forkserver")
     if method not in {"forkserver", "spawn"}:
         raise UsageError(f"{VARIABLE} is {method!r}: set it to forkserver or spawn")
-    return method == "forkserver" and _current.is_possible
+    return method == "forkserver" and hasattr(os, "pidfd_open")
 
 
 def get_fork_server() -> ForkServer | None:
@@ -293,7 +294,10 @@ def get_fork_server() -> ForkServer | None:
     if not is_chosen():
         return None
     with _current.lock:
-        if _current.server is None or not _current.server.is_usable():
+        state = inherited_state()
+        if state == _current.failed:
+            return None
+        if _current.server is None or _current.server.state != state:
             try:
                 _current.replace(_start_interpreter())
             except (OSError, TypeError) as exc:  # no sys.executable
@@ -322,7 +326,7 @@ def fork_worker(channel: int, progress: int) -> ForkedChild | None:
                     if server.has_been_ready:  # it was killed, or has been idle
                         _current.replace(None)
                     else:
-                        _current.give_up(exc)
+                        _current.give_up(server, exc)
     return None
 
 
@@ -348,7 +352,7 @@ def fork_server_from_here() -> None:
     the command line, before anything else. Otherwise leave the server to
     `get_fork_server`.
     """
-    chosen = os.environ.get(VARIABLE, "forkserver") == "forkserver" and _current.is_possible
+    chosen = os.environ.get(VARIABLE, "forkserver") == "forkserver" and hasattr(os, "pidfd_open")
     if not chosen or driver_count() or threading.active_count() > 1:
         return
     for stream in (sys.stdout, sys.stderr):

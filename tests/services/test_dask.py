@@ -137,6 +137,16 @@ def test_overviews_are_made_here(job, tmp_path, make_raster):
     assert Path(made.output).read_bytes() == data
 
 
+def test_large_global_args(job, read):
+    def look_up(data, window, ij, global_args):
+        return global_args["table"][data[0] % 100]
+
+    table = np.arange(100_000, dtype="uint16") * 3
+    made = job(look_up, global_args={"table": table})
+    run(made)
+    np.testing.assert_array_equal(read(made.output), table[read(made.inputs[0]) % 100])
+
+
 def slow(data, window, ij, global_args):
     time.sleep(0.05)
     return data[0] + np.uint16(1)

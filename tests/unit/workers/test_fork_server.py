@@ -209,6 +209,11 @@ def test_a_server_that_cannot_get_ready_is_done_without(executor_of, monkeypatch
     assert [record.message for record in caplog.records] == [
         "workers start without a fork server: GDAL drivers are registered by imports"
     ]
+    # It is tried again only once something has changed.
+    monkeypatch.setattr(fork_server, "_start_interpreter", start)
+    assert result_of(executor_of(), os.getppid) == os.getpid()
+    monkeypatch.setenv("ANY", "thing")
+    assert result_of(executor_of(), os.getppid) != os.getpid()
 
 
 def test_gdal_in_the_server_is_noticed(tmp_path):
