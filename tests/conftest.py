@@ -390,8 +390,7 @@ def fork_servers():
     """Return the process ids of this process's fork servers."""
     from rio_mucho_cli.workers import fork_server
 
-    current = fork_server._current
-    return [server.pid for server in (current.server, *current.retired) if server is not None]
+    return [server.pid for server in fork_server._current.all()]
 
 
 @pytest.fixture(scope="session")

@@ -48,21 +48,14 @@ class ForkServerError(Exception):
 
 
 class ForkedChild:
-    """A worker that the fork server has started.
-
-    Attributes
-    ----------
-    exitcode : int or None
-        Exit status, or minus the signal's number; None until it is waited for.
-    peak : int or None
-        Peak memory in bytes, if the process has ended and its peak is known.
-    """
+    """A worker that the fork server has started; a `Child`."""
 
     def __init__(self, status: socket.socket, pidfd: int) -> None:
         self.exitcode: int | None = None
         self.peak: int | None = None
         self._status = status
         self._pidfd = pidfd
+        # The number of a closed pidfd may belong to another file.
         self._lock = threading.Lock()
 
     def wait(self, seconds: float) -> bool:
@@ -77,9 +70,10 @@ class ForkedChild:
 
     def kill(self) -> None:
         """Kill it, if it is running."""
-        if self.exitcode is None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        with self._lock:
+            if self.exitcode is None:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         """Release its descriptors."""
@@ -262,27 +256,25 @@ class _Current:
         self.replace(None)
 
     def close(self) -> None:
-        servers = [*self.retired, *filter(None, [self.server])]
-        self.server, self.retired = None, []
+        servers, self.server, self.retired = self.all(), None, []
         for server in servers:
             server.close()
+
+    def all(self) -> list[ForkServer]:
+        """Return all servers that may still run."""
+        return [*self.retired, *filter(None, [self.server])]
 
 
 _current = _Current()
 
 
-def is_chosen() -> bool:
-    """Return whether workers are to be forked.
+def _is_chosen() -> bool:
+    """Return whether workers are to be forked."""
+    return _method() == "forkserver" and hasattr(os, "pidfd_open")
 
-    Raises
-    ------
-    UsageError
-        If the environment variable has an unknown value.
-    """
-    method = os.environ.get(VARIABLE, "forkserver")
-    if method not in {"forkserver", "spawn"}:
-        raise UsageError(f"{VARIABLE} is {method!r}: set it to forkserver or spawn")
-    return method == "forkserver" and hasattr(os, "pidfd_open")
+
+def _method() -> str:
+    return os.environ.get(VARIABLE, "forkserver")
 
 
 def get_fork_server() -> ForkServer | None:
@@ -290,8 +282,15 @@ def get_fork_server() -> ForkServer | None:
 
     It may not be ready yet. Return None if there cannot be one, or if the user
     has chosen otherwise.
+
+    Raises
+    ------
+    UsageError
+        If the environment variable has an unknown value.
     """
-    if not is_chosen():
+    if _method() not in {"forkserver", "spawn"}:
+        raise UsageError(f"{VARIABLE} is {_method()!r}: set it to forkserver or spawn")
+    if not _is_chosen():
         return None
     with _current.lock:
         state = inherited_state()
@@ -352,8 +351,7 @@ def fork_server_from_here() -> None:
     the command line, before anything else. Otherwise leave the server to
     `get_fork_server`.
     """
-    chosen = os.environ.get(VARIABLE, "forkserver") == "forkserver" and hasattr(os, "pidfd_open")
-    if not chosen or driver_count() or threading.active_count() > 1:
+    if not _is_chosen() or driver_count() or threading.active_count() > 1:
         return
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -381,8 +379,7 @@ def fork_server_from_here() -> None:
 def _forget_in_child() -> None:
     """Leave the server to the process that has forked this one."""
     global _current
-    servers = [*_current.retired, *filter(None, [_current.server])]
-    _current = _Current()
+    servers, _current = _current.all(), _Current()
     for server in servers:
         server.leave()
 
