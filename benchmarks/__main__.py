@@ -35,6 +35,7 @@ def _arguments() -> argparse.Namespace:
     )
     add("--finished", action="store_true", help="only: the cost of COGs, overviews, "
         "statistics and journals")  # fmt: skip
+    add("--values", action="store_true", help="only: values instead of a raster")
     return parser.parse_args()
 
 
@@ -46,7 +47,8 @@ def main() -> int:
     args = _arguments()
     with folders(args.folder) as paths:
         _show(machine.describe())
-        if args.memory or args.parent or args.overlap or args.finished or args.cluster:
+        questions = args.memory, args.parent, args.overlap, args.finished, args.cluster
+        if any(questions) or args.values:
             return _show_question(args, paths)
         _show(report.LEGEND)
         is_wrong = False
@@ -71,6 +73,9 @@ def _show_question(args: argparse.Namespace, paths: Folders) -> int:
         if args.finished:
             for size in args.size:
                 _show(modes.finished(size, args.jobs, args.rounds, paths))
+        if args.values:
+            for size in args.size:
+                _show(modes.values(size, args.jobs, args.rounds, paths))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1

@@ -61,6 +61,19 @@ def collatz(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any
     return all_counts[np.newaxis, : band.shape[0], : band.shape[1]]
 
 
+class Extremes:
+    """Minimum and maximum."""
+
+    def __call__(self, data: Arrays, window: Any, ij: Any, global_args: Any) -> list[int]:
+        """Return those of a window."""
+        return [int(data[0].min()), int(data[0].max())]
+
+    @staticmethod
+    def merge(a: list[int], b: list[int]) -> list[int]:
+        """Return those of both."""
+        return [min(a[0], b[0]), max(a[1], b[1])]
+
+
 def _steps(number: int) -> int:
     steps = 0
     while number > 1:

@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.contenders import CONTENDERS, OURS
 from benchmarks.folders import Folders
-from benchmarks.measure import Command, measure
+from benchmarks.measure import Command, Measurement, measure
 from benchmarks.peers import missing_cogeo, missing_rio_mucho, rio, rio_mucho
 from benchmarks.rasters import raster
 from benchmarks.report import failure, number, table
@@ -104,6 +104,41 @@ def overlap(sizes: Sequence[int], jobs: int, rounds: int, folders: Folders) -> s
         rows.append([f"{size} x {size}", *medians, number(median(ratios))])
     head = ["raster", "seconds without overlap", "with overlap 1", "ratio"]
     return f"## A 3 x 3 focal mean of an elevation model, {jobs} jobs\n\n{table(head, rows)}"
+
+
+def values(size: int, jobs: int, rounds: int, folders: Folders) -> str:
+    """Return tables of a reduction beside a plain loop, and of many small values."""
+    nir = str(raster(folders.rasters, "nir", size))
+    program = [sys.executable, "-m", "benchmarks.programs.values"]
+    ours = [rio(), "mucho", nir, "-", "-q", "--jobs", str(jobs)]
+    ours += ["--func", "benchmarks/functions.py:Extremes"]
+    commands = {"limit": Command([*program, "extremes", nir]), "ours": Command(ours)}
+    runs: dict[str, list[Measurement]] = {"limit": [], "ours": []}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            run = measure(command)
+            if run.status != 0:
+                raise FailedError(f"{name} at {size} {failure(run)}")
+            runs[name].append(run)
+    limit = median(run.cpu for run in runs["limit"]) / jobs
+    walls = [run.wall for run in runs["ours"]]
+    peak = median(run.pss or 0 for run in runs["ours"])
+    row = [f"{size} x {size}", number(limit), number(median(walls)), number(median(walls) / limit)]
+    head = ["raster", "limit, seconds", _PLAIN, "/ limit", "peak PSS, MiB"]
+    text = f"## Minimum and maximum, {jobs} jobs\n\n{table(head, [[*row, number(peak, 0)]])}"
+    rows = []
+    for side in (64, 16, 8):
+        output = folders.output("lines").with_suffix(".ndjson")
+        output.unlink(missing_ok=True)
+        run = measure(Command([*program, "lines", nir, str(output), str(side), str(jobs)]))
+        output.unlink(missing_ok=True)
+        if run.status != 0:
+            raise FailedError(f"lines at {size} {failure(run)}")
+        found = json.loads(run.output)
+        each = number(1000 * found["own"] / found["windows"], 3)
+        rows.append([str(found["windows"]), number(run.wall), each, number(found["peak"], 0)])
+    head = ["lines", "seconds", "calling process, ms a line", "its peak RSS, MiB"]
+    return f"{text}\n\n## A line for each window\n\n{table(head, rows)}"
 
 
 def finished(size: int, jobs: int, rounds: int, folders: Folders) -> str:

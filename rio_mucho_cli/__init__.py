@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         testing as testing,
         utils as utils,
     )
-    from rio_mucho_cli.api import run as run
+    from rio_mucho_cli.api import reduce as reduce, run as run
     from rio_mucho_cli.engine.events import (
         OverviewDone as OverviewDone,
         PartDone as PartDone,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
-    "api": ["run"],
+    "api": ["reduce", "run"],
     "engine.events": ["OverviewDone", "PartDone", "RunStarted", "WindowDone"],
     "engine.report": ["Failure", "Report"],
     "errors": [

@@ -20,6 +20,7 @@ from rio_mucho_cli.errors import MuchoError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, Output, Windows
+from rio_mucho_cli.outputs.values import Merge
 from rio_mucho_cli.reports.progress import on_stderr
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.text import did_you_mean
@@ -92,6 +93,7 @@ class JobOptions(FunctionOptions, FinishingOptions, total=False):
     resume: bool
     on_error: OnError
     part_size: int | None
+    merge: Merge | str | None
 
 
 @overload
@@ -133,7 +135,9 @@ def run(
         One or more rasters: paths or anything else that rasterio opens. A
         Job has all other arguments but `progress`.
     output : str, Path or open dataset
-        The output. An existing file is an error unless `overwrite` is True.
+        The output. An existing file is an error unless `overwrite` is True. A
+        path that ends in .json, .ndjson, .csv or .geojsonl takes values
+        instead of pixels.
     function : callable or str
         ``function(data, window, ij, global_args)`` returns an array (count,
         rows, cols), or (rows, cols) for one band. Text is
@@ -185,6 +189,56 @@ def run(
             return run_job(job, events)
     except MuchoError as exc:
         # The message is enough; frames of this package would fill a notebook.
+        raise exc.with_traceback(None) from None
+
+
+def reduce(
+    inputs: Inputs,
+    function: Function,
+    *,
+    progress: Progress = None,
+    **options: Unpack[JobOptions],
+) -> Any:
+    """Merge the values that a function returns for the windows of rasters, in parallel.
+
+    Parameters
+    ----------
+    inputs : str, Path, or sequence of these
+        One or more rasters.
+    function : callable or str
+        As for `run`, but it returns a value: numbers, text, lists, dicts, and
+        numpy arrays of numbers.
+    progress : callable or bool
+        As for `run`.
+    **options
+        As for `run`, above all `merge`: "sum", "min", "max", "list", or a
+        function ``merge(total, value)``. By default the function's own
+        `merge`, else the values are collected in a list. They are merged in the
+        order of the windows, each exactly once.
+
+    Returns
+    -------
+    object
+        The merged value, or what the function's `finish` made of it. None, or
+        an empty list, if no window has a value.
+
+    Raises
+    ------
+    MuchoError
+        If the run fails; subclasses tell why.
+
+    Examples
+    --------
+    >>> from rio_mucho_cli import reduce
+    >>> def count_high(dem):
+    ...     return (dem > 2000).sum()
+    >>> reduce("dem.tif", count_high, plain=True, merge="sum")
+    """
+    try:
+        job = make_job(inputs, None, function, **options)
+        with progress_listener(progress) as events:
+            return run_job(job, events).values[job.outputs[0].shown_path]
+    except MuchoError as exc:
         raise exc.with_traceback(None) from None
 
 

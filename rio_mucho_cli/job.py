@@ -16,6 +16,7 @@ from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
+from rio_mucho_cli.outputs.value_text import STDOUT, ValueFormat, value_format
 from rio_mucho_cli.text import ReprMixin, did_you_mean, redact
 from rio_mucho_cli.validation import (
     NUMBER,
@@ -25,6 +26,7 @@ from rio_mucho_cli.validation import (
     check_all_are,
     check_job,
     check_kinds,
+    check_merge,
 )
 from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.executor import ExecutorName
@@ -37,9 +39,11 @@ class Output(ReprMixin):
 
     Attributes
     ----------
-    path : str, Path or open dataset
+    path : str, Path, open dataset or None
         Output path, or a dataset open for writing, which is closed at the
-        end.
+        end. A path that ends in .json, .ndjson, .csv or .geojsonl takes
+        values instead of pixels. None and "-" are values that are only
+        returned, in `Report.values`.
     name : str or None
         Name of its array in the dict that the function returns. None: the
         array that no other output takes.
@@ -62,6 +66,10 @@ class Output(ReprMixin):
     profile : Mapping or None
         Complete rasterio profile, in place of the six attributes above. Keys
         are stored in lower case.
+    merge : {"sum", "min", "max", "list"}, callable, str or None
+        How the values of windows become one, if the output takes values:
+        ``merge(total, value)``, in the order of the windows. Text with a colon
+        is the name of a function. None: the function's own `merge`, else list.
 
     Raises
     ------
@@ -80,8 +88,12 @@ class Output(ReprMixin):
     keep_nodata: bool = True
     creation_options: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Any] | None = None
+    merge: Any = None
 
     def __post_init__(self) -> None:
+        check_merge(self)
+        if isinstance(self.merge, str) and ":" in self.merge:
+            object.__setattr__(self, "merge", FunctionRef(self.merge, str(Path.cwd())))
         if isinstance(self.path, str) and self.path.startswith("file://"):
             object.__setattr__(self, "path", self.path.removeprefix("file://"))
         check_kinds(self, {"driver": TEXT, "count": WHOLE, "nodata": NUMBER})
@@ -115,13 +127,21 @@ class Output(ReprMixin):
             raise NodataError.of(self.nodata, self.dtype)
 
     @property
+    def value_format(self) -> ValueFormat | None:
+        """Format of an output that takes values; None for a raster."""
+        return value_format(self.path)
+
+    @property
     def local_path(self) -> str | None:
-        """The path as text, or None for an open dataset."""
-        return str(self.path) if isinstance(self.path, str | Path) else None
+        """The path as text, or None for an open dataset, and for values without a file."""
+        is_file = isinstance(self.path, str | Path) and self.path != STDOUT
+        return str(self.path) if is_file else None
 
     @property
     def shown_path(self) -> str:
         """The path, or the name of the dataset, with secrets removed."""
+        if self.path is None:
+            return "a value"
         return redact(self.local_path or str(getattr(self.path, "name", self.path)))
 
     @property
@@ -163,9 +183,8 @@ class Job(ReprMixin):
     inputs : sequence of str
         Paths, or anything else that rasterio opens. The first input gives
         defaults for the output. May be empty with `profile` and `windows`.
-    output : str or open dataset
-        Output path, or a dataset open for writing, which is closed at the
-        end.
+    output : str, open dataset or None
+        First output, as the path of `Output`.
     function : callable or FunctionRef
         ``function(data, window, ij, global_args)``, or a class whose
         instances are called like this.
@@ -209,6 +228,8 @@ class Job(ReprMixin):
         Mapping.
     driver, dtype, count, nodata, keep_nodata, creation_options, profile
         Format and profile of the first output, as for `Output`.
+    merge
+        Merge of the first output, if it takes values, as for `Output`.
     also : sequence of Output
         More outputs, for a function that returns a dict of arrays by name.
         Either all outputs are published, or none.
@@ -306,6 +327,7 @@ class Job(ReprMixin):
     resume: bool = False
     on_error: OnError = "fail"
     part_size: int | None = None
+    merge: Any = None
 
     def __post_init__(self) -> None:
         check_all_are(self.also, Output, "also")
@@ -317,7 +339,7 @@ class Job(ReprMixin):
     @property
     def is_mosaic(self) -> bool:
         """Whether outputs are VRTs over parts."""
-        return self.outputs[0].is_mosaic
+        return any(output.is_mosaic for output in self.rasters)
 
     @property
     def leaves_out(self) -> bool:
@@ -336,5 +358,16 @@ class Job(ReprMixin):
             keep_nodata=self.keep_nodata,
             creation_options=self.creation_options,
             profile=self.profile,
+            merge=self.merge,
         )
         return (first, *self.also)
+
+    @property
+    def rasters(self) -> tuple[Output, ...]:
+        """Outputs that take pixels."""
+        return tuple(output for output in self.outputs if output.value_format is None)
+
+    @property
+    def values(self) -> tuple[Output, ...]:
+        """Outputs that take values."""
+        return tuple(output for output in self.outputs if output.value_format is not None)

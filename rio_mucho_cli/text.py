@@ -342,3 +342,8 @@ def format_percent(value: float | None) -> str:
 def format_ij(ij: Any) -> str:
     """Return an ij as users write it."""
     return f"({ij[0]}, {ij[1]})" if isinstance(ij, list) else str(ij)
+
+
+def describe_type(value: Any) -> str:
+    """Return the type of a value as messages name it."""
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -13,14 +13,16 @@ from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
 from rio_mucho_cli.inputs.grid import EXTENTS
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.window_data import MODES
+from rio_mucho_cli.outputs.value_text import STDOUT
+from rio_mucho_cli.outputs.values import MERGES
 from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
-from rio_mucho_cli.text import option, truncate
+from rio_mucho_cli.text import did_you_mean, option, truncate
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.workers.executor import EXECUTORS, executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
 
 if TYPE_CHECKING:
-    from rio_mucho_cli.job import Job
+    from rio_mucho_cli.job import Job, Output
 
 OnError: TypeAlias = Literal["fail", "nodata"]
 
@@ -61,6 +63,36 @@ def check_all_are(values: Any, kind: type, name: str) -> None:
         wrong = [value for value in values if not isinstance(value, kind)]
     if wrong:
         raise UsageError(f"{name} has {wrong[0]!r}: expected a list of {kind.__name__}s")
+
+
+# Attributes of an Output that only rasters have.
+_OF_RASTERS = ("driver", "dtype", "count", "nodata", "profile")
+
+
+def check_merge(output: Output) -> None:
+    """Raise UsageError if an output of values has a profile, or another one a merge."""
+    merge, path = output.merge, output.shown_path
+    is_known = merge is None or callable(merge) or isinstance(merge, FunctionRef)
+    if not is_known and not (isinstance(merge, str) and (merge in MERGES or ":" in merge)):
+        raise UsageError(
+            f"merge is {merge!r}: expected {', '.join(MERGES)}, or module:function"
+            f"{did_you_mean(str(merge), MERGES)}"
+        )
+    if output.value_format is None:
+        if merge is not None:
+            raise UsageError(
+                f"{option('merge')} is for values, and {path} is a raster: give an output such as "
+                "out.json"
+            )
+        return
+    if is_in_memory(str(output.path)):
+        raise UsageError(f"{path} is in GDAL's memory, which takes rasters: use reduce()")
+    for name in _OF_RASTERS:
+        if getattr(output, name) is not None:
+            raise UsageError(f"{path} takes values, which have no {name}: leave it out")
+    if output.creation_options:
+        option_name = next(iter(output.creation_options))
+        raise UsageError(f"{path} takes values, which have no option {option_name}: leave it out")
 
 
 def check_windows_value(windows: Any) -> None:
@@ -141,6 +173,7 @@ def _check_outputs(job: Job) -> None:
     for path, real_path in zip(paths, real_paths, strict=True):
         if real_path is not None and real_paths.count(real_path) > 1:
             raise UsageError(f"two outputs have the path {path}: use different paths")
+    _check_values(job)
     _check_mosaics(job)
     if not job.inputs and any(output.profile is None for output in job.also):
         raise UsageError("there is no input, and an output has no profile: set its profile")
@@ -150,9 +183,22 @@ def _check_outputs(job: Job) -> None:
         check_resampling(job.overview_resampling)
 
 
+def _check_values(job: Job) -> None:
+    """Raise UsageError for contradictions in outputs that take values."""
+    if not job.values:
+        return
+    if not job.inputs:
+        raise UsageError("there is no input, and an output takes values: give an input")
+    if sum(output.path == STDOUT for output in job.values) > 1:
+        raise UsageError(f"two outputs are {STDOUT}, standard output: give one of them a file")
+    for name, is_set in (("overviews", job.overviews is not None), ("stats", job.stats)):
+        if is_set and not job.rasters:
+            raise UsageError(f"{option(name)} needs a raster, and {job.output} takes values")
+
+
 def _check_mosaics(job: Job) -> None:
     """Raise UsageError for invalid mosaics, and for a part size without a mosaic."""
-    by_kind = {output.is_mosaic: output for output in job.outputs}
+    by_kind = {output.is_mosaic: output for output in job.rasters}
     if job.part_size is not None and job.part_size < 1:
         raise UsageError(f"the part size is {job.part_size}: expected 1 pixel or more")
     if True not in by_kind:
@@ -167,7 +213,7 @@ def _check_mosaics(job: Job) -> None:
             f"{by_kind[True].path} is a mosaic, but {by_kind[False].path} is a single file: all "
             "outputs must end in .vrt, or none"
         )
-    for output in job.outputs:
+    for output in job.rasters:
         if output.profile is not None:
             raise UsageError(
                 f"{output.path} would be a VRT over parts, which cannot have a profile: use "

@@ -129,11 +129,12 @@ def mucho(
         with for_command_line(), first_signal_raises(for_good=True):
             from rio_mucho_cli.cli.run import prepare, run, stdout_for
 
+            outputs = [output, *(other["path"] for other in options["also"])]
             prepare(**options)  # before GDAL is used, and before there is another thread
             with (
                 end_on_ignored_signals(output, options["resume"]),
                 ctx.obj["env"],
-                stdout_for(options["report"]),
+                stdout_for(options["report"], outputs, dry_run=options["dry_run"]),
             ):
                 status = run(inputs=inputs, output=output, **options)
     except INTERRUPTS as exc:

@@ -282,8 +282,16 @@ _OUTPUT = [
         metavar="NAME=PATH[,...]",
         callback=parse_with(parsing.also),
         help="One more output, for NAME in a dict that the function returns. Repeatable.",
-        details="`NAME=PATH,OPTION=VALUE,...`: `dtype`, `count`, `nodata`, `driver`, or an option "
-        "of the driver.",
+        details="`NAME=PATH,OPTION=VALUE,...`: `dtype`, `count`, `nodata`, `driver`, `merge`, or "
+        "an option of the driver.",
+    ),
+    Option(
+        ["--merge"],
+        metavar="NAME",
+        help="How values become one: sum, min, max, list or MODULE:NAME.",
+        details="For an output in .json, .ndjson, .csv or .geojsonl, or `-`. Values are merged in "
+        "the order of the windows; a function is called as `merge(total, value)`. By default the "
+        "function's own `merge`, else `list`. See [Values](../how-to/values.md).",
     ),
     Option(
         ["--part-size"],

@@ -74,7 +74,7 @@ def overview_factors(text: str | None) -> tuple[int, ...] | None:
 def also(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Return parameters of an `Output` from each ``NAME=PATH,OPTION=VALUE,...``.
 
-    Options are dtype, count, nodata and driver; all others are creation options.
+    Options are dtype, count, nodata, driver and merge; all others are creation options.
 
     Raises
     ------
@@ -99,6 +99,8 @@ def also(texts: Sequence[str]) -> list[dict[str, Any]]:
                     output["dtype"] = value
                 case "driver" | "format" | "f":
                     output["driver"] = value
+                case "merge":
+                    output["merge"] = value
                 case "count":
                     output["count"] = _number(
                         int, value, f"count={value}, in {text!r}, is not a whole number"

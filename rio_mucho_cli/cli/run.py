@@ -77,6 +77,7 @@ def partial_results(output: str, resume: bool) -> str:
 def print_summary(report: Report, outputs: Sequence[str]) -> None:
     """Print a one-line summary of the run, if it had any windows."""
     if report.windows:
+        outputs = ["values" if path == "-" else path for path in outputs]
         with suppress(OSError):
             click.echo(summary(report, outputs), err=True)
 
@@ -98,14 +99,27 @@ def preview(job: Job, report: str | None, *, probe: bool, others: Sequence[str])
     return bool(failed)
 
 
-def list_failed(report: Report) -> None:
-    """Print the windows that are nodata because the function raised."""
+def print_value(job: Job, report: Report) -> None:
+    """Print the value of the output that is standard output, if there is one."""
+    for output in job.values:
+        if output.path == "-":
+            from rio_mucho_cli.outputs.value_text import json_text
+            from rio_mucho_cli.outputs.values import plain_value
+            from rio_mucho_cli.reports.file import print_text
+
+            text, _ = json_text(plain_value(report.values[output.name or "-"]))
+            print_text(f"{text}\n")
+
+
+def list_failed(report: Report, *, is_raster: bool = True) -> None:
+    """Print the windows that are nodata, or have no value, because the function raised."""
     number = len(report.failed)
     if not number:
         return
     # A closed stderr must not change the outcome.
     with suppress(OSError):
-        click.echo(f"{number} of {report.windows} windows failed, and became nodata:", err=True)
+        became = "became nodata" if is_raster else "have no value"
+        click.echo(f"{number} of {report.windows} windows failed, and {became}:", err=True)
         for failed in report.failed[:_MOST_LISTED]:
             window = f"{format_window(failed.window)} (ij {failed.ij})"
             click.echo(f"  {window}: {failed.message}", err=True)
@@ -123,13 +137,29 @@ def prepare(*, executor: Any, scheduler: str | None, jobs: int | None, **options
         fork_server_from_here(_executor(executor, scheduler), jobs)
 
 
-def stdout_for(report: str | None) -> AbstractContextManager[None]:
-    """Return a context in which standard output is the report's, if it goes there."""
-    if report is None:
+def stdout_for(
+    report: str | None, outputs: Sequence[str], *, dry_run: bool
+) -> AbstractContextManager[None]:
+    """Return a context in which functions print to stderr, if a report or a value is printed.
+
+    Raises
+    ------
+    UsageError
+        If both are.
+    """
+    has_value = "-" in outputs and not dry_run
+    if report is None and not has_value:
         return nullcontext()
     from rio_mucho_cli.reports.file import is_stdout, reserve_stdout
 
-    return reserve_stdout() if is_stdout(report) else nullcontext()
+    if report is not None and is_stdout(report):
+        if has_value:
+            raise click.UsageError(
+                "the report and the value of an output both go to standard output: give one of "
+                "them a file"
+            )
+        return reserve_stdout()
+    return reserve_stdout() if has_value else nullcontext()
 
 
 def run(
@@ -172,7 +202,13 @@ def run(
         failed = bool(done.failed)
         if not quiet:
             print_summary(done, [output, *(str(other.path) for other in job.also)])
-        list_failed(done)
+        list_failed(done, is_raster=bool(job.rasters))
+        try:
+            print_value(job, done)
+        except BrokenPipeError:  # its reader has gone; click ends quietly
+            raise
+        except OSError as exc:
+            raise failure(exc, output, resume=False, is_last=is_last) from None
     return _WINDOWS_FAILED if failed else 0
 
 

@@ -27,6 +27,7 @@ from rio_mucho_cli.outputs.mosaic_folder import RECORD, RunFolder, remove_any
 from rio_mucho_cli.outputs.remote_target import RemoteFolder
 from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
+from rio_mucho_cli.outputs.value_text import Lines, from_journal, to_journal
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.planning.mosaic import MosaicPart
@@ -35,9 +36,11 @@ from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.local import SerialExecutor
+from rio_mucho_cli.workers.merging import Merger, find_mergings, join_lines
 from rio_mucho_cli.workers.window import (
     OutputResult,
     WindowResult,
+    context_of,
     in_environment,
     is_stopped,
     note_progress,
@@ -64,11 +67,14 @@ class PartRecord:
         First window with a result; it determined count and dtype.
     failed : sequence of Failure
         Windows of the part that failed.
+    values : tuple
+        The part's values; in the record of the first output only.
     """
 
     result: OutputResult | None
     first: PlannedWindow | None
     failed: Sequence[Failure] = ()
+    values: tuple[Any, ...] = ()
 
     def write(self, path: Path) -> None:
         """Write the record as JSON to a temporary path."""
@@ -84,6 +90,7 @@ class PartRecord:
                 "block": file.block,
                 "overviews": file.overviews,
                 "bytes": file.nbytes,
+                "values": [to_journal(value).decode("ascii") for value in self.values],
             }
         write_private(path, json.dumps(entries))
 
@@ -109,8 +116,9 @@ class PartRecord:
             width, height = map(int, entries["block"])
             overviews = tuple(map(int, entries["overviews"]))
             file = PartFile(part.name, Size(width, height), overviews, int(entries["bytes"]))
+            values = tuple(from_journal(value.encode()) for value in entries["values"])
             if _is_complete(part, file.nbytes):
-                return cls(OutputResult(result_type, file, statistics), first, failed)
+                return cls(OutputResult(result_type, file, statistics), first, failed, values)
         return None
 
 
@@ -143,6 +151,8 @@ class PartResult:
         Times of each window; None where the function raised.
     ending : WindowTiming
         Time after the last window.
+    values : tuple
+        The part's value for each value output; empty if no window has one.
     """
 
     results: tuple[OutputResult, ...] = ()
@@ -152,12 +162,14 @@ class PartResult:
     messages: tuple[str, ...] = ()
     timings: list[WindowTiming | None] = field(default_factory=list)
     ending: WindowTiming = WindowTiming()
+    values: tuple[Any, ...] = ()
 
     @classmethod
     def of_records(cls, records: Sequence[PartRecord]) -> PartResult:
         """Return the result of a part that an earlier run completed."""
         results = tuple(record.result for record in records if record.result is not None)
-        return cls(results, records[0].first, list(records[0].failed))
+        first = records[0]
+        return cls(results, first.first, list(first.failed), values=first.values)
 
     def add(
         self, planned: PlannedWindow, outcome: WindowResult | MuchoChildError, write: StageTimes
@@ -205,6 +217,7 @@ def run_part(run_id: str, part: MosaicPart) -> PartResult | MuchoError:
 
 def _write_part(run_id: str, part: MosaicPart) -> PartResult:
     result = PartResult()
+    values = _part_values(run_id)
     streams = open_streams(part.outputs, overwrite=True, leaves_out=part.leaves_out)
     writers = [stream.writer for stream in streams]
     with discarded_on_error(writers):
@@ -214,7 +227,9 @@ def _write_part(run_id: str, part: MosaicPart) -> PartResult:
             result.add,
             tolerant=part.tolerant,
             shifted=part.shifted,
+            values=values,
         )
+        result.values = tuple(value.total for value in values) if result.first else ()
         stopwatch = Stopwatch()
         if result.first is None:
             _discard_empty(part, writers, result.failed)
@@ -231,6 +246,30 @@ def _write_part(run_id: str, part: MosaicPart) -> PartResult:
             stages += StageTimes(write=stopwatch.split())
     result.ending = WindowTiming(worker_name(), stopwatch.started, stages, peak_memory())
     return result
+
+
+class _PartLines:
+    """The lines of a part of an output that is written line by line."""
+
+    def __init__(self) -> None:
+        self.total = Lines(b"")
+
+    def append(self, lines: Lines) -> None:
+        """Append the lines of a window."""
+        self.total = join_lines(self.total, lines)
+
+
+def _part_values(run_id: str) -> list[Merger | _PartLines]:
+    """Return what merges the values of a part, for each value output."""
+    context = context_of(run_id)
+    if not context.values:
+        return []
+    merges = tuple(spec.merge for spec in context.values)
+    mergings = find_mergings(context.function, context.global_args, merges)
+    return [
+        _PartLines() if spec.is_streamed else Merger(merging.merge)
+        for spec, merging in zip(context.values, mergings, strict=True)
+    ]
 
 
 def _results(
@@ -265,12 +304,14 @@ def _discard_empty(part: MosaicPart, writers: Sequence[Writer], failed: Sequence
 def _publish(run_id: str, part: MosaicPart, targets: Sequence[Target], result: PartResult) -> None:
     """Publish finished files together with their records."""
     if part.records:
+        values = result.values
         for target, output_result in zip(targets, result.results, strict=True):
             file = target.temporary
             flush_file(file)
-            PartRecord(output_result, result.first, result.failed).write(
+            PartRecord(output_result, result.first, result.failed, values).write(
                 file.with_name(file.name + RECORD)
             )
+            values = ()
     _raise_if_stopped(run_id)
     publish(targets)
     if part.records:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from rasterio.windows import Window
@@ -327,6 +327,13 @@ def open_streams(
     return streams
 
 
+class TakesValues(Protocol):
+    """A value output, or a part of one."""
+
+    def append(self, value: Any) -> None:
+        """Add the value of the next window."""
+
+
 def write_windows(
     streams: Sequence[OutputStream],
     results: Iterable[tuple[PlannedWindow, WindowResult | MuchoError, StageTime]],
@@ -335,6 +342,7 @@ def write_windows(
     tolerant: bool,
     done: int = 0,
     shifted: Callable[[Window], Window] | None = None,
+    values: Sequence[TakesValues] = (),
 ) -> None:
     """Write the results of windows to all outputs, in order.
 
@@ -352,6 +360,8 @@ def write_windows(
         Number of windows already written.
     shifted : callable, optional
         Function that turns a window of the grid into a window of the outputs.
+    values : sequence of TakesValues
+        Value outputs.
 
     Raises
     ------
@@ -366,7 +376,11 @@ def write_windows(
             try:
                 for stream, result in zip(streams, outcome.results, strict=False):
                     stream.append(window, result)
-            except ResultError as exc:
+                for value_stream, value in zip(values, outcome.values, strict=False):
+                    value_stream.append(value)
+            except (ResultError, MuchoChildError) as exc:
+                if isinstance(exc, MuchoChildError):
+                    exc.done = done
                 raise exc.at(planned.window, planned.ij) from None
             arrival = StageTimes(transfer=transfer, write=stopwatch.split())
         elif is_fatal(outcome, tolerant=tolerant):

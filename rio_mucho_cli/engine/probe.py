@@ -15,14 +15,18 @@ from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
+from rio_mucho_cli.outputs.value_text import Lines, json_text
 from rio_mucho_cli.planning.plan import Plan, run_context
 from rio_mucho_cli.system import usable_cpus
+from rio_mucho_cli.text import format_count, truncate
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid
 from rio_mucho_cli.workers import local
 from rio_mucho_cli.workers.context import OutputSpec, ResultType
 from rio_mucho_cli.workers.executor import LOCAL
 from rio_mucho_cli.workers.window import OutputResult, WindowResult, run_window
 
+# Most characters of a value.
+_LONGEST_VALUE = 200
 # The first window includes imports and opening inputs: if it was quick, time it again.
 _QUICK = 1.0
 # Approximate start-up time of these executors, in seconds; processes are forked.
@@ -49,6 +53,8 @@ class Probe:
         Profile of each output.
     failure : str
         Traceback of the function, if the run would continue.
+    values : tuple of str
+        The window's value for each value output, shortened.
     """
 
     planned: PlannedWindow
@@ -58,6 +64,12 @@ class Probe:
     seconds: dict[str, float]
     profiles: tuple[dict[str, Any], ...] = ()
     failure: str = ""
+    values: tuple[str, ...] = ()
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the window has no result."""
+        return not self.result_types and not self.values
 
 
 def probe_window(job: Job, plan: Plan) -> Probe:
@@ -97,6 +109,7 @@ def probe_window(job: Job, plan: Plan) -> Probe:
         tuple(map(_encoded_bytes, outcome.results)),
         _stages(outcome),
         profiles,
+        values=tuple(map(_shown_value, outcome.values)),
     )
 
 
@@ -104,7 +117,7 @@ def _middle(plan: Plan) -> PlannedWindow:
     """Return the window whose centre is nearest to that of the raster."""
     if isinstance(plan.windows, WindowGrid):
         return plan.windows.middle()
-    width, height = plan.outputs[0].size
+    width, height = plan.size
 
     def distance(planned: PlannedWindow) -> float:
         window = planned.window
@@ -139,13 +152,21 @@ def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] 
         Seconds for ``starting`` workers, for ``windows``, and their sum,
         ``whole``. None if the window has no result.
     """
-    if not probe.result_types:
+    if probe.is_skipped:
         return None
     seconds = sum(probe.seconds.values())
     workers = min(plan.jobs, usable_cpus()) if plan.executor in LOCAL else plan.jobs
     windows = seconds * pixels / (probe.shape[0] * probe.shape[1]) / workers
     starting = _STARTING.get(plan.executor, 0.0) if isinstance(plan.executor, str) else 0.0
     return {"starting": starting, "windows": windows, "whole": starting + windows}
+
+
+def _shown_value(value: Any) -> str:
+    if isinstance(value, Lines):
+        lines = value.content.decode().splitlines()
+        first = f", the first: {truncate(lines[0], _LONGEST_VALUE)}" if lines else ""
+        return f"{format_count(len(lines), 'line')}{first}"
+    return truncate(json_text(value)[0], _LONGEST_VALUE)
 
 
 def _seconds(result: WindowResult) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rasterio.windows import Window
@@ -79,6 +80,9 @@ class Report:
         Number of retries after a worker process died.
     resumed : int
         Number of windows that an earlier run finished.
+    values : Mapping
+        Merged values of outputs that take values: by name, that of the first
+        output by its path. Outputs that are written line by line have none.
     """
 
     windows: int
@@ -94,6 +98,7 @@ class Report:
     failed: tuple[Failure, ...] = ()
     retried: int = 0
     resumed: int = 0
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pixels_per_second(self) -> float:

@@ -19,7 +19,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rasterio.env import env_ctx_if_needed
 
@@ -31,6 +31,7 @@ from rio_mucho_cli.engine.report import Failure, Report
 from rio_mucho_cli.engine.retries import Retries
 from rio_mucho_cli.engine.run_state import RunState
 from rio_mucho_cli.engine.scheduling import BatchSizer, Recover, Task, TaskClock, in_order
+from rio_mucho_cli.engine.values import ValueStream, open_value_streams
 from rio_mucho_cli.env import (
     http_retries,
     layout_options,
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
     from rio_mucho_cli.engine.mosaics import PartResult
 
 log = logging.getLogger(__name__)
+
+AnyStream: TypeAlias = OutputStream | ValueStream
 
 # Most files that an output or a worker has open in the main process.
 _FILES_OF_EACH = 8
@@ -156,10 +159,18 @@ class _Run:
             resume=job.resume,
             leaves_out=job.leaves_out,
         )
-        writers = [stream.writer for stream in streams]
+        writers: list[Any] = [stream.writer for stream in streams]
         with discarded_on_error(writers), limited_block_cache(plan.cache), ExitStack() as stack:
+            values = open_value_streams(
+                plan.values,
+                overwrite=job.overwrite,
+                replaceable=ours,
+                inputs=job.inputs,
+                resume=job.resume and not plan.parts,  # a part keeps its values itself
+            )
+            writers += [stream.writer for stream in values]
             if run is not None:
-                self._resume(streams, run, plan)
+                self._resume(streams, values, run, plan)
             executor = stack.enter_context(
                 open_executor(
                     plan.executor, plan.jobs, run_id, run_context(job, plan), job.scheduler
@@ -171,11 +182,17 @@ class _Run:
             recover = Retries(executor, job.retries, tolerant=tolerant)
             self.state.retries.append(recover)
             if plan.parts:
-                self._write_parts(executor, run_id, plan, streams, recover)
+                self._write_parts(executor, run_id, plan, streams, values, recover)
             else:
                 outcomes = _run_windows(executor, run_id, plan, rest[0], recover, self.state.clock)
-                on_result = partial(self._record, streams)
-                write_windows(streams, outcomes, on_result, tolerant=tolerant, done=self.state.done)
+                write_windows(
+                    streams,
+                    outcomes,
+                    partial(self._record, streams, values),
+                    tolerant=tolerant,
+                    done=self.state.done,
+                    values=values,
+                )
             self.state.measure_idle_time()
             bands = sum(len(spec.indexes) for spec in plan.reading.inputs[:1])
             for stream in streams:
@@ -185,10 +202,14 @@ class _Run:
                 stream.describe()
             if run is not None:
                 check_inputs(job, run)
+            for value_stream in values:
+                value_stream.complete()
             stopwatch = Stopwatch()
             stack.close()  # Windows cannot replace a file that a worker has open
             finish_all(writers)
-            self.state.nbytes = sum(stream.count_bytes() for stream in streams)
+            all_streams: list[AnyStream] = [*streams, *values]
+            self.state.nbytes = sum(stream.count_bytes() for stream in all_streams)
+            self.state.values = {stream.key: stream.value for stream in values if stream.is_kept}
             self.state.value_loss = tuple(stream.value_loss for stream in streams)
             publish_all(writers, self._commit)
             self.state.stages += StageTimes(write=stopwatch.split())
@@ -208,10 +229,18 @@ class _Run:
             return [plan.windows[self.state.done :]]
         return [part.windows for part in plan.parts if part.ij not in self.finished]
 
-    def _resume(self, streams: Sequence[OutputStream], run: Mapping[str, Any], plan: Plan) -> None:
+    def _resume(
+        self,
+        streams: Sequence[OutputStream],
+        values: Sequence[ValueStream],
+        run: Mapping[str, Any],
+        plan: Plan,
+    ) -> None:
         """Resume an earlier run: restore its journal or its finished parts."""
-        overwrite = self.job.overwrite
-        done = min(stream.open_log(run, plan.windows, overwrite=overwrite) for stream in streams)
+        logged: list[AnyStream] = [*streams] if plan.parts else [*values, *streams]
+        done = min(
+            stream.open_log(run, plan.windows, overwrite=self.job.overwrite) for stream in logged
+        )
         if plan.parts:
             from rio_mucho_cli.engine import mosaics
 
@@ -221,10 +250,10 @@ class _Run:
             log.info("%d of %d parts are done", len(self.finished), len(plan.parts))
         elif not done:
             # One output starts over, so all of them do.
-            for stream in streams:
+            for stream in logged:
                 stream.writer.truncate(0)
         else:
-            for stream in streams:
+            for stream in logged:
                 self.state.failed = stream.restore(done)
             self.state.resume(done)
             log.info("%d of %d windows are done", done, len(plan.windows))
@@ -235,6 +264,7 @@ class _Run:
         run_id: str,
         plan: Plan,
         streams: Sequence[OutputStream],
+        values: Sequence[ValueStream],
         recover: Recover,
     ) -> None:
         """Write the remaining parts of a mosaic, and append all parts to the outputs."""
@@ -244,12 +274,15 @@ class _Run:
         tasks = mosaics.tasks_of(run_id, rest, mosaics.folders_of(streams))
         room = max_in_flight(executor, plan.in_flight)
         with mosaics.stopped_on_error(run_id):
-            self._append_parts(
-                plan, streams, in_order(executor, tasks, room, recover, self.state.clock)
-            )
+            outcomes = in_order(executor, tasks, room, recover, self.state.clock)
+            self._append_parts(plan, streams, values, outcomes)
 
     def _append_parts(
-        self, plan: Plan, streams: Sequence[OutputStream], outcomes: Iterator[Any]
+        self,
+        plan: Plan,
+        streams: Sequence[OutputStream],
+        values: Sequence[ValueStream],
+        outcomes: Iterator[Any],
     ) -> None:
         """Append all parts to the outputs, as they are finished."""
         logged = set[str]()
@@ -269,7 +302,9 @@ class _Run:
             try:
                 for stream, result in zip(streams, outcome.results, strict=False):
                     stream.append(part.window, result)
-            except ResultError as exc:
+                for value_stream, value in zip(values, outcome.values, strict=False):
+                    value_stream.append(value)
+            except (ResultError, MuchoChildError) as exc:
                 where = outcome.first or part
                 raise exc.at(where.window, where.ij) from None
             if part.ij not in self.finished:
@@ -278,6 +313,7 @@ class _Run:
     def _record(
         self,
         streams: Sequence[OutputStream],
+        values: Sequence[ValueStream],
         planned: PlannedWindow,
         outcome: WindowResult | MuchoChildError,
         arrival: StageTimes,
@@ -290,7 +326,8 @@ class _Run:
             self.state.failed.append(self.unrecorded[-1])
         if self.job.resume:
             stopwatch = Stopwatch()
-            recorded = [stream.record(self.state.done, self.unrecorded) for stream in streams]
+            logged: list[AnyStream] = [*values, *streams]
+            recorded = [stream.record(self.state.done, self.unrecorded) for stream in logged]
             self.unrecorded = [] if all(recorded) else self.unrecorded
             arrival += StageTimes(write=stopwatch.split())
         timing = outcome.timing if isinstance(outcome, WindowResult) else None
@@ -345,7 +382,7 @@ def _run_windows(
         for planned in batch[: len(outcomes)]:
             outcome, transfer = outcomes.pop(0), StageTime()
             if isinstance(outcome, WindowResult) and outcome.timing is not None:
-                if outcome.results:
+                if not outcome.is_skipped:
                     batches.measure(outcome.timing.stages.seconds, outcome.nbytes)
                 if not outcomes:
                     transfer = clock.transfer(outcome.timing)

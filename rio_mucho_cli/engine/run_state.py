@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rio_mucho_cli.engine.events import Listener, PartDone, RunStarted, WindowDone
 from rio_mucho_cli.engine.report import Failure, Report
@@ -48,6 +49,8 @@ class RunState:
         Value loss of each output.
     retries : list of Retries
         Retries after worker processes died; each object has its count.
+    values : Mapping
+        Merged values by name.
     """
 
     plan: Plan
@@ -63,6 +66,7 @@ class RunState:
     nbytes: int = 0
     value_loss: tuple[ValueLoss, ...] = ()
     retries: list[Retries] = field(default_factory=list)
+    values: Mapping[str, Any] = field(default_factory=dict)
     _working: float = 0.0
     _ended: float | None = None
 
@@ -160,4 +164,5 @@ class RunState:
             failed=tuple(self.failed),
             retried=sum(retries.count for retries in self.retries),
             resumed=self.resumed,
+            values=self.values,
         )

@@ -142,13 +142,7 @@ def open_writer(
         return MosaicWriter(mosaic_target, mosaic)
     if is_in_memory(str(output)):
         return MemoryWriter(str(output), overwrite=overwrite, options=options)
-    if is_virtual(str(output)):
-        from rio_mucho_cli.outputs.remote_target import RemoteTarget
-
-        target: Target = RemoteTarget(str(output), overwrite=overwrite, inputs=inputs)
-    else:
-        target = Target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
-
+    target = open_target(str(output), overwrite=overwrite, inputs=inputs, resume=resume)
     finish: Finish | None = None
     if cog:
         finish = partial(finish_cog, bigtiff=options.get("bigtiff"))
@@ -159,8 +153,33 @@ def open_writer(
     return BlockWriter(target, options, blocks, overview_plan, statistics=statistics, finish=finish)
 
 
+def open_target(
+    path: str, *, overwrite: bool, inputs: Sequence[str], resume: bool = False
+) -> Target:
+    """Return the target of an output: a local file, or an object in a bucket."""
+    if is_virtual(path):
+        from rio_mucho_cli.outputs.remote_target import RemoteTarget
+
+        return RemoteTarget(path, overwrite=overwrite, inputs=inputs)
+    return Target(path, overwrite=overwrite, inputs=inputs, resume=resume)
+
+
+class _Discardable(Protocol):
+    """A writer, as far as its end is concerned."""
+
+    @property
+    def target(self) -> Any:
+        """Target to publish when the output is finished, or None."""
+
+    def finish(self) -> None:
+        """Complete the output under its temporary name."""
+
+    def discard(self) -> None:
+        """Remove the partial output, unless a later run can resume it."""
+
+
 @contextmanager
-def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
+def discarded_on_error(writers: Sequence[_Discardable]) -> Iterator[None]:
     """Discard the outputs of all writers if an exception is raised."""
     try:
         yield
@@ -172,7 +191,7 @@ def discarded_on_error(writers: Sequence[Writer]) -> Iterator[None]:
         raise
 
 
-def finish_all(writers: Sequence[Writer]) -> None:
+def finish_all(writers: Sequence[_Discardable]) -> None:
     """Complete all outputs under their temporary names.
 
     Raises
@@ -190,6 +209,6 @@ def finish_all(writers: Sequence[Writer]) -> None:
         check()
 
 
-def publish_all(writers: Sequence[Writer], then: Callable[[], None] | None = None) -> None:
+def publish_all(writers: Sequence[_Discardable], then: Callable[[], None] | None = None) -> None:
     """Publish all finished outputs together; see `publish`."""
     publish([writer.target for writer in writers if writer.target is not None], then)

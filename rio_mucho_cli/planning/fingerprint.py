@@ -85,8 +85,11 @@ def _options(asked: Job | Output, others: Container[str] = ()) -> dict[str, Any]
     options = {
         field.name: to_json(getattr(asked, field.name), field.name)
         for field in dataclasses.fields(asked)
-        if field.name not in others
+        if field.name not in others and field.name != "merge"
     }
+    if asked.merge is not None:
+        is_name = isinstance(asked.merge, str)
+        options["merge"] = asked.merge if is_name else _function(asked.merge)
     if options.pop("keep_nodata"):  # then nodata is None
         options["nodata"] = "the first input's"
     return options
@@ -241,21 +244,31 @@ def check_can_resume(job: Job) -> None:
 def done_outputs(job: Job, run: Mapping[str, Any]) -> list[str]:
     """Return paths of outputs that this run already published.
 
-    These may be some of them, if the run was killed while publishing.
+    These may be some of them, if the run was killed while publishing. A file of values
+    does not say of which run it is: it is known only beside a raster.
     """
     run_digest = digest(run)
-    paths = [str(output.local_path) for output in job.outputs]
-    return [path for path in paths if _is_done(path, run_digest)]
+    paths = [str(output.local_path) for output in job.rasters]
+    done = [path for path in paths if _is_done(path, run_digest)]
+    if done and len(done) == len(paths):  # they are published before files of values
+        values = [str(output.local_path) for output in job.values]
+        done += [path for path in values if Path(path).is_file()]
+    return done
+
+
+def is_all_done(job: Job, done: Sequence[str]) -> bool:
+    """Return whether `done_outputs` has all outputs."""
+    return len(done) == len(job.outputs)
 
 
 def is_done(job: Job, run: Mapping[str, Any]) -> bool:
     """Return whether this run has published all outputs; if so, remove its leftovers."""
     if job.overwrite:
         return False
-    done = done_outputs(job, run)
-    if len(done) < len(job.outputs):
+    if not is_all_done(job, done_outputs(job, run)):
         return False
-    for path in done:
+    for output in job.outputs:
+        path = str(output.local_path)
         remove_partial(path)
         if job.is_mosaic:
             remove_abandoned(path)

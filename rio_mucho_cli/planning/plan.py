@@ -27,9 +27,10 @@ from rio_mucho_cli.planning.mosaic import (
 )
 from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole, unread_mask
 from rio_mucho_cli.planning.reading import make_reading
+from rio_mucho_cli.planning.values import ValuePlan, plan_values
 from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
-from rio_mucho_cli.windows import PlannedWindow, WindowGrid
+from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import ExecutorName, check_installed
 
@@ -48,6 +49,9 @@ class Plan:
     windows : sequence of PlannedWindow
     reading : ReadSpec
     outputs : sequence of OutputPlan
+        Outputs that take pixels.
+    size : Size
+        Size of the raster that the windows divide.
     executor : str or Executor
     jobs : int
         Tasks to run at once; 1 if there is only one window.
@@ -64,11 +68,14 @@ class Plan:
         Reasons for the choice of windows: keys of `planning.windows.REASONS`.
     memory, limit : int
         Estimated memory of all processes together, and its limit, in bytes.
+    values : tuple of ValuePlan
+        Outputs that take values.
     """
 
     windows: Sequence[PlannedWindow]
     reading: ReadSpec
     outputs: Sequence[OutputPlan]
+    size: Size
     executor: ExecutorName | Executor
     jobs: int
     in_flight: int
@@ -78,6 +85,7 @@ class Plan:
     reasons: tuple[Reason, ...] = ("given",)
     memory: int = 0
     limit: int = 0
+    values: tuple[ValuePlan, ...] = ()
 
 
 def make_plan(job: Job) -> Plan:
@@ -106,11 +114,12 @@ def make_plan(job: Job) -> Plan:
         choose_format(output, options, first, reading.grid)
         if part is None
         else choose_part_format(output, options, part)
-        for output in job.outputs
+        for output in job.rasters
     ]
+    values = plan_values(job)
     executor = _choose_executor(job)
     budget = make_budget(
-        reading, sources, job.outputs, executor, jobs=job.jobs, mem_limit=job.mem_limit
+        reading, sources, job.rasters, executor, jobs=job.jobs, mem_limit=job.mem_limit
     )
     planned = plan_windows(
         asked,
@@ -129,7 +138,7 @@ def make_plan(job: Job) -> Plan:
     if part is not None and first is not None:
         unit = window_unit(asked, first, windows)
         parts = plan_parts(
-            job.outputs,
+            job.rasters,
             options,
             first,
             windows,
@@ -140,15 +149,16 @@ def make_plan(job: Job) -> Plan:
         )
         outputs = [
             plan_whole(output, chosen, options, first, metadata)
-            for output, chosen in zip(job.outputs, formats, strict=True)
+            for output, chosen in zip(job.rasters, formats, strict=True)
         ]
     else:
         outputs = [
             plan_output(output, chosen, options, first, windows, metadata)
-            for output, chosen in zip(job.outputs, formats, strict=True)
+            for output, chosen in zip(job.rasters, formats, strict=True)
         ]
-    mask_of = unread_mask(job.outputs[0], first, reading, metadata, plain=job.plain)
-    outputs[0] = replace(outputs[0], mask_of=mask_of)
+    if outputs:
+        mask_of = unread_mask(job.rasters[0], first, reading, metadata, plain=job.plain)
+        outputs[0] = replace(outputs[0], mask_of=mask_of)
     size = largest(windows)
     log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
     jobs, in_flight = fit_jobs(budget, size, job.overlap)
@@ -172,6 +182,7 @@ def make_plan(job: Job) -> Plan:
         windows,
         reading,
         outputs,
+        outputs[0].size if outputs else _size_of(first),
         executor,
         jobs,
         in_flight,
@@ -181,6 +192,7 @@ def make_plan(job: Job) -> Plan:
         reasons=planned.reasons,
         memory=memory + _tables(outputs, windows),
         limit=budget.limit,
+        values=values,
     )
 
 
@@ -190,6 +202,12 @@ def _first_on_grid(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Dataset
         return None
     first = sources[0].with_bands(reading.inputs[0].indexes)
     return first if reading.grid is None else replace(first, grid=reading.grid)
+
+
+def _size_of(first: DatasetInfo | None) -> Size:
+    """Return the size of the raster that windows divide, if there is no raster output."""
+    assert first is not None  # outputs of values need an input
+    return Size(first.grid.width, first.grid.height)
 
 
 def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> int:
@@ -254,4 +272,5 @@ def run_context(job: Job, plan: Plan) -> RunContext:
         plain=job.plain,
         tolerant=job.on_error == "nodata",
         for_command_line=is_for_command_line(),
+        values=tuple(plan.spec for plan in plan.values),
     )

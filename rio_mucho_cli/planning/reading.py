@@ -146,7 +146,7 @@ def _records_absent(job: Job) -> bool:
     # With NaN, masked pixels stay NaN and are masked again.
     if job.masked or job.mode == "manual_read" or fills_with_nan(job.fill):
         return False
-    return job.plain or any(output.profile is None for output in job.outputs)
+    return job.plain or any(output.profile is None for output in job.rasters)
 
 
 def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:

@@ -77,8 +77,9 @@ def default_size(
 _LARGEST_COMMON = 2048
 
 Reason: TypeAlias = Literal[
-    "given", "size", "blocks", "resumed", "default", "strips", "network", "memory", "limit", "parts"
-]
+    "given", "size", "blocks", "resumed", "default", "input", "strips", "network", "memory",
+    "limit", "parts",
+]  # fmt: skip
 
 REASONS: dict[Reason, str] = {
     "given": "as given",
@@ -86,6 +87,7 @@ REASONS: dict[Reason, str] = {
     "blocks": "the blocks of the first input",
     "resumed": "as in the run that is resumed",
     "default": "about a million pixels, in whole blocks of the output",
+    "input": "about a million pixels, in whole blocks of the first input",
     "strips": "whole rows, because blocks are strips",
     "network": "wide and short, because an input is read over a network",
     "memory": "smaller, so that all jobs fit into memory",
@@ -155,7 +157,7 @@ def plan_windows(
         If windows are invalid; with `strict`, also if they overlap or leave
         the raster.
     """
-    profile = formats[0].profile
+    profile = formats[0].profile if formats else None
     raster = None if profile is None else Size(int(profile["width"]), int(profile["height"]))
     if first is None:
         pairs = cast("Sequence[WindowPair]", asked)
@@ -246,7 +248,7 @@ def _size_for(
     # If block sizes conflict, those of a COG win, because they are fixed.
     cogs_first = sorted(formats, key=lambda chosen: not chosen.cog)
     layouts = [choose_layout(within, chosen.layout_options, None) for chosen in cogs_first]
-    block = _common_block(layouts)
+    block = _common_block(layouts) if layouts else _block_to_read(within)
     whole_rows = within.is_striped or not all(layout.tiled for layout in layouts)
     if wide:
         # Otherwise several windows would request the same block.
@@ -259,7 +261,7 @@ def _size_for(
         )
 
     size = size_up_to(most_pixels)
-    reasons: list[Reason] = ["default"]
+    reasons: list[Reason] = ["default" if layouts else "input"]
     if whole_rows and size.width >= grid.width:
         reasons.append("strips")
     elif wide and size != size_up_to(most_pixels, wide=False):
@@ -277,6 +279,12 @@ def _size_for(
     if inside != size and within is not first:
         reasons.append("parts")
     return inside, tuple(reasons)
+
+
+def _block_to_read(first: DatasetInfo) -> Size:
+    """Return the block that windows consist of where only values are written."""
+    block = first.block
+    return block if block.width * block.height <= TARGET_PIXELS else Size(256, 256)
 
 
 def _common_block(layouts: Sequence[BlockLayout]) -> Size:

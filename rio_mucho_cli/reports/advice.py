@@ -184,6 +184,8 @@ def compression_takes_longest(metrics: Metrics) -> str | None:
     """Return advice for a faster compression if compressing takes longest."""
     cpu = metrics.cpu("encode")
     total = metrics.cpu("read", "function", "encode")
+    if not metrics.plan["outputs"]:
+        return None
     output = metrics.plan["outputs"][0]
     codec = str((output["file"] or {}).get("compress") or "").lower()
     options = output["creation_options"]
@@ -225,6 +227,8 @@ def caller_is_the_bottleneck(metrics: Metrics) -> str | None:
     writing = metrics.document["stages"]["write"]["seconds"]
     seconds = metrics.working + metrics.document["phases"]["finishing_seconds"]
     if metrics.executor == "serial" or metrics.plan["parts"] or writing < 1:
+        return None
+    if not metrics.plan["outputs"]:
         return None
     if writing < 0.6 * seconds or metrics.idle_share < 0.3:
         return None

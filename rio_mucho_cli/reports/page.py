@@ -90,10 +90,11 @@ def settings_table(document: Mapping[str, Any]) -> str:
     blocks = [
         ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
         *((f"Input {entry['path']}", _without(entry, "path")) for entry in plan.get("inputs", ())),
-        ("Plan", _without(plan, "inputs", "outputs")),
+        ("Plan", _without(plan, "inputs", "outputs", "values")),
         *(
             (f"Output {entry['path']}", _without(entry, "path"))
-            for entry in plan.get("outputs", ())
+            for name in ("outputs", "values")
+            for entry in plan.get(name, ())
         ),
         ("GDAL options", job["gdal_options"]),
         ("Machine and versions", {**document["machine"], **document["versions"]}),

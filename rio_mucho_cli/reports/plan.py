@@ -25,7 +25,7 @@ from rio_mucho_cli.text import redact, redact_options
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.context import ResultType
 from rio_mucho_cli.workers.executor import executor_name
-from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.functions import name_of
 
 # Number of windows that are compared with the blocks of inputs.
 _MOST_COMPARED = 2000
@@ -108,7 +108,7 @@ def _coverage(source: DatasetInfo, plan: Plan) -> float | None:
 
 
 def _block_reads(source: DatasetInfo, plan: Plan) -> float | None:
-    raster = plan.outputs[0].size
+    raster = plan.size
     if plan.reading.mode == "manual_read" or plan.reading.grid is not None:
         return None
     if (source.grid.width, source.grid.height) != raster:
@@ -331,6 +331,8 @@ def describe_plan(
             See `describe_input`.
         outputs : list
             See `describe_output`.
+        values : list
+            path, name, format, merge and streamed of outputs that take values.
         size : list
             Width and height of the raster that the windows divide.
         windows : dict
@@ -346,7 +348,6 @@ def describe_plan(
         resume, on_error, retries
             Options of the job.
     """
-    first = plan.outputs[0].size
     return {
         "function": function_name(job),
         "mode": job.mode,
@@ -358,7 +359,8 @@ def describe_plan(
             describe_output(plan, index, result_types[index] if index < len(result_types) else None)
             for index in range(len(plan.outputs))
         ],
-        "size": size_of(first),
+        "values": [value.as_dict() for value in plan.values],
+        "size": size_of(plan.size),
         "windows": {
             "number": len(plan.windows),
             "size": size_of(largest(plan.windows)),
@@ -383,8 +385,4 @@ def describe_plan(
 
 def function_name(job: Job) -> str:
     """Return the name of a job's function, with its module or file."""
-    function = job.function
-    if isinstance(function, FunctionRef):
-        return function.name
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{getattr(function, '__module__', '')}:{name}"
+    return name_of(job.function)

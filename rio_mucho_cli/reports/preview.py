@@ -18,11 +18,16 @@ from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli.engine.probe import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
-from rio_mucho_cli.job import Job
+from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
 from rio_mucho_cli.outputs.resume import cannot_resume_error
 from rio_mucho_cli.paths import is_virtual
-from rio_mucho_cli.planning.fingerprint import check_can_resume, done_outputs, fingerprint
+from rio_mucho_cli.planning.fingerprint import (
+    check_can_resume,
+    done_outputs,
+    fingerprint,
+    is_all_done,
+)
 from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
 from rio_mucho_cli.reports import preview_text
 from rio_mucho_cli.reports.plan import describe_plan
@@ -136,7 +141,7 @@ def _describe(job: Job, probe: bool) -> Preview:
     plan = make_plan(job)
     run = fingerprint(job, plan.windows) if job.resume else None
     finished = [] if run is None else done_outputs(job, run)
-    if run is not None and not job.overwrite and len(finished) == len(job.outputs):
+    if run is not None and not job.overwrite and is_all_done(job, finished):
         return Preview(
             describe_plan(job, plan),
             (True,) * len(finished),
@@ -150,10 +155,10 @@ def _describe(job: Job, probe: bool) -> Preview:
             overwrite=job.overwrite or path in finished,
             inputs=job.inputs,
             resume=job.resume,
-            is_mosaic=output.output.is_mosaic,
+            is_mosaic=output.is_mosaic,
         )
-        for output in plan.outputs
-        for path in [output.output.local_path]
+        for output in _outputs(plan)
+        for path in [output.local_path]
     )
     done, keeps_parts = _earlier(job, plan, run)
     check_executor(plan.executor, run_context(job, plan))
@@ -170,12 +175,19 @@ def _describe(job: Job, probe: bool) -> Preview:
     )
 
 
+def _outputs(plan: Plan) -> list[Output]:
+    """Return the outputs of a plan, those of values last."""
+    rasters = [output.output for output in plan.outputs]
+    return rasters + [value.output for value in plan.values]
+
+
 def _earlier(job: Job, plan: Plan, run: Any) -> tuple[int, bool]:
     """Return the windows done by an earlier run, and whether its parts are kept."""
     if run is None:
         return 0, False
-    paths = [str(output.output.local_path) for output in plan.outputs]
+    paths = [str(output.local_path) for output in _outputs(plan)]
     if plan.parts:
+        paths = paths[: len(plan.outputs)]
         keep_parts = [check_parts(path, run, overwrite=job.overwrite) for path in paths]
         return 0, all(keep_parts)
     if any(output.blocks is None for output in plan.outputs):
@@ -194,6 +206,7 @@ def _probe_as_dict(probe: Probe, plan: Plan) -> dict[str, Any]:
         "ij": [int(index) for index in ij] if _is_pair(ij) else str(ij),
         "seconds": probe.seconds,
         "results": results,
+        "values": [redact(value) for value in probe.values],
         "failure": redact(probe.failure),
     }
 
@@ -242,5 +255,5 @@ def _notes(job: Job, plan: Plan, probe: Probe | None) -> Iterator[str]:
         yield "write access to the bucket is not checked"
     if any(output.format.conversion is not None for output in plan.outputs):
         yield "whether the format can hold the result is known only after the first window"
-    if probe is not None and not probe.result_types and not probe.failure:
+    if probe is not None and probe.is_skipped and not probe.failure:
         yield "the probed window is fully masked, so times and sizes are not estimated"

@@ -36,6 +36,10 @@ def lines(preview: dict[str, Any]) -> list[str]:
         for text in _output_details(preview, index):
             result += _wrap("", text)
     result += _more("output", len(plan["outputs"]) - _MOST_OUTPUTS)
+    for index, value in enumerate(plan["values"][:_MOST_OUTPUTS]):
+        result += _wrap("value", f"{value['path']}: {_value(value)}")
+        if preview["exists"][len(plan["outputs"]) + index]:
+            result += _wrap("", "already exists, and would be replaced")
     for label, text in _work(preview):
         result += _wrap(label, text)
     if len(result) > _MOST_LINES:
@@ -91,6 +95,13 @@ def _output(output: dict[str, Any]) -> Iterator[str]:
         yield f"{output['count']} x {output['dtype']}"
     yield from _layout(output)
     yield from (f"{name}={value}" for name, value in output["creation_options"].items())
+
+
+def _value(value: dict[str, Any]) -> str:
+    if value["streamed"]:
+        return f"{value['format']}, written line by line"
+    merge = "collected in a list" if value["merge"] == "list" else f"merged by {value['merge']}"
+    return f"{value['format']}, {merge}"
 
 
 def _grid(grid: dict[str, Any]) -> Iterator[str]:
@@ -179,6 +190,11 @@ def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if probe["results"]:
         results = (f"{result['count']} x {result['dtype']}" for result in probe["results"])
         yield "probe", f"{at}: {' and '.join(results)}"
+    elif probe["values"]:
+        yield "probe", f"{at}:"
+    if probe["results"] or probe["values"]:
+        for value in probe["values"]:
+            yield "", value
         names = {"read": "reading", "function": "function", "encode": "encoding"}
         stages = [f"{names[name]} {time:.3f} s" for name, time in probe["seconds"].items()]
         yield "", ", ".join(stages)

@@ -12,6 +12,7 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
+from rio_mucho_cli.outputs.value_text import ValueFormat
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 from rio_mucho_cli.workers.pickling import dumps
 
@@ -70,6 +71,28 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueSpec:
+    """What workers produce for a value output.
+
+    Attributes
+    ----------
+    name : str or None
+        Key of its value in the dict that the function returns; None for the
+        output that gets the remaining one.
+    format : ValueFormat
+    is_streamed : bool
+        Make lines of the output of it. Otherwise values are merged.
+    merge : object
+        Merge of the output, for parts of mosaics; see `merging.find_mergings`.
+    """
+
+    name: str | None
+    format: ValueFormat
+    is_streamed: bool = False
+    merge: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunContext:
     """Everything a worker needs to know about a run.
 
@@ -82,7 +105,7 @@ class RunContext:
     global_args : object
         Global args of the function; a dict from the command line.
     specs : tuple of OutputSpec
-        One for each output.
+        One for each raster output.
     plain : bool
         Call the function with arrays, and the global args as keywords.
     tolerant : bool
@@ -91,6 +114,8 @@ class RunContext:
         Name options in messages as on the command line.
     env : Mapping
         GDAL options to set, or None to keep those of the current thread.
+    values : tuple of ValueSpec
+        One for each value output.
     """
 
     reading: ReadSpec
@@ -101,6 +126,7 @@ class RunContext:
     tolerant: bool = False
     for_command_line: bool = False
     env: Mapping[str, Any] | None = None
+    values: tuple[ValueSpec, ...] = ()
 
     def to_bytes(self, *, or_name: bool = True) -> bytes:
         """Pickle the context for other processes.
@@ -121,12 +147,14 @@ class RunContext:
         options = {"by_value": not isinstance(self.function, FunctionRef), "or_name": or_name}
         try:
             # Pickled together, so that an object they share is one object in the worker too.
-            user = dumps((self.function, self.global_args), "the function", **options)
+            merges = tuple(spec.merge for spec in self.values)
+            user = dumps((self.function, self.global_args, merges), "the function", **options)
         except UsageError:
             dumps(self.function, "the function", **options)
             dumps(self.global_args, "global_args", **options)
             raise
-        bare = replace(self, function=_nothing, global_args=None)
+        values = tuple(replace(spec, merge=None) for spec in self.values)
+        bare = replace(self, function=_nothing, global_args=None, values=values)
         data: bytes = cloudpickle.dumps((bare, user))
         return data
 
@@ -134,8 +162,13 @@ class RunContext:
     def from_bytes(cls, data: bytes) -> RunContext:
         """Return the context from its pickle; the inverse of `to_bytes`."""
         bare, user = cloudpickle.loads(data)
-        function, global_args = cloudpickle.loads(user)
-        context: RunContext = replace(bare, function=function, global_args=global_args)
+        function, global_args, merges = cloudpickle.loads(user)
+        values = tuple(
+            replace(spec, merge=merge) for spec, merge in zip(bare.values, merges, strict=True)
+        )
+        context: RunContext = replace(
+            bare, function=function, global_args=global_args, values=values
+        )
         return context
 
 

@@ -153,6 +153,14 @@ class FunctionRef:
         return module
 
 
+def name_of(function: UserFunction | FunctionRef) -> str:
+    """Return the name of a function, with its module or file."""
+    if isinstance(function, FunctionRef):
+        return function.name
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', '')}:{name}"
+
+
 def make_callable(function: UserFunction, global_args: Any, *, plain: bool = False) -> UserFunction:
     """Return the callable for windows.
 
@@ -256,11 +264,6 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
         where = f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else name
         text = f"{type(exc).__name__}: {line_of(exc)}"
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({where})")
-
-
-def describe_type(value: Any) -> str:
-    """Return the type of a value as messages name it."""
-    return "None" if value is None else f"a {type(value).__name__}"
 
 
 # An exception that Python raises for wrong arguments has no frame of the user's.

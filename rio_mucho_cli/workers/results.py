@@ -14,33 +14,43 @@ from rio_mucho_cli.errors import ResultError, line_of
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, taken_for_nodata
+from rio_mucho_cli.outputs.value_text import make_lines
+from rio_mucho_cli.outputs.values import ValueNotSupportedError, plain_value
 from rio_mucho_cli.signals import INTERRUPTS
-from rio_mucho_cli.text import did_you_mean, option
-from rio_mucho_cli.workers.context import OutputSpec
-from rio_mucho_cli.workers.functions import describe_type
+from rio_mucho_cli.text import describe_type, did_you_mean, option
+from rio_mucho_cli.workers.context import OutputSpec, ValueSpec
+
+# A value may be a table that happens to be as large as a small window.
+_MOST_IN_A_TABLE = 4096
 
 
-def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
-    """Return the array of each output.
+def named_results(
+    returned: Any, names: Sequence[str | None], *, is_value: bool = False
+) -> list[Any]:
+    """Return the result for each output: an array or a value.
 
     Parameters
     ----------
     returned : object
-        A dict of arrays by name, or the array of the only output.
+        A dict of results by name, or the result for the only output.
     names : sequence of str or None
-        Names of the outputs; None for the one that gets the remaining array.
+        Names of the outputs; None for the one that gets the remaining result.
+    is_value : bool
+        Whether the outputs get values; the value for the only output may be a dict.
 
     Raises
     ------
     ResultError
-        If there is not exactly one array for each output.
+        If there is not exactly one result for each output.
     """
     others = [name for name in names if name is not None]
+    if is_value and not others:
+        return [returned]
     if not isinstance(returned, dict):
         if others:
             raise ResultError(
-                f"the function returned {describe_type(returned)}, expected a dict with arrays for "
-                f"{', '.join(others)} and for the first output"
+                f"the function returned {describe_type(returned)}, expected a dict with results "
+                f"for {', '.join(others)} and for the first output"
             )
         return [returned]
     rest = [name for name in returned if name not in others]
@@ -53,13 +63,14 @@ def named_results(returned: Any, names: Sequence[str | None]) -> list[Any]:
         )
     if not rest:
         raise ResultError(
-            "the function returned no array for the first output: all arrays of the dict belong to "
+            "the function returned nothing for the first output: all entries of the dict belong to "
             "other outputs"
         )
     if len(rest) > 1:
         raise ResultError(
-            f"the function returned {len(rest)} arrays ({', '.join(map(repr, rest))}) for the "
-            f"first output: give the others outputs with {option('also')}"
+            f"the function returned {len(rest)} results ({', '.join(map(repr, rest))}) for the "
+            f"first output: give the others outputs with {option('also')}, or write values to a "
+            "file such as out.json"
         )
     return [returned[rest[0] if name is None else name] for name in names]
 
@@ -79,6 +90,31 @@ def check_and_cast(
         return array, loss  # rasterio fills first and casts afterwards
     with np.errstate(invalid="ignore", over="ignore"):
         return array.astype(spec.dtype, copy=False), loss
+
+
+def check_value(result: Any, spec: ValueSpec, window: Window, overlap: int) -> Any:
+    """Return what the function returned for a value output: a plain value, or Lines.
+
+    Raises
+    ------
+    ResultError
+        If it cannot be written, or is an array like those of rasters.
+    """
+    what = "the function returned" if spec.name is None else f"for {spec.name!r} it returned"
+    shape = np.shape(result) if hasattr(type(result), "__array__") else ()
+    sizes = [(window.height + 2 * more, window.width + 2 * more) for more in (0, overlap)]
+    if len(shape) in {2, 3} and shape[-2:] in sizes and math.prod(shape[-2:]) > _MOST_IN_A_TABLE:
+        raise ResultError(
+            f"{what} an array of shape {shape}, the pixels of the window, for an output of "
+            f"values ({spec.format}): give it an output such as out.tif, or return values"
+        )
+    try:
+        value = plain_value(result)
+        return make_lines(value, spec.format) if spec.is_streamed else value
+    except ValueNotSupportedError as exc:
+        raise ResultError(f"{what} {exc}") from None
+    except RecursionError:
+        raise ResultError(f"{what} a value that is nested without end") from None
 
 
 def check_result(
@@ -139,7 +175,7 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
     if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
         raise ResultError(
             f"{what} {describe_type(result)}, expected a numpy array of shape "
-            "(count, rows, cols) or (rows, cols)"
+            "(count, rows, cols) or (rows, cols); values need an output such as out.json"
         )
     try:
         array: np.ndarray[Any, Any] = np.asanyarray(result)

@@ -31,6 +31,7 @@ from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, valid_nan
+from rio_mucho_cli.outputs.values import count_bytes
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
@@ -45,6 +46,7 @@ from rio_mucho_cli.workers.functions import (
 )
 from rio_mucho_cli.workers.results import (
     check_and_cast,
+    check_value,
     count_nodata,
     make_transparent,
     named_results,
@@ -82,18 +84,28 @@ class WindowResult:
     Attributes
     ----------
     results : tuple of OutputResult
-        One for each output; empty if the window was skipped.
+        One for each raster output; empty if the window was skipped.
     timing : WindowTiming or None
         Times for reading, the function and encoding; None if the function raised.
+    values : tuple
+        One for each value output, a plain value or Lines; empty if the window was
+        skipped.
     """
 
     results: tuple[OutputResult, ...]
     timing: WindowTiming | None = None
+    values: tuple[Any, ...] = ()
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the window was skipped."""
+        return not self.results and not self.values
 
     @property
     def nbytes(self) -> int:
         """Size of all results together, in bytes."""
-        return sum(result.data.nbytes for result in self.results)
+        size = sum(result.data.nbytes for result in self.results)
+        return size + sum(map(count_bytes, self.values))
 
 
 class Worker:
@@ -142,22 +154,26 @@ class Worker:
         finally:
             ignore_georeferencing_warnings()
         signals.check()
+        names = [spec.name for spec in specs] + [spec.name for spec in context.values]
+        returned = named_results(returned, names, is_value=not specs)
         checked = [
             check_and_cast(result, spec, window, context.reading.overlap)
-            for result, spec in zip(
-                named_results(returned, [spec.name for spec in specs]), specs, strict=True
-            )
+            for result, spec in zip(returned, specs, strict=False)
         ]
         called = stopwatch.split()
         results = tuple(
             self._result(array, spec, loss, absent)
             for (array, loss), spec in zip(checked, specs, strict=True)
         )
-        if context.plain and absent is not None and context.reading.fill is None:
+        values = tuple(
+            check_value(result, spec, window, context.reading.overlap)
+            for result, spec in zip(returned[len(specs) :], context.values, strict=True)
+        )
+        if results and context.plain and absent is not None and context.reading.fill is None:
             loss = results[0].value_loss.merge(ValueLoss(read_windows=1))
             results = (replace(results[0], value_loss=loss), *results[1:])
         stages = StageTimes(read, called, stopwatch.split())
-        return WindowResult(results, WindowTiming(self._name, stopwatch.started, stages))
+        return WindowResult(results, WindowTiming(self._name, stopwatch.started, stages), values)
 
     def _result(
         self,
@@ -240,7 +256,7 @@ def open_run(run_id: str, context: RunContext | bytes) -> None:
 @contextmanager
 def in_environment(run_id: str) -> Iterator[RunContext]:
     """Apply the GDAL options of a run; yield its context."""
-    context = _context_of(run_id)
+    context = context_of(run_id)
     ignore_georeferencing_warnings()
     with (
         nullcontext() if context.env is None else gdal_config(context.env),
@@ -359,7 +375,8 @@ def _close_all() -> None:
         close_run(run_id)
 
 
-def _context_of(run_id: str) -> RunContext:
+def context_of(run_id: str) -> RunContext:
+    """Return the context of a run in this process; raise UsageError if it cannot be loaded."""
     context = _contexts[run_id]
     if isinstance(context, bytes):
         try:

@@ -5,9 +5,13 @@ those of the function applied to the whole arrays; with the same windows, the
 bytes of the file are the same. Every new feature joins in here.
 """
 
+import csv
 import hashlib
+import io
+import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import loky
@@ -519,3 +523,146 @@ def test_objects_are_as_files(case, inputs, bucket, tmp_path):
             got.write_bytes(bucket.get("out.tif"))
             assert_equal(got, expected)
             assert got.read_bytes() == local.read_bytes()
+
+
+def histogram(data, window, ij, global_args):
+    return {"counts": np.bincount(data[0].ravel(), minlength=256), "pixels": data[0].size}
+
+
+def lowest(data, window, ij, global_args):
+    return {"least": data[0].min(), "by column": {int(ij[1]) * 0: data[0].min()}}
+
+
+def places(data, window, ij, global_args):
+    """Return where a value is, by row and column of the raster."""
+    rows, cols = np.nonzero(data[0][0] == 7)
+    return [
+        {"row": int(row + window.row_off), "col": int(col + window.col_off)}
+        for row, col in zip(rows, cols, strict=True)
+    ]
+
+
+class Mean:
+    """Return sum and count, whose quotient is the mean."""
+
+    def __call__(self, data, window, ij, global_args):
+        return [int(data[0].sum()), data[0].size]
+
+    @staticmethod
+    def merge(total, value):
+        return [a + b for a, b in zip(total, value, strict=True)]
+
+    @staticmethod
+    def finish(total):
+        return total[0] / total[1]
+
+
+# The function, the options of its output, and the value of the whole array.
+VALUES = {
+    "histogram": (
+        histogram,
+        "json",
+        "sum",
+        lambda array: {"counts": np.bincount(array.ravel(), minlength=256).tolist(),
+                       "pixels": array.size},
+    ),
+    "lowest": (
+        lowest,
+        "json",
+        "min",
+        lambda array: {"least": int(array.min()), "by column": {"0": int(array.min())}},
+    ),
+    "mean": (Mean, "json", None, lambda array: float(array.mean())),
+    "places": (places, "ndjson", None, lambda array: np.argwhere(array[0] == 7).tolist()),
+    "table": (places, "csv", None, lambda array: np.argwhere(array[0] == 7).tolist()),
+}  # fmt: skip
+
+
+def read_value(path):
+    """Return a value from a file; rows and columns are sorted."""
+    text = path.read_text()
+    if path.suffix == ".json":
+        return json.loads(text)
+    if path.suffix == ".csv":
+        return sorted(
+            [int(row["row"]), int(row["col"])] for row in csv.DictReader(io.StringIO(text))
+        )
+    return sorted([line["row"], line["col"]] for line in map(json.loads, text.splitlines()))
+
+
+def value_job(case, inputs, path, **given):
+    function, _, merge, _ = VALUES[case]
+    return Job(
+        inputs=[str(inputs["rgb"])],
+        output=str(path),
+        function=function,
+        bidx=1,
+        merge=merge,
+        overwrite=True,
+        **given,
+    )
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_values_equal_the_whole_array_computation(case, inputs, tmp_path, leftovers):
+    _, suffix, _, expected = VALUES[case]
+    path = tmp_path / f"out.{suffix}"
+    with rasterio.open(inputs["rgb"]) as src:
+        whole_value = expected(src.read([1]))
+    for windows in WINDOWS:
+        contents = set()
+        for executor, jobs in [("serial", 1), ("threads", 5)]:
+            run(value_job(case, inputs, path, windows=windows, executor=executor, jobs=jobs))
+            assert read_value(path) == whole_value
+            contents.add(path.read_bytes())
+        assert len(contents) == 1
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_values_of_processes_and_other_workers(case, inputs, tmp_path, elsewhere, leftovers):
+    path = tmp_path / f"out.{VALUES[case][1]}"
+    contents = set()
+    for where in [{"executor": "serial"}, {"executor": "processes"}, *elsewhere]:
+        run(value_job(case, inputs, path, windows=Size(64, 64), jobs=2, **where))
+        contents.add(path.read_bytes())
+    assert len(contents) == 1
+    assert not leftovers()
+
+
+@pytest.mark.parametrize("path", ["out.tif", "out.vrt"])
+def test_values_beside_a_raster(path, inputs, tmp_path, leftovers):
+    """Values of mosaics are merged by part, then over the parts."""
+    expected = VALUES["histogram"][3]
+    with rasterio.open(inputs["rgb"]) as src:
+        array = src.read([1])
+    function = partial(with_values, function=histogram)
+    for executor, jobs in [("serial", 1), ("threads", 2), ("processes", 2)]:
+        report = run(
+            str(inputs["rgb"]),
+            tmp_path / path,
+            function,
+            bidx=1,
+            windows=Size(32, 48),
+            also=[
+                Output(name="counts", path=tmp_path / "counts.json", merge="sum"),
+                Output(name="rows", path=tmp_path / "rows.csv"),
+            ],
+            executor=executor,
+            jobs=jobs,
+            overwrite=True,
+            **({"part_size": 96} if path == "out.vrt" else {}),
+        )
+        assert_equal(tmp_path / path, array)
+        assert read_value(tmp_path / "counts.json") == expected(array)
+        assert read_value(tmp_path / "rows.csv") == np.argwhere(array[0] == 7).tolist()
+        assert report.values["counts"]["counts"].sum() == array.size
+    assert not leftovers()
+
+
+def with_values(data, window, ij, global_args, *, function):
+    return {
+        "out": data[0],
+        "counts": function(data, window, ij, global_args),
+        "rows": places(data, window, ij, global_args),
+    }

@@ -433,7 +433,7 @@ def test_args_that_the_function_does_not_take(mucho, module, jobs, leftovers):
 
 
 DICTS = {
-    "one": "expected a dict with arrays for x and for the first output",
+    "one": "expected a dict with results for x and for the first output",
     "others": "the function returned a dict without 'x', for which there is an output",
     "many": "('y', 'z') for the first output: give the others outputs",
     "bad": "for 'x' the function returned None, expected a numpy array",

@@ -52,6 +52,22 @@ def two(data, window, ij, global_args):
     time.sleep(0.01)
     return {"first": data[0] // 2 + 1, "second": data[0].astype("float32") / 3}
 
+def counts(data, window, ij, global_args):
+    time.sleep(0.01)
+    return np.bincount(data[0].ravel(), minlength=256)
+
+def row(data, window, ij, global_args):
+    time.sleep(0.01)
+    return {"row": ij[0], "col": ij[1], "mean": data[0].mean()}
+
+def shares(data, window, ij, global_args):
+    time.sleep(0.01)
+    return {"first": data[0] // 2 + 1, "counts": np.bincount(data[0].ravel()) / 3}
+
+def merge(a, b):
+    size = max(len(a), len(b))
+    return np.pad(a, (0, size - len(a))) + np.pad(b, (0, size - len(b)))
+
 def part(data, window, ij, global_args):
     '''Raise in a window, and fail everything that comes after.'''
     if list(ij) >= global_args["end"]:
@@ -71,6 +87,11 @@ class Kind:
     def output(self):
         return self.files[0]
 
+    @property
+    def says_its_run(self):
+        """Whether the output says of which run it is, as only a GeoTIFF does."""
+        return self.output.endswith("tif")
+
 
 def kind(files, options):
     return Kind(tuple(files.split()), tuple(options.split()))
@@ -85,6 +106,12 @@ KINDS = {
     "two": kind(
         "out.tif second.tif",
         f"--func hindered:two --also second=second.tif --windows 64 --stats {TILES}",
+    ),
+    "counts": kind("out.json", "--func hindered:counts --merge sum --windows 64"),
+    "rows": kind("out.csv", "--func hindered:row --windows 64"),
+    "shares": kind(
+        "out.tif counts.json",
+        "--func hindered:shares --also counts=counts.json,merge=hindered:merge --windows 64",
     ),
 }
 WAYS = {
@@ -207,7 +234,7 @@ class Place:
 
     def grows(self, run):
         """Whether there is a file with what came of windows."""
-        return has_locked(run) and any(self.folder.glob("*mucho*/*.tif"))
+        return has_locked(run) and any(self.folder.glob("*mucho*/*.*"))
 
     def temporaries(self):
         return [name for name in self.names() if "mucho" in name]
@@ -274,9 +301,8 @@ class Life:
             if run.returncode == 0:
                 break
         else:
-            if self._is_done() and (not self.resume or self.place.kind.output.endswith("png")):
-                # It came too late, but may have left its folder. Only a GeoTIFF
-                # can say which run it is of.
+            if self._is_done() and (not self.resume or not self.place.kind.says_its_run):
+                # It came too late, but may have left its folder.
                 options = [*options, "--overwrite"]
             status, said = self.place.run(self.dice.choice(list(WAYS)), *options)
             assert status == 0, said
@@ -330,8 +356,8 @@ class Life:
         self.counts[f"exit status {status}"] += 1
         # While Python takes itself apart, signals do what they do by themselves.
         allowed = {0, -number} if self._is_done() else {0}
-        if self._is_done() and self.place.kind.output.endswith("png"):
-            allowed |= {1}  # it exists: nothing in a PNG says of which run it is
+        if self._is_done() and not self.place.kind.says_its_run:
+            allowed |= {1}  # it exists
         if struck == "early":
             # Python has not come to the command: it ends as Python does.
             allowed |= {-number, 128 + number, 1}
@@ -344,7 +370,10 @@ class Life:
         if struck != "early":
             assert "Traceback" not in said, about
         if status == 1 and struck != "early":
-            expected = "Error: the output out.png exists", "Error: a worker process was killed"
+            expected = (
+                f"Error: the output {self.place.kind.output} exists",
+                "Error: a worker process was killed",
+            )
             assert said.splitlines()[-1].startswith(expected), about
         done = {name: self.place.expected[name] for name in self.place.kind.files}
         for name in self.place.kind.files:

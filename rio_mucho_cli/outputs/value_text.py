@@ -1,0 +1,236 @@
+"""Values as text: JSON, lines of JSON and GeoJSON, rows of a table, and lines of a journal."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from rio_mucho_cli.outputs.values import ValueNotSupportedError
+from rio_mucho_cli.text import describe_type
+
+ValueFormat: TypeAlias = Literal["json", "ndjson", "geojsonl", "csv"]
+
+STDOUT = "-"
+"""Path of a value that the command prints."""
+
+_FORMATS: Mapping[str, ValueFormat] = {
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".geojsonl": "geojsonl",
+    ".csv": "csv",
+}
+_FEATURES = "expected a GeoJSON feature, a geometry, or a list of these"
+
+
+def value_format(path: Any) -> ValueFormat | None:
+    """Return the format of a value output by its path; None for a raster.
+
+    Parameters
+    ----------
+    path : object
+        None is a value that is not written: it is returned as JSON would be.
+    """
+    if path is None or path == STDOUT:
+        return "json"
+    if not isinstance(path, str | PurePath):
+        return None
+    return _FORMATS.get(PurePath(path).suffix.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of text, for an output that is written line by line.
+
+    Attributes
+    ----------
+    content : bytes
+        Complete lines.
+    not_finite : int
+        Number of NaN and infinite numbers, which are null in the text.
+    columns : tuple of str
+        Columns of a table; empty if there are no rows.
+    """
+
+    content: bytes
+    not_finite: int = 0
+    columns: tuple[str, ...] = ()
+
+
+def json_text(value: Any) -> tuple[str, int]:
+    """Return a value as JSON on one line, and how many numbers became null.
+
+    Notes
+    -----
+    NaN and infinity are no JSON (RFC 8259, section 6); GDAL writes null for them.
+    """
+    not_finite = [0]
+    return json.dumps(_for_json(value, not_finite), allow_nan=False), not_finite[0]
+
+
+def _for_json(value: Any, not_finite: list[int]) -> Any:
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        not_finite[0] += 1
+        return None
+    if isinstance(value, dict):
+        entries = {_key_text(key): _for_json(item, not_finite) for key, item in value.items()}
+        if len(entries) < len(value):
+            raise ValueNotSupportedError("a dict with keys that are the same as text")
+        return entries
+    if isinstance(value, list):
+        return [_for_json(item, not_finite) for item in value]
+    if isinstance(value, np.ndarray):
+        listed = value.tolist()
+        if value.dtype.kind != "f" or np.isfinite(value).all():
+            return listed
+        return _for_json(listed, not_finite)
+    return value
+
+
+def _key_text(key: Any) -> str:
+    return key if isinstance(key, str) else json.dumps(key)
+
+
+def make_lines(value: Any, form: ValueFormat) -> Lines:
+    """Return the lines of a value in a format: none for an empty list.
+
+    Raises
+    ------
+    ValueNotSupportedError
+        If the format cannot hold it.
+    """
+    if form == "csv":
+        return _make_rows(value)
+    if form == "geojsonl":
+        items: Sequence[Any] = list(_features(value))
+    elif form == "ndjson":
+        items = value if isinstance(value, list) else [value]
+    else:
+        items = [value]
+    texts = [json_text(item) for item in items]
+    content = "".join(f"{text}\n" for text, _ in texts).encode()
+    return Lines(content, sum(number for _, number in texts))
+
+
+def _features(value: Any) -> Iterator[Any]:
+    """Yield the features of a value; geometries become features without properties."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _features(item)
+        return
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "FeatureCollection":
+        yield from _features(value.get("features"))
+    elif kind == "Feature" and "geometry" in value:
+        yield {"properties": {}, **value}
+    elif isinstance(value, dict) and ("coordinates" in value or "geometries" in value):
+        yield {"type": "Feature", "properties": {}, "geometry": value}
+    else:
+        found = f"a dict of type {kind!r}" if isinstance(value, dict) else describe_type(value)
+        raise ValueNotSupportedError(f"{found}: {_FEATURES}")
+
+
+def _make_rows(value: Any) -> Lines:
+    rows = value if isinstance(value, list) else [value]
+    columns: tuple[str, ...] = ()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        if not isinstance(row, dict):
+            raise ValueNotSupportedError(
+                f"{describe_type(row)}, which is not a row of a table: expected a dict, or a list "
+                "of dicts"
+            )
+        own = tuple(map(_key_text, row))
+        columns = columns or own
+        check_columns(columns, own)
+        cells = row if own == columns else dict(zip(own, row.values(), strict=True))
+        writer.writerow([_cell(cells[name]) for name in (row if own == columns else columns)])
+    return Lines(text.getvalue().encode(), 0, columns)
+
+
+def _cell(value: Any) -> Any:
+    return json_text(value)[0] if isinstance(value, list | dict | np.ndarray) else value
+
+
+def check_columns(expected: Sequence[str], columns: Sequence[str]) -> None:
+    """Raise ValueNotSupportedError unless a row has the columns of the first one."""
+    if set(columns) == set(expected):
+        return
+    missing = [name for name in expected if name not in columns]
+    others = [name for name in columns if name not in expected]
+    differences = [f"without {', '.join(missing)}"] if missing else []
+    differences += [f"with {', '.join(others)}"] if others else []
+    raise ValueNotSupportedError(
+        f"a row {' and '.join(differences)}, unlike the first row: return the same keys always, "
+        "None where there is no value"
+    )
+
+
+def header_line(columns: Sequence[str]) -> bytes:
+    """Return the first line of a table."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(columns)
+    return text.getvalue().encode()
+
+
+def read_header_line(content: bytes) -> tuple[str, ...]:
+    """Return the columns of a table from its first lines."""
+    return tuple(next(csv.reader(io.StringIO(content.decode())), ()))
+
+
+def to_journal(value: Any) -> bytes:
+    """Return a value as a line of JSON, from which `from_journal` returns the same value."""
+    return json.dumps(_tagged(value), separators=(",", ":")).encode() + b"\n"
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"dict": [[key, _tagged(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, np.ndarray):
+        data = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode("ascii")
+        return {"array": data, "dtype": value.dtype.str, "shape": value.shape}
+    if isinstance(value, Lines):
+        content = base64.b64encode(value.content).decode("ascii")
+        return {"lines": content, "not_finite": value.not_finite, "columns": value.columns}
+    return value
+
+
+def from_journal(line: bytes) -> Any:
+    """Return the value of a line of `to_journal`.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, RecursionError
+        If the line is damaged.
+    """
+    return _untagged(json.loads(line))
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "dict" in value:
+        return {key: _untagged(item) for key, item in value["dict"]}
+    if "lines" in value:
+        columns = tuple(map(str, value["columns"]))
+        return Lines(base64.b64decode(value["lines"]), int(value["not_finite"]), columns)
+    dtype = np.dtype(str(value["dtype"]))
+    if dtype.kind not in "biuf":
+        raise ValueError(f"an array of dtype {dtype}")
+    data = base64.b64decode(value["array"], validate=True)
+    return np.frombuffer(data, dtype).reshape([int(side) for side in value["shape"]])
