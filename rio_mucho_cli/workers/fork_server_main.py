@@ -29,9 +29,10 @@ import stat
 import struct
 import sys
 import traceback
+import weakref
 from contextlib import suppress
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rio_mucho_cli.env import driver_count, keep_freed_memory, limit_threads
 from rio_mucho_cli.workers.process_main import run_worker
@@ -99,13 +100,31 @@ def serve_forks(control: socket.socket, parent: int) -> None:
 def serve_forks_in_fork(control: socket.socket, parent: int) -> NoReturn:
     """Make a fork of a program like a new interpreter, and serve; never return."""
     try:
-        atexit._clear()
+        _reset_exit_handlers()
         sys.modules["__main__"] = ModuleType("__main__")
         _close_inherited(control.fileno())
         _reset_logging()
         serve_forks(control, parent)
     finally:
         os._exit(0)
+
+
+def _reset_exit_handlers() -> None:
+    """Remove what the program has left to do at its end; keep what the standard library does.
+
+    Modules of the standard library register their handlers once, at their import or
+    first use, and count on them from then on.
+    """
+    atexit._clear()
+    # The program's own finalizers would remove, in each worker, what belongs to the program.
+    finalizers: Any = weakref.finalize
+    finalizers._registry.clear()
+    finalizers._registered_with_atexit = False
+    atexit.register(logging.shutdown)
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        util._finalizer_registry.clear()
+        sys.modules["multiprocessing.process"]._children.clear()
+        atexit.register(util._exit_function)
 
 
 def _close_inherited(control: int) -> None:
@@ -133,6 +152,8 @@ def _reset_logging() -> None:
         if isinstance(logger, logging.Logger):
             logger.handlers.clear()
             logger.setLevel(logging.WARNING if logger is logging.root else logging.NOTSET)
+    at_exit: Any = logging
+    at_exit._handlerList.clear()
 
 
 class _EventLoop:

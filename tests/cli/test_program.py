@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forking import CAN_FORK
+from forking import CAN_FORK, START_METHODS
 
 FUNCTIONS = """
 import os, time
@@ -73,6 +73,64 @@ def test_workers_are_forked_from_rio_itself_if_that_is_safe(inputs, module, tmp_
     server = (tmp_path / "server").read_text()
     assert ("bootstrap.py" in server) == (plugin in {"GDAL", "a thread"})
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
+
+
+LEAVING = """
+import logging.handlers, multiprocessing.util, os, weakref
+
+class Ending(logging.Handler):
+    def emit(self, record):
+        with open("ended", "a") as file:
+            file.write(f"{record.msg} {os.getpid()}\\n")
+
+ending, things = Ending(), []
+
+def leave(whose):
+    "Leave something to do at the end of this process, in each way that there is."
+    def end(way):
+        ending.emit(logging.makeLogRecord({"msg": f"{whose} {way}"}))
+    thing, memory = Ending(), logging.handlers.MemoryHandler(9, target=ending)
+    weakref.finalize(thing, end, "finalizer")
+    multiprocessing.util.Finalize(None, end, ["finalizer-of-multiprocessing"], exitpriority=0)
+    memory.emit(logging.makeLogRecord({"msg": f"{whose} record", "levelno": logging.INFO}))
+    things.extend([thing, memory])
+
+def run(data, window, ij, global_args):
+    if os.getpid() not in things:
+        things.append(os.getpid())
+        leave("worker")
+    return data[0]
+"""
+
+
+@pytest.mark.parametrize("method", START_METHODS)
+def test_what_is_left_to_the_end_is_done_once_by_whom_it_belongs_to(
+    inputs, module, tmp_path, method
+):
+    """Nothing that another plugin has left to the end of the program is done by workers."""
+    module(LEAVING, "leaving.py")
+    start = "from rasterio.rio.main import main_group; main_group(prog_name='rio')"
+    code = f"import os, leaving; leaving.leave('program'); print(os.getpid())\n{start}"
+    command = [sys.executable, "-c", code, "mucho"]
+    command += ["in.tif", "out.tif", "--func", "leaving:run", "-j", "2", "--windows", "16", "-q"]
+    variables = {**os.environ, "MUCHO_START_METHOD": method}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env=variables
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in (tmp_path / "ended").read_text().splitlines()]
+    ways = ["finalizer", "finalizer-of-multiprocessing", "record"]
+    program = done.stdout.strip()
+    assert sorted(line[1:] for line in lines if line[0] == "program") == [
+        [way, program] for way in ways
+    ]
+    by_worker = {}
+    for whose, way, pid in lines:
+        if whose == "worker":
+            by_worker.setdefault(pid, []).append(way)
+    assert by_worker
+    assert all(sorted(found) == ways for found in by_worker.values())
+    assert program not in by_worker
 
 
 def test_a_pipeline_of_rio_blocks(inputs, tmp_path, read):
