@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rio_mucho_cli import (
+        reductions as reductions,
         single_process_pool as single_process_pool,
         testing as testing,
         utils as utils,
@@ -61,7 +62,7 @@ _NAMES = {
     "single_process_pool": ["MockTub"],
     "windows": ["Size"],
 }  # fmt: skip
-_SUBMODULES = ["single_process_pool", "testing", "utils"]
+_SUBMODULES = ["reductions", "single_process_pool", "testing", "utils"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, *_SUBMODULES])

@@ -1,0 +1,16 @@
+"""Ready-made functions that reduce rasters to numbers.
+
+Each is a class for ``--func``, as in
+``rio mucho dem.tif - --func rio_mucho_cli.reductions:Statistics``. An instance
+returns a value for each window; `merge` combines two values, and `finish` turns
+the total into plain dicts, lists and numbers.
+
+Values are exact, so results do not depend on the windows or on the number of jobs,
+down to the last bit.
+"""
+
+from rio_mucho_cli.reductions.bounds import Bounds
+from rio_mucho_cli.reductions.counts import Counts, Histogram
+from rio_mucho_cli.reductions.statistics import Statistics
+
+__all__ = ["Bounds", "Counts", "Histogram", "Statistics"]
