@@ -103,11 +103,11 @@ def print_value(job: Job, report: Report) -> None:
     """Print the value of the output that is standard output, if there is one."""
     for output in job.values:
         if output.path == "-":
-            from rio_mucho_cli.outputs.value_text import json_text
+            from rio_mucho_cli.outputs.value_text import pretty_json
             from rio_mucho_cli.outputs.values import plain_value
             from rio_mucho_cli.reports.file import print_text
 
-            text, _ = json_text(plain_value(report.values[output.name or "-"]))
+            text, _ = pretty_json(plain_value(report.values[output.name or "-"]))
             print_text(f"{text}\n")
 
 

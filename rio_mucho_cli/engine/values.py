@@ -13,8 +13,8 @@ from rio_mucho_cli.outputs.value_text import (
     Lines,
     from_journal,
     header_line,
-    json_text,
     make_lines,
+    pretty_json,
     read_header_line,
     to_journal,
 )
@@ -147,7 +147,7 @@ class ValueStream:
         try:
             plain = plain_value(value)
             if self._spec.format == "json":
-                text, self._not_finite = json_text(plain)
+                text, self._not_finite = pretty_json(plain)
                 content = f"{text}\n".encode()
             else:
                 lines = make_lines(plain, self._spec.format)

@@ -76,6 +76,33 @@ def json_text(value: Any) -> tuple[str, int]:
     return json.dumps(_for_json(value, not_finite), allow_nan=False), not_finite[0]
 
 
+# Longest line on which a list or a dict stays.
+_LINE = 88
+
+
+def pretty_json(value: Any) -> tuple[str, int]:
+    """Return a value as JSON for readers; otherwise as `json_text`."""
+    not_finite = [0]
+    return _pretty(_for_json(value, not_finite), ""), not_finite[0]
+
+
+def _pretty(value: Any, indent: str) -> str:
+    """Return JSON with lists and dicts on several lines, unless they are short or plain lists."""
+    line = json.dumps(value, allow_nan=False)
+    deeper = f"{indent}  "
+    if isinstance(value, dict) and len(indent) + len(line) > _LINE:
+        entries = [f"{json.dumps(key)}: {_pretty(item, deeper)}" for key, item in value.items()]
+        ends = "{}"
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        if len(indent) + len(line) <= _LINE:
+            return line
+        entries, ends = [_pretty(item, deeper) for item in value], "[]"
+    else:
+        return line
+    joined = f",\n{deeper}".join(entries)
+    return f"{ends[0]}\n{deeper}{joined}\n{indent}{ends[1]}"
+
+
 def _for_json(value: Any, not_finite: list[int]) -> Any:
     if isinstance(value, float):
         if math.isfinite(value):

@@ -15,7 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.errors import FunctionNotFoundError, MuchoChildError, ResultError, line_of
+from rio_mucho_cli.errors import (
+    FunctionNotFoundError,
+    MuchoChildError,
+    ResultError,
+    UsageError,
+    line_of,
+)
 from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import closest, did_you_mean, format_count, functions_in, option
 from rio_mucho_cli.workers.reloading import current_code, import_current
@@ -206,7 +212,7 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
 def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
     try:
         instance: UserFunction = function(**global_args)
-    except INTERRUPTS:
+    except (*INTERRUPTS, UsageError):  # the latter by reductions
         raise
     except BaseException as exc:
         _check_keywords(function, global_args)

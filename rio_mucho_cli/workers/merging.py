@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from rio_mucho_cli.errors import ResultError
+from rio_mucho_cli.errors import ResultError, UsageError
 from rio_mucho_cli.outputs.value_text import Lines, check_columns
 from rio_mucho_cli.outputs.values import MERGES, Merge, ValueNotSupportedError
 from rio_mucho_cli.signals import INTERRUPTS
@@ -93,7 +93,7 @@ class _OwnMethods:
     def _instance(self) -> Any:
         try:
             return self._function(**self._global_args)
-        except INTERRUPTS:
+        except (*INTERRUPTS, UsageError):  # the latter by reductions
             raise
         except BaseException as exc:
             name = self._function.__name__
@@ -145,7 +145,7 @@ def call_user(function: Callable[..., Any], what: str, *args: Any) -> Any:
     """
     try:
         return function(*args)
-    except INTERRUPTS:
+    except (*INTERRUPTS, ResultError):  # the latter by reductions
         raise
     except BaseException as exc:
         raise wrap_user_error(what, exc) from None

@@ -23,7 +23,7 @@ import numpy as np
 
 from rio_mucho_cli import signals
 from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, UsageError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
@@ -144,7 +144,7 @@ class Worker:
             return WindowResult((), WindowTiming(self._name, stopwatch.started, StageTimes(read)))
         try:
             returned = self._call(read_data, planned.given, planned.ij, context.global_args)
-        except signals.INTERRUPTS:
+        except (*signals.INTERRUPTS, ResultError, UsageError):  # the latter by reductions
             raise
         except BaseException as exc:
             signals.check(instead=True)

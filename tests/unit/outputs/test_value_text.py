@@ -15,6 +15,7 @@ from rio_mucho_cli.outputs.value_text import (
     header_line,
     json_text,
     make_lines,
+    pretty_json,
     read_header_line,
     to_journal,
     value_format,
@@ -39,6 +40,28 @@ def test_json_has_null_for_what_is_not_finite():
     text, not_finite = json_text(value)
     assert json.loads(text) == {"a": None, "2": [None, 1.5], "c": [[1, None]], "true": "x"}
     assert not_finite == 3
+
+
+@given(st.recursive(
+    st.none() | st.integers() | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+))  # fmt: skip
+def test_pretty_json_is_the_same_value(value):
+    assert json.loads(pretty_json(value)[0]) == value
+
+
+def test_pretty_json():
+    value = {"a": [1] * 40, "b": [{"name": "x" * 50, "c": 1.5}, {"name": "y" * 50}], "d": {}}
+    assert pretty_json(value)[0].splitlines() == [
+        "{",
+        f'  "a": [{", ".join(["1"] * 40)}],',
+        '  "b": [',
+        f'    {{"name": "{"x" * 50}", "c": 1.5}},',
+        f'    {{"name": "{"y" * 50}"}}',
+        "  ],",
+        '  "d": {}',
+        "}",
+    ]
 
 
 def test_keys_that_are_the_same_as_text_are_refused():
