@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias, overload
 
 from rasterio.errors import WindowError
@@ -36,11 +36,14 @@ class PlannedWindow:
     given : object
         The window as the caller gave it, for the function: a Window, or a pair
         of ranges or slices (rows, columns).
+    index: int
+        Position among all windows of the plan.
     """
 
     window: Window
     ij: Any
     given: Any
+    index: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,13 @@ class WindowList(Sequence[PlannedWindow]):
         Windows as they were given.
     windows : sequence of Window
         The same windows, each as a Window.
+    positions : sequence of int
+        Their positions among all windows that the caller gave.
     """
 
     pairs: Sequence[WindowPair]
     windows: Sequence[Window]
+    positions: Sequence[int]
 
     @classmethod
     def of(cls, pairs: Sequence[WindowPair], raster: Size) -> WindowList:
@@ -81,6 +87,7 @@ class WindowList(Sequence[PlannedWindow]):
                 window if isinstance(window, Window) else _as_window(window, raster)
                 for window, _ in pairs
             ],
+            range(len(pairs)),
         )
 
     def __len__(self) -> int:
@@ -94,17 +101,23 @@ class WindowList(Sequence[PlannedWindow]):
 
     def __getitem__(self, index: int | slice) -> PlannedWindow | WindowList:
         if isinstance(index, slice):
-            return WindowList(self.pairs[index], self.windows[index])
+            return WindowList(self.pairs[index], self.windows[index], self.positions[index])
         given, ij = self.pairs[index]
-        return PlannedWindow(self.windows[index], ij, given)
+        return PlannedWindow(self.windows[index], ij, given, self.positions[index])
 
     def __iter__(self) -> Iterator[PlannedWindow]:
-        for (given, ij), window in zip(self.pairs, self.windows, strict=True):
-            yield PlannedWindow(window, ij, given)
+        for (given, ij), window, position in zip(
+            self.pairs, self.windows, self.positions, strict=True
+        ):
+            yield PlannedWindow(window, ij, given, position)
 
     def select(self, indexes: Sequence[int]) -> WindowList:
         """Return some of the windows."""
-        return WindowList([self.pairs[k] for k in indexes], [self.windows[k] for k in indexes])
+        return WindowList(
+            [self.pairs[k] for k in indexes],
+            [self.windows[k] for k in indexes],
+            [self.positions[k] for k in indexes],
+        )
 
 
 def _as_window(window: Any, raster: Size) -> Window:
@@ -172,7 +185,8 @@ class WindowGrid(Sequence[PlannedWindow]):
         row, col = i * self.size.height, j * self.size.width
         width = min(self.size.width, self.width - col)
         window = Window(col, row, width, min(self.size.height, self.height - row))
-        return PlannedWindow(window, (i, j), window)
+        across = -(-self.width // self.size.width)
+        return PlannedWindow(window, (i, j), window, i * across + j)
 
     @property
     def is_whole(self) -> bool:

@@ -212,7 +212,8 @@ def group_by_part(
     if of_grid is not None:
         return of_grid
     if not isinstance(windows, WindowList):
-        windows = WindowList(pairs_of(windows), [planned.window for planned in windows])
+        all_windows = [planned.window for planned in windows]
+        windows = WindowList(pairs_of(windows), all_windows, range(len(windows)))
     indexes: dict[tuple[int, int], list[int]] = {}
     for index, window in enumerate(windows.windows):
         row, col = int(window.row_off // part.height), int(window.col_off // part.width)

@@ -43,6 +43,22 @@ def test_it_is_a_sequence_of_the_same_windows(width, height, size, data):
 
 
 @given(LENGTHS, LENGTHS, SIZES, SIZES, st.data())
+def test_windows_keep_their_index_in_the_plan(width, height, size, part, data):
+    grid = window_grid(width, height, size)
+    pairs = w.pairs_of(grid)
+    for windows in (grid, w.WindowList.of(pairs, Size(width, height))):
+        assert [planned.index for planned in windows] == list(range(len(grid)))
+        cut = data.draw(st.slices(len(grid)))
+        sliced = pickle.loads(pickle.dumps(windows[cut]))
+        assert [planned.index for planned in sliced] == list(range(len(grid)))[cut]
+        assert [sliced[k].index for k in range(len(sliced))] == [each.index for each in sliced]
+        whole = Size(part.width * size.width, part.height * size.height)
+        for _, _, inside in group_by_part(windows, width, height, whole):
+            for planned in inside:
+                assert pairs[planned.index] == (planned.given, planned.ij)
+
+
+@given(LENGTHS, LENGTHS, SIZES, SIZES, st.data())
 def test_questions_about_all_windows_have_the_same_answers(width, height, size, block, data):
     grid, plain = window_grid(width, height, size), listed(width, height, size)
     for size_of_raster in ((width, height), (width + 1, height + 3)):
