@@ -126,8 +126,8 @@ def check_result(
     ----------
     result : object
         (count, rows, cols), or (rows, cols) for one band: an array, or an object
-        with ``__array__`` such as a DataArray. Masked arrays stay masked;
-        booleans become uint8.
+        with ``__array__`` or DLPack's ``__dlpack__``, such as a DataArray or a
+        tensor. Masked arrays stay masked; booleans become uint8.
     window : Window
         A fractional window may be rounded up or down, as rasterio does.
     count : int or None
@@ -172,13 +172,14 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
 
     Raise ResultError for sequences and numbers.
     """
-    if isinstance(result, np.generic) or not hasattr(type(result), "__array__"):
+    by_dlpack = _has_dlpack(result)
+    if isinstance(result, np.generic) or not (by_dlpack or hasattr(type(result), "__array__")):
         raise ResultError(
             f"{what} {describe_type(result)}, expected a numpy array of shape "
             "(count, rows, cols) or (rows, cols); values need an output such as out.json"
         )
     try:
-        array: np.ndarray[Any, Any] = np.asanyarray(result)
+        array: np.ndarray[Any, Any] = np.from_dlpack(result) if by_dlpack else np.asanyarray(result)
     except INTERRUPTS:
         raise
     except BaseException as exc:
@@ -193,6 +194,12 @@ def _as_array(result: Any, what: str) -> np.ndarray[Any, Any]:
         return array
     masked: np.ma.MaskedArray[Any, Any] = np.ma.asarray(array)
     return masked
+
+
+def _has_dlpack(result: Any) -> bool:
+    """Return whether DLPack is the only way to get a result as an array."""
+    kind = type(result)
+    return hasattr(kind, "__dlpack__") and not hasattr(kind, "__array__")
 
 
 def hint_of_bands(shape: tuple[int, ...], window: Window, overlap: int) -> str:

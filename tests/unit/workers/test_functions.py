@@ -170,6 +170,28 @@ def test_what_converts_itself_is_an_array():
         np.testing.assert_array_equal(np.ma.filled(found[0], -1), np.ma.filled(array, -1))
 
 
+class Tensor:
+    """Has DLPack and nothing else, as tensors of some libraries do."""
+
+    def __init__(self, array, device=1):
+        self.array, self.device = array, device
+
+    def __dlpack__(self, **given):
+        if self.device != 1:
+            raise BufferError("it is on a GPU")
+        return self.array.__dlpack__(**given)
+
+    def __dlpack_device__(self):
+        return (self.device, 0)
+
+
+def test_what_has_dlpack_is_an_array():
+    array = np.arange(12.0, dtype="float32").reshape(3, 4)
+    found = check_result(Tensor(array), WINDOW, 1)
+    assert (found.shape, found.dtype) == ((1, 3, 4), "float32")
+    np.testing.assert_array_equal(found[0], array)
+
+
 def test_kinds_of_arrays_are_plain_or_masked(tmp_path):
     class Own(np.ma.MaskedArray):
         pass
@@ -202,6 +224,11 @@ def test_windows_off_the_pixels_may_be_rounded_either_way():
             Wrapped(TypeError("on a\nGPU")),
             1,
             "a Wrapped that cannot be converted to a numpy array (TypeError: on a GPU)",
+        ),
+        (
+            Tensor(np.zeros((3, 4)), 2),
+            1,
+            "a Tensor that cannot be converted to a numpy array (BufferError: it is on a GPU)",
         ),
         (Wrapped(np.zeros((2, 4))), None, "shape (2, 4), expected (count, 3, 4)"),
         (np.zeros((1, 2, 4)), None, r"shape (1, 2, 4), expected (count, 3, 4)"),
