@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         FormatError as FormatError,
         FunctionNotFoundError as FunctionNotFoundError,
         GridError as GridError,
+        InfoError as InfoError,
         InputError as InputError,
         MuchoChildError as MuchoChildError,
         MuchoError as MuchoError,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from rio_mucho_cli.riomucho import RioMucho as RioMucho, tb_capture as tb_capture
     from rio_mucho_cli.single_process_pool import MockTub as MockTub
     from rio_mucho_cli.windows import Size as Size
+    from rio_mucho_cli.workers.info import InputInfo as InputInfo, WindowInfo as WindowInfo
 
     __version__: str
 
@@ -52,15 +54,16 @@ _NAMES = {
     "engine.events": ["OverviewDone", "PartDone", "RunStarted", "WindowDone"],
     "engine.report": ["Failure", "Report"],
     "errors": [
-        "FormatError", "FunctionNotFoundError", "GridError", "InputError", "MuchoChildError",
-        "MuchoError", "NodataError", "OutputError", "OutputExistsError", "ResultError",
-        "UsageError", "WindowsError", "WorkerDiedError",
+        "FormatError", "FunctionNotFoundError", "GridError", "InfoError", "InputError",
+        "MuchoChildError", "MuchoError", "NodataError", "OutputError", "OutputExistsError",
+        "ResultError", "UsageError", "WindowsError", "WorkerDiedError",
     ],
     "job": ["Job", "Output"],
     "reports.preview": ["Preview", "describe"],
     "riomucho": ["RioMucho", "tb_capture"],
     "single_process_pool": ["MockTub"],
     "windows": ["Size"],
+    "workers.info": ["InputInfo", "WindowInfo"],
 }  # fmt: skip
 _SUBMODULES = ["reductions", "single_process_pool", "testing", "utils"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

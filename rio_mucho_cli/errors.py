@@ -107,6 +107,10 @@ class ResultError(MuchoError, ValueError):
     """The function returned something that does not fit its window."""
 
 
+class InfoError(MuchoError):
+    """The function asked its `info` for something that it does not have."""
+
+
 class WorkerDiedError(MuchoError):
     """A worker process died while it was processing a window."""
 

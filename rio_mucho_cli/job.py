@@ -187,7 +187,8 @@ class Job(ReprMixin):
         First output, as the path of `Output`.
     function : callable or FunctionRef
         ``function(data, window, ij, global_args)``, or a class whose
-        instances are called like this.
+        instances are called like this. A keyword-only parameter `info` gets a
+        `WindowInfo`.
     mode : {"simple_read", "array_read", "manual_read"}
         Type of `data`: a list of one (count, rows, cols) array per input, one
         array of all bands, or the open datasets.
@@ -234,8 +235,8 @@ class Job(ReprMixin):
         More outputs, for a function that returns a dict of arrays by name.
         Either all outputs are published, or none.
     plain : bool
-        Call ``function(*arrays, **global_args)``. Arrays are (rows, cols) for
-        inputs of one band.
+        Call ``function(*arrays, **global_args)``, with `info` if it takes that.
+        Arrays are (rows, cols) for inputs of one band.
     overviews : sequence of int, or None
         Factors of the overviews. Empty: 2, 4, 8, ... until no side exceeds
         256 pixels. None: no overviews; a COG has its own.

@@ -50,7 +50,8 @@ class RioMucho:
     run_function : callable
         ``run_function(data, window, ij, global_args)`` returns an array
         (count, rows, cols), or (rows, cols) for one band. Results are cast to
-        the output's dtype; masked pixels are filled with its nodata.
+        the output's dtype; masked pixels are filled with its nodata. A
+        keyword-only parameter `info` gets a `WindowInfo`.
     mode : {"simple_read", "array_read", "manual_read"}
         Type of `data`: a list of one (count, rows, cols) array per input, one
         array of all bands, or a list of open datasets.

@@ -80,7 +80,8 @@ _FUNCTION = [
         shell_complete=completion.functions,
         help="Or FILE.py:NAME; may be a class.",
         details="The current folder is importable, and NAME may have dots. Each worker creates "
-        "one instance of a class, and calls it for every window.",
+        "one instance of a class, and calls it for every window. A keyword-only parameter `info` "
+        "of the function tells it where its window lies.",
     ),
     Option(
         ["--arg", "args"],

@@ -156,6 +156,11 @@ class InputDatasets:
                 absent = mask if absent is None else absent if mask is None else absent | mask
         return absent
 
+    @property
+    def opened(self) -> Sequence[tuple[InputSpec, Any]]:
+        """Each input with its open dataset, as it is in the file."""
+        return list(zip(self._reading.inputs, self._datasets, strict=True))
+
     def close(self) -> None:
         """Close all datasets."""
         for opened in (*self._readers, *self._datasets):

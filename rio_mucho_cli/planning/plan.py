@@ -12,6 +12,7 @@ from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
+from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import is_on_network
@@ -273,4 +274,12 @@ def run_context(job: Job, plan: Plan) -> RunContext:
         tolerant=job.on_error == "nodata",
         for_command_line=is_for_command_line(),
         values=tuple(plan.spec for plan in plan.values),
+        total=len(plan.windows),
+        grid=_grid_of_dataset(job),
     )
+
+
+def _grid_of_dataset(job: Job) -> Grid | None:
+    """Return the grid of the first raster output, if it is an open dataset."""
+    opened = [output.path for output in job.rasters[:1] if output.local_path is None]
+    return Grid.of(opened[0]) if opened else None

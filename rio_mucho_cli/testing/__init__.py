@@ -32,6 +32,8 @@ def check(
     *,
     rtol: float = 0,
     atol: float = 0,
+    transform: Any = None,
+    crs: Any = None,
     **options: Unpack[FunctionOptions],
 ) -> Any:
     """Return a function's result, after checking that windows do not change it.
@@ -53,6 +55,10 @@ def check(
     rtol, atol : float
         Largest difference between results, as for `numpy.isclose`. With 0,
         results must be equal; NaN equals NaN.
+    transform : Affine, optional
+        Transform of the arrays, for a function that takes `info`.
+    crs : CRS or str, optional
+        CRS of the arrays.
     **options
         Options of a `Job` that affect how inputs are read and the function is
         called: `mode`, `overlap`, `boundary`, `global_args`, `plain`,
@@ -96,7 +102,7 @@ def check(
     __tracebackhide__ = True  # pytest shows the line that calls this
     _check_names(options)
     tolerance = Tolerance(rtol, atol)
-    with rasters_from_arrays(arrays, options) as inputs:
+    with rasters_from_arrays(arrays, options, transform=transform, crs=crs) as inputs:
         trial = Trial.of(function, inputs, options)
         try:
             whole = _run(trial, None)

@@ -12,33 +12,41 @@ from typing import Any, TypeAlias
 import cloudpickle
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
 from rasterio.dtypes import check_dtype
 from rasterio.enums import MaskFlags
+from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
+from rasterio.transform import guard_transform
 
 from rio_mucho_cli.api import Function, find_function, make_job
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
-from rio_mucho_cli.errors import UsageError
+from rio_mucho_cli.errors import UsageError, one_line
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
+from rio_mucho_cli.workers.parameters import takes_info
 from rio_mucho_cli.workers.pickling import dumps
 
 
 @contextmanager
-def rasters_from_arrays(arrays: Any, options: Mapping[str, Any]) -> Iterator[list[str]]:
+def rasters_from_arrays(
+    arrays: Any, options: Mapping[str, Any], *, transform: Any = None, crs: Any = None
+) -> Iterator[list[str]]:
     """Write arrays to rasters in memory; yield the paths of all inputs.
 
-    Arrays get the grid of the first path, if there is one.
+    Arrays get the grid of the first path, if there is one, else the transform
+    and the CRS.
 
     Raises
     ------
     UsageError
-        If a raster cannot hold an array, or if arrays differ in size.
+        If a raster cannot hold an array, if arrays differ in size, or if there
+        is a path beside a transform or a CRS.
     """
     with ExitStack() as stack, without_georeferencing_warnings():
         inputs = [
@@ -49,7 +57,7 @@ def rasters_from_arrays(arrays: Any, options: Mapping[str, Any]) -> Iterator[lis
         ]
         if options.get("mode") != "manual_read" and not options.get("extent"):
             _check_raster_sizes(inputs)
-        georeferencing = _georeferencing(inputs)
+        georeferencing = _georeferencing(inputs, transform, crs)
         paths = []
         for number, source in enumerate(inputs, start=1):
             if isinstance(source, str):
@@ -76,13 +84,35 @@ def _check_raster_sizes(inputs: Sequence[str | Array]) -> None:
             )
 
 
-def _georeferencing(inputs: Sequence[str | Array]) -> dict[str, Any]:
-    """Return the CRS and transform of the first path; empty if there is none."""
+def _georeferencing(inputs: Sequence[str | Array], transform: Any, crs: Any) -> dict[str, Any]:
+    """Return the CRS and transform of the first path, or else those that are given."""
     path = next((source for source in inputs if isinstance(source, str)), None)
     if path is None:
-        return {}
+        return _given_georeferencing(transform, crs)
+    if transform is not None or crs is not None:
+        raise UsageError(
+            f"transform and crs are for arrays, which take those of {path}: leave them out"
+        )
     grid = DatasetInfo.of(path).grid
     return {"crs": grid.crs, "transform": grid.transform}
+
+
+def _given_georeferencing(transform: Any, crs: Any) -> dict[str, Any]:
+    """Return a CRS and a transform, as far as they are given."""
+    georeferencing: dict[str, Any] = {}
+    if transform is not None:
+        try:
+            georeferencing["transform"] = guard_transform(transform)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise UsageError(f"transform is {transform!r}: expected an Affine") from None
+    if crs is not None:
+        try:
+            georeferencing["crs"] = CRS.from_user_input(crs)
+        except CRSError as exc:
+            raise UsageError(
+                f"crs is {crs!r} ({one_line(exc)}): expected one such as EPSG:32633"
+            ) from None
+    return georeferencing
 
 
 def _to_list(arrays: Any) -> list[Any]:
@@ -256,6 +286,7 @@ def wrap_result(function: Any, change: Callable[[Any], Any]) -> Any:
     if not any("__call__" in vars(base) for base in function.__mro__):
         return function  # the run raises for it
 
+    @wraps(function.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return change(function.__call__(self, *args, **kwargs))
 
@@ -270,10 +301,12 @@ class _WithMovedWindow:
         self._function, self._move = function, move
         self._call: UserFunction | None = None
 
-    def __call__(self, data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+    def __call__(self, data: Any, window: Any, ij: Any, global_args: Any, *, info: Any) -> Any:
         if self._call is None:
             self._call = make_callable(self._function, global_args)
-        return self._call(data, self._move(window), ij, global_args)
+        if not takes_info(self._call):
+            return self._call(data, self._move(window), ij, global_args)
+        return self._call(data, self._move(window), ij, global_args, info=info)
 
 
 def _pickle(function: UserFunction | FunctionRef, global_args: Any) -> bytes:

@@ -23,6 +23,7 @@ from rio_mucho_cli.env import (
 )
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.numbering import number_by, place_in_pool
 from rio_mucho_cli.workers.window import close_run, open_run
 
 # GDAL's block cache in a worker process with an unknown number of threads.
@@ -69,6 +70,8 @@ def call_in_run(
     run_id: str, context: RunContext | bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
     """Call a function in a worker that may not know its run yet."""
+    if isinstance(context, bytes):
+        number_by(run_id, place_in_pool)
     with _in_open_run(run_id, context):
         return fn(*args, **kwargs)
 
@@ -132,7 +135,8 @@ def context_workers(executor: Executor, run_id: str, context: RunContext) -> Ite
             "GDAL, whose locks and caches do not survive that: give it "
             'mp_context=multiprocessing.get_context("spawn"), or use executor="processes"'
         )
-    context = replace(context, env=env_options())
+    workers = getattr(executor, "_max_workers", None) or 0
+    context = replace(context, env=env_options(), workers=workers)
     is_here = type(executor) is ThreadPoolExecutor
     own = ContextExecutor(executor, run_id, context if is_here else context.to_bytes())
     try:

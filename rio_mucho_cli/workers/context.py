@@ -10,6 +10,7 @@ import cloudpickle
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
+from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.outputs.value_text import ValueFormat
@@ -116,6 +117,13 @@ class RunContext:
         GDAL options to set, or None to keep those of the current thread.
     values : tuple of ValueSpec
         One for each value output.
+    total : int
+        Number of windows of the whole plan.
+    grid : Grid or None
+        Grid of the output, if workers cannot know it from `specs`, `reading`
+        and the first input.
+    workers : int
+        Number of workers of a user's executor; 0 for others, or if unknown.
     """
 
     reading: ReadSpec
@@ -127,6 +135,9 @@ class RunContext:
     for_command_line: bool = False
     env: Mapping[str, Any] | None = None
     values: tuple[ValueSpec, ...] = ()
+    total: int = 1
+    grid: Grid | None = None
+    workers: int = 0
 
     def to_bytes(self, *, or_name: bool = True) -> bytes:
         """Pickle the context for other processes.

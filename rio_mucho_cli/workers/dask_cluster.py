@@ -17,18 +17,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Nanny, Security, rpc
+from distributed import Client, Nanny, Security, get_worker, rpc
 from distributed.comm.addressing import parse_host_port
 from distributed.deploy.subprocess import SubprocessCluster
+from distributed.utils import sync
 
 from rio_mucho_cli.errors import FunctionNotFoundError, MuchoError, UsageError, one_line
 from rio_mucho_cli.signals import exit_with_parent
 from rio_mucho_cli.system import versions_of
 from rio_mucho_cli.text import secret_names
 from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.numbering import Place
 
 # Seconds that workers get to exit.
 _STOP_PATIENCE = 5
+# Seconds that the scheduler gets to answer a worker.
+_ANSWER_PATIENCE = 30
 
 log = logging.getLogger(__name__)
 
@@ -306,3 +310,29 @@ def check_workers(client: Any, function: Any) -> None:
     for what, addresses in others.items():
         more = f" and {len(addresses) - 1} more workers" if len(addresses) > 1 else ""
         log.warning("%s%s: %s: results may differ", addresses[0], more, what)
+
+
+def place_in_cluster(workers: int) -> Place:
+    """Return the place of a task's thread among those of the cluster.
+
+    Workers are in the order of their names; those with numbers come first. Their
+    threads are counted.
+    """
+    worker = get_worker()
+    try:
+        identity = sync(worker.loop, worker.scheduler.identity, callback_timeout=_ANSWER_PATIENCE)
+        others = identity["workers"].items()
+    except Exception as exc:
+        log.warning("dask's scheduler does not say what workers there are (%s)", one_line(exc))
+        return worker.address, 0
+    before = 0
+    for address, other in sorted(others, key=lambda item: _name_order(item[1].get("name"))):
+        if address == worker.address:
+            break
+        before += int(other["nthreads"])
+    return worker.address, before
+
+
+def _name_order(name: Any) -> tuple[bool, int, str]:
+    is_number = isinstance(name, int)
+    return not is_number, name if is_number else 0, str(name)

@@ -40,10 +40,12 @@ from rio_mucho_cli.workers.dask_cluster import (
     check_workers,
     connected,
     local_cluster,
+    place_in_cluster,
     quiet,
     sendable,
 )
 from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.numbering import number_by
 from rio_mucho_cli.workers.window import stop
 
 log = logging.getLogger(__name__)
@@ -214,6 +216,7 @@ class _Result(Future[Any]):
 
 def _call(run_id: str, pickled: bytes, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function in a worker; add the worker's address to some errors."""
+    number_by(run_id, place_in_cluster)
     result = call_in_run(run_id, pickled, fn, *args, **kwargs)
     for outcome in result if isinstance(result, list) else [result]:
         if isinstance(outcome, InputError | UsageError):

@@ -1,15 +1,15 @@
-"""The user's function: import it, make it callable, check its arguments."""
+"""The user's function: import it, make it callable."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
-import inspect
 import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +23,8 @@ from rio_mucho_cli.errors import (
     line_of,
 )
 from rio_mucho_cli.signals import INTERRUPTS
-from rio_mucho_cli.text import closest, did_you_mean, format_count, functions_in, option
+from rio_mucho_cli.text import closest, did_you_mean, functions_in, option
+from rio_mucho_cli.workers.parameters import INFO, check_info, check_keywords
 from rio_mucho_cli.workers.reloading import current_code, import_current
 from rio_mucho_cli.workers.source import Code
 
@@ -167,12 +168,14 @@ def name_of(function: UserFunction | FunctionRef) -> str:
     return f"{getattr(function, '__module__', '')}:{name}"
 
 
-def make_callable(function: UserFunction, global_args: Any, *, plain: bool = False) -> UserFunction:
+def make_callable(
+    function: UserFunction, global_args: Any, *, plain: bool = False, arrays: int = 1
+) -> UserFunction:
     """Return the callable for windows.
 
     A class is instantiated once, with the global args as keyword arguments; its
     instance is called for every window. Its ``__init__`` is the place to load a
-    model.
+    model. What `takes_info` is called with ``info=`` as well.
 
     Parameters
     ----------
@@ -183,27 +186,34 @@ def make_callable(function: UserFunction, global_args: Any, *, plain: bool = Fal
         Call the function with one array for each input, (rows, cols) for inputs
         with one band. Pass the global args as keyword arguments, unless a class
         was instantiated with them.
+    arrays : int
+        Number of arrays that a plain function gets.
 
     Raises
     ------
     MuchoChildError
         If the class raises.
     ResultError
-        If a global arg looks like a misspelt parameter.
+        If a global arg looks like a misspelt parameter, or `info` is positional.
     """
     keywords = global_args
     if isinstance(function, type):
         arguments = "the arrays" if plain else "(data, window, ij, global_args)"
         function, keywords = _instance(function, global_args, arguments), {}
     if not plain:
+        check_info(function, 4, "data, window, ij, global_args")
         return function
     called: Callable[..., Any] = function
-    _check_keywords(called, keywords)
+    check_keywords(called, keywords)
+    if INFO in keywords:
+        called = functools.partial(called, **{INFO: keywords[INFO]})
+    else:
+        check_info(called, arrays, "...")
 
-    def call(data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+    def call(data: Any, window: Any, ij: Any, global_args: Any, **info: Any) -> Any:
         arrays = data if isinstance(data, list) else [data]
         flat = [array[0] if array.shape[0] == 1 else array for array in arrays]
-        return called(*flat, **keywords)
+        return called(*flat, **keywords, **info)
 
     call.__wrapped__ = called  # type: ignore[attr-defined]  # for `inspect.signature`
     return call
@@ -215,29 +225,13 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
     except (*INTERRUPTS, UsageError):  # the latter by reductions
         raise
     except BaseException as exc:
-        _check_keywords(function, global_args)
+        check_keywords(function, global_args)
         raise wrap_user_error(f"{function.__name__} cannot be created: it", exc) from None
     if not callable(instance):
         raise ResultError(
             f"{function.__name__} has no __call__: a class needs one, with {arguments}"
         )
     return instance
-
-
-def _check_keywords(function: Callable[..., Any], global_args: Mapping[str, Any]) -> None:
-    """Raise ResultError if a global arg looks like a misspelt parameter."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for name in global_args:
-        if name not in parameters and did_you_mean(name, parameters):
-            raise ResultError(
-                f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
-                f"of the global args{did_you_mean(name, parameters)}"
-            )
 
 
 def wrap_user_error(what: str, exception: BaseException, hint: str = "") -> MuchoChildError:
@@ -272,57 +266,8 @@ def _broken(name: str, exc: BaseException) -> FunctionNotFoundError:
     return FunctionNotFoundError(f"{name} cannot be imported: {text} ({where})")
 
 
-# An exception that Python raises for wrong arguments has no frame of the user's.
-_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 # Module names of at most this many letters are not compared with all installed ones.
 _SHORT = 3
-
-
-def hint_of_arguments(
-    function: Callable[..., Any], raised: BaseException, arrays: int, *, plain: bool
-) -> str:
-    """Return a hint about a function that rejects its arguments, or nothing.
-
-    Parameters
-    ----------
-    function : callable
-        The callable from `make_callable`.
-    raised : exception
-        Exception that the call raised.
-    arrays : int
-        Number of arrays.
-    plain : bool
-        Whether the function is called with arrays alone.
-    """
-    frames = traceback.walk_tb(raised.__traceback__)
-    is_inside = any(not frame.f_code.co_filename.startswith(_OURS) for frame, _ in frames)
-    if not isinstance(raised, TypeError) or is_inside:
-        return ""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return ""
-    takes_four = _takes(signature, 4)
-    if not plain and not takes_four:
-        return (
-            f"; it is called with (data, window, ij, global_args): pass {option('plain')} to call "
-            "it with the arrays alone"
-        )
-    if plain and takes_four and not _takes(signature, arrays):
-        return (
-            f"; with {option('plain')} it is called with {format_count(arrays, 'array')} alone: "
-            "leave that out to call it with (data, window, ij, global_args)"
-        )
-    return ""
-
-
-def _takes(signature: inspect.Signature, number: int) -> bool:
-    """Return whether a signature accepts this number of positional arguments."""
-    try:
-        signature.bind(*[None] * number)
-    except TypeError:
-        return False
-    return True
 
 
 def similar_module(name: str, folder: str) -> str:

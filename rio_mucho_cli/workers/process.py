@@ -52,11 +52,14 @@ class Program:
     variables : dict
         All environment variables.
     path, argv : list of str
+    worker : int
+        Number of the worker among those of the run.
     """
 
     variables: dict[str, str]
     path: list[str] = field(default_factory=lambda: _import_path())
     argv: list[str] = field(default_factory=lambda: getattr(sys, "argv", [""]))
+    worker: int = 0
 
 
 class Child(Protocol):

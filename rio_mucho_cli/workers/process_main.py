@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from rio_mucho_cli.signals import exit_with_parent
 from rio_mucho_cli.timing import count_whole_process
+from rio_mucho_cli.workers import numbering
 from rio_mucho_cli.workers.channel import Channel, Message, pack_message, write_progress
 from rio_mucho_cli.workers.process import Program
 from rio_mucho_cli.workers.window import note_progress_with
@@ -61,6 +62,7 @@ def _become_like(program: Program) -> None:
     os.environ.update(program.variables)
     sys.path[:] = program.path
     sys.argv[:] = program.argv
+    numbering.number_process(program.worker)
 
 
 def _answer(call: Message) -> Message:

@@ -67,8 +67,8 @@ class Launcher:
 
     program: Program
 
-    def start(self) -> Process:
-        """Start a process.
+    def start(self, worker: int = 0) -> Process:
+        """Start a process for the worker with this number.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Launcher:
                 with suppress(OSError):  # it has ended, as the first call will find
                     ours.sendall(import_path())
             undo.pop_all()
-        return Process(child, Channel(ours), progress, self.program)
+        return Process(child, Channel(ours), progress, replace(self.program, worker=worker))
 
 
 class ProcessExecutor(Executor):
@@ -126,7 +126,7 @@ class ProcessExecutor(Executor):
         try:
             while started < jobs:
                 first: Future[None] = Future()
-                thread = threading.Thread(target=self._drive, args=(first,), daemon=True)
+                thread = threading.Thread(target=self._drive, args=(started, first), daemon=True)
                 thread.start()
                 self._threads.append(thread)
                 first.result()
@@ -173,14 +173,14 @@ class ProcessExecutor(Executor):
             for thread in self._threads:
                 thread.join()
 
-    def _drive(self, first: Future[None]) -> None:
+    def _drive(self, worker: int, first: Future[None]) -> None:
         """Feed a process and its replacements; runs in its own thread."""
         attempts = 1
         error: BrokenExecutor | None = None
         call: _Call | None = None
         while attempts:
             try:
-                process = self._launch.start()
+                process = self._launch.start(worker)
             except BaseException as exc:
                 if not first.done():
                     first.set_exception(exc)
@@ -319,7 +319,7 @@ def process_workers(jobs: int, run_id: str, context: RunContext) -> Iterator[Exe
         If the function or its global args cannot be pickled.
     """
     env = env_options()
-    setup = pack_message((open_run, (run_id, replace(context, env=env).to_bytes()), {}))
+    setup = pack_message((open_run, (run_id, replace(context, env=env).to_bytes(), True), {}))
     executor = ProcessExecutor(jobs, setup, process_variables(env))
     try:
         yield executor

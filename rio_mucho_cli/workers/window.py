@@ -23,7 +23,7 @@ import numpy as np
 
 from rio_mucho_cli import signals
 from rio_mucho_cli.env import gdal_config, ignore_georeferencing_warnings
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, UsageError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
@@ -37,13 +37,9 @@ from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
 from rio_mucho_cli.timing import StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow
+from rio_mucho_cli.workers import numbering
+from rio_mucho_cli.workers.calling import FunctionCall
 from rio_mucho_cli.workers.context import OutputSpec, ResultType, RunContext
-from rio_mucho_cli.workers.functions import (
-    FunctionRef,
-    hint_of_arguments,
-    make_callable,
-    wrap_user_error,
-)
 from rio_mucho_cli.workers.results import (
     check_and_cast,
     check_value,
@@ -111,12 +107,9 @@ class WindowResult:
 class Worker:
     """Open datasets and the function, for one thread."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, run_id: str) -> None:
         self._context = context
-        function = context.function
-        if isinstance(function, FunctionRef):
-            function = function.load()
-        self._call = make_callable(function, context.global_args, plain=context.plain)
+        self._function = FunctionCall(context, run_id)
         ignore_georeferencing_warnings()
         self._sources = InputDatasets(context.reading)
         self._encoder = Encoder()
@@ -142,17 +135,7 @@ class Worker:
         read = stopwatch.split()
         if read_data is None:
             return WindowResult((), WindowTiming(self._name, stopwatch.started, StageTimes(read)))
-        try:
-            returned = self._call(read_data, planned.given, planned.ij, context.global_args)
-        except (*signals.INTERRUPTS, ResultError, UsageError):  # the latter by reductions
-            raise
-        except BaseException as exc:
-            signals.check(instead=True)
-            arguments = len(read_data) if isinstance(read_data, list) else 1
-            hint = hint_of_arguments(self._call, exc, arguments, plain=context.plain)
-            raise wrap_user_error("the function", exc, hint) from None
-        finally:
-            ignore_georeferencing_warnings()
+        returned = self._function(read_data, planned, self._sources)
         signals.check()
         names = [spec.name for spec in specs] + [spec.name for spec in context.values]
         returned = named_results(returned, names, is_value=not specs)
@@ -245,12 +228,21 @@ _workers: dict[tuple[str, int], Worker] = {}
 _note_progress: Callable[[int], Any] = bool
 
 
-def open_run(run_id: str, context: RunContext | bytes) -> None:
+def open_run(run_id: str, context: RunContext | bytes, is_numbered: bool = False) -> None:
     """Store the context of a run in this process.
 
     It is unpickled for the first window, where an error can be returned.
+
+    Parameters
+    ----------
+    run_id : str
+    context : RunContext or bytes
+    is_numbered : bool
+        Whether this process is a worker of the run, and has a number.
     """
     _contexts[run_id] = context
+    if is_numbered:
+        numbering.number_by(run_id, numbering.place_of_process)
 
 
 @contextmanager
@@ -283,7 +275,7 @@ def run_window(
             worker_key = (run_id, threading.get_ident())
             worker = _workers.get(worker_key)
             if worker is None:
-                worker = _workers[worker_key] = Worker(context)
+                worker = _workers[worker_key] = Worker(context, run_id)
             try:
                 return worker.run(planned, specs)
             except UsageError as exc:
@@ -362,6 +354,7 @@ def is_stopped(run_id: str) -> bool:
 def close_run(run_id: str) -> None:
     """Close the workers of a run in this process and forget the run."""
     _contexts.pop(run_id, None)
+    numbering.forget_run(run_id)
     with suppress(ValueError):
         _stopped.remove(run_id)
     for worker_key in [key for key in _workers if key[0] == run_id]:

@@ -13,12 +13,14 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import loky
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio import transform, warp
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, run
@@ -143,6 +145,21 @@ class Buffer:
         return result
 
 
+def place(data, window, ij, global_args, *, info):
+    """Compute from coordinates, margin included; the padded size is returned."""
+    xs, ys = info.xy()
+    lons, lats = info.lonlat()
+    return np.stack([data[0][0] + xs / 7, ys * info.res[1] + info.shape[0], lons, lats])
+
+
+class Place:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, dem, *, info):
+        return (info.xy()[0] - info.grid_transform.c) * self.factor + dem
+
+
 def around(array):
     """Add up a neighbourhood, in which NaN spreads; the padded size is returned."""
     rows, cols = array.shape[0] - 2, array.shape[1] - 2
@@ -173,6 +190,8 @@ CASES = {
     "COG with a mask": (["b"], shade, "simple_read", {"least": 100}),
     "buffer": (["b"], Buffer, "simple_read", {}),
     "fill": (["holes"], around, "simple_read", {}),
+    "place": (["a"], place, "simple_read", {}),
+    "plain place": (["dem"], Place, "simple_read", {"factor": 1.7}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
 
@@ -184,6 +203,8 @@ DESCRIBED = {"overviews": (2, 4), "overview_resampling": "average", "stats": Tru
 GIVEN = {
     "cast": {"dtype": "int8", "nodata": -1},
     "overlap": {"overlap": 2, "boundary": "reflect"},
+    "place": {"overlap": 2, "boundary": "reflect"},
+    "plain place": {"plain": True},
     "masks": {"overlap": 40, "boundary": "constant=7", "masked": True},
     "opacity": {"masked": True, "stats": True},
     "dtypes": {"overlap": 1},
@@ -220,7 +241,7 @@ def read_whole(names, inputs, case):
         )
         inside = np.pad(np.ones((HEIGHT, WIDTH), bool), 1)
         return [a, np.stack([np.where(inside, first, 100), np.where(inside, second, -9)])]
-    if case == "overlap":
+    if case in {"overlap", "place"}:
         return [np.pad(array, ((0, 0), (2, 2), (2, 2)), mode="reflect") for array in arrays]
     if case == "masks":
         pad = ((0, 0), (40, 40), (40, 40))
@@ -248,6 +269,24 @@ def read_whole(names, inputs, case):
     return arrays
 
 
+def info_of(src, overlap):
+    """Return what a function is told of a whole raster, by rasterio."""
+    rows, cols = (length + 2 * overlap for length in src.shape)
+    down, across = np.indices((rows, cols)) - overlap
+    xy = [
+        np.reshape(axis, (rows, cols))
+        for axis in transform.xy(src.transform, down.ravel(), across.ravel())
+    ]
+    lonlat = warp.transform(src.crs, "EPSG:4326", xy[0].ravel(), xy[1].ravel())
+    return SimpleNamespace(
+        xy=lambda: xy,
+        lonlat=lambda: [np.reshape(axis, (rows, cols)) for axis in lonlat],
+        res=src.res,
+        shape=src.shape,
+        grid_transform=src.transform,
+    )
+
+
 def whole(names, function, mode, global_args, inputs, case):
     """Apply a function to the whole arrays, without this package's engine: by output."""
     is_class = isinstance(function, type)
@@ -258,11 +297,14 @@ def whole(names, function, mode, global_args, inputs, case):
     data = {"manual_read": srcs, "simple_read": arrays}.get(mode)
     if data is None:
         data = np.ma.concatenate(arrays) if case == "masks" else np.concatenate(arrays)
+    info = {}
+    if "place" in case:
+        info["info"] = info_of(srcs[0], GIVEN[case].get("overlap", 0))
     if GIVEN.get(case, {}).get("plain"):
         flat = [band[0] if len(band) == 1 else band for band in data]
-        result = call(*flat, **({} if is_class else global_args))
+        result = call(*flat, **({} if is_class else global_args), **info)
     else:
-        result = call(data, window, (0, 0), global_args)
+        result = call(data, window, (0, 0), global_args, **info)
     for src in srcs:
         src.close()
     results = result if isinstance(result, dict) else {"out": result}
@@ -374,7 +416,7 @@ def elsewhere(cluster):
         ]
 
 
-SOME = ["index", "slope", "outputs", "COG", "plain class", "closure"]
+SOME = ["index", "slope", "outputs", "COG", "plain class", "place", "closure"]
 SAMPLE = [
     case if case in SOME else pytest.param(case, marks=pytest.mark.campaign) for case in CASES
 ]

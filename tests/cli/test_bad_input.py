@@ -116,6 +116,39 @@ WRONG_USAGE = {
 }
 
 
+WRONG_INFO = {
+    "fifth": (
+        "def run(data, window, ij, global_args, info): return data[0]",
+        [],
+        "run has a positional parameter info: make it keyword-only, with a star before it: "
+        "(data, window, ij, global_args, *, info)",
+    ),
+    "after the arrays": (
+        "def run(a, b, info): return a",
+        ["--plain"],
+        "run has a positional parameter info: make it keyword-only, with a star before it: "
+        "(..., *, info)",
+    ),
+    "no CRS": (
+        "def run(*data, info): return info.lonlat()[0]",
+        [],
+        "info.lonlat() needs a CRS, and the output has none: give the first input one with "
+        "rio edit-info --crs, or use info.xy()",
+    ),
+}
+
+
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize("case", WRONG_INFO)
+def test_wrong_use_of_info(mucho, make_raster, module, leftovers, case, dry_run):
+    code, args, says = WRONG_INFO[case]
+    module(code, "wrong.py")
+    inputs = [make_raster(name, width=64, height=64, crs=None) for name in ("a.tif", "b.tif")]
+    result = mucho("--func", "wrong:run", *args, *dry_run, inputs=inputs)
+    one_error_line(result, 1, says)
+    assert not leftovers()
+
+
 def features(*windows):
     names = ("col_off", "row_off", "width", "height")
     found = [

@@ -4,15 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 
 import rio_mucho_cli as riomucho
 from rio_mucho_cli import (
+    InfoError,
+    InputInfo,
     Job,
     MuchoChildError,
     Output,
     Preview,
     Report,
     RioMucho,
+    WindowInfo,
     describe,
     run,
     testing,
@@ -74,6 +78,22 @@ def test_own_functions(path: Path) -> float:
     check("index.py:run", "dem.tif", overlap=1, boundary="edge", dtype=np.float32, count=1)
     check(ones, array, windows=16)  # type: ignore[call-arg]
     return float(check(largest, [array, path], plain=True, rtol=1e-6, atol=1e-9).max())
+
+
+def use_info(data: Any, window: Any, ij: Any, global_args: Any, *, info: WindowInfo) -> Any:
+    xs, ys = info.lonlat()
+    source: InputInfo = info.inputs[0]
+    width: float = info.res[0] * source.scales[0]
+    device = f"cuda:{info.worker}"
+    return xs + ys * width + info.bounds.left if device else info.to_xarray(data[0])
+
+
+def test_where_it_is(array: Any) -> None:
+    check(use_info, array, transform=Affine.identity(), crs="EPSG:4326")
+    try:
+        run("a.tif", "b.tif", use_info)
+    except InfoError as error:
+        print(error.window)
 
 
 version: str = riomucho.__version__
