@@ -46,10 +46,13 @@ class Case:
     windows: Sequence[WindowPair]
     window_sets: Sequence[Sequence[WindowPair]]
 
-    def gives(self, expected: Array, windows: Any, move: Move | None = None) -> bool | None:
+    def gives(
+        self, expected: Array, windows: Any, move: Move | None = None, *, hides_index: bool = False
+    ) -> bool | None:
         """Return whether a run gives the expected result; None if it fails."""
         try:
-            return self.are_equal(expected, self.trial.run(windows, move))
+            result = self.trial.run(windows, move, hides_index=hides_index)
+            return self.are_equal(expected, result)
         except MuchoError:
             return None
 
@@ -71,6 +74,11 @@ def _hints(case: Case) -> Iterator[str]:
         yield (
             "two runs over the whole raster differ, too: the function is not deterministic (random "
             "numbers, time), or keeps state between runs"
+        )
+    if case.trial.takes_info and case.gives(case.whole, list(case.windows), hides_index=True):
+        yield (
+            "with info.index 0 and info.total 1 for all windows the result does not depend on "
+            "them: the function uses the number of its window"
         )
     if case.gives(case.parts, list(case.windows)[::-1]) is False:
         yield (

@@ -29,6 +29,7 @@ from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
+from rio_mucho_cli.workers.info import WindowInfo
 from rio_mucho_cli.workers.parameters import takes_info
 from rio_mucho_cli.workers.pickling import dumps
 
@@ -191,6 +192,8 @@ class Trial:
     name : object
         Name of the array to check, if the function returns a dict; None to
         check what it returns.
+    takes_info : bool
+        Whether the function gets a WindowInfo.
     names : dict
         Names in the dicts that the function returned, as keys; filled by runs.
     """
@@ -199,6 +202,7 @@ class Trial:
     options: Mapping[str, Any]
     pickled: bytes
     name: Any = None
+    takes_info: bool = False
     names: dict[Any, None] = field(default_factory=dict)
 
     @classmethod
@@ -215,7 +219,10 @@ class Trial:
         function = find_function(function)
         dumps(function, "the function")
         dumps(global_args, "global_args")
-        return cls(inputs, rest, _pickle(function, global_args))
+        loaded = function.load() if isinstance(function, FunctionRef) else function
+        called = loaded.__call__ if isinstance(loaded, type) else loaded
+        pickled = _pickle(function, global_args)
+        return cls(inputs, rest, pickled, takes_info=takes_info(called))
 
     def with_options(self, **options: Any) -> Trial:
         """Return a copy with changed options."""
@@ -225,7 +232,13 @@ class Trial:
         """Return a copy that checks one of the arrays that the function returns."""
         return replace(self, name=name)
 
-    def run(self, windows: Size | list[WindowPair], move: Move | None = None) -> Array:
+    def run(
+        self,
+        windows: Size | list[WindowPair],
+        move: Move | None = None,
+        *,
+        hides_index: bool = False,
+    ) -> Array:
         """Return the result of the function for some windows.
 
         Parameters
@@ -233,6 +246,8 @@ class Trial:
         windows : Size or list of (window, ij)
         move : callable, optional
             Returns the window to pass to the function in place of its own.
+        hides_index : bool
+            Whether the function is told that its window is the only one.
 
         Returns
         -------
@@ -240,7 +255,7 @@ class Trial:
             (count, rows, cols), masked if the output has a mask of its own.
         """
         function, global_args = cloudpickle.loads(self.pickled)
-        function = wrap_result(function, self._array_of)
+        function = wrap_call(function, self._array_of, _as_only_one if hides_index else None)
         with MemoryFile(ext=".tif") as memory, without_georeferencing_warnings():
             job = make_job(
                 self.inputs,
@@ -273,14 +288,33 @@ class Trial:
         return returned[self.name]
 
 
-def wrap_result(function: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a wrapped function or class whose return values are changed."""
+def wrap_call(
+    function: Any,
+    change: Callable[[Any], Any],
+    change_info: Callable[[WindowInfo], WindowInfo] | None = None,
+) -> Any:
+    """Return a wrapped function or class.
+
+    Parameters
+    ----------
+    function : callable or FunctionRef
+    change : callable
+        Changes what it returns.
+    change_info : callable, optional
+        Changes the WindowInfo that it gets.
+    """
     function = function.load() if isinstance(function, FunctionRef) else function
+
+    def changed(call: Any, *args: Any, **kwargs: Any) -> Any:
+        if change_info is not None:
+            kwargs["info"] = change_info(kwargs["info"])
+        return change(call(*args, **kwargs))
+
     if not isinstance(function, type):
 
         @wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return change(function(*args, **kwargs))
+            return changed(function, *args, **kwargs)
 
         return wrapper
     if not any("__call__" in vars(base) for base in function.__mro__):
@@ -288,10 +322,15 @@ def wrap_result(function: Any, change: Callable[[Any], Any]) -> Any:
 
     @wraps(function.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return change(function.__call__(self, *args, **kwargs))
+        return changed(function.__call__, self, *args, **kwargs)
 
     names = {"__call__": call, "__module__": function.__module__, "__doc__": function.__doc__}
     return type(function.__name__, (function,), names)
+
+
+def _as_only_one(info: WindowInfo) -> WindowInfo:
+    """Return what a function is told of a window that is the only one."""
+    return replace(info, index=0, total=1)
 
 
 class _WithMovedWindow:

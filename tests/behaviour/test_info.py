@@ -277,9 +277,15 @@ class Indexed:
         return data[0] + info.index
 
 
-def test_check_finds_pixels_that_depend_on_the_window():
-    with pytest.raises(AssertionError, match="the result depends on the windows"):
-        testing.check(Indexed, np.zeros((60, 40)))
+@pytest.mark.parametrize(
+    ("function", "plain"), [(Indexed, False), (lambda a, *, info: a + info.total, True)]
+)
+def test_check_finds_pixels_that_depend_on_the_number_of_the_window(function, plain):
+    with pytest.raises(AssertionError) as caught:
+        testing.check(function, np.zeros((60, 40)), plain=plain)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("the result depends on the windows")
+    assert lines[-1].endswith("the function uses the number of its window")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""DataArrays are as rioxarray opens them; this needs rioxarray, which the extra `test` leaves out."""
+"""DataArrays are as rioxarray opens them; the extra `test` does not install it."""
 
 import numpy as np
 import pytest
