@@ -67,8 +67,12 @@ class Launcher:
 
     program: Program
 
-    def start(self, worker: int = 0) -> Process:
-        """Start a process for the worker with this number.
+    def for_worker(self, number: int) -> Launcher:
+        """Return a launcher of processes that have this number."""
+        return Launcher(replace(self.program, worker=number))
+
+    def start(self) -> Process:
+        """Start a process.
 
         Raises
         ------
@@ -90,7 +94,7 @@ class Launcher:
                 with suppress(OSError):  # it has ended, as the first call will find
                     ours.sendall(import_path())
             undo.pop_all()
-        return Process(child, Channel(ours), progress, replace(self.program, worker=worker))
+        return Process(child, Channel(ours), progress, self.program)
 
 
 class ProcessExecutor(Executor):
@@ -176,11 +180,12 @@ class ProcessExecutor(Executor):
     def _drive(self, worker: int, first: Future[None]) -> None:
         """Feed a process and its replacements; runs in its own thread."""
         attempts = 1
+        launch = self._launch.for_worker(worker)
         error: BrokenExecutor | None = None
         call: _Call | None = None
         while attempts:
             try:
-                process = self._launch.start(worker)
+                process = launch.start()
             except BaseException as exc:
                 if not first.done():
                     first.set_exception(exc)

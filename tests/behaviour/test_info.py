@@ -1,6 +1,9 @@
 """What functions are told of their windows, wherever and however they are computed."""
 
 import functools
+import os
+import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -92,6 +95,28 @@ def test_workers_of_other_executors(job):
 def test_workers_of_a_cluster(job, cluster):
     made = job(executor="dask", scheduler=cluster.address)
     run(made)
+    check_told(made.output, jobs=2)
+
+
+def test_processes_as_on_windows(job, monkeypatch):
+    monkeypatch.delattr(socket, "send_fds")
+    made = job(executor="processes", jobs=2)
+    run(made)
+    check_told(made.output, jobs=2)
+
+
+def test_the_worker_that_replaces_a_dead_one_has_its_number(job, tmp_path):
+    flag = tmp_path / "once"
+
+    def dies(data, window, ij, global_args, *, info):
+        if info.index >= 3 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return told(data, window, ij, global_args, info=info)
+
+    made = job(dies, executor="processes", jobs=2)
+    run(made)
+    assert flag.exists()
     check_told(made.output, jobs=2)
 
 
