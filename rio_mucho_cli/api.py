@@ -17,6 +17,7 @@ from rio_mucho_cli.engine.events import Event, Listener, ignore
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.errors import MuchoError, UsageError
+from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, Output, Windows
@@ -43,6 +44,7 @@ class ReadingOptions(TypedDict, total=False):
     bounds: Bounds | None
     resampling: str | Mapping[int, str]
     bidx: Bidx | Mapping[int, Bidx] | None
+    src_nodata: GivenNodata | Mapping[int, GivenNodata] | None
     overlap: int
     boundary: str | None
     masked: bool

@@ -14,6 +14,7 @@ from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
+from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.outputs.value_text import STDOUT, ValueFormat, value_format
@@ -206,6 +207,10 @@ class Job(ReprMixin):
     bidx : int, str, sequence of int, or Mapping of int to these, or None
         Bands to read, from 1. Text may have ranges, ``1..3``. A Mapping has
         the same keys as for `resampling`. None: all bands.
+    src_nodata : float, "none", Mapping of int to these, or None
+        Nodata of inputs that have none, or a wrong one, for all their bands.
+        "none": the input has none, whatever its file says. A Mapping has the
+        same keys as for `resampling`. None: as the files say.
     overlap : int
         Pixels to read in addition on each side of a window. They are cut off
         the result.
@@ -298,6 +303,7 @@ class Job(ReprMixin):
     bounds: Bounds | None = None
     resampling: str | Mapping[int, str] = "nearest"
     bidx: Bidx | Mapping[int, Bidx] | None = None
+    src_nodata: GivenNodata | Mapping[int, GivenNodata] | None = None
     overlap: int = 0
     boundary: str | None = None
     masked: bool = False

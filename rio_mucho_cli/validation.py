@@ -240,6 +240,7 @@ def _check_reading(job: Job) -> None:
         Boundary.parse(str(job.boundary))
     if job.masked and job.fill is not None:
         raise UsageError("masked passes masked arrays, and fill plain ones: use one of them")
+    _check_src_nodata(job.src_nodata)
     if job.mode != "manual_read":
         return
     if job.plain:
@@ -249,6 +250,7 @@ def _check_reading(job: Job) -> None:
     for name, is_set in (
         ("overlap", job.overlap),
         ("bidx", job.bidx is not None),
+        ("src_nodata", job.src_nodata is not None),
         ("masked", job.masked),
         ("fill", job.fill is not None),
         ("skip_masked", job.skip_masked),
@@ -257,6 +259,15 @@ def _check_reading(job: Job) -> None:
             raise UsageError(
                 f"{option(name)} cannot be used with manual_read, where the function itself reads"
             )
+
+
+def _check_src_nodata(given: Any) -> None:
+    """Raise UsageError unless nodata of inputs is a number or "none", or a Mapping to these."""
+    for value in given.values() if isinstance(given, Mapping) else [given]:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        is_none = value is None or (isinstance(value, str) and value == "none")
+        if not (is_number or is_none):
+            raise UsageError(f'src_nodata is {value!r}: expected a number or "none"')
 
 
 def _real_path(path: str) -> str:

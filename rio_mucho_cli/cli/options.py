@@ -173,6 +173,15 @@ _WINDOWS = [
         details="Repeatable. The default is all bands.",
     ),
     Option(
+        ["--src-nodata"],
+        multiple=True,
+        metavar="[N=]VALUE|none",
+        callback=parse_with(parsing.nodata_by_input),
+        help="Nodata of inputs, in place of their own.",
+        details="`N=VALUE` for the Nth input only; `none`: it has none. Repeatable. Masks, "
+        "warping, `--boundary`, `--skip-masked` and the default of `--nodata` follow it.",
+    ),
+    Option(
         ["--like"],
         type=click.Path(),
         metavar="FILE",

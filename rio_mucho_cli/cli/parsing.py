@@ -49,6 +49,21 @@ def by_input(texts: Sequence[str]) -> dict[int, str] | None:
     return values or None
 
 
+def nodata_by_input(texts: Sequence[str]) -> dict[int, Any] | None:
+    """Return nodata by input, as `by_input`: numbers, or ``none`` for its synonyms too.
+
+    Raises
+    ------
+    ValueError
+        If a text has another form.
+    """
+    values = by_input(texts)
+    if values is None:
+        return None
+    numbers = {key: nodata(text) for key, text in values.items()}
+    return {key: "none" if value is None else value for key, value in numbers.items()}
+
+
 def overview_factors(text: str | None) -> tuple[int, ...] | None:
     """Return factors from ``2,4,8``, ``2^1..3`` or ``auto``, which is ().
 

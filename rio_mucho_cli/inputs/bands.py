@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,6 +19,9 @@ from rasterio.io import MemoryFile
 
 from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import captured_messages
+
+GivenNodata: TypeAlias = "float | Literal['none']"
+"""Nodata in place of a file's own; "none": there is none, whatever the file says."""
 
 WIDE_INTEGERS = {"int64", "uint64"}
 """Dtypes that GDAL and rasterio convert to doubles, which are not always exact."""
@@ -37,6 +40,8 @@ class Bands:
         Band indexes from 1, in reading order.
     dtype : dtype, optional
         Dtype of the array. Default: numpy's common dtype of the bands.
+    nodata : float or "none", optional
+        Nodata of all bands, in place of the dataset's own.
 
     Attributes
     ----------
@@ -48,15 +53,23 @@ class Bands:
     have_nodata, are_alpha : ndarray of bool
         Whether each band has a nodata value, and whether it is the alpha
         band, which is never masked.
+    is_given : bool
+        Whether nodata is given in place of the dataset's own.
     """
 
     def __init__(
-        self, src: Any, indexes: Sequence[int], dtype: np.dtype[Any] | None = None
+        self,
+        src: Any,
+        indexes: Sequence[int],
+        dtype: np.dtype[Any] | None = None,
+        nodata: GivenNodata | None = None,
     ) -> None:
         self.src = src
+        self.is_given = nodata is not None
         self.indexes = list(indexes)
         # rasterio computes each of these for all bands at every access.
-        dtypes, nodatavals, flags = src.dtypes, exact_nodatavals(src), src.mask_flag_enums
+        dtypes, flags = src.dtypes, src.mask_flag_enums
+        nodatavals = nodatavals_of(src, nodata)
         names = [dtypes[index - 1] for index in indexes]
         self.dtype = numpy_dtype(common_dtype(names)) if dtype is None else dtype
         self._alpha = alpha_of(src)
@@ -81,8 +94,14 @@ class Bands:
         """Record which masks there are, and which of them GDAL ignores.
 
         GDAL uses one mask for a band: a mask in the file or in a sidecar
-        file, nodata, or the alpha band.
+        file, nodata, or the alpha band. It knows nothing of nodata that is given.
         """
+        if self.is_given:
+            derived = MaskFlags.nodata, MaskFlags.alpha
+            flags = [
+                [MaskFlags.all_valid] if any(flag in of_band for flag in derived) else of_band
+                for of_band in flags
+            ]
         by_nodata = np.array([MaskFlags.nodata in of_band for of_band in flags], bool)
         by_alpha = np.array([MaskFlags.alpha in of_band for of_band in flags], bool)
         self._alpha_masks = bool(self._alpha) and not (by_alpha | self.are_alpha).all()
@@ -100,7 +119,7 @@ class Bands:
 
     def read(self, window: Any, *, masked: bool) -> Any:
         """Return the pixels of a window as (count, rows, cols)."""
-        if not masked or not (self._alpha_masks or self._nodata_masks):
+        if not masked or not (self._alpha_masks or self._nodata_masks or self.is_given):
             array = self._read(window, masked=masked)
             if masked and self.dtype.kind == "c":
                 return self._mask(np.ma.getdata(array), np.ma.getmaskarray(array))
@@ -108,14 +127,20 @@ class Bands:
                 array.fill_value = self._fill  # rasterio sets none for NaN in several bands
             return array
         data = self._read(window, masked=False)
+        hides_nothing = not (self._has_other_masks or self._alpha_masks or self._nodata_masks)
+        if hides_nothing and self.dtype.kind != "c":
+            return self._mask(data, np.ma.nomask)  # as rasterio does
         mask = np.zeros(data.shape, bool)
+        compare = is_nodata
+        if self.is_given and not (self._has_other_masks or self._alpha):
+            compare = is_nodata_in_gdal  # which compares with a nodata tag alone
         if self._has_other_masks:
             mask |= self.src.read_masks(self.indexes, window=window) == 0
         for band, band_mask, nodata, dtype in zip(
             data, mask, self.nodatavals, self._dtypes, strict=True
         ):
             if nodata is not None:
-                band_mask |= is_nodata(band, nodata, dtype)
+                band_mask |= compare(band, nodata, dtype)
         if self._alpha_masks:
             mask[~self.are_alpha] |= self.src.read(self._alpha, window=window) == 0
         mask[self.are_alpha] = False
@@ -222,6 +247,36 @@ def is_nodata(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -
         return band == np.asarray(nodata).astype(dtype)
 
 
+def is_nodata_in_gdal(band: np.ndarray[Any, Any], nodata: float, dtype: np.dtype[Any]) -> Any:
+    """Return where GDAL's mask hides a band with this nodata value.
+
+    Notes
+    -----
+    ARE_REAL_EQUAL in gdal_priv.h: floats may differ by 2 units in the last
+    place of float32, also in float64. Of complex numbers, the real part counts.
+    """
+    band = band.real
+    if dtype.kind in "iu" or not math.isfinite(nodata):
+        return is_nodata(band, nodata, dtype)
+    value = np.asarray(nodata).astype(dtype).real.astype(band.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        distance, limit = band - value, band + value
+        np.abs(distance, out=distance)
+        np.abs(limit, out=limit)
+        limit *= band.dtype.type(2 * np.finfo("float32").eps)
+        close: Any = distance < limit
+        close |= band == value
+    return close
+
+
+def nodatavals_of(src: Any, nodata: GivenNodata | None) -> tuple[float | None, ...]:
+    """Return the exact nodata values of all bands, or what is given in their place."""
+    if nodata is None:
+        return exact_nodatavals(src)
+    value = None if isinstance(nodata, str) else nodata
+    return (value,) * len(src.indexes)
+
+
 def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
     """Return the exact nodata values of all bands.
 
@@ -236,11 +291,16 @@ def exact_nodatavals(src: Any) -> tuple[float | None, ...]:
     ]
     if not any(doubtful):
         return values
-    with captured_messages(), MemoryFile(ext=".vrt") as memory:
-        rasterio.shutil.copy(src, memory.name, driver="VRT")
-        bands = ElementTree.fromstring(bytes(memory.getbuffer())).findall("VRTRasterBand")
+    bands = vrt_of(src).findall("VRTRasterBand")
     texts = [band.findtext("NoDataValue") for band in bands]
     return tuple(
         int(text) if is_doubtful and text is not None else value
         for value, text, is_doubtful in zip(values, texts, doubtful, strict=True)
     )
+
+
+def vrt_of(src: Any) -> ElementTree.Element:
+    """Return the VRT that GDAL makes of a dataset."""
+    with captured_messages(), MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(src, memory.name, driver="VRT")
+        return ElementTree.fromstring(bytes(memory.getbuffer()))

@@ -18,7 +18,7 @@ from rio_mucho_cli.dtypes import numpy_dtype
 from rio_mucho_cli.env import gdal_config, quiet_if_raised, unset_only
 from rio_mucho_cli.errors import InputError, one_line, text_of
 from rio_mucho_cli.gcps import has_gcps_or_rpcs, why_gcps_or_rpcs_unusable
-from rio_mucho_cli.inputs.bands import alpha_of, common_dtype, exact_nodatavals
+from rio_mucho_cli.inputs.bands import GivenNodata, alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.warping import has_mask
 from rio_mucho_cli.paths import SERVERS, vsi_path
@@ -143,6 +143,14 @@ class DatasetInfo:
                 masked_by=masked_by,
                 structure=src.tags(ns="IMAGE_STRUCTURE"),
             )
+
+    def with_nodata(self, nodata: GivenNodata | None) -> DatasetInfo:
+        """Return the description with this nodata in all bands; None: unchanged."""
+        if nodata is None:
+            return self
+        value = None if isinstance(nodata, str) else nodata
+        profile = {**self.profile, "nodata": value}
+        return replace(self, profile=profile, nodatavals=(value,) * len(self.nodatavals))
 
     def with_bands(self, indexes: Sequence[int]) -> DatasetInfo:
         """Return the description of a subset of bands.

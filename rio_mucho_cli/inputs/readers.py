@@ -20,9 +20,14 @@ from rasterio.windows import Window
 from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import GridError, MuchoError, UsageError, one_line
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
-from rio_mucho_cli.inputs.bands import Bands
+from rio_mucho_cli.inputs.bands import Bands, GivenNodata
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.warping import check_nodata_for_warping, check_resampled, warp
+from rio_mucho_cli.inputs.warping import (
+    check_nodata_for_warping,
+    check_resampled,
+    warp,
+    without_nodata,
+)
 from rio_mucho_cli.text import did_you_mean
 
 # Tolerance in pixels of the source, as in GDAL.
@@ -161,7 +166,7 @@ class WarpedReader:
         *,
         as_dataset: bool = False,
     ) -> None:
-        check_nodata_for_warping(bands.src, bands.indexes)
+        check_nodata_for_warping(bands.src, bands.indexes, bands.nodatavals)
         src = layers[0].src
         self.bands = bands
         scales = zip(("XSCALE", "YSCALE"), grid.source_pixels(Grid.of(src)), strict=True)
@@ -186,6 +191,7 @@ class WarpedReader:
                     warp(layer.src, layer.nodata, adds_alpha=not as_dataset, **target),
                     layer.indexes,
                     bands.dtype,
+                    _given_after_warping(bands, layer),
                 ),
             )
             for layer in layers
@@ -208,7 +214,13 @@ class WarpedReader:
 
 
 def open_reader(
-    src: Any, indexes: Sequence[int], grid: Grid | None, resampling: str, *, as_dataset: bool
+    src: Any,
+    indexes: Sequence[int],
+    grid: Grid | None,
+    resampling: str,
+    *,
+    as_dataset: bool,
+    nodata: GivenNodata | None = None,
 ) -> Reader:
     """Return the reader for an input and the output's grid.
 
@@ -223,22 +235,28 @@ def open_reader(
         rasterio's name of the resampling.
     as_dataset : bool
         Whether the reader's dataset is used and must be on the grid.
+    nodata : float, "none" or None
+        Nodata in place of the input's own.
 
     Raises
     ------
     GridError
         If GDAL cannot warp the input to the grid.
     """
-    bands = Bands(src, indexes)
+    bands = Bands(src, indexes, nodata=nodata)
     if grid is None:
         return PlainReader(bands)
     try:
         layers = Layer.all_of(bands)[: 1 if as_dataset else None]
         is_one = True
         if has_gcps_or_rpcs(src):
+            if bands.is_given:
+                layers = [_without_own_nodata(layer) for layer in layers]
             layers = [_georeference(layer, grid, as_dataset=as_dataset) for layer in layers]
             src, is_one = layers[0].src, len(layers) == 1
-            bands = Bands(src, indexes, bands.dtype) if is_one else bands
+            if is_one:
+                given = _given_after_warping(bands, layers[0])
+                bands = Bands(src, indexes, bands.dtype, given)
         own = Grid.of(src)
         if is_one and own.difference(grid) is None:
             return PlainReader(bands)
@@ -259,9 +277,20 @@ def _georeference(layer: Layer, grid: Grid, *, as_dataset: bool) -> Layer:
 
     GDAL chooses the grid, with about the resolution of the input.
     """
-    check_nodata_for_warping(layer.src, layer.indexes)
+    check_nodata_for_warping(layer.src, layer.indexes, [layer.nodata] * len(layer.indexes))
     src = warp(layer.src, layer.nodata, adds_alpha=not as_dataset, crs=grid.crs)
     return replace(layer, src=src)
+
+
+def _without_own_nodata(layer: Layer) -> Layer:
+    """Return a layer whose dataset has no other nodata than is given for it."""
+    has_own = layer.nodata is None and any(value is not None for value in layer.src.nodatavals)
+    return replace(layer, src=without_nodata(layer.src)) if has_own else layer
+
+
+def _given_after_warping(bands: Bands, layer: Layer) -> GivenNodata | None:
+    """Return the nodata to give to a warped layer, which may still have the input's own."""
+    return "none" if bands.is_given and layer.nodata is None else None
 
 
 def _round_scale(pixels: float) -> float:

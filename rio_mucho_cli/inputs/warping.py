@@ -14,7 +14,7 @@ from rasterio.vrt import WarpedVRT
 
 from rio_mucho_cli.dtypes import number_text
 from rio_mucho_cli.errors import InputError
-from rio_mucho_cli.inputs.bands import WIDE_INTEGERS, alpha_of, exact_nodatavals
+from rio_mucho_cli.inputs.bands import WIDE_INTEGERS, alpha_of, vrt_of
 from rio_mucho_cli.paths import vsi_path
 
 # In pixels of the source. By default, GDAL interpolates coordinates within each
@@ -109,6 +109,19 @@ def _without_mask(src: Any, nodata: float | None, alpha: int) -> Any:
     return rasterio.open(tostring(root, encoding="unicode"), sharing=False)
 
 
+def without_nodata(src: Any) -> Any:
+    """Return a dataset whose bands have no nodata.
+
+    GDAL uses a band's own nodata, whatever is passed, where it also chooses
+    the grid (GDALAutoCreateWarpedVRT).
+    """
+    root = vrt_of(src)
+    for band in root.findall("VRTRasterBand"):
+        for nodata in band.findall("NoDataValue"):
+            band.remove(nodata)
+    return rasterio.open(tostring(root, encoding="unicode"), sharing=False)
+
+
 def _add_source(band: Element, src: Any, source_band: str) -> Element:
     """Add a dataset's band, or its mask, as the top source of a VRT band."""
     source = SubElement(band, "ComplexSource")
@@ -118,11 +131,21 @@ def _add_source(band: Element, src: Any, source_band: str) -> Element:
     return source
 
 
-def check_nodata_for_warping(src: Any, indexes: Sequence[int]) -> None:
-    """Raise InputError if GDAL's warper might confuse other values with nodata."""
-    values = exact_nodatavals(src)
-    for index in indexes:
-        nodata, dtype = values[index - 1], src.dtypes[index - 1]
+def check_nodata_for_warping(
+    src: Any, indexes: Sequence[int], nodatavals: Sequence[float | None]
+) -> None:
+    """Raise InputError if GDAL's warper might confuse other values with nodata.
+
+    Parameters
+    ----------
+    src : dataset
+    indexes : sequence of int
+        Band indexes, from 1.
+    nodatavals : sequence of float or None
+        Nodata value of each of these bands.
+    """
+    for index, nodata in zip(indexes, nodatavals, strict=True):
+        dtype = src.dtypes[index - 1]
         if dtype in WIDE_INTEGERS and nodata is not None and abs(nodata) >= _EXACT:
             raise _inexact(src, f"nodata {number_text(nodata)}", dtype)
 

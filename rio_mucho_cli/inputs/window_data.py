@@ -11,6 +11,7 @@ import numpy as np
 
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line
+from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, read_padded
@@ -36,12 +37,15 @@ class InputSpec:
     boundary : Boundary or None
         Values of pixels beyond the raster. None: nodata in bands that have
         it, the nearest pixels in others.
+    nodata : float, "none" or None
+        Nodata in place of the input's own.
     """
 
     path: str
     indexes: tuple[int, ...] = ()
     resampling: str = "nearest"
     boundary: Boundary | None = None
+    nodata: GivenNodata | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class InputDatasets:
             self._reading.grid,
             spec.resampling,
             as_dataset=self._reading.mode == "manual_read",
+            nodata=spec.nodata,
         )
         self._readers.append(reader)
 

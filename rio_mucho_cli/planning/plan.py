@@ -27,7 +27,7 @@ from rio_mucho_cli.planning.mosaic import (
     window_unit,
 )
 from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole, unread_mask
-from rio_mucho_cli.planning.reading import make_reading
+from rio_mucho_cli.planning.reading import given_nodata, make_reading
 from rio_mucho_cli.planning.values import ValuePlan, plan_values
 from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
@@ -98,6 +98,8 @@ def make_plan(job: Job) -> Plan:
     ------
     InputError
         If an input is missing or not a raster.
+    NodataError
+        If an input cannot hold the nodata that is given for it.
     GridError
         If inputs are on different grids and the job needs one grid.
     WindowsError
@@ -106,8 +108,12 @@ def make_plan(job: Job) -> Plan:
         If there is no such driver.
     """
     asked = asked_windows(job)
-    sources = [DatasetInfo.of(path) for path in job.inputs]
-    reading = make_reading(job, sources)
+    nodata = given_nodata(job)
+    sources = [
+        DatasetInfo.of(path).with_nodata(given)
+        for path, given in zip(job.inputs, nodata, strict=True)
+    ]
+    reading = make_reading(job, sources, nodata)
     first = _first_on_grid(reading, sources)
     part = largest_part(first, job.part_size) if job.is_mosaic and first is not None else None
     options = OutputOptions.of(job)

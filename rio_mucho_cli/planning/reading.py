@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from shlex import quote
 from typing import TypeVar
 
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
+from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.coverage import coverage
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid, common_grid, parse_crs, require_crs, require_one_grid
@@ -96,8 +98,31 @@ def per_input(value: T | Mapping[int, T] | None, default: T, inputs: int, name: 
     return [value.get(number, others) for number in range(1, inputs + 1)]
 
 
-def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
+def given_nodata(job: Job) -> list[GivenNodata | None]:
+    """Return the nodata that a job gives to each input; None for the input's own."""
+    values = per_input(job.src_nodata, None, len(job.inputs), "src_nodata")
+    return [value if value is None else _python_number(value) for value in values]
+
+
+def _python_number(value: GivenNodata) -> GivenNodata:
+    """Return a number as GDAL has it: an int only where a float may not be exact."""
+    if isinstance(value, str):
+        return value
+    return int(value) if isinstance(value, Integral) and abs(value) >= 2**53 else float(value)
+
+
+def make_reading(
+    job: Job, sources: Sequence[DatasetInfo], nodata: Sequence[GivenNodata | None] = ()
+) -> ReadSpec:
     """Return how a job reads its inputs.
+
+    Parameters
+    ----------
+    job : Job
+    sources : sequence of DatasetInfo
+        Inputs, with the nodata that is given to them.
+    nodata : sequence of float, "none" or None
+        What `given_nodata` returns.
 
     Raises
     ------
@@ -106,6 +131,8 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
         input cannot be warped onto the output's grid.
     InputError
         If there is no such band.
+    NodataError
+        If an input's dtype cannot hold a number that is given for it.
     UsageError
         If a resampling, a band or a boundary is invalid.
     """
@@ -116,7 +143,8 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
     bidx = per_input(job.bidx, None, count, "bidx")
     grid = _choose_grid(job, sources)
     inputs = []
-    for source, resampling, value in zip(sources, resamplings, bidx, strict=True):
+    nodata = nodata or [None] * count
+    for source, resampling, value, given in zip(sources, resamplings, bidx, nodata, strict=True):
         if grid is not None:
             _check_way(source, grid, job)
             if coverage_of(source, grid) == 0:
@@ -126,9 +154,10 @@ def make_reading(job: Job, sources: Sequence[DatasetInfo]) -> ReadSpec:
                     source.path,
                 )
         indexes = () if value is None else parse_bidx(value, source)
+        _check_nodata(given, source, indexes)
         boundary = _boundary(job, source, indexes)
         _check_fill(job, source, indexes)
-        inputs.append(InputSpec(source.path, indexes, resampling, boundary))
+        inputs.append(InputSpec(source.path, indexes, resampling, boundary, given))
     return ReadSpec(
         inputs,
         job.mode,
@@ -245,8 +274,8 @@ def _boundary(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> Boundary
         without = (indexes or range(1, len(read.dtypes) + 1))[read.nodatavals.index(None)]
         of_band = "" if set(read.nodatavals) == {None} else f" for band {without}"
         raise UsageError(
-            f"boundary is nodata, and {source.path} has none{of_band}: take edge, reflect, or "
-            "constant=VALUE"
+            f"boundary is nodata, and {source.path} has none{of_band}: give it one with "
+            f"{option('src_nodata')}, or take edge, reflect, or constant=VALUE"
         )
     for dtype in read.dtypes:
         if boundary.kind == "constant" and not nodata_fits(boundary.value, dtype):
@@ -254,6 +283,17 @@ def _boundary(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> Boundary
                 f"boundary is {job.boundary}, which {dtype} of {source.path} cannot hold"
             )
     return boundary
+
+
+def _check_nodata(nodata: GivenNodata | None, source: DatasetInfo, indexes: Sequence[int]) -> None:
+    if nodata is None or isinstance(nodata, str):
+        return
+    for dtype in _dtypes(source, indexes):
+        if not nodata_fits(nodata, dtype):
+            raise NodataError(
+                f"src_nodata is {number_text(nodata)}, which {dtype} of {source.path} cannot "
+                "hold: give a number that it can, or none"
+            )
 
 
 def _check_fill(job: Job, source: DatasetInfo, indexes: Sequence[int]) -> None:

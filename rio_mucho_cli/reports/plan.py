@@ -56,6 +56,9 @@ def describe_input(source: DatasetInfo, spec: InputSpec, plan: Plan) -> dict[str
         dtypes : list
         nodata : float, str or None
             Nodata of the first band that is read.
+        src_nodata : float, str or None
+            Nodata that the job gives in place of the file's: a number or
+            ``none``; None if it gives none.
         block : list
             Block width and height.
         striped : bool
@@ -89,6 +92,7 @@ def describe_input(source: DatasetInfo, spec: InputSpec, plan: Plan) -> dict[str
         "bands": list(spec.indexes) or None,
         "dtypes": list(dict.fromkeys(source.dtypes)),
         "nodata": json_number(source.with_bands(spec.indexes).profile["nodata"]),
+        "src_nodata": spec.nodata if isinstance(spec.nodata, str) else json_number(spec.nodata),
         "block": size_of(source.block),
         "striped": source.is_striped,
         "compress": source.profile.get("compress"),

@@ -9,7 +9,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from rio_mucho_cli.dtypes import number_text
-from rio_mucho_cli.text import format_bytes, format_count, format_seconds
+from rio_mucho_cli.text import format_bytes, format_count, format_seconds, option
 
 _WIDTH = 80
 _LABEL = 11
@@ -119,12 +119,10 @@ def _crs_name(text: str) -> str:
 
 
 def _layout(raster: dict[str, Any]) -> Iterator[str]:
-    if raster["nodata"] is not None:
-        yield (
-            f"nodata {number_text(raster['nodata'])}"
-            if isinstance(raster["nodata"], float)
-            else f"nodata {raster['nodata']}"
-        )
+    nodata, given = raster["nodata"], raster.get("src_nodata") is not None
+    if nodata is not None or given:
+        text = number_text(nodata) if isinstance(nodata, float) else str(nodata).lower()
+        yield f"nodata {text} ({option('src_nodata')})" if given else f"nodata {text}"
     if raster["block"] is not None:
         yield f"blocks {raster['block'][0]} x {raster['block'][1]}"
     if raster["compress"]:

@@ -62,9 +62,10 @@ def check(
     **options
         Options of a `Job` that affect how inputs are read and the function is
         called: `mode`, `overlap`, `boundary`, `global_args`, `plain`,
-        `masked`, `fill`, `skip_masked`, `bidx`, `like`, `extent`, `bounds` and
-        `resampling`; and `dtype`, `count` and `nodata` of the result. `nodata`
-        also applies to rasters made from arrays, if their dtype can hold it.
+        `masked`, `fill`, `skip_masked`, `bidx`, `src_nodata`, `like`,
+        `extent`, `bounds` and `resampling`; and `dtype`, `count` and `nodata`
+        of the result. `nodata` also applies to rasters made from arrays, if
+        their dtype can hold it.
 
     Returns
     -------

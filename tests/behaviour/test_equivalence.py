@@ -192,12 +192,15 @@ CASES = {
     "fill": (["holes"], around, "simple_read", {}),
     "place": (["a"], place, "simple_read", {}),
     "plain place": (["dem"], Place, "simple_read", {"factor": 1.7}),
+    "given nodata": (["b"], around, "simple_read", {}),
     "closure": (["b"], lambda data, window, ij, global_args: data[0] + 1, "simple_read", {}),
 }
 
 
 TILES = {"blocksize": "128", "compress": "deflate"}
 DESCRIBED = {"overviews": (2, 4), "overview_resampling": "average", "stats": True}
+
+FILLED = {"plain": True, "fill": np.nan, "overlap": 1, "boundary": "edge", "dtype": "int32"}
 
 # What is asked for beside the function.
 GIVEN = {
@@ -213,7 +216,8 @@ GIVEN = {
     "union": {"extent": "union"},
     "plain": {"plain": True},
     "plain class": {"plain": True},
-    "fill": {"plain": True, "fill": np.nan, "overlap": 1, "boundary": "edge", "dtype": "int32"},
+    "fill": FILLED,
+    "given nodata": {**FILLED, "src_nodata": 100},
     "outputs": DESCRIBED,
     "overviews": DESCRIBED,
     "COG": {"driver": "COG", "creation_options": TILES, **DESCRIBED},
@@ -252,7 +256,7 @@ def read_whole(names, inputs, case):
             )
             for array in arrays
         ]
-    if case == "fill":
+    if "fill" in GIVEN.get(case, {}):
         padded = np.pad(arrays[0], ((0, 0), (1, 1), (1, 1)), mode="edge").astype("float32")
         return [np.where(padded == 100, np.nan, padded)]
     if case == "bands":
@@ -312,7 +316,7 @@ def whole(names, function, mode, global_args, inputs, case):
     found = {}
     for name, array in results.items():
         array = array if array.ndim == 3 else array[np.newaxis]
-        if case == "fill":
+        if "fill" in GIVEN.get(case, {}):
             array = np.ma.array(np.nan_to_num(array), mask=np.isnan(array))
         also = ALSO.get(case, {})
         asked = also.get(name, GIVEN.get(case, {})).get("dtype")
