@@ -92,6 +92,7 @@ class JobOptions(FunctionOptions, FinishingOptions, total=False):
     strict: bool
     jobs: int | None
     retries: int
+    timeout: float | None
     resume: bool
     on_error: OnError
     part_size: int | None

@@ -281,3 +281,20 @@ class WorkerProcessDiedError(WorkerLostError):
         )
         self.exitcode = exitcode
         self.peak = peak
+
+
+class WorkerTimeoutError(WorkerProcessDiedError):
+    """A worker process was ended because a window took longer than the timeout.
+
+    Attributes
+    ----------
+    seconds : float
+        The timeout.
+    """
+
+    def __init__(self, seconds: float, *, progress: int | None, times: int = 1) -> None:
+        super().__init__(-9, started=True)  # SIGKILL, which Windows lacks
+        self.args = (f"a window took longer than {seconds:g} s",)
+        self.seconds = seconds
+        self.progress = progress
+        self.times = times

@@ -252,6 +252,11 @@ class Job(ReprMixin):
     retries : int
         Retries of a window whose worker process died. A function that raises
         is not retried.
+    timeout : float or None
+        Most seconds for one window: reading, function and encoding. A worker
+        that takes longer is ended, and the window retried like that of a
+        worker that died. Needs the executor processes or dask; one job then
+        runs in a worker process, too.
     resume : bool
         Resume an interrupted run of the same job; keep progress if
         interrupted again. Needs a function that can be imported, and plain
@@ -280,7 +285,7 @@ class Job(ReprMixin):
         cluster are used.
     jobs : int
         Windows to compute at once. 1 computes in the calling thread, unless
-        `executor` is an Executor or there is a `scheduler`.
+        `executor` is an Executor, or there is a `scheduler` or a `timeout`.
     mem_limit : int or None
         Memory for all processes together, in MB (10^6 bytes), by estimate. A
         limit makes windows smaller first, then jobs fewer. None: a default
@@ -331,6 +336,7 @@ class Job(ReprMixin):
     overview_resampling: str | None = None
     stats: bool = False
     retries: int = 2
+    timeout: float | None = None
     resume: bool = False
     on_error: OnError = "fail"
     part_size: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -30,7 +31,7 @@ WHOLE, NUMBER, TEXT, FLAG = "a whole number", "a number", "text", "True or False
 _KINDS: Mapping[str, type] = {WHOLE: Integral, NUMBER: Real, TEXT: str, FLAG: bool}
 _JOB_KINDS = {
     **dict.fromkeys(("jobs", "retries", "mem_limit", "part_size", "overlap"), WHOLE),
-    "fill": NUMBER,
+    **dict.fromkeys(("fill", "timeout"), NUMBER),
     **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
     **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
     **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
@@ -146,6 +147,7 @@ def check_job(job: Job) -> None:
         )
     if job.retries < 0:
         raise UsageError(f"retries is {job.retries}: expected 0 or more")
+    _check_timeout(job)
     if job.on_error not in get_args(OnError):
         raise UsageError(f"on_error is {job.on_error!r}: expected fail or nodata")
     if job.mem_limit is not None and job.mem_limit < 1:
@@ -158,6 +160,19 @@ def check_job(job: Job) -> None:
             f"{job.global_args!r}: pass a dict"
         )
     _check_outputs(job)
+
+
+def _check_timeout(job: Job) -> None:
+    """Raise UsageError for a timeout that is no time, or that an executor cannot keep."""
+    if job.timeout is None:
+        return
+    if not 0 < job.timeout < math.inf:
+        raise UsageError(f"timeout is {job.timeout}: expected seconds, more than 0")
+    if job.executor not in ("processes", "dask"):
+        raise UsageError(
+            f"{option('timeout')} needs workers that can be ended, and those of the executor "
+            f"{executor_name(job.executor)} cannot: use processes or dask"
+        )
 
 
 def _check_outputs(job: Job) -> None:

@@ -178,8 +178,7 @@ _WINDOWS = [
         metavar="[N=]VALUE|none",
         callback=parse_with(parsing.nodata_by_input),
         help="Nodata of inputs, in place of their own.",
-        details="`N=VALUE` for the Nth input only; `none`: it has none. Repeatable. Masks, "
-        "warping, `--boundary`, `--skip-masked` and the default of `--nodata` follow it.",
+        details="`N=VALUE` for the Nth input only; `none`: it has none. Repeatable.",
     ),
     Option(
         ["--like"],
@@ -348,6 +347,13 @@ _RUNNING = [
         metavar="N",
         help="Retries of a window whose worker died.  [default: 2]",
         details="A function that raises is not retried.",
+    ),
+    Option(
+        ["--timeout"],
+        type=float,
+        metavar="SECONDS",
+        help="End a worker that takes longer for one window.",
+        details="The window is retried, as if the worker had died. For `processes` and `dask`.",
     ),
     Option(
         ["--resume"],

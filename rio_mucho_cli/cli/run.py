@@ -134,6 +134,7 @@ _WINDOWS_FAILED = 3
 def prepare(*, executor: Any, scheduler: str | None, jobs: int | None, **options: Any) -> None:
     """Fork the fork server from this process, if the run will have worker processes."""
     if not options["dry_run"]:  # it calls the function in this process
+        jobs = jobs if options["timeout"] is None else None  # one job has a process, too
         fork_server_from_here(_executor(executor, scheduler), jobs)
 
 

@@ -35,6 +35,7 @@ from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.context import ResultType
+from rio_mucho_cli.workers.control import is_stopped, note_progress, stop
 from rio_mucho_cli.workers.local import SerialExecutor
 from rio_mucho_cli.workers.merging import Merger, find_mergings, join_lines
 from rio_mucho_cli.workers.window import (
@@ -42,10 +43,7 @@ from rio_mucho_cli.workers.window import (
     WindowResult,
     context_of,
     in_environment,
-    is_stopped,
-    note_progress,
     run_window,
-    stop,
 )
 
 _MOST = 64 * 1024 * 1024

@@ -14,9 +14,10 @@ from rio_mucho_cli.errors import (
     WorkerLostError,
     WorkerProcessDiedError,
     WorkerStartError,
+    WorkerTimeoutError,
 )
 from rio_mucho_cli.planning.mosaic import MosaicPart
-from rio_mucho_cli.text import MB
+from rio_mucho_cli.text import MB, option
 from rio_mucho_cli.windows import PlannedWindow, format_window
 from rio_mucho_cli.workers.window import is_fatal, run_windows
 
@@ -95,9 +96,11 @@ class Retries:
         while True:
             if death is not None:
                 deaths += death.times
-                died = _death_error(death, task.about, deaths, alone=1 < deaths > self._most)
+                was_alone = is_alone and 1 < deaths > self._most
+                died = _death_error(death, task.about, deaths, alone=was_alone)
                 # dask also counts deaths of the worker during other tasks.
-                is_sure = deaths > self._most and (is_alone or death.times == 1)
+                is_own = death.times == 1 or isinstance(death, WorkerTimeoutError)
+                is_sure = deaths > self._most and (is_alone or is_own)
                 if is_sure or not death.started:
                     raise died
                 log.warning("%s; retrying it", died)
@@ -128,6 +131,12 @@ def _death_error(lost: WorkerLostError, about: Any, times: int, *, alone: bool) 
         if not lost.started:
             return WorkerDiedError(
                 f"a worker process {how} before it was ready: its own messages, above, may say why"
+            )
+        if isinstance(lost, WorkerTimeoutError):
+            how = f"exceeded the timeout of {lost.seconds:g} s"
+            why = (
+                "if the function does not hang, give windows more time with "
+                f"{option('timeout')}, or make them smaller"
             )
         if lost.peak is not None:
             how += f", at {lost.peak // MB} MB of memory,"

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 # Attributes of a Job that do not change the output's content.
 _OF_NO_MATTER = {
     "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
+    "timeout",
 }  # fmt: skip
 _WITH_PARTS = {"inputs", "function", "global_args", "windows", "also"}
 # Most characters of an argument; longer ones are hashed.

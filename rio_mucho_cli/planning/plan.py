@@ -33,7 +33,7 @@ from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.workers.context import RunContext
-from rio_mucho_cli.workers.executor import ExecutorName, check_installed
+from rio_mucho_cli.workers.executor import ExecutorName, check_installed, has_own_processes
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,8 @@ def make_plan(job: Job) -> Plan:
             "a smaller %s gives more",
             *(tasks, jobs, option("part_size")),
         )
-    if executor == "serial" or (min(jobs, tasks) <= 1 and not _is_elsewhere(job)):
+    can_be_here = not _is_elsewhere(job) and job.timeout is None
+    if executor == "serial" or (min(jobs, tasks) <= 1 and can_be_here):
         executor, jobs, in_flight = "serial", 1, 1
     jobs = min(jobs, tasks)
     in_flight = min(in_flight, 2 * jobs)
@@ -246,6 +247,15 @@ def _choose_executor(job: Job) -> ExecutorName | Executor:
         )
     if _is_elsewhere(job):
         return job.executor
+    if job.timeout is not None:
+        if job.executor == "processes" and (in_memory or not has_own_processes()):
+            raise UsageError(
+                "an input is in this process's memory, where no other process can read it: use a "
+                f"file, or leave out {option('timeout')}"
+                if in_memory
+                else f"worker processes on this system know no {option('timeout')}: leave it out"
+            )
+        return job.executor
     if job.executor == "processes" and job.jobs > 1 and in_memory:
         log.info("threads instead of processes: inputs in this process's memory")
         return "threads"
@@ -282,6 +292,7 @@ def run_context(job: Job, plan: Plan) -> RunContext:
         values=tuple(plan.spec for plan in plan.values),
         total=len(plan.windows),
         grid=_grid_of_dataset(job),
+        timeout=job.timeout,
     )
 
 

@@ -349,7 +349,7 @@ def describe_plan(
         memory : dict
             estimate and limit, in bytes, and asked_for: whether the job sets the
             limit.
-        resume, on_error, retries
+        resume, on_error, retries, timeout
             Options of the job.
     """
     return {
@@ -384,6 +384,7 @@ def describe_plan(
         "resume": job.resume,
         "on_error": job.on_error,
         "retries": job.retries,
+        "timeout": job.timeout,
     }
 
 

@@ -161,7 +161,8 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
         times = read / (width * height)
         yield "", f"overlap {windows['overlap']}: each pixel is read {times:.2f} times"
     tasks = format_count(plan["in_flight"], "task")
-    yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks} in flight"
+    most = "" if plan["timeout"] is None else f", at most {plan['timeout']:g} s a window"
+    yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks} in flight{most}"
     memory = plan["memory"]
     limit = f", limit {format_bytes(memory['limit'])}" if memory["asked_for"] else ""
     yield "memory", f"about {format_bytes(memory['estimate'])} (estimate){limit}"

@@ -18,6 +18,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import select
 import socket
 import struct
 import tempfile
@@ -34,6 +35,8 @@ import cloudpickle
 _SMALLEST_BUFFER = 4096
 # Smaller messages go through the socket.
 _SMALLEST_SHARED = 64 * 1024
+# Most seconds of one wait: the system counts milliseconds in 32 bits.
+_LONGEST_WAIT = 1_000_000
 # Alignment of buffers in bytes, as for numpy's own arrays.
 _ALIGNMENT = 64
 
@@ -147,6 +150,15 @@ class Channel:
         if number < 0:
             return Message(data, [self._receive(size) for size in sizes])
         return Message(data, self._look_at(number, sizes))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this many seconds for an object; return whether one is coming.
+
+        That the other end is closed also ends the wait.
+        """
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, min(seconds, _LONGEST_WAIT)) * 1000))
 
     def hang_up(self) -> None:
         """Shut down the connection and wake all threads that wait on it.
@@ -289,6 +301,17 @@ def write_progress(file: int, progress: int) -> None:
 def read_progress(file: int) -> int:
     """Return the progress of a call."""
     return int.from_bytes(os.pread(file, 8, 0), "little", signed=True)
+
+
+def write_clock(file: int, started: float) -> None:
+    """Write when the window in progress began, in monotonic seconds; 0 if there is none."""
+    os.pwrite(file, struct.pack("<d", started), 8)
+
+
+def read_clock(file: int) -> float:
+    """Return when the window in progress began, in monotonic seconds, or 0."""
+    started: float = struct.unpack("<d", os.pread(file, 8, 8))[0]
+    return started
 
 
 def _aligned(size: int) -> int:

@@ -113,6 +113,8 @@ class RunContext:
         Fill windows whose function raises with nodata.
     for_command_line : bool
         Name options in messages as on the command line.
+    timeout : float or None
+        Most seconds for one window.
     env : Mapping
         GDAL options to set, or None to keep those of the current thread.
     values : tuple of ValueSpec
@@ -133,6 +135,7 @@ class RunContext:
     plain: bool = False
     tolerant: bool = False
     for_command_line: bool = False
+    timeout: float | None = None
     env: Mapping[str, Any] | None = None
     values: tuple[ValueSpec, ...] = ()
     total: int = 1

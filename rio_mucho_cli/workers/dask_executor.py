@@ -10,7 +10,8 @@ it to every worker that needs it, including later ones, and deletes it with this
 client.
 
 dask recomputes what was lost with a worker. It gives up on a call that several
-workers did not survive.
+workers did not survive. With a timeout, workers end themselves, and say so in an
+event of dask's.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, TimeoutError as NotDone, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -30,11 +31,19 @@ from distributed import get_worker
 from distributed.scheduler import KilledWorker
 
 from rio_mucho_cli.env import env_options, process_variables
-from rio_mucho_cli.errors import InputError, MuchoError, UsageError, WorkerLostError, one_line
+from rio_mucho_cli.errors import (
+    InputError,
+    MuchoError,
+    UsageError,
+    WorkerLostError,
+    WorkerTimeoutError,
+    one_line,
+)
 from rio_mucho_cli.paths import absolute
-from rio_mucho_cli.text import secrets_in_variables
+from rio_mucho_cli.text import option, secrets_in_variables
 from rio_mucho_cli.workers.any_executor import call_in_run, close_if_idle
 from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.control import limit_windows_with, stop
 from rio_mucho_cli.workers.dask_cluster import (
     address_of,
     check_workers,
@@ -46,7 +55,6 @@ from rio_mucho_cli.workers.dask_cluster import (
 )
 from rio_mucho_cli.workers.functions import FunctionRef
 from rio_mucho_cli.workers.numbering import number_by
-from rio_mucho_cli.workers.window import stop
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +85,21 @@ class DaskExecutor(Executor):
         Name of the calls in dask's dashboard.
     patience : float
         Seconds without workers before a warning.
+    timeout : float or None
+        Seconds after which a worker ends itself if a window is not done.
     """
 
     def __init__(
-        self, client: Any, run_id: str, pickled: bytes, name: str, patience: float = _LONG
+        self,
+        client: Any,
+        run_id: str,
+        pickled: bytes,
+        name: str,
+        patience: float = _LONG,
+        timeout: float | None = None,
     ) -> None:
         self._patience = patience
+        self._timeout = timeout
         self._client = client
         self._address = client.scheduler.address
         self._run_id = run_id
@@ -110,7 +127,8 @@ class DaskExecutor(Executor):
         """
         self._number += 1
         name = (self._name, self._number)
-        call = _call, self._run_id, self._context, fn, *args
+        function = _call if self._timeout is None else _call_with_timeout
+        call = function, self._run_id, self._context, fn, *args
         try:
             remote = self._client.submit(*call, key=name, pure=False, **kwargs)
         except Exception:
@@ -142,6 +160,20 @@ class DaskExecutor(Executor):
             raise _translate(exc) from None
         finally:
             result.remote.release()
+
+    def explain(self, lost: WorkerLostError, remote: Any) -> WorkerLostError:
+        """Return the error of a call whose workers were lost, as they have explained it."""
+        if self._timeout is None or not lost.started:
+            return lost
+        with suppress(Exception):  # the scheduler may be gone
+            events = self._client.get_events(_topic(self._run_id))
+            if str(remote.key) in [key for _, key in events]:
+                return WorkerTimeoutError(self._timeout, progress=None, times=lost.times)
+        return WorkerLostError(
+            f"{lost}, or native code has exceeded the timeout of {self._timeout:g} s",
+            started=True,
+            times=lost.times,
+        )
 
     def drop_taken(self) -> None:
         """Drop calls whose results or errors have been fetched."""
@@ -210,7 +242,10 @@ class _Result(Future[Any]):
             self._executor.warn_if_alone()
         self.exception(timeout)
         self.is_taken = True
-        super().result()
+        try:
+            super().result()
+        except WorkerLostError as exc:
+            raise self._executor.explain(exc, self.remote) from None
         return self._executor.fetch(self)
 
 
@@ -222,6 +257,35 @@ def _call(run_id: str, pickled: bytes, fn: Callable[..., Any], *args: Any, **kwa
         if isinstance(outcome, InputError | UsageError):
             outcome.args = (f"{outcome.args[0]} (on the worker {get_worker().address})",)
     return result
+
+
+# Runs whose main process is this one.
+_ours: set[str] = set()
+
+
+def _call_with_timeout(run_id: str, *call: Any) -> Any:
+    """Call a function in a worker that ends itself if a window takes too long."""
+    if run_id in _ours:
+        raise UsageError(
+            f"{option('timeout')} needs workers that can be ended, and this cluster's are threads "
+            "of the program itself: use one with processes"
+        )
+    limit_windows_with(_limited)
+    return _call(run_id, *call)
+
+
+def _limited(run_id: str, seconds: float) -> AbstractContextManager[None]:
+    """Return a context that ends this worker after so many seconds, and tells the client."""
+    from rio_mucho_cli.workers.watchdog import exit_after
+
+    worker = get_worker()
+    key = str(worker.get_current_task())
+    return exit_after(seconds, lambda: worker.log_event(_topic(run_id), key))
+
+
+def _topic(run_id: str) -> str:
+    """Return the topic of dask's events that name the calls that took too long."""
+    return f"mucho-timeout-{run_id}"
 
 
 def _disconnected() -> WorkerLostError:
@@ -284,7 +348,9 @@ def dask_workers(
         if scheduler is not None:
             check_workers(client, context.function)
             patience = _LONG
-        executor = DaskExecutor(client, run_id, pickled, name, patience)
+        executor = DaskExecutor(client, run_id, pickled, name, patience, context.timeout)
+        _ours.add(run_id)
+        stack.callback(_ours.discard, run_id)
         try:
             yield executor
             executor.shutdown()

@@ -74,7 +74,7 @@ def fork_server_from_here(chosen: ExecutorName | Executor, jobs: int | None) -> 
     jobs : int or None
         Maximum number of windows to process at once; None for all CPUs.
     """
-    if chosen != "processes" or jobs == 1 or not _has_own_processes():
+    if chosen != "processes" or jobs == 1 or not has_own_processes():
         return
     from rio_mucho_cli.workers import fork_server
 
@@ -92,7 +92,7 @@ def _local_workers(
         from rio_mucho_cli.workers.local import thread_workers
 
         return thread_workers
-    if _has_own_processes():
+    if has_own_processes():
         from rio_mucho_cli.workers.process_pool import process_workers
 
         return process_workers
@@ -101,7 +101,7 @@ def _local_workers(
     return standard_pool  # Windows
 
 
-def _has_own_processes() -> bool:
+def has_own_processes() -> bool:
     """Return whether worker processes are ours, and not the standard library's."""
     return hasattr(socket, "send_fds") and hasattr(os, "wait4")  # not on Windows
 

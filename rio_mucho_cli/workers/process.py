@@ -27,7 +27,9 @@ from rio_mucho_cli.workers.channel import (
     Channel,
     Message,
     pack_message,
+    read_clock,
     read_progress,
+    write_clock,
     write_progress,
 )
 
@@ -38,6 +40,9 @@ _BOOTSTRAP = str(Path(__file__).with_name("bootstrap.py"))
 
 # Unit of ru_maxrss in bytes, see getrusage(2) on Linux and macOS.
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+# Seconds by which a wait may be late; beyond, this program was stopped, and its workers too.
+_LATE = 1.0
 
 NOT_BEGUN = -1
 """Progress of a call that the process has not started."""
@@ -126,19 +131,46 @@ class Process:
         if not succeeded:
             raise WorkerStartError(value)
 
-    def call(self, message: Message) -> Message:
+    def call(self, message: Message, timeout: float | None = None) -> Message:
         """Send a call to the process and return its answer.
+
+        Parameters
+        ----------
+        message : Message
+        timeout : float or None
+            Most seconds for one window of the call.
 
         Raises
         ------
+        TimeoutError
+            If a window takes longer. The process is killed.
         EOFError, OSError
             If the process ends before.
         MemoryError
             If there is not enough memory for the answer.
         """
         write_progress(self._progress, NOT_BEGUN)
+        if timeout is not None:
+            write_clock(self._progress, 0)
         self._channel.send(message)
+        if timeout is not None:
+            self._wait_for_answer(timeout)
         return self._channel.receive()
+
+    def _wait_for_answer(self, timeout: float) -> None:
+        """Wait until there is an answer; kill the process if a window takes too long.
+
+        The thread wakes only when the window in progress would have to be done.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._channel.wait(deadline - time.monotonic()):
+            now, started = time.monotonic(), read_clock(self._progress)
+            # After Ctrl-Z and fg, the window gets all of its time again.
+            is_late = now - deadline > _LATE
+            deadline = (started if started and not is_late else now) + timeout
+            if deadline <= now:
+                self.kill()
+                raise TimeoutError
 
     def dismiss(self) -> None:
         """Send the message that ends the worker.

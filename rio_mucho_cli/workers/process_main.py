@@ -8,16 +8,24 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NoReturn
 
 from rio_mucho_cli.signals import exit_with_parent
 from rio_mucho_cli.timing import count_whole_process
 from rio_mucho_cli.workers import numbering
-from rio_mucho_cli.workers.channel import Channel, Message, pack_message, write_progress
+from rio_mucho_cli.workers.channel import (
+    Channel,
+    Message,
+    pack_message,
+    write_clock,
+    write_progress,
+)
+from rio_mucho_cli.workers.control import limit_windows_with, note_progress_with
 from rio_mucho_cli.workers.process import Program
-from rio_mucho_cli.workers.window import note_progress_with
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -39,6 +47,7 @@ def run_worker(sock: socket.socket, progress: int, parent: int) -> NoReturn:
     # would not see the end of this one.
     os.register_at_fork(after_in_child=sock.close)
     note_progress_with(partial(write_progress, progress))
+    limit_windows_with(partial(_clocked, progress))
     count_whole_process()
     channel = Channel(sock)
     with suppress(EOFError, OSError):  # the main process has ended
@@ -63,6 +72,16 @@ def _become_like(program: Program) -> None:
     sys.path[:] = program.path
     sys.argv[:] = program.argv
     numbering.number_process(program.worker)
+
+
+@contextmanager
+def _clocked(progress: int, run_id: str, seconds: float) -> Iterator[None]:
+    """Tell the main process, which ends this one after so many seconds, when a window begins."""
+    write_clock(progress, time.monotonic())
+    try:
+        yield
+    finally:
+        write_clock(progress, 0)
 
 
 def _answer(call: Message) -> Message:

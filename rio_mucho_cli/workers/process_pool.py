@@ -14,6 +14,9 @@ worker, the system closes the worker's end, and the window that it was working
 on is known: workers write their progress to a small file, which the main
 process reads after a death.
 
+With a timeout, workers also write when a window begins, and the thread kills a
+process that takes too long for it.
+
 A death loses only the call in progress: the thread starts a new process and
 goes on. If processes keep dying before their first call, or cannot get ready,
 the executor ends.
@@ -33,7 +36,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from rio_mucho_cli.env import env_options, process_variables
-from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError, WorkerStartError
+from rio_mucho_cli.errors import (
+    MuchoError,
+    WorkerProcessDiedError,
+    WorkerStartError,
+    WorkerTimeoutError,
+)
 from rio_mucho_cli.workers.channel import Channel, Message, pack_message, unnamed_file
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.fork_server import fork_worker
@@ -84,7 +92,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         with theirs, ExitStack() as undo:
             undo.callback(ours.close)
-            progress = unnamed_file(8)
+            progress = unnamed_file(16)
             undo.callback(os.close, progress)
             files = theirs.fileno(), progress
             child: Child | None = fork_worker(*files)
@@ -108,6 +116,8 @@ class ProcessExecutor(Executor):
         First call of each process.
     variables : Mapping
         Environment variables to add to this process's.
+    timeout : float or None
+        Most seconds for one window, after which its process is killed.
 
     Raises
     ------
@@ -115,8 +125,15 @@ class ProcessExecutor(Executor):
         If the system does not allow this many processes.
     """
 
-    def __init__(self, jobs: int, setup: Message, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        setup: Message,
+        variables: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> None:
         self._setup = setup
+        self._timeout = timeout
         self._launch = Launcher(Program({**os.environ, **variables}))
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._broken: BrokenExecutor | None = None
@@ -223,13 +240,17 @@ class ProcessExecutor(Executor):
             process.introduce(self._setup)
             started = True
             while (call := call or self._next()) is not None:
-                _settle(call[0], process.call(call[1]))
+                _settle(call[0], process.call(call[1], self._timeout))
                 call = None  # a result must not be kept alive until the next call
                 proven = True
             with suppress(OSError):
                 process.dismiss()
                 process.wait(_PATIENCE)
             return None, None
+        except TimeoutError:
+            assert self._timeout is not None
+            process.wait()
+            error = WorkerTimeoutError(self._timeout, progress=max(0, process.progress()))
         except (EOFError, OSError):
             error = _death(process, started)
             if not started or (proven and process.progress() == NOT_BEGUN):
@@ -325,7 +346,7 @@ def process_workers(jobs: int, run_id: str, context: RunContext) -> Iterator[Exe
     """
     env = env_options()
     setup = pack_message((open_run, (run_id, replace(context, env=env).to_bytes(), True), {}))
-    executor = ProcessExecutor(jobs, setup, process_variables(env))
+    executor = ProcessExecutor(jobs, setup, process_variables(env), context.timeout)
     try:
         yield executor
         executor.shutdown()

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +36,7 @@ from rio_mucho_cli.system import peak_memory, worker_name
 from rio_mucho_cli.text import for_command_line
 from rio_mucho_cli.timing import StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow
-from rio_mucho_cli.workers import numbering
+from rio_mucho_cli.workers import control, numbering
 from rio_mucho_cli.workers.calling import FunctionCall
 from rio_mucho_cli.workers.context import OutputSpec, ResultType, RunContext
 from rio_mucho_cli.workers.results import (
@@ -224,9 +223,6 @@ class Worker:
 _contexts: dict[str, RunContext | bytes] = {}
 _workers: dict[tuple[str, int], Worker] = {}
 
-# Does nothing in the main process.
-_note_progress: Callable[[int], Any] = bool
-
 
 def open_run(run_id: str, context: RunContext | bytes, is_numbered: bool = False) -> None:
     """Store the context of a run in this process.
@@ -277,7 +273,8 @@ def run_window(
             if worker is None:
                 worker = _workers[worker_key] = Worker(context, run_id)
             try:
-                return worker.run(planned, specs)
+                with control.limited(run_id, context.timeout):
+                    return worker.run(planned, specs)
             except UsageError as exc:
                 return exc  # does not depend on the window
             except MuchoError as exc:
@@ -294,7 +291,7 @@ def run_windows(run_id: str, batch: Sequence[PlannedWindow]) -> list[WindowResul
     """
     outcomes: list[WindowResult | MuchoError] = []
     for done, planned in enumerate(batch):
-        _note_progress(done)
+        control.note_progress(done)
         outcomes.append(run_window(run_id, planned))
         if is_fatal(outcomes[-1], tolerant=_is_tolerant(run_id)):
             break
@@ -325,38 +322,11 @@ def _is_tolerant(run_id: str) -> bool:
     return isinstance(context, RunContext) and context.tolerant
 
 
-def note_progress(done: int) -> None:
-    """Report how many windows of a task are done, in case the worker dies."""
-    _note_progress(done)
-
-
-def note_progress_with(note: Callable[[int], Any]) -> None:
-    """Set the function that reports how many windows of a batch are done."""
-    global _note_progress
-    _note_progress = note
-
-
-# Runs that ended early. Long-lived processes see many, and cannot know when the last
-# call of a run is over, so only the latest are kept.
-_stopped: deque[str] = deque(maxlen=64)
-
-
-def stop(run_id: str) -> None:
-    """Ask long-running work of a run in this process to stop soon."""
-    _stopped.append(run_id)
-
-
-def is_stopped(run_id: str) -> bool:
-    """Return whether a run was stopped."""
-    return run_id in _stopped
-
-
 def close_run(run_id: str) -> None:
     """Close the workers of a run in this process and forget the run."""
     _contexts.pop(run_id, None)
     numbering.forget_run(run_id)
-    with suppress(ValueError):
-        _stopped.remove(run_id)
+    control.forget(run_id)
     for worker_key in [key for key in _workers if key[0] == run_id]:
         _workers.pop(worker_key).close()
 

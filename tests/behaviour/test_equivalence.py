@@ -440,7 +440,8 @@ def test_processes_give_the_same_bytes(
 ):
     if as_on_windows:
         monkeypatch.delattr(socket, "send_fds")
-    check_bytes(case, inputs, tmp_path, [{"executor": "processes"}])
+    timeout = None if as_on_windows else 600.0
+    check_bytes(case, inputs, tmp_path, [{"executor": "processes", "timeout": timeout}])
     assert not leftovers()
 
 

@@ -137,7 +137,7 @@ BAD = {
     ),
     "boundary": (["a.tif", "--boundary", "wrap"], 2, "boundary is 'wrap': expected nodata, edge"),
     "boundary without nodata": (
-        ["moved.tif", "--overlap", "1", "--boundary", "nodata"], 2, "moved.tif has none: give it one",
+        ["moved.tif", "--overlap", "1", "--boundary", "nodata"], 2, "moved.tif has none: give it",
     ),
     "boundary that does not fit": (
         ["a.tif", "--overlap", "1", "--boundary", "constant=-1"], 2, "uint16 of a.tif cannot hold",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from rio_mucho_cli import (
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.errors import WorkerLostError
 from rio_mucho_cli.windows import Size
-from rio_mucho_cli.workers import dask_cluster
+from rio_mucho_cli.workers import dask_cluster, dask_executor
 from rio_mucho_cli.workers.dask_cluster import sendable
 from rio_mucho_cli.workers.dask_executor import DaskExecutor
 from rio_mucho_cli.workers.functions import FunctionRef
@@ -184,6 +185,43 @@ def test_a_window_that_no_worker_survives_is_named(job, make_cluster, leftovers)
     with pytest.raises(WorkerDiedError, match=r"\(ij \(1, 2\)\).*lost with it"):
         run(job(die, scheduler=cluster.address, retries=1))
     assert not leftovers()
+
+
+def hang(data, window, ij, global_args):
+    mark = global_args.get("mark")
+    if tuple(ij) == (1, 2) and not (mark and Path(mark).exists()):
+        if mark:
+            Path(mark).touch()
+        threading.Event().wait()
+    return data[0]
+
+
+def test_a_window_that_takes_too_long_goes_to_another_worker(job, make_cluster, tmp_path, read):
+    cluster = make_cluster()
+    for _ in range(2):
+        cluster.add_worker()
+    cluster.wait_for_workers(2)
+    made = job(hang, scheduler=cluster.address, timeout=1.0,
+               global_args={"mark": str(tmp_path / "mark")})  # fmt: skip
+    run(made)
+    np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))
+    assert len(cluster.wait_for_workers(1)) == 1
+
+
+def test_a_window_that_always_takes_too_long_is_named(job, make_cluster, leftovers):
+    cluster = make_cluster(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    for _ in range(4):
+        cluster.add_worker()
+    says = r"exceeded the timeout of 1 s while it worked on .*\(ij \(1, 2\)\)"
+    with pytest.raises(WorkerDiedError, match=says):
+        run(job(hang, scheduler=cluster.address, retries=0, timeout=1.0))
+    assert not leftovers()
+
+
+def test_workers_that_are_threads_of_the_program_are_not_ended(monkeypatch):
+    monkeypatch.setattr(dask_executor, "_ours", {"key"})
+    with pytest.raises(UsageError, match="timeout needs workers that can be ended, and this clu"):
+        dask_executor._call_with_timeout("key", b"", int)
 
 
 def test_a_scheduler_that_goes_away(job, make_cluster, leftovers):

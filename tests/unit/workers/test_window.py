@@ -11,7 +11,7 @@ from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.windows import PlannedWindow
-from rio_mucho_cli.workers import window
+from rio_mucho_cli.workers import control, window
 from rio_mucho_cli.workers.context import OutputSpec, RunContext
 
 PLANNED = PlannedWindow(Window(0, 0, 5, 4), (0, 0), Window(0, 0, 5, 4))
@@ -170,11 +170,11 @@ def test_what_is_written_later_is_not_the_functions_own(order, work):
 
 def test_runs_that_ended_are_forgotten(order):
     window.open_run("a run", order(times))
-    window.stop("a run")
-    assert window.is_stopped("a run")
+    control.stop("a run")
+    assert control.is_stopped("a run")
     window.close_run("a run")
-    assert not window.is_stopped("a run")
+    assert not control.is_stopped("a run")
     for number in range(1000):
-        window.stop(f"run {number}")
-    assert window.is_stopped("run 999")
-    assert not window.is_stopped("run 0")
+        control.stop(f"run {number}")
+    assert control.is_stopped("run 999")
+    assert not control.is_stopped("run 0")
