@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from rio_mucho_cli.riomucho import RioMucho as RioMucho, tb_capture as tb_capture
     from rio_mucho_cli.single_process_pool import MockTub as MockTub
     from rio_mucho_cli.windows import Size as Size
+    from rio_mucho_cli.workers.declared import output as output
     from rio_mucho_cli.workers.info import InputInfo as InputInfo, WindowInfo as WindowInfo
 
     __version__: str
@@ -64,6 +65,7 @@ _NAMES = {
     "single_process_pool": ["MockTub"],
     "windows": ["Size"],
     "workers.info": ["InputInfo", "WindowInfo"],
+    "workers.declared": ["output"],
 }  # fmt: skip
 _SUBMODULES = ["reductions", "single_process_pool", "testing", "utils"]
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

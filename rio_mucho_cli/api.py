@@ -45,9 +45,9 @@ class ReadingOptions(TypedDict, total=False):
     resampling: str | Mapping[int, str]
     bidx: Bidx | Mapping[int, Bidx] | None
     src_nodata: GivenNodata | Mapping[int, GivenNodata] | None
-    overlap: int
+    overlap: int | None
     boundary: str | None
-    masked: bool
+    masked: bool | None
     fill: float | None
     skip_masked: bool
     plain: bool
@@ -95,6 +95,7 @@ class JobOptions(FunctionOptions, FinishingOptions, total=False):
     timeout: float | None
     resume: bool
     on_error: OnError
+    drop_in: bool
     part_size: int | None
     merge: Merge | str | None
 

@@ -52,15 +52,18 @@ class Output(ReprMixin):
         GDAL driver. None: by the extension of the path, else that of the
         first input.
     dtype : str or None
-        Data type that results are cast to. None: that of the first result.
+        Data type that results are cast to. None: what the function declares,
+        else that of the first result.
     count : int or None
-        Number of bands of every result. None: that of the first result.
+        Number of bands of every result. None: what the function declares,
+        else that of the first result.
     nodata : float or None
-        Nodata value. None: with `keep_nodata`, the first input's if the
-        output has its dtype, else NaN for floats and none for integers;
-        without, none.
+        Nodata value. None: with `keep_nodata`, what the function declares,
+        else the first input's if the output has its dtype, else NaN for
+        floats and none for integers; without, none.
     keep_nodata : bool
-        Derive nodata from the first input. False if `nodata` is given.
+        Derive nodata from the function or the first input. False if `nodata`
+        is given.
     creation_options : Mapping
         Creation options of the driver. Names are stored in lower case and
         values as text.
@@ -211,15 +214,15 @@ class Job(ReprMixin):
         Nodata of inputs that have none, or a wrong one, for all their bands.
         "none": the input has none, whatever its file says. A Mapping has the
         same keys as for `resampling`. None: as the files say.
-    overlap : int
+    overlap : int or None
         Pixels to read in addition on each side of a window. They are cut off
-        the result.
+        the result. None: what the function declares, else 0.
     boundary : str or None
         Pixels beyond the raster: nodata, edge, reflect or constant=VALUE.
         None: nodata if the input has one, else edge.
-    masked : bool
+    masked : bool or None
         Pass masked arrays. Masked pixels are nodata, or hidden by a mask or
-        an alpha band.
+        an alpha band. None: what the function declares, else False.
     fill : float or None
         Number that replaces masked pixels, in plain arrays. With NaN,
         integers are read as floats, and NaN in a result is masked again.
@@ -270,7 +273,7 @@ class Job(ReprMixin):
         Parts consist of whole windows. None: 16384.
     metadata : bool
         Copy tags, colours and names of the first input and its bands where
-        they still apply.
+        they still apply, and write how the output was made into tags.
     overwrite : bool
         Replace existing outputs.
     strict : bool
@@ -290,6 +293,9 @@ class Job(ReprMixin):
         Memory for all processes together, in MB (10^6 bytes), by estimate. A
         limit makes windows smaller first, then jobs fewer. None: a default
         that suits the jobs and the machine.
+    drop_in : bool
+        Ignore what the function declares in its attribute `output`, and do
+        not write how the output was made, as in rio-mucho.
 
     Raises
     ------
@@ -309,9 +315,9 @@ class Job(ReprMixin):
     resampling: str | Mapping[int, str] = "nearest"
     bidx: Bidx | Mapping[int, Bidx] | None = None
     src_nodata: GivenNodata | Mapping[int, GivenNodata] | None = None
-    overlap: int = 0
+    overlap: int | None = None
     boundary: str | None = None
-    masked: bool = False
+    masked: bool | None = None
     fill: float | None = None
     skip_masked: bool = False
     windows: Windows = None
@@ -341,6 +347,7 @@ class Job(ReprMixin):
     on_error: OnError = "fail"
     part_size: int | None = None
     merge: Any = None
+    drop_in: bool = False
 
     def __post_init__(self) -> None:
         check_all_are(self.also, Output, "also")

@@ -225,6 +225,7 @@ class RioMucho:
             profile=profile if is_path else None,
             overwrite=True,
             strict=False,
+            drop_in=True,
             jobs=processes,
             **options,
         )

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import FileIO
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 import rasterio
 
-from rio_mucho_cli.errors import MuchoChildError, MuchoError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.text import MB
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -276,6 +277,26 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+def source_date() -> str:
+    """Return the time that SOURCE_DATE_EPOCH sets, as ISO 8601; empty if it is not set.
+
+    Raises
+    ------
+    UsageError
+        If it is not a number of seconds.
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not seconds:
+        return ""
+    try:
+        return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {seconds!r}: expected whole seconds since 1970, such as "
+            "$(date +%s)"
+        ) from None
 
 
 @contextmanager

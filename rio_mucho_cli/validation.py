@@ -34,7 +34,7 @@ _JOB_KINDS = {
     **dict.fromkeys(("fill", "timeout"), NUMBER),
     **dict.fromkeys(("like", "scheduler", "overview_resampling"), TEXT),
     **dict.fromkeys(("masked", "skip_masked", "plain", "stats", "resume"), FLAG),
-    **dict.fromkeys(("metadata", "overwrite", "strict"), FLAG),
+    **dict.fromkeys(("metadata", "overwrite", "strict", "drop_in"), FLAG),
 }
 
 
@@ -249,7 +249,7 @@ def _check_reading(job: Job) -> None:
         raise UsageError(f"extent is {job.extent!r}: expected one of {', '.join(EXTENTS)}")
     if job.bounds is not None and not _are_numbers(job.bounds, 4):
         raise UsageError(f"bounds are {job.bounds!r}: expected left, bottom, right and top")
-    if job.overlap < 0:
+    if job.overlap is not None and job.overlap < 0:
         raise UsageError(f"overlap is {job.overlap!r}: expected 0 or more pixels")
     if job.boundary is not None:
         Boundary.parse(str(job.boundary))

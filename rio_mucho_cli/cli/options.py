@@ -112,10 +112,11 @@ _FUNCTION = [
         details="Arrays are 2-D where an input has one band; `args` are the global args.",
     ),
     Option(
-        ["--masked"],
-        is_flag=True,
+        ["--masked/--no-masked"],
+        default=None,
         help="Pass masked arrays.",
-        details="Masked pixels are nodata, or hidden by a mask or an alpha band.",
+        details="Masked pixels are nodata, or hidden by a mask or an alpha band. The default is "
+        "what the [function declares](../how-to/metadata.md), else plain arrays.",
     ),
     Option(
         ["--fill"],
@@ -153,10 +154,10 @@ _WINDOWS = [
     Option(
         ["--overlap"],
         type=int,
-        default=0,
         metavar="N",
         help="Read N more pixels on each side of a window.",
-        details="They are cropped from the result.",
+        details="They are cropped from the result. The default is what the function declares, "
+        "else 0.",
     ),
     Option(
         ["--boundary"],
@@ -234,7 +235,8 @@ _OUTPUT = [
         type=OneOf(DTYPES),
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
-        details="Results are cast to it; out-of-range values are counted and reported.",
+        details="Results are cast to it; out-of-range values are counted and reported. What the "
+        "[function declares](../how-to/metadata.md) comes first, here and for the next two.",
     ),
     Option(
         ["--nodata"],
@@ -261,8 +263,9 @@ _OUTPUT = [
     Option(
         ["--no-metadata"],
         is_flag=True,
-        help="Do not copy the first input's metadata.",
-        details="By default, its tags, colours and names are copied where they still apply.",
+        help="Copy no metadata, write no provenance.",
+        details="By default, its tags, colours and names are copied where they still apply, and "
+        "[tags say how the output was made](../how-to/metadata.md#how-an-output-was-made).",
     ),
     Option(
         ["--overviews"],

@@ -234,6 +234,8 @@ class OutputStream:
         marks = profile.get("nodata") is not None or self.plan.template.masks_by_alpha(profile)
         self.has_mask = result_type.masked or (self.leaves_out and not marks)
         metadata = self.plan.metadata
+        if metadata is not None:
+            metadata = metadata.resolved(int(profile["count"]), str(profile["dtype"]))
         if self.digest is not None:
             metadata = (metadata or Metadata()).with_digest(self.digest)
         self.writer.begin(profile, masked=self.has_mask, metadata=metadata)
@@ -266,6 +268,8 @@ def final_profile(plan: OutputPlan, result_type: ResultType) -> dict[str, Any]:
     if not plan.is_part:
         plan.warn(result_type)
     profile = plan.template.profile(result_type.count, result_type.dtype)
+    if plan.metadata is not None and plan.metadata.described is not None:
+        plan.metadata.described.check(int(profile["count"]), str(profile["dtype"]))
     if plan.spec.statistics and not has_statistics(profile["dtype"]):
         raise UsageError(
             f"statistics are not available for {profile['dtype']}: leave out {option('stats')}"

@@ -57,17 +57,17 @@ def create(
             raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
     try:
         raise_for_options(messages, name, str(profile.get("driver")), options)
-        _write_metadata(dst, name, profile, metadata)
+        write_metadata(dst, name, profile, metadata)
     except OutputError:
         dst.close()
         raise
     return dst
 
 
-def _write_metadata(
+def write_metadata(
     dst: Any, name: str, profile: Mapping[str, Any], metadata: Metadata | None
 ) -> None:
-    """Write the metadata of a new dataset, or raise OutputError."""
+    """Write metadata into a dataset without pixels, or raise OutputError."""
     if metadata is None:
         return
     try:
@@ -75,8 +75,8 @@ def _write_metadata(
             metadata.write(dst, str(profile.get("compress", "")))
     except (RasterioError, ValueError, TypeError) as exc:
         raise OutputError(
-            f"the metadata of the first input cannot be written to {name}: {one_line(exc)}; "
-            f"pass {option('metadata')} to leave it out"
+            f"the metadata cannot be written to {name}: {one_line(exc)}; pass "
+            f"{option('metadata')} to leave out the first input's"
         ) from None
     for message in messages:
         gdal_log.info("%s", message)
@@ -84,8 +84,8 @@ def _write_metadata(
 
 # Advice for option names that belong to another driver or to GDAL's utilities.
 _ALTERNATIVES = {
-    ("", "COLORMAP"): "a colour table is copied from the first input, else rasterio's "
-    "write_colormap gives the output one",
+    ("", "COLORMAP"): "a colour table is copied from the first input, or the function's "
+    "attribute output gives one",
     ("", "SRS"): "the CRS is that of the output's grid",
     ("COG", "TILED"): "a COG is tiled, leave it out",
     **dict.fromkeys([("COG", "BLOCKXSIZE"), ("COG", "BLOCKYSIZE")], "use BLOCKSIZE"),

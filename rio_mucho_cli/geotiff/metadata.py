@@ -19,12 +19,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from rio_mucho_cli.gcps import why_rpcs_unusable
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.geotiff.described import Described
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,8 @@ Tags: TypeAlias = "Mapping[str, Mapping[str, str]]"
 
 OVERVIEWS = "rio_overview"
 """Namespace in which ``rio overview`` stores what it needs to rebuild overviews."""
-RUN = "RIO_MUCHO"
-"""Namespace in which a resumable run stores its fingerprint."""
+MUCHO = "MUCHO"
+"""Namespace of the tags on how an output was made; a resumable run stores its fingerprint, too."""
 RPC = "RPC"
 """GDAL's namespace of rational polynomial coefficients."""
 
@@ -44,7 +47,7 @@ COLOURS = "COLOR_PROFILE"
 _FILE_NAMESPACES = {
     "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS",  # structure of the file
     "TILING_SCHEME",  # tiles and overviews of a COG
-    "rio_creation_kwds", OVERVIEWS, RUN,  # how a file was written
+    "rio_creation_kwds", OVERVIEWS, MUCHO, "RIO_MUCHO",  # how a file was written
 }  # fmt: skip
 _FILE_PREFIXES = ("xml:", "json:")  # whole documents, not NAME=VALUE
 _GRID_NAMESPACES = {RPC, "GEOLOCATION"}  # georeferencing by column and row
@@ -174,7 +177,8 @@ class Band:
     tags : Mapping of str to Mapping
         Tags by namespace.
     description, unit : str or None
-    colorinterp : ColorInterp
+    colorinterp : ColorInterp or None
+        None: as GDAL creates the band.
     scale, offset : float
     colormap : Mapping or None
         Mapping of value to (red, green, blue, alpha).
@@ -184,7 +188,7 @@ class Band:
     tags: Mapping[str, Mapping[str, str]]
     description: str | None
     unit: str | None
-    colorinterp: ColorInterp
+    colorinterp: ColorInterp | None
     scale: float
     offset: float
     colormap: Mapping[int, tuple[int, int, int, int]] | None
@@ -221,11 +225,18 @@ class Metadata:
     bands : sequence of Band
     gcps : tuple or None
         GCPs and their CRS, which may be empty.
+    described : Described or None
+        What the function declares, until the bands of the output are known; see
+        `resolved`.
+    has_own_colours : bool
+        Whether the function declares the colours, which the blocks heed.
     """
 
     tags: Tags = field(default_factory=dict)
     bands: Sequence[Band] = ()
     gcps: Any = None
+    described: Described | None = None
+    has_own_colours: bool = False
 
     @classmethod
     def of(cls, src: Any, indexes: Sequence[int], *, same_grid: bool) -> Metadata:
@@ -258,18 +269,33 @@ class Metadata:
             (gcps, crs or src.crs or CRS()) if gcps else None,
         )
 
+    @property
+    def has_colormap(self) -> bool:
+        """Whether a band may get a colour table."""
+        declared = self.described is not None and self.described.colormap is not None
+        return declared or any(band.colormap for band in self.bands)
+
     def without_grid(self) -> Metadata:
         """Return the metadata that is not about the grid."""
         bands = [replace(band, tags=without_grid(band.tags)) for band in self.bands]
-        return Metadata(without_grid(self.tags), bands)
+        return replace(self, tags=without_grid(self.tags), bands=bands, gcps=None)
 
     def with_overviews(self, resampling: str) -> Metadata:
         """Return the metadata with the resampling of overviews, for `rio overview`."""
         return replace(self, tags={**self.tags, OVERVIEWS: {"resampling": resampling}})
 
+    def with_provenance(self, tags: Mapping[str, str]) -> Metadata:
+        """Return the metadata with tags on how the output is made."""
+        provenance = {**self.tags.get(MUCHO, {}), **tags}
+        return replace(self, tags={**self.tags, MUCHO: provenance}) if tags else self
+
     def with_digest(self, digest: str) -> Metadata:
         """Return the metadata with the run that writes the output."""
-        return replace(self, tags={**self.tags, RUN: {_DIGEST: digest}})
+        return self.with_provenance({_DIGEST: digest})
+
+    def resolved(self, count: int, dtype: str) -> Metadata:
+        """Return the metadata of an output with these bands, with what the function declares."""
+        return self if self.described is None else self.described.apply(self, count, dtype)
 
     def write(self, dst: Any, compress: str = "") -> None:
         """Write the metadata to a new dataset that has no pixels yet.
@@ -287,11 +313,15 @@ class Metadata:
         if not same_bands:
             return
         colormaps = self._write_bands(dst)
-        if not colormaps and compress.upper() not in COLOUR_CODECS:
+        if not colormaps and (self.has_own_colours or compress.upper() not in COLOUR_CODECS):
             colorinterp = tuple(
                 # A palette needs its colour table.
-                ColorInterp.gray if band.colorinterp == ColorInterp.palette else band.colorinterp
-                for band in self.bands
+                current
+                if band.colorinterp is None
+                else ColorInterp.gray
+                if band.colorinterp == ColorInterp.palette
+                else band.colorinterp
+                for band, current in zip(self.bands, dst.colorinterp, strict=True)
             )
             if colorinterp != tuple(dst.colorinterp):
                 dst.colorinterp = colorinterp
@@ -317,7 +347,7 @@ class Metadata:
 
 def digest_of(src: Any) -> str | None:
     """Return the run that wrote an open dataset, or None if it is not recorded."""
-    digest: str | None = src.tags(ns=RUN).get(_DIGEST)
+    digest: str | None = src.tags(ns=MUCHO).get(_DIGEST)
     return digest
 
 

@@ -127,9 +127,25 @@ class Conversion:
             # GDAL lets HDF5 look for an old file. If there is none, HDF5 prints an error to the
             # terminal, in every thread but netCDF's first.
             path.touch()
+        options = {**_namespaces(self.driver, source), **self.options}
         with gdal_config(env), captured_messages(always=True) as messages:
             try:
-                rasterio.shutil.copy(source, path, driver=self.driver, **self.options)
+                rasterio.shutil.copy(source, path, driver=self.driver, **options)
             except Exception as exc:
                 raise OutputError(f"{name} cannot be made: {one_line(exc)}") from None
         gdal_io.raise_for_options(messages, name, self.driver, user_options)
+
+
+def _namespaces(driver: str, source: Path) -> dict[str, str]:
+    """Return the option with which a driver copies tags of all namespaces, if it has one.
+
+    Notes
+    -----
+    GDAL's page on the COG driver: since GDAL 3.8. With it, GDAL 3.10 drops the
+    other tags of bands, which are worth more.
+    """
+    version = tuple(map(int, rasterio.__gdal_version__.split(".")[:2]))
+    if driver.upper() != "COG" or version < (3, 8):
+        return {}
+    with rasterio.open(source) as src:
+        return {} if any(map(src.tags, src.indexes)) else {"copy_src_mdd": "YES"}

@@ -265,7 +265,9 @@ class DatasetWriter(_WithoutResume):
         masked: bool = False,
         metadata: Metadata | None = None,
     ) -> None:
-        """Do nothing: the dataset exists already."""
+        """Write what the function declares, if anything: the dataset exists already."""
+        if metadata is not None:
+            gdal_io.write_metadata(self._dst, str(self._dst.name), profile, metadata)
 
     def append(self, window: Any, data: Any) -> None:
         """Write a window."""

@@ -12,9 +12,11 @@ import numpy as np
 import rasterio
 from rasterio.drivers import driver_from_extension, raster_driver_extensions
 from rasterio.dtypes import check_dtype
+from rasterio.enums import ColorInterp
 
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import FormatError, NodataError, OutputError, UsageError
+from rio_mucho_cli.geotiff.described import Described, colour_options
 from rio_mucho_cli.geotiff.metadata import COLOUR_CODECS
 from rio_mucho_cli.geotiff.options import geotiff_options, is_yes
 from rio_mucho_cli.inputs.datasets import DatasetInfo
@@ -81,6 +83,8 @@ class ProfileTemplate:
         that of the intermediate GeoTIFF.
     copies_band_metadata : bool
         Copy the metadata of the first input's bands to the output.
+    described : Described or None
+        What the function declares, for its colours.
     """
 
     first: DatasetInfo | None
@@ -92,6 +96,7 @@ class ProfileTemplate:
     complete: Mapping[str, Any] | None = None
     cog: bool = False
     copies_band_metadata: bool = False
+    described: Described | None = None
 
     def profile(self, count: int, dtype: str) -> dict[str, Any]:
         """Return the profile for opening the output with rasterio.
@@ -147,7 +152,16 @@ class ProfileTemplate:
             profile.update(geotiff_options(self.options, codec, count, dtype))
         else:
             profile.update(self.options)
+        if self.layout is not None and not {"alpha", "photometric"} & set(self.options):
+            colours = colour_options(self._colours(count), dtype)
+            if colours.get("photometric") == "rgb" and "photometric" in profile:
+                del colours["photometric"]  # YCbCr is RGB, too
+            profile.update(colours)
         return _with_bigtiff(profile)
+
+    def _colours(self, count: int) -> tuple[ColorInterp, ...]:
+        """Return the colours of the bands that the function declares; empty for none."""
+        return () if self.described is None else self.described.colours(count)
 
     def inherited_lossy_codec(self, count: int, dtype: str) -> str | None:
         """Return the lossy codec inherited from the first input, or None."""
@@ -194,9 +208,13 @@ class ProfileTemplate:
         return nodata is not None and not math.isnan(nodata)
 
     def inherited_alpha(self, count: int) -> int:
-        """Return the alpha band inherited from the first input, from 1; else 0."""
-        first = self.first
-        if self.complete is not None or first is None or not first.alpha:
+        """Return the alpha band that is declared, or the first input's, from 1; else 0."""
+        first, colours = self.first, self._colours(count)
+        if self.complete is not None:
+            return 0
+        if colours:
+            return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours[1:] else 0
+        if first is None or not first.alpha:
             return 0
         return first.alpha if 1 < count == first.profile["count"] else 0
 
@@ -214,7 +232,9 @@ class ProfileTemplate:
         if is_yes(profile.get("alpha")):
             return True
         keeps_colours = str(profile.get("compress", "")).upper() not in COLOUR_CODECS
-        return self.copies_band_metadata and keeps_colours and self.inherited_alpha(count) == count
+        keeps_colours = keeps_colours and self.copies_band_metadata
+        sets_colours = keeps_colours or bool(self._colours(count))
+        return sets_colours and self.inherited_alpha(count) == count
 
 
 def changes_values(profile: Mapping[str, Any]) -> bool:

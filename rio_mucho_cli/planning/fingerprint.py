@@ -27,8 +27,9 @@ from rio_mucho_cli.outputs.journal import read_header
 from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned, unfinished_run
 from rio_mucho_cli.outputs.vrt import parts_of
 from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, is_virtual, local_file
+from rio_mucho_cli.planning.declared import declared_by
 from rio_mucho_cli.planning.hashing import digest, to_json
-from rio_mucho_cli.system import versions_of
+from rio_mucho_cli.system import source_date, versions_of
 from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.workers.functions import FunctionRef
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 _OF_NO_MATTER = {
     "output", "overwrite", "executor", "scheduler", "jobs", "mem_limit", "resume", "retries",
     "timeout",
+    "drop_in",
 }  # fmt: skip
 _WITH_PARTS = {"inputs", "function", "global_args", "windows", "also"}
 # Most characters of an argument; longer ones are hashed.
@@ -71,6 +73,12 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
     is_list = not (job.windows is None or isinstance(job.windows, str | Size))
     options["windows"] = "a list" if is_list else to_json(job.windows, "windows")
     options["also"] = [_options(output) for output in job.also]
+    others: dict[str, Any] = {}
+    declared = declared_by(job)
+    if declared is not None:
+        others["output"] = to_json(dataclasses.asdict(declared), "output")
+    if job.metadata and source_date():
+        others["date"] = source_date()
     return {
         "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
         "inputs": [_dataset(path) for path in job.inputs],
@@ -79,6 +87,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         "global_args": _arguments(job.global_args),
         "options": options,
         "windows": _windows(windows),
+        **others,
     }
 
 
@@ -141,14 +150,14 @@ def _function(function: Any) -> dict[str, Any]:
             "keywords": to_json(function.keywords, "keywords of a partial"),
         }
     if not isinstance(function, FunctionRef):
-        function = _reference_to(function)
+        function = reference_to(function)
     module, colon, attributes = function.name.rpartition(":")
     if module.endswith(".py") or os.sep in module:
         module = str(Path(function.folder, module).resolve())
     return {"name": f"{module}{colon}{attributes}", "code": {"sha256": source_digest(function)}}
 
 
-def _reference_to(function: Any) -> FunctionRef:
+def reference_to(function: Any) -> FunctionRef:
     """Return a FunctionRef to a function.
 
     Raises

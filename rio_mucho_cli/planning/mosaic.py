@@ -130,7 +130,7 @@ def plan_parts(
     first: DatasetInfo,
     windows: Sequence[PlannedWindow],
     size: Size,
-    metadata: Metadata | None,
+    metadata: Sequence[Metadata | None],
     *,
     leaves_out: bool,
     tolerant: bool,
@@ -147,8 +147,8 @@ def plan_parts(
     windows : sequence of PlannedWindow
     size : Size
         Size of a part that is not cut by an edge.
-    metadata : Metadata or None
-        Metadata of the mosaic.
+    metadata : sequence of Metadata or None
+        Metadata of each mosaic.
     leaves_out, tolerant : bool
         As for MosaicPart.
 
@@ -158,9 +158,8 @@ def plan_parts(
         If a window lies in several parts.
     """
     width, height = first.grid.width, first.grid.height
-    if metadata is not None:
-        # RPCs and geolocation tags refer to pixels of the mosaic.
-        metadata = metadata.without_grid()
+    # RPCs and geolocation tags refer to pixels of the mosaic.
+    metadata = [whole if whole is None else whole.without_grid() for whole in metadata]
     # An incomplete part starts over, so its own progress need not be kept.
     of_parts = replace(options, resume=False)
     parts = []
@@ -176,9 +175,9 @@ def plan_parts(
                 of_parts,
                 on_part,
                 moved,
-                metadata,
+                of_output,
             )
-            for output in outputs
+            for output, of_output in zip(outputs, metadata, strict=True)
         ]
         parts.append(replace(part, outputs=tuple(replace(plan, is_part=True) for plan in plans)))
     log.info("%s of %d x %d pixels", format_count(len(parts), "part"), *size)

@@ -57,6 +57,8 @@ class OutputPlan:
     mask_of : str
         Path of the first input, if it has a mask that the function does not
         get; else empty.
+    declared : tuple of str
+        What is as the function declares.
     """
 
     output: Output
@@ -70,6 +72,7 @@ class OutputPlan:
     is_part: bool = False
     by_gdal: str = ""
     mask_of: str = ""
+    declared: tuple[str, ...] = ()
 
     def warn(self, result_type: ResultType) -> None:
         """Log warnings about lossy compression, lost nodata and lost masks."""
@@ -134,7 +137,8 @@ class OutputPlan:
             Bands read from the first input; 0 for all.
         """
         first = self.template.first
-        count = self.output.count or bands
+        described = None if self.metadata is None else self.metadata.described
+        count = self.output.count or (described and described.count) or bands
         if not count:
             count = int(first.profile["count"]) if first is not None else 1
         dtype = dtype_name(self.output.dtype)
@@ -161,7 +165,9 @@ def plan_output(
         template = _template(output, chosen, first, windows, metadata)
         blocks, by_gdal = _choose_blocks(output, chosen, template, windows, size)
     if output.local_path is None:
-        metadata = None
+        # The user's own: nothing is copied from the first input.
+        described = None if metadata is None else metadata.described
+        metadata = None if described is None else Metadata(described=described)
     if metadata is not None and _has_another_grid(template):
         metadata = metadata.without_grid()
     overviews = None
@@ -243,6 +249,7 @@ def _template(
         complete=chosen.profile,
         cog=chosen.cog,
         copies_band_metadata=metadata is not None and bool(metadata.bands),
+        described=None if metadata is None else metadata.described,
     )
 
 
@@ -322,8 +329,11 @@ def _overviews(
     block = side_of_tiles(layout.block if layout is not None and layout.tiled else None)
     if blocks is None:
         return OverviewPlan(chosen.factors, chosen.resampling, block, is_local=False)
-    has_colormap = metadata is not None and any(band.colormap for band in metadata.bands)
-    by_windows = not (has_colormap and chosen.resampling == "average")
+    has_colormap = metadata is not None and metadata.has_colormap
+    # A worker's blocks know no alpha where no creation option puts one.
+    described = None if metadata is None else metadata.described
+    has_odd_alpha = described is not None and described.has_odd_alpha
+    by_windows = not ((has_colormap or has_odd_alpha) and chosen.resampling == "average")
     overviews = plan_overviews(
         chosen.factors, chosen.resampling, block, windows, *size, by_windows=by_windows
     )

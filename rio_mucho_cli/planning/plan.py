@@ -16,6 +16,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.planning.declared import fill_job
 from rio_mucho_cli.planning.fingerprint import asked_windows
 from rio_mucho_cli.planning.formats import OutputOptions, choose_format, choose_part_format
 from rio_mucho_cli.planning.memory import estimate, fit_jobs, largest, make_budget
@@ -27,6 +28,7 @@ from rio_mucho_cli.planning.mosaic import (
     window_unit,
 )
 from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole, unread_mask
+from rio_mucho_cli.planning.provenance import provenance_of
 from rio_mucho_cli.planning.reading import given_nodata, make_reading
 from rio_mucho_cli.planning.values import ValuePlan, plan_values
 from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
@@ -71,6 +73,8 @@ class Plan:
         Estimated memory of all processes together, and its limit, in bytes.
     values : tuple of ValuePlan
         Outputs that take values.
+    declared : tuple of str
+        Options of the run that are those that the function declares.
     """
 
     windows: Sequence[PlannedWindow]
@@ -87,6 +91,7 @@ class Plan:
     memory: int = 0
     limit: int = 0
     values: tuple[ValuePlan, ...] = ()
+    declared: tuple[str, ...] = ()
 
 
 def make_plan(job: Job) -> Plan:
@@ -108,6 +113,9 @@ def make_plan(job: Job) -> Plan:
         If there is no such driver.
     """
     asked = asked_windows(job)
+    is_asked = asked is not job.windows
+    filled = fill_job(job)
+    job = filled.job
     nodata = given_nodata(job)
     sources = [
         DatasetInfo.of(path).with_nodata(given)
@@ -137,10 +145,10 @@ def make_plan(job: Job) -> Plan:
         on_network=any(map(is_on_network, job.inputs)),
         is_limited=job.mem_limit is not None,
         strict=job.strict,
-        resumed=asked is not job.windows,
+        resumed=is_asked,
     )
     windows = planned.windows
-    metadata = _metadata(reading, sources) if job.metadata else None
+    metadata = filled.metadata(_metadata(job, reading, sources))
     parts: Sequence[MosaicPart] = ()
     if part is not None and first is not None:
         unit = window_unit(asked, first, windows)
@@ -155,20 +163,24 @@ def make_plan(job: Job) -> Plan:
             tolerant=job.on_error == "nodata",
         )
         outputs = [
-            plan_whole(output, chosen, options, first, metadata)
-            for output, chosen in zip(job.rasters, formats, strict=True)
+            plan_whole(output, chosen, options, first, of_output)
+            for output, chosen, of_output in zip(job.rasters, formats, metadata, strict=True)
         ]
     else:
         outputs = [
-            plan_output(output, chosen, options, first, windows, metadata)
-            for output, chosen in zip(job.rasters, formats, strict=True)
+            plan_output(output, chosen, options, first, windows, of_output)
+            for output, chosen, of_output in zip(job.rasters, formats, metadata, strict=True)
         ]
+    outputs = [
+        replace(output, declared=names)
+        for output, (names, _) in zip(outputs, filled.outputs, strict=True)
+    ]
     if outputs:
-        mask_of = unread_mask(job.rasters[0], first, reading, metadata, plain=job.plain)
+        mask_of = unread_mask(job.rasters[0], first, reading, metadata[0], plain=job.plain)
         outputs[0] = replace(outputs[0], mask_of=mask_of)
     size = largest(windows)
     log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
-    jobs, in_flight = fit_jobs(budget, size, job.overlap)
+    jobs, in_flight = fit_jobs(budget, size, reading.overlap)
     tasks = len(parts or windows)
     if parts and tasks < min(jobs, len(windows)):
         log.warning(
@@ -185,7 +197,7 @@ def make_plan(job: Job) -> Plan:
     if not parts and any(output.blocks is None for output in outputs):
         # Blocks that several windows write to must stay cached until they are full.
         cache = max(4 * CACHE_BYTES, 2 * budget.result_bytes * outputs[0].size.width * size.height)
-    memory = estimate(budget, executor, size, job.overlap, jobs, in_flight)
+    memory = estimate(budget, executor, size, reading.overlap, jobs, in_flight)
     return Plan(
         windows,
         reading,
@@ -201,6 +213,7 @@ def make_plan(job: Job) -> Plan:
         memory=memory + _tables(outputs, windows),
         limit=budget.limit,
         values=values,
+        declared=filled.declared,
     )
 
 
@@ -267,8 +280,15 @@ def _is_elsewhere(job: Job) -> bool:
     return isinstance(job.executor, Executor) or job.scheduler is not None
 
 
-def _metadata(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
-    """Return the metadata of the first input, for outputs on the output's grid."""
+def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
+    """Return the metadata of the first input for outputs on their grid, and their provenance."""
+    if not job.metadata or not job.rasters:
+        return None
+    metadata = _metadata_of_first(reading, sources)
+    return metadata if job.drop_in else (metadata or Metadata()).with_provenance(provenance_of(job))
+
+
+def _metadata_of_first(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
     if not reading.inputs:
         return None
     first, own = reading.inputs[0], sources[0]

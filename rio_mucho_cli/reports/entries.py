@@ -50,7 +50,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def about_job(job: Job) -> dict[str, Any]:
+def about_job(job: Job, plan: Plan | None = None) -> dict[str, Any]:
     """Return the options of a job, without secrets and values of global args."""
     options, args = env_options(), job.global_args
     hidden = set(secret_names(options))
@@ -61,7 +61,7 @@ def about_job(job: Job) -> dict[str, Any]:
         "outputs": [output.shown_path for output in job.outputs],
         "global_args": sorted(map(str, args)) if isinstance(args, Mapping) else [],
         "jobs": job.jobs,
-        "masked": job.masked,
+        "masked": bool(job.masked) if plan is None else plan.reading.masked,
         "like": None if job.like is None else redact(str(job.like)),
         "extent": job.extent,
         "bounds": None if job.bounds is None else list(map(float, job.bounds)),
@@ -137,7 +137,7 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
         "seconds": round(seconds, 3),
         "versions": versions(),
         "machine": machine(),
-        "job": about_job(job),
+        "job": about_job(job, plan),
         "plan": None if plan is None else about_plan(job, plan, is_done=failure is None),
         "phases": _phases(recorder, ended),
     }

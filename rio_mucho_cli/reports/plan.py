@@ -194,6 +194,8 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
         written : dict
             by: ``workers`` if they encode its blocks, else ``caller`` (the main
             process); and why.
+        declared : list
+            What is as the function declares, by name.
     """
     whole = plan.outputs[index]
     # For a mosaic, the format and layout are those of its parts.
@@ -235,6 +237,7 @@ def describe_output(plan: Plan, index: int, result_type: ResultType | None) -> d
             "by": "workers" if plan.parts or one.blocks is not None else "caller",
             "why": "" if plan.parts else one.by_gdal,
         },
+        "declared": list(whole.declared),
     }
 
 
@@ -351,6 +354,8 @@ def describe_plan(
             limit.
         resume, on_error, retries, timeout
             Options of the job.
+        declared : list
+            Options of the run that are those that the function declares.
     """
     return {
         "function": function_name(job),
@@ -370,7 +375,7 @@ def describe_plan(
             "size": size_of(largest(plan.windows)),
             "reasons": list(plan.reasons),
             "why": say_why(plan.reasons),
-            "overlap": job.overlap,
+            "overlap": plan.reading.overlap,
         },
         "parts": len(plan.parts) or None,
         "executor": executor_name(plan.executor),
@@ -385,6 +390,7 @@ def describe_plan(
         "on_error": job.on_error,
         "retries": job.retries,
         "timeout": job.timeout,
+        "declared": list(plan.declared),
     }
 
 

@@ -143,6 +143,8 @@ def _output_details(preview: dict[str, Any], index: int) -> Iterator[str]:
     if overviews is not None:
         factors = ", ".join(map(str, overviews["factors"]))
         yield f"overviews {factors} ({overviews['resampling']}), built by {overviews['by']}"
+    if output["declared"]:
+        yield f"declared by the function: {', '.join(output['declared'])}"
     if output["written"]["by"] == "caller":
         yield f"GDAL writes in the main process, because {output['written']['why']}"
     if preview["earlier"]["complete"]:
@@ -160,6 +162,8 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
         read = (width + 2 * windows["overlap"]) * (height + 2 * windows["overlap"])
         times = read / (width * height)
         yield "", f"overlap {windows['overlap']}: each pixel is read {times:.2f} times"
+    if plan["declared"]:
+        yield "", f"declared by the function: {', '.join(plan['declared'])}"
     tasks = format_count(plan["in_flight"], "task")
     most = "" if plan["timeout"] is None else f", at most {plan['timeout']:g} s a window"
     yield "jobs", f"{plan['jobs']} ({plan['executor']}), {tasks} in flight{most}"

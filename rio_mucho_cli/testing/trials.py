@@ -28,6 +28,7 @@ from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import Size, WindowPair
+from rio_mucho_cli.workers.declared import declaration_of
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction, make_callable
 from rio_mucho_cli.workers.info import WindowInfo
 from rio_mucho_cli.workers.parameters import takes_info
@@ -171,6 +172,9 @@ def _write_raster(
             dst.write_mask(~mask[0])
 
 
+# What a function declares about an output that affects its pixels.
+_OF_PIXELS = {"dtype", "count", "nodata"}
+
 Move: TypeAlias = Callable[[Any], Any]
 
 WHOLE = Size(2**31 - 1, 2**31 - 1)
@@ -255,12 +259,15 @@ class Trial:
             (count, rows, cols), masked if the output has a mask of its own.
         """
         function, global_args = cloudpickle.loads(self.pickled)
+        declared = self._declared(function)
         function = wrap_call(function, self._array_of, _as_only_one if hides_index else None)
+        called: Any = function if move is None else _WithMovedWindow(function, move)
+        called.output = declared
         with MemoryFile(ext=".tif") as memory, without_georeferencing_warnings():
             job = make_job(
                 self.inputs,
                 memory.name,
-                function if move is None else _WithMovedWindow(function, move),
+                called,
                 **self.options,
                 windows=windows,
                 global_args=global_args,
@@ -276,6 +283,14 @@ class Trial:
                 has_mask = [MaskFlags.per_dataset] in src.mask_flag_enums
                 array: Array = src.read(masked=has_mask)
                 return array
+
+    def _declared(self, function: Any) -> dict[str, Any]:
+        """Return what a function declares and what can change pixels, for one array."""
+        declared = declaration_of(function) or {}
+        run = {name: declared[name] for name in ("overlap", "masked") if name in declared}
+        if self.name is not None:
+            declared = declared.get("also", {}).get(self.name, {})
+        return {**run, **{name: declared[name] for name in _OF_PIXELS & declared.keys()}}
 
     def _array_of(self, returned: Any) -> Any:
         """Return the array to check from what the function returned."""

@@ -162,10 +162,12 @@ class FunctionRef:
 
 def name_of(function: UserFunction | FunctionRef) -> str:
     """Return the name of a function, with its module or file."""
+    while isinstance(function, functools.partial):
+        function = function.func
     if isinstance(function, FunctionRef):
         return function.name
-    name = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{getattr(function, '__module__', '')}:{name}"
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{getattr(function, '__module__', None) or type(function).__module__}:{name}"
 
 
 def make_callable(

@@ -380,7 +380,9 @@ LOSSY = [
 @pytest.mark.parametrize("function", [copy, hide])
 def test_lossy_codecs_of_three_bands(source, cog, geotiff, tmp_path, options, function):
     path = source((256, 192), 3)
-    out = cog(path, function, creation_options={"blocksize": "128", **options})
+    # GDAL's driver copies no tags of a namespace: without them, sizes can be compared.
+    given = {"creation_options": {"blocksize": "128", **options}, "metadata": False}
+    out = cog(path, function, **given)
     plain = geotiff(path, function)
     gdals = copied_by_gdal(plain, tmp_path / "gdals.tif", options)
     assert structure(out) == structure(gdals)

@@ -124,6 +124,17 @@ def extremes(data, window, ij, global_args):
     return {"least": stack.min(axis=0), "both": stack.astype("float32"), "most": stack.max(axis=0)}
 
 
+def smooth(data, window, ij, global_args):
+    return mean(data, window, ij, global_args) / np.float32(9)
+
+
+# What it needs and makes is its own affair: no option says so.
+smooth.output = {
+    "overlap": 2, "masked": True, "dtype": "float32", "nodata": -1, "count": 2, "units": "m",
+    "descriptions": ["a", "b"], "band_tags": [{"OF": "a"}, {"OF": "b"}], "tags": {"TITLE": "x"},
+}  # fmt: skip
+
+
 class Difference:
     def __init__(self, factor):
         self.factor = factor
@@ -175,6 +186,7 @@ CASES = {
     "mask": (["b"], shade, "simple_read", {"least": 100}),
     "cast": (["b"], shade, "simple_read", {"least": 100}),
     "overlap": (["a", "b"], mean, "array_read", {}),
+    "declared": (["a", "b"], smooth, "array_read", {}),
     "masks": (["dem"], shade, "simple_read", {"least": 100}),
     "opacity": (["rgba"], darken, "simple_read", {}),
     "dtypes": (["a", "dtypes"], total, "array_read", {}),
@@ -208,6 +220,7 @@ GIVEN = {
     "overlap": {"overlap": 2, "boundary": "reflect"},
     "place": {"overlap": 2, "boundary": "reflect"},
     "plain place": {"plain": True},
+    "declared": {"boundary": "reflect", "stats": True},
     "masks": {"overlap": 40, "boundary": "constant=7", "masked": True},
     "opacity": {"masked": True, "stats": True},
     "dtypes": {"overlap": 1},
@@ -245,7 +258,7 @@ def read_whole(names, inputs, case):
         )
         inside = np.pad(np.ones((HEIGHT, WIDTH), bool), 1)
         return [a, np.stack([np.where(inside, first, 100), np.where(inside, second, -9)])]
-    if case in {"overlap", "place"}:
+    if case in {"overlap", "place", "declared"}:
         return [np.pad(array, ((0, 0), (2, 2), (2, 2)), mode="reflect") for array in arrays]
     if case == "masks":
         pad = ((0, 0), (40, 40), (40, 40))
@@ -312,14 +325,15 @@ def whole(names, function, mode, global_args, inputs, case):
     for src in srcs:
         src.close()
     results = result if isinstance(result, dict) else {"out": result}
-    n = GIVEN.get(case, {}).get("overlap", 0)
+    given = {**getattr(function, "output", {}), **GIVEN.get(case, {})}
+    n = given.get("overlap", 0)
     found = {}
     for name, array in results.items():
         array = array if array.ndim == 3 else array[np.newaxis]
         if "fill" in GIVEN.get(case, {}):
             array = np.ma.array(np.nan_to_num(array), mask=np.isnan(array))
         also = ALSO.get(case, {})
-        asked = also.get(name, GIVEN.get(case, {})).get("dtype")
+        asked = also.get(name, given).get("dtype")
         array = array.astype(asked or array.dtype)
         found[name if name in also else "out"] = array[:, n:-n, n:-n] if n else array
     return found
@@ -420,7 +434,7 @@ def elsewhere(cluster):
         ]
 
 
-SOME = ["index", "slope", "outputs", "COG", "plain class", "place", "closure"]
+SOME = ["index", "slope", "outputs", "COG", "plain class", "place", "closure", "declared"]
 SAMPLE = [
     case if case in SOME else pytest.param(case, marks=pytest.mark.campaign) for case in CASES
 ]

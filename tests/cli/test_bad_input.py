@@ -557,3 +557,39 @@ def test_a_folder_that_takes_no_file(mucho, rio_program, bound_by_modes, tmp_pat
     assert done.stderr.startswith("Error: closed/out.tif cannot be written: the folder ")
     assert done.stderr.endswith("closed takes no such file (Permission denied)\n")
     assert list((tmp_path / "closed").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "args", "says"),
+    [
+        ({"nodatta": 1}, [], "typo.py:run.output has an unknown entry 'nodatta': did you mean"),
+        ({"dtype": "flaot32"}, [], "['dtype'] is 'flaot32': expected a dtype such as uint8"),
+        ({"nodata": -1}, ["-t", "uint8"], "['nodata'] is -1, which uint8 cannot hold: give another "
+         "with --nodata"),
+        ({"colormap": {0: "red"}}, ["--dry-run"], "['colormap'] is {0: 'red'}: expected a dict of"),
+    ],
+)  # fmt: skip
+def test_a_declaration_that_is_wrong(mucho, module, tmp_path, leftovers, declared, args, says):
+    module(f"def run(data, *_):\n    return data[0]\n\nrun.output = {declared!r}\n", "typo.py")
+    result = mucho("--func", "typo.py:run", *args)
+    assert result.exit_code in {1, 2}
+    (line,) = result.stderr.splitlines()
+    assert says in line
+    assert not (tmp_path / "out.tif").exists()
+    assert not leftovers()
+
+
+def test_options_come_before_what_is_declared(mucho, module, tmp_path):
+    module(
+        "def run(data, window, *_):\n"
+        "    assert data[0].shape[1:] == (window.height, window.width)\n"
+        "    assert type(data[0]).__name__ == 'ndarray'\n"
+        "    return data[0]\n\n"
+        "run.output = {'overlap': 3, 'masked': True, 'dtype': 'int16', 'nodata': -1}\n",
+        "declared.py",
+    )
+    options = ["--overlap", "0", "--no-masked", "-t", "int32", "--nodata", "none"]
+    result = mucho("--func", "declared:run", *options)
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "out.tif") as dst:
+        assert (dst.dtypes, dst.nodata) == (("int32",), None)

@@ -435,3 +435,25 @@ def test_a_module_that_changed_since_it_was_imported(user, make_job, tmp_path, f
         fingerprint(job, WINDOWS)
     if new != "import import":
         assert told(before, make_job(function=user().run)) == "function.code changed"
+
+
+def test_what_the_function_declares(make_job):
+    """It may come from anywhere: the code alone does not say what it is."""
+    before = fingerprint(make_job(), WINDOWS)
+    assert "output" not in before
+    try:
+        copy.output = {"units": "m", "colormap": {1: (1, 2, 3)}, "nodata": math.nan}
+        declared = fingerprint(make_job(), WINDOWS)
+        assert told(declared, make_job()) == ""
+        copy.output = {**copy.output, "units": "s"}
+        assert told(declared, make_job()) == "output.first.described.units was m and is s"
+    finally:
+        del copy.output
+
+
+def test_the_time_of_outputs(make_job, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    before = fingerprint(make_job(), WINDOWS)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert told(before, make_job()) == "date was 1970-01-01T00:00:00Z and is 1970-01-01T00:00:01Z"
+    assert "date" not in fingerprint(make_job(metadata=False), WINDOWS)
