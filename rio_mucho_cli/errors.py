@@ -75,8 +75,13 @@ class NodataError(UsageError):
     """The nodata value does not fit the output's dtype."""
 
     @classmethod
-    def of(cls, nodata: float, dtype: str) -> NodataError:
-        """Return the error for a nodata value and a dtype that cannot hold it."""
+    def of(cls, nodata: float, dtype: str, where: str = "") -> NodataError:
+        """Return the error for a nodata value, declared somewhere, that a dtype cannot hold."""
+        if where:
+            return cls(
+                f"{where}['nodata'] is {number_text(nodata)}, which {dtype} cannot hold: give "
+                f"another with {option('nodata')}"
+            )
         return cls(
             f"nodata {number_text(nodata)} does not fit {dtype}: "
             f"give one that does with {option('nodata')}, or another dtype with {option('dtype')}"

@@ -38,6 +38,9 @@ class Described:
         Tags of the dataset by namespace.
     colormap : Mapping or None
         Mapping of value to (red, green, blue, alpha).
+    sets_nodata : bool
+        Whether the output's nodata is the one that the function declares, which
+        it may write into ordinary arrays.
     """
 
     where: str
@@ -49,6 +52,7 @@ class Described:
     band_tags: PerBand[Tags] = None
     tags: Tags | None = None
     colormap: Mapping[int, tuple[int, int, int, int]] | None = None
+    sets_nodata: bool = False
 
     @property
     def has_odd_alpha(self) -> bool:

@@ -118,7 +118,8 @@ class ProfileTemplate:
         first = cast("DatasetInfo", self.first)
         nodata = self.nodata_of(dtype)
         if nodata is not None and not nodata_fits(nodata, dtype):
-            raise NodataError.of(nodata, dtype)
+            where = self.described.where if self.sets_nodata and self.described else ""
+            raise NodataError.of(nodata, dtype, where)
         profile: dict[str, Any] = {
             "driver": self.driver,
             "width": first.grid.width,
@@ -158,6 +159,11 @@ class ProfileTemplate:
                 del colours["photometric"]  # YCbCr is RGB, too
             profile.update(colours)
         return _with_bigtiff(profile)
+
+    @property
+    def sets_nodata(self) -> bool:
+        """Whether nodata is the one that the function declares."""
+        return self.described is not None and self.described.sets_nodata
 
     def _colours(self, count: int) -> tuple[ColorInterp, ...]:
         """Return the colours of the bands that the function declares; empty for none."""

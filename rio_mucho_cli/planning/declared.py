@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rio_mucho_cli.dtypes import nodata_fits, number_text
+from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.errors import NodataError
 from rio_mucho_cli.geotiff.described import Described
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.job import Job, Output
-from rio_mucho_cli.text import option
 from rio_mucho_cli.workers.declared import Declared
 from rio_mucho_cli.workers.declared_values import DeclaredOutput
 
@@ -111,16 +110,13 @@ def _fill(
         names.discard("count")
     for name in names & {"dtype", "count", "nodata"}:
         changes[name] = getattr(declared, name)
-    dtype = changes.get("dtype", output.dtype)
+    dtype, described = changes.get("dtype", output.dtype), declared.described
     if "nodata" in changes:
         changes["keep_nodata"] = False
         nodata = declared.nodata
         if nodata is not None and dtype is not None and not nodata_fits(nodata, dtype):
-            raise NodataError(
-                f"{declared.where}['nodata'] is {number_text(nodata)}, which {dtype} cannot hold: "
-                f"give another with {option('nodata')}"
-            )
-    described = declared.described
+            raise NodataError.of(nodata, dtype, declared.where)
+        described = replace(described or Described(declared.where), sets_nodata=True)
     if described is not None:
         described = _without_overridden(described, output)
         names -= {name for name in ("colorinterp", "colormap") if getattr(described, name) is None}

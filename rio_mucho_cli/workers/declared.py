@@ -136,7 +136,7 @@ class Declared:
         name = name_of(function)
         if isinstance(function, FunctionRef):
             function = function.load()
-        attribute = declaration_of(function)
+        attribute = declaration_of(function, name)
         return None if attribute is None else _parse(attribute, f"{name}.{_ATTRIBUTE}")
 
     def for_outputs(self, names: Sequence[str | None]) -> list[DeclaredOutput]:
@@ -153,7 +153,7 @@ class Declared:
         return [first if name is None else self.also.get(name, DeclaredOutput()) for name in names]
 
 
-def declaration_of(function: Any) -> Mapping[str, Any] | None:
+def declaration_of(function: Any, name: str = "") -> Mapping[str, Any] | None:
     """Return the attribute `output` of a function or of what it wraps, if that is a Mapping.
 
     A class or an object may have a method or a property of this name, which is
@@ -168,7 +168,7 @@ def declaration_of(function: Any) -> Mapping[str, Any] | None:
         if isinstance(value, list | tuple | str):
             log.warning(
                 "%s.%s is a %s and says nothing of the output: expected a dict",
-                *(name_of(function), _ATTRIBUTE, type(value).__name__),
+                *(name or name_of(function), _ATTRIBUTE, type(value).__name__),
             )
         function = _wrapped(function)
     return None

@@ -114,10 +114,14 @@ def _check_lengths(described: Described, where: str, count: int | None) -> None:
     for name, length in lengths.items():
         first = next(iter(lengths))
         if length != lengths[first]:
-            other = "count is" if first == "count" else f"{first!r} is for"
+            bands = lengths[first]
+            other = (
+                f"count is {bands}"
+                if first == "count"
+                else f"{first!r} is for {format_count(bands, 'band')}"
+            )
             raise UsageError(
-                f"{where}[{name!r}] has {length} values, but {other} "
-                f"{format_count(lengths[first], 'band')}: give one value for each band"
+                f"{where}[{name!r}] has {length} values, but {other}: give one value for each band"
             )
     colours = described.colours(1)
     if ColorInterp.palette in colours and described.colormap is None:

@@ -248,7 +248,7 @@ def count_nodata(
         template.nodata_of(dtype),
         inherited=inherited,
         absent=absent,
-        is_chosen=is_chosen or reading.mode == "manual_read",
+        is_chosen=is_chosen or template.sets_nodata or reading.mode == "manual_read",
     )
 
 

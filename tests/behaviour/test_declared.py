@@ -204,6 +204,22 @@ def test_masked_results_become_transparent(job_on, source):
         np.testing.assert_array_equal(dst.read(2) == 0, hidden)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_function_may_write_the_nodata_that_it_declares(job_on, tiled, caplog, dtype):
+    def function(data, window, ij, global_args):
+        return np.where(data[0] > 100, 255, data[0]).astype(dtype)
+
+    function.output = {"nodata": 255}
+    job = job_on([tiled(dtype="uint8")], function)
+    assert run(job).value_loss[0].nodata > 0
+    assert "255" not in caplog.text
+    run(replace(job, nodata=254))
+    with pytest.raises(
+        MuchoError, match=r"output\['nodata'\] is 255, which int8 cannot hold: give"
+    ):
+        run(replace(job, dtype="int8"))
+
+
 def several(data, window, ij, global_args):
     return {"slope": data[0].astype("float32"), "mask": data[0] > 100}
 

@@ -36,7 +36,9 @@ def test_all_of_it_is_taken_where_nothing_is_given():
     assert (output.dtype, output.nodata, output.count) == ("float32", -1, 2)
     assert (result.job.overlap, result.job.masked) == (3, True)
     assert result.declared == ("overlap", "masked")
-    assert result.outputs == [(NAMES, None)]
+    ((names, described),) = result.outputs
+    assert names == NAMES
+    assert described.sets_nodata
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ WRONG = {
     "['units'] has 3 values, but 'descriptions' is for 2 bands": {
         "descriptions": ["a", "b"], "units": ["m"] * 3,
     },
-    "['scales'] has 2 values, but count is 1 band": {"count": 1, "scales": [1, 2]},
+    "['scales'] has 2 values, but count is 1: give": {"count": 1, "scales": [1, 2]},
 }  # fmt: skip
 
 
