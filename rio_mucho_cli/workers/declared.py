@@ -38,22 +38,20 @@ class RunAttributes(OutputAttributes, total=False):
 
 
 def output(name: str | None = None, **attributes: Unpack[RunAttributes]) -> Callable[[F], F]:
-    """Return a decorator that declares what a function's output is.
+    """Return a decorator that declares the output of a function.
 
-    It sets the attribute `output` of the function or class, a dict, which may
-    also be set by hand. All of it are defaults: options of the command line,
-    and attributes of `Job` and `Output`, take precedence.
+    It sets the attribute `output` of the function or class, a dict that may
+    also be set by hand. Declarations are defaults: options of the command
+    line, and attributes of `Job` and `Output`, take precedence.
 
     Parameters
     ----------
     name : str, optional
-        Name of an array in the dict that the function returns, for an output
-        of its own (`Job.also`). Without a name, the first output is meant.
-        Decorators can be stacked. In the dict, the others are below ``also``,
-        by name.
+        Name of the output (`Output.name`). None: the first output. Decorators
+        can be stacked. In the dict, named outputs are in the entry ``also``.
     descriptions, units : str or sequence of str
-        Description and unit of each band. A single value, here and below,
-        counts for all bands.
+        Description and unit of each band. Here and below, a single value is
+        for all bands.
     scales, offsets : float or sequence of float
         A number in the file means ``number * scale + offset``. The function
         returns the numbers in the file.
@@ -71,7 +69,7 @@ def output(name: str | None = None, **attributes: Unpack[RunAttributes]) -> Call
     dtype, count, nodata
         As for `Job`. ``nodata=None`` means that the output has no nodata.
     overlap, masked
-        As for `Job`; of the run, and so without a name.
+        As for `Job`; not with a name.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from rio_mucho_cli import (
     RioMucho,
     WindowInfo,
     describe,
+    output,
     run,
     testing,
 )
@@ -70,6 +71,26 @@ def use_one_line(path: Path) -> Report:
 def use_a_dry_run(job: Job) -> str:
     preview: Preview = describe(job, probe=False)
     return preview.as_json() + str(preview)
+
+
+@output(name="red", colormap={0: (0, 0, 0), 1: (255, 0, 0, 255)}, nodata=None)
+@output(descriptions=["a", None], units="m", scales=0.5, tags={"A": 1}, dtype=np.float32, overlap=2)
+def declared(red: Any, nir: Any) -> dict[str, Any]:
+    return largest(red, nir)
+
+
+@output(colorinterp="gray", band_tags=[{"A": "x"}], masked=True)
+class Declared:
+    def __call__(self, data: Any, window: Any, ij: Any, global_args: Any) -> Any:
+        return data[0]
+
+
+def decorated_functions_keep_their_types(path: Path) -> dict[str, Any]:
+    output(overlpa=1)  # type: ignore[call-arg]
+    output(descriptions=1)  # type: ignore[arg-type]
+    run(path, "b.tif", Declared, masked=None, overlap=None)
+    declared(1)  # type: ignore[call-arg]
+    return declared(1, 2)
 
 
 def test_own_functions(path: Path) -> float:
