@@ -117,14 +117,16 @@ class TestEachIsAsItWouldBeAlone:
 
     @pytest.mark.parametrize("jobs", [1, 3])
     def test_bytes_are_those_of_a_run_of_its_own(self, job, tmp_path, jobs):
-        run(job(jobs=jobs, executor="threads", stats=True, overviews=[2]))
+        # Without metadata: each says by which function it was made.
+        options = {"stats": True, "overviews": [2], "metadata": False}
+        run(job(jobs=jobs, executor="threads", **options))
         for name, function in (
             ("first", lambda data, *args: data[0]),
             ("second", lambda data, *args: data[0] * 2),
         ):
             alone = tmp_path / "alone" / f"{name}.tif"
             alone.parent.mkdir(exist_ok=True)
-            run(job(function, output=str(alone), also=[], stats=True, overviews=[2]))
+            run(job(function, output=str(alone), also=[], **options))
             assert alone.read_bytes() == (tmp_path / f"{name}.tif").read_bytes()
 
     def test_windows_that_fit_one_and_not_the_other(self, job, read, tmp_path, caplog):

@@ -271,7 +271,7 @@ def test_another_option_is_refused_by_the_constructor(tif, out, name, message):
 def test_help_has_every_option():
     parameters = inspect.signature(riomucho.RioMucho).parameters
     assert parameters.keys() > ClassOptions.__annotations__.keys()
-    assert parameters["overlap"].default == 0
+    assert parameters["overlap"].default is None
     assert parameters["metadata"].default is False
     text = inspect.getdoc(riomucho.RioMucho)
     for name in parameters:
