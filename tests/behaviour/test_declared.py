@@ -375,3 +375,19 @@ def test_a_wrong_time_ends_the_run_early(job_on, source, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "now")
     with pytest.raises(MuchoError, match="SOURCE_DATE_EPOCH is 'now': expected whole seconds"):
         run(job_on([source]))
+
+
+def test_outputs_of_values_have_only_what_is_of_the_run(job_on, source, tmp_path):
+    def function(data, window, ij, global_args):
+        assert data[0].shape[1:] == (window.height + 4, window.width + 4)
+        return {"sum": int(data[0].sum()), "slope": data[0].astype("float32")}
+
+    function.output = {
+        "overlap": 2,
+        "also": {"sum": {"dtype": "uint8"}, "slope": {"units": "degree", "nodata": -1}},
+    }
+    also = [Output(path=str(tmp_path / "sum.json"), name="sum", merge="sum")]
+    report = run(job_on([source], function, also=also))
+    assert report.values["sum"] > 0
+    with rasterio.open(tmp_path / "out.tif") as dst:
+        assert (dst.units, dst.nodata) == (("degree",), -1)
