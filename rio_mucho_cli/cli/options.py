@@ -115,8 +115,7 @@ _FUNCTION = [
         ["--masked/--no-masked"],
         default=None,
         help="Pass masked arrays.",
-        details="Masked pixels are nodata, or hidden by a mask or an alpha band. The default is "
-        "what the [function declares](../how-to/metadata.md), else plain arrays.",
+        details="Masked pixels are nodata, or hidden by a mask or an alpha band.",
     ),
     Option(
         ["--fill"],
@@ -156,8 +155,7 @@ _WINDOWS = [
         type=int,
         metavar="N",
         help="Read N more pixels on each side of a window.",
-        details="They are cropped from the result. The default is what the function declares, "
-        "else 0.",
+        details="They are cropped from the result.",
     ),
     Option(
         ["--boundary"],
@@ -235,8 +233,7 @@ _OUTPUT = [
         type=OneOf(DTYPES),
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
-        details="Results are cast to it; out-of-range values are counted and reported. What the "
-        "[function declares](../how-to/metadata.md) comes first, here and for the next two.",
+        details="Results are cast to it; out-of-range values are counted and reported.",
     ),
     Option(
         ["--nodata"],
@@ -264,8 +261,7 @@ _OUTPUT = [
         ["--no-metadata"],
         is_flag=True,
         help="Copy no metadata, write no provenance.",
-        details="By default, its tags, colours and names are copied where they still apply, and "
-        "[tags say how the output was made](../how-to/metadata.md#how-an-output-was-made).",
+        details="By default, what still applies is copied, and tags say how the output was made.",
     ),
     Option(
         ["--overviews"],
