@@ -1,6 +1,7 @@
 """What functions are told of their windows, wherever and however they are computed."""
 
 import functools
+import json
 import os
 import signal
 import socket
@@ -247,6 +248,19 @@ def test_without_inputs(tmp_path):
     run(Job(inputs=[], output=output, function=made, windows=windows, profile=profile))
     with rasterio.open(output) as src:
         np.testing.assert_array_equal(src.read(1)[0], 400000 + 30 * (np.arange(20) + 0.5))
+
+
+def test_values_of_windows(job, tmp_path):
+    """Without a raster among the outputs, the grid is that of the inputs."""
+
+    def where(data, window, ij, global_args, *, info):
+        return [info.index, info.total, *info.shape, info.bounds.left, info.crs.to_epsg()]
+
+    run(job(where, output=str(tmp_path / "out.json"), executor="processes", jobs=2))
+    found = json.loads((tmp_path / "out.json").read_text())
+    lefts = [400000 + 30 * col for col in (0, 64, 128)] * 3
+    numbers = [[index, 9, 110, 150, left, 32633] for index, left in enumerate(lefts)]
+    assert np.ravel(found).tolist() == np.ravel(numbers).tolist()
 
 
 def test_dry_runs(job):
