@@ -23,7 +23,7 @@ from rasterio.windows import Window
 from rio_mucho_cli.dtypes import fills_with_nan
 from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import InfoError, one_line
-from rio_mucho_cli.inputs.bands import exact_nodatavals
+from rio_mucho_cli.inputs.bands import GivenNodata, nodatavals_of
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import InputDatasets
 from rio_mucho_cli.windows import PlannedWindow
@@ -53,8 +53,15 @@ class InputInfo:
         for each band have them in this order, which is that of the arrays.
     """
 
-    def __init__(self, src: Any, path: str | None = None, indexes: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        src: Any,
+        path: str | None = None,
+        indexes: Sequence[int] = (),
+        nodata: GivenNodata | None = None,
+    ) -> None:
         self._src = src
+        self._given_nodata = nodata
         self.path: str = src.name if path is None else path
         self.indexes: tuple[int, ...] = tuple(indexes or src.indexes)
 
@@ -63,8 +70,8 @@ class InputInfo:
 
     @functools.cached_property
     def nodata(self) -> tuple[float | None, ...]:
-        """Nodata value of each band."""
-        return self._of_bands(exact_nodatavals(self._src))
+        """Nodata value of each band: that of `src_nodata`, else that of the file."""
+        return self._of_bands(nodatavals_of(self._src, self._given_nodata))
 
     @functools.cached_property
     def dtypes(self) -> tuple[str, ...]:
@@ -352,7 +359,9 @@ def info_of_windows(
         "crs": grid.crs,
         "grid_transform": grid.transform,
         "shape": (grid.height, grid.width),
-        "inputs": tuple(InputInfo(src, spec.path, spec.indexes) for spec, src in opened),
+        "inputs": tuple(
+            InputInfo(src, spec.path, spec.indexes, spec.nodata) for spec, src in opened
+        ),
         "_fill_is_nan": fills_with_nan(reading.fill),
     }
 

@@ -23,7 +23,8 @@ from affine import Affine
 from rasterio import transform, warp
 from rasterio.windows import Window
 
-from rio_mucho_cli import Job, Output, run
+from rio_mucho_cli import Job, Output, reduce, run
+from rio_mucho_cli.reductions import Bounds, Counts, Histogram, Statistics
 from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 300, 210
@@ -727,3 +728,24 @@ def with_values(data, window, ij, global_args, *, function):
         "counts": function(data, window, ij, global_args),
         "rows": places(data, window, ij, global_args),
     }
+
+
+@pytest.mark.parametrize("reduction", [Statistics, Histogram, Counts, Bounds])
+def test_reductions_are_the_same_to_the_last_bit(reduction, inputs, leftovers):
+    """They do not depend on windows either, unlike other merges of floats."""
+    values = set()
+    for windows, (executor, jobs) in product(WINDOWS, [("serial", 1), ("threads", 5)]):
+        value = reduce(
+            [inputs["holes"], inputs["b"]], reduction, windows=windows, executor=executor, jobs=jobs
+        )
+        values.add(json.dumps(value))
+    for options in [{"executor": "processes", "jobs": 2}, {"jobs": 1, "masked": False}]:
+        values.add(json.dumps(reduce([inputs["holes"], inputs["b"]], reduction, **options)))
+    assert len(values) == 1
+    (band, *_) = json.loads(values.pop()).get("bands", [{}])
+    with rasterio.open(inputs["holes"]) as src:
+        valid = src.read(1, masked=True).compressed()
+    assert band.get("count", valid.size) == valid.size
+    assert band.get("max", valid.max()) == valid.max()
+    assert sum(band.get("counts", [valid.size])) == valid.size
+    assert not leftovers()

@@ -250,6 +250,18 @@ def test_without_inputs(tmp_path):
         np.testing.assert_array_equal(src.read(1)[0], 400000 + 30 * (np.arange(20) + 0.5))
 
 
+def test_nodata_that_the_job_gives(job, make_raster):
+    def nodata(data, *_, info):
+        return np.full(data[0].shape, info.inputs[0].nodata[0])
+
+    source = make_raster("tagged.tif", width=64, height=48, nodata=3)
+    for options, expected in [({}, 3), ({"src_nodata": 7}, 7)]:
+        made = job(nodata, [source], **options)
+        run(made)
+        with rasterio.open(made.output) as src:
+            assert (src.read() == expected).all()
+
+
 def test_values_of_windows(job, tmp_path):
     """Without a raster among the outputs, the grid is that of the inputs."""
 
