@@ -17,7 +17,7 @@ from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
-from rio_mucho_cli.outputs.value_text import STDOUT, ValueFormat, value_format
+from rio_mucho_cli.outputs.values import STDOUT, ValueFormat, value_format
 from rio_mucho_cli.text import ReprMixin, did_you_mean, redact
 from rio_mucho_cli.validation import (
     NUMBER,

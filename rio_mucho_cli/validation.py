@@ -14,8 +14,7 @@ from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
 from rio_mucho_cli.inputs.grid import EXTENTS
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.window_data import MODES
-from rio_mucho_cli.outputs.value_text import STDOUT
-from rio_mucho_cli.outputs.values import MERGES
+from rio_mucho_cli.outputs.values import MERGES, STDOUT
 from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
 from rio_mucho_cli.text import did_you_mean, option, truncate
 from rio_mucho_cli.windows import Size

@@ -15,7 +15,6 @@ from rio_mucho_cli.env import limited_block_cache
 from rio_mucho_cli.errors import MuchoChildError, MuchoError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.outputs.value_text import Lines, json_text
 from rio_mucho_cli.planning.plan import Plan, run_context
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.text import format_count, truncate
@@ -162,6 +161,8 @@ def estimate_seconds(plan: Plan, probe: Probe, pixels: int) -> dict[str, float] 
 
 
 def _shown_value(value: Any) -> str:
+    from rio_mucho_cli.outputs.value_text import Lines, json_text
+
     if isinstance(value, Lines):
         lines = value.content.decode().splitlines()
         first = f", the first: {truncate(lines[0], _LONGEST_VALUE)}" if lines else ""

@@ -31,7 +31,6 @@ from rio_mucho_cli.engine.report import Failure, Report
 from rio_mucho_cli.engine.retries import Retries
 from rio_mucho_cli.engine.run_state import RunState
 from rio_mucho_cli.engine.scheduling import BatchSizer, Recover, Task, TaskClock, in_order
-from rio_mucho_cli.engine.values import ValueStream, open_value_streams
 from rio_mucho_cli.env import (
     http_retries,
     layout_options,
@@ -66,10 +65,11 @@ from rio_mucho_cli.workers.window import WindowResult, run_windows
 
 if TYPE_CHECKING:
     from rio_mucho_cli.engine.mosaics import PartResult
+    from rio_mucho_cli.engine.values import ValueStream
 
 log = logging.getLogger(__name__)
 
-AnyStream: TypeAlias = OutputStream | ValueStream
+AnyStream: TypeAlias = "OutputStream | ValueStream"
 
 # Most files that an output or a worker has open in the main process.
 _FILES_OF_EACH = 8
@@ -161,13 +161,17 @@ class _Run:
         )
         writers: list[Any] = [stream.writer for stream in streams]
         with discarded_on_error(writers), limited_block_cache(plan.cache), ExitStack() as stack:
-            values = open_value_streams(
-                plan.values,
-                overwrite=job.overwrite,
-                replaceable=ours,
-                inputs=job.inputs,
-                resume=job.resume and not plan.parts,  # a part keeps its values itself
-            )
+            values: list[ValueStream] = []
+            if plan.values:
+                from rio_mucho_cli.engine.values import open_value_streams
+
+                values = open_value_streams(
+                    plan.values,
+                    overwrite=job.overwrite,
+                    replaceable=ours,
+                    inputs=job.inputs,
+                    resume=job.resume and not plan.parts,  # a part keeps its values itself
+                )
             writers += [stream.writer for stream in values]
             if run is not None:
                 self._resume(streams, values, run, plan)

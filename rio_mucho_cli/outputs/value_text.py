@@ -7,43 +7,16 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli.outputs.values import ValueNotSupportedError
+from rio_mucho_cli.outputs.values import ValueFormat, ValueNotSupportedError
 from rio_mucho_cli.text import describe_type
 
-ValueFormat: TypeAlias = Literal["json", "ndjson", "geojsonl", "csv"]
-
-STDOUT = "-"
-"""Path of a value that the command prints."""
-
-_FORMATS: Mapping[str, ValueFormat] = {
-    ".json": "json",
-    ".ndjson": "ndjson",
-    ".geojsonl": "geojsonl",
-    ".csv": "csv",
-}
 _FEATURES = "expected a GeoJSON feature, a geometry, or a list of these"
-
-
-def value_format(path: Any) -> ValueFormat | None:
-    """Return the format of a value output by its path; None for a raster.
-
-    Parameters
-    ----------
-    path : object
-        None is a value that is not written: it is returned as JSON would be.
-    """
-    if path is None or path == STDOUT:
-        return "json"
-    if not isinstance(path, str | PurePath):
-        return None
-    return _FORMATS.get(PurePath(path).suffix.lower())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,40 @@ A value consists of None, numbers, text, lists, dicts, and numpy arrays of numbe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from pathlib import PurePath
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from rio_mucho_cli.text import describe_type
 
 Merge: TypeAlias = Callable[[Any, Any], Any]
+ValueFormat: TypeAlias = Literal["json", "ndjson", "geojsonl", "csv"]
+
+STDOUT = "-"
+"""Path of a value that the command prints."""
+
+_FORMATS: Mapping[str, ValueFormat] = {
+    ".json": "json",
+    ".ndjson": "ndjson",
+    ".geojsonl": "geojsonl",
+    ".csv": "csv",
+}
+
+
+def value_format(path: Any) -> ValueFormat | None:
+    """Return the format of a value output by its path; None for a raster.
+
+    Parameters
+    ----------
+    path : object
+        None is a value that is not written: it is returned as JSON would be.
+    """
+    if path is None or path == STDOUT:
+        return "json"
+    if not isinstance(path, str | PurePath):
+        return None
+    return _FORMATS.get(PurePath(path).suffix.lower())
 
 
 _EXPECTED = "expected numbers, text, lists, dicts, or arrays of numbers"

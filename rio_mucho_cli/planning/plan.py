@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
@@ -30,12 +31,14 @@ from rio_mucho_cli.planning.mosaic import (
 from rio_mucho_cli.planning.outputs import OutputPlan, plan_output, plan_whole, unread_mask
 from rio_mucho_cli.planning.provenance import provenance_of
 from rio_mucho_cli.planning.reading import given_nodata, make_reading
-from rio_mucho_cli.planning.values import ValuePlan, plan_values
 from rio_mucho_cli.planning.windows import Reason, plan_windows, say_why
 from rio_mucho_cli.text import is_for_command_line, option
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import ExecutorName, check_installed, has_own_processes
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.planning.values import ValuePlan
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +134,11 @@ def make_plan(job: Job) -> Plan:
         else choose_part_format(output, options, part)
         for output in job.rasters
     ]
-    values = plan_values(job)
+    values: tuple[ValuePlan, ...] = ()
+    if job.values:
+        from rio_mucho_cli.planning.values import plan_values
+
+        values = plan_values(job)
     executor = _choose_executor(job)
     budget = make_budget(
         reading, sources, job.rasters, executor, jobs=job.jobs, mem_limit=job.mem_limit

@@ -43,8 +43,6 @@ class ValuePlan:
 
 def plan_values(job: Job) -> tuple[ValuePlan, ...]:
     """Return the plans of a job's value outputs; see `find_mergings` for its errors."""
-    if not job.values:
-        return ()
     merges = tuple(output.merge for output in job.values)
     mergings = find_mergings(job.function, job.global_args, merges)
     return tuple(

@@ -13,7 +13,7 @@ from rio_mucho_cli.geotiff.overview_plan import OverviewPlan
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
-from rio_mucho_cli.outputs.value_text import ValueFormat
+from rio_mucho_cli.outputs.values import ValueFormat
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 from rio_mucho_cli.workers.pickling import dumps
 

@@ -14,7 +14,6 @@ from rio_mucho_cli.errors import ResultError, line_of
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.outputs.profile import ProfileTemplate
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, lost_in_cast, taken_for_nodata
-from rio_mucho_cli.outputs.value_text import make_lines
 from rio_mucho_cli.outputs.values import ValueNotSupportedError, plain_value
 from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import describe_type, did_you_mean, option
@@ -110,7 +109,11 @@ def check_value(result: Any, spec: ValueSpec, window: Window, overlap: int) -> A
         )
     try:
         value = plain_value(result)
-        return make_lines(value, spec.format) if spec.is_streamed else value
+        if not spec.is_streamed:
+            return value
+        from rio_mucho_cli.outputs.value_text import make_lines
+
+        return make_lines(value, spec.format)
     except ValueNotSupportedError as exc:
         raise ResultError(f"{what} {exc}") from None
     except RecursionError:

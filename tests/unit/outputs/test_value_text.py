@@ -18,9 +18,8 @@ from rio_mucho_cli.outputs.value_text import (
     pretty_json,
     read_header_line,
     to_journal,
-    value_format,
 )
-from rio_mucho_cli.outputs.values import ValueNotSupportedError
+from rio_mucho_cli.outputs.values import ValueNotSupportedError, value_format
 
 
 @pytest.mark.parametrize(
