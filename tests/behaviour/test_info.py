@@ -79,7 +79,11 @@ def check_told(path, *, total=9, jobs=1, start=(0, 0), order=None):
 
 @pytest.mark.sweep(1)
 @pytest.mark.parametrize(("executor", "jobs"), WAYS)
-@pytest.mark.parametrize("function", [told, Told, Told(), functools.partial(told)], ids=str)
+@pytest.mark.parametrize(
+    "function",
+    [told, Told, Told(), functools.partial(told)],
+    ids=["function", "class", "instance", "partial"],
+)
 def test_every_executor_and_kind_of_function(executor, jobs, function, job):
     made = job(function, executor=executor, jobs=jobs)
     run(made)

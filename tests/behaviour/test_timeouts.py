@@ -117,7 +117,11 @@ def test_the_last_retry_is_alone(job, caplog):
     assert "(ij (0, 0)): if the function" in caplog.text
 
 
-@pytest.mark.parametrize("executor", ["threads", "serial", ThreadPoolExecutor(1)], ids=str)
+@pytest.mark.parametrize(
+    "executor",
+    ["threads", "serial", ThreadPoolExecutor(1)],
+    ids=["threads", "serial", "a pool"],
+)
 def test_other_workers_cannot_be_ended(job, executor):
     with pytest.raises(UsageError, match=r"^timeout needs workers that can be ended, and those"):
         job(hang_always, [], executor=executor)
