@@ -115,7 +115,7 @@ def outcome(inputs, folder, **options):
     output = folder / "out.tif"
     job = Job(
         inputs=[str(path) for path in inputs], output=str(output), function=record,
-        windows=Size(16, 16), overwrite=True, **options,
+        windows=Size(16, 16), overwrite=True, metadata=False, **options,
     )  # fmt: skip
     try:
         report = run(job)
