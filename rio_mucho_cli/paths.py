@@ -86,3 +86,51 @@ def _exists(name: str) -> bool:
         return bool(name) and Path(name).exists()
     except (OSError, ValueError):  # too long for a path, such as XML
         return False
+
+
+_VECTOR_ENDINGS = (
+    ".geojson", ".geojsonl", ".geojsons", ".fgb", ".shp", ".shp.zip", ".parquet", ".geoparquet",
+)  # fmt: skip
+_GEOJSON = re.compile(
+    r'"type"\s*:\s*"(?:FeatureCollection|Feature|(?:Multi)?(?:Point|LineString|Polygon)'
+    r'|GeometryCollection)"'
+)
+
+
+def is_vector(source: object) -> bool:
+    """Return whether an input has features instead of pixels.
+
+    Parameters
+    ----------
+    source : object
+        A path, by its ending and, for .json and .gpkg, by its content; anything
+        else is a vector input. GeoPackages on servers need ``,layer=NAME``.
+    """
+    if not isinstance(source, str):
+        return True
+    path, _, layer = source.partition(",layer=")
+    name = path.lower()
+    if name.endswith(_VECTOR_ENDINGS) or (layer and name.endswith(".gpkg")):
+        return True
+    if name.endswith(".json") and Path(path).is_file():
+        with open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(65536).decode("utf-8", "replace")
+        return bool(_GEOJSON.search(start)) and '"stac_version"' not in start
+    return name.endswith(".gpkg") and not is_virtual(path) and not _has_tiles(path)
+
+
+def _has_tiles(path: str) -> bool:
+    """Return whether a GeoPackage has rasters."""
+    if not Path(path).is_file():
+        return False
+    import sqlite3
+    from contextlib import closing
+
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as db:
+            query = (
+                "SELECT 1 FROM gpkg_contents WHERE data_type IN ('tiles', '2d-gridded-coverage')"
+            )
+            return db.execute(query).fetchone() is not None
+    except sqlite3.Error:
+        return True
