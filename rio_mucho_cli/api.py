@@ -22,6 +22,7 @@ from rio_mucho_cli.inputs.grid import Bounds, Extent
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.job import Bidx, Job, Output, Windows
 from rio_mucho_cli.outputs.values import Merge
+from rio_mucho_cli.paths import FeaturesLike, has_features
 from rio_mucho_cli.reports.progress import on_stderr
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.text import did_you_mean
@@ -31,7 +32,7 @@ from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import FunctionRef, UserFunction
 
 AnyPath: TypeAlias = str | os.PathLike[str]
-Inputs: TypeAlias = AnyPath | Sequence[AnyPath]
+Inputs: TypeAlias = AnyPath | FeaturesLike | Sequence[AnyPath | FeaturesLike]
 Function: TypeAlias = UserFunction | FunctionRef | str
 Progress: TypeAlias = Listener | Callable[[Event], Any] | bool | None
 
@@ -45,6 +46,7 @@ class ReadingOptions(TypedDict, total=False):
     resampling: str | Mapping[int, str]
     bidx: Bidx | Mapping[int, Bidx] | None
     src_nodata: GivenNodata | Mapping[int, GivenNodata] | None
+    burn: str | Mapping[int, str] | None
     overlap: int | None
     boundary: str | None
     masked: bool | None
@@ -136,8 +138,8 @@ def run(
     Parameters
     ----------
     inputs : str, Path, sequence of these, or Job
-        One or more rasters: paths or anything else that rasterio opens. A
-        Job has all other arguments but `progress`.
+        One or more rasters, as paths or anything else that rasterio opens, and
+        features. A Job has all other arguments but `progress`.
     output : str, Path or open dataset
         The output. An existing file is an error unless `overwrite` is True. A
         path that ends in .json, .ndjson, .csv or .geojsonl takes values
@@ -312,11 +314,12 @@ def check_names(names: Iterable[str], options: Any, owner: str) -> None:
         raise UsageError(f"a {owner} has no {unknown[0]!r}{hint}")
 
 
-def paths_of(inputs: Inputs) -> list[str]:
-    """Return the paths of one or more inputs as text."""
-    paths = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+def paths_of(inputs: Inputs) -> list[Any]:
+    """Return the paths of one or more inputs as text; features as they are."""
+    is_one = isinstance(inputs, str | os.PathLike) or has_features(inputs)
+    paths: Any = [inputs] if is_one else inputs
     try:
-        return [os.fspath(path) for path in paths]
+        return [path if has_features(path) else os.fspath(path) for path in paths]
     except TypeError:
         raise UsageError(
             f"inputs are {inputs!r}: expected a path or a sequence of paths; for an open dataset, "

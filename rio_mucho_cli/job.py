@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-
-import numpy as np
-from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
@@ -28,6 +24,8 @@ from rio_mucho_cli.validation import (
     check_job,
     check_kinds,
     check_merge,
+    is_dtype,
+    option_text,
 )
 from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.executor import ExecutorName
@@ -107,7 +105,7 @@ class Output(ReprMixin):
                 '{"compress": "lzw"}'
             )
         options = {
-            str(key).lower(): _option_text(value) for key, value in self.creation_options.items()
+            str(key).lower(): option_text(value) for key, value in self.creation_options.items()
         }
         object.__setattr__(self, "creation_options", options)
         if self.profile is not None:
@@ -117,7 +115,7 @@ class Output(ReprMixin):
             object.__setattr__(self, "keep_nodata", False)
         if self.count is not None and self.count < 1:
             raise UsageError(f"count is {self.count}: expected at least 1 band")
-        if self.dtype is not None and not _is_dtype(self.dtype):
+        if self.dtype is not None and not is_dtype(self.dtype):
             raise UsageError(
                 f"dtype is {self.dtype!r}: expected one such as uint8 or float32"
                 f"{did_you_mean(str(self.dtype), DTYPES)}"
@@ -155,25 +153,6 @@ class Output(ReprMixin):
         return path is not None and path.lower().endswith(".vrt")
 
 
-def _option_text(value: Any) -> str:
-    """Return a creation option's value as text for GDAL."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return "none" if value is None else str(value)
-
-
-def _is_dtype(dtype: Any) -> bool:
-    """Return whether numpy and GDAL both have a dtype."""
-    try:
-        return bool(check_dtype(np.dtype(dtype).name))
-    except TypeError:
-        return False
-
-
 Bidx: TypeAlias = "int | str | Sequence[int]"
 Windows: TypeAlias = Literal["blocks"] | Size | Sequence[WindowPair] | None
 
@@ -184,9 +163,11 @@ class Job(ReprMixin):
 
     Attributes
     ----------
-    inputs : sequence of str
-        Paths, or anything else that rasterio opens. The first input gives
+    inputs : sequence of str, Mapping or object
+        Paths, or anything else that rasterio opens. The first raster gives
         defaults for the output. May be empty with `profile` and `windows`.
+        Features (paths such as fields.geojson, GeoJSON-like dicts, objects with
+        ``__geo_interface__``) are burned into the output's grid.
     output : str, open dataset or None
         First output, as the path of `Output`.
     function : callable or FunctionRef
@@ -214,6 +195,10 @@ class Job(ReprMixin):
         Nodata of inputs that have none, or a wrong one, for all their bands.
         "none": the input has none, whatever its file says. A Mapping has the
         same keys as for `resampling`. None: as the files say.
+    burn : str, or Mapping of int to str, or None
+        Numeric attribute of features to burn, in place of their numbers from 1;
+        ",all_touched" after it burns all pixels that are touched. A Mapping has
+        the same keys as for `resampling`.
     overlap : int or None
         Pixels to read in addition on each side of a window. They are cut off
         the result. None: what the function declares, else 0.
@@ -305,7 +290,7 @@ class Job(ReprMixin):
         If nodata does not fit the dtype.
     """
 
-    inputs: Sequence[str]
+    inputs: Sequence[Any]
     output: Any
     function: UserFunction | FunctionRef
     mode: Mode = "simple_read"
@@ -315,6 +300,7 @@ class Job(ReprMixin):
     resampling: str | Mapping[int, str] = "nearest"
     bidx: Bidx | Mapping[int, Bidx] | None = None
     src_nodata: GivenNodata | Mapping[int, GivenNodata] | None = None
+    burn: str | Mapping[int, str] | None = None
     overlap: int | None = None
     boundary: str | None = None
     masked: bool | None = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from rasterio._path import _parse_path, _vsi_path
 
@@ -134,3 +136,24 @@ def _has_tiles(path: str) -> bool:
             return db.execute(query).fetchone() is not None
     except sqlite3.Error:
         return True
+
+
+def input_name(source: object) -> str:
+    """Return the path of an input, or a name for an object with features."""
+    return source if isinstance(source, str) else str(getattr(source, "name", "features"))
+
+
+class HasGeoInterface(Protocol):
+    """An object with features: a GeoDataFrame, a geometry of shapely."""
+
+    @property
+    def __geo_interface__(self) -> Mapping[str, Any]: ...
+
+
+FeaturesLike: TypeAlias = Mapping[str, Any] | HasGeoInterface
+"""Features that are not in a file; GeoJSON-like."""
+
+
+def has_features(value: object) -> bool:
+    """Return whether a value is features itself, not a path to them."""
+    return isinstance(value, Mapping) or hasattr(value, "__geo_interface__")

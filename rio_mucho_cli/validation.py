@@ -6,8 +6,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from enum import Enum
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from rasterio.dtypes import check_dtype
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
@@ -250,6 +254,7 @@ def _check_reading(job: Job) -> None:
         raise UsageError(f"bounds are {job.bounds!r}: expected left, bottom, right and top")
     if job.overlap is not None and job.overlap < 0:
         raise UsageError(f"overlap is {job.overlap!r}: expected 0 or more pixels")
+    _check_burn(job.burn)
     if job.boundary is not None:
         Boundary.parse(str(job.boundary))
     if job.masked and job.fill is not None:
@@ -275,6 +280,13 @@ def _check_reading(job: Job) -> None:
             )
 
 
+def _check_burn(given: Any) -> None:
+    """Raise UsageError unless attributes to burn are text, or a Mapping to text."""
+    for value in given.values() if isinstance(given, Mapping) else [given]:
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"burn is {value!r}: expected the name of an attribute")
+
+
 def _check_src_nodata(given: Any) -> None:
     """Raise UsageError unless nodata of inputs is a number or "none", or a Mapping to these."""
     for value in given.values() if isinstance(given, Mapping) else [given]:
@@ -293,4 +305,23 @@ def _are_numbers(values: Any, count: int) -> bool:
     try:
         return len(values) == count and all(isinstance(float(value), float) for value in values)
     except (TypeError, ValueError):
+        return False
+
+
+def option_text(value: Any) -> str:
+    """Return a creation option's value as text for GDAL."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def is_dtype(dtype: Any) -> bool:
+    """Return whether numpy and GDAL both have a dtype."""
+    try:
+        return bool(check_dtype(np.dtype(dtype).name))
+    except TypeError:
         return False

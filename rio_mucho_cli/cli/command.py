@@ -14,6 +14,19 @@ from click.core import ParameterSource
 from rio_mucho_cli.cli.options import FILES, GROUPS
 
 
+def check_stdin(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Raise UsageError if two arguments would read standard input."""
+    readers = [f"--{name.replace('_', '-')}" for name in _STDIN if options.get(name) == "-"]
+    readers += ["an input"] * inputs.count("-")
+    if len(readers) > 1:
+        first, second = readers[0], "another" if readers[1] == readers[0] else readers[1]
+        raise click.UsageError(f"{first} and {second} cannot both read standard input")
+
+
+# Options that read standard input if they are "-".
+_STDIN = ("windows", "global_args", "aoi")
+
+
 class GroupedCommand(click.Command):
     """A command whose help shows options in groups, each under its own title.
 
@@ -113,8 +126,7 @@ def mucho(
         *inputs, output = files
     else:
         inputs = list(files)
-    if options["windows"] == "-" and options["global_args"] == "-":
-        raise click.UsageError("--windows and --global-args cannot both read standard input")
+    check_stdin(inputs, options)
     if options["no_probe"] and not options["dry_run"]:
         raise click.UsageError("--no-probe needs --dry-run: pass that as well")
     verbosity = ctx.obj.get("verbosity", 0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +16,13 @@ from rio_mucho_cli.engine.events import Listener, ignore
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import ignore_georeferencing_warnings, keep_freed_memory
-from rio_mucho_cli.errors import MuchoChildError, MuchoError, OutputExistsError, UsageError
+from rio_mucho_cli.errors import (
+    InputError,
+    MuchoChildError,
+    MuchoError,
+    OutputExistsError,
+    UsageError,
+)
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.reports.progress import on_stderr, summary
@@ -23,6 +30,9 @@ from rio_mucho_cli.system import system_error, usable_cpus, without_bytecode
 from rio_mucho_cli.windows import format_window
 from rio_mucho_cli.workers.executor import fork_server_from_here
 from rio_mucho_cli.workers.functions import FunctionRef
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.inputs.vectors import Features
 
 _MOST_LISTED = 20
 
@@ -213,6 +223,16 @@ def run(
     return _WINDOWS_FAILED if failed else 0
 
 
+def read_stdin() -> Features:
+    """Return the features on standard input."""
+    from rio_mucho_cli.inputs.vectors import parse_geojson
+
+    try:
+        return parse_geojson(sys.stdin.read(), "-")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"- is not GeoJSON: {exc}") from None
+
+
 def _run_and_report(
     job: Job, report: str | None, listen: Listener, others: Sequence[str]
 ) -> Report:
@@ -233,6 +253,7 @@ def _executor(executor: Any, scheduler: str | None) -> Any:
 def _job(
     *,
     func: str,
+    inputs: list[str],
     windows: str | None,
     global_args: str | None,
     args: dict[str, Any],
@@ -252,6 +273,7 @@ def _job(
     function = FunctionRef(func, str(Path.cwd()))
     function.load()
     return Job(
+        inputs=[read_stdin() if path == "-" else path for path in inputs],
         function=function,
         windows=read_windows(windows),
         global_args={**parsing.json_object(global_args), **args},

@@ -41,6 +41,7 @@ from rio_mucho_cli.env import (
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, publish_all
+from rio_mucho_cli.paths import input_name
 from rio_mucho_cli.planning.fingerprint import (
     check_can_resume,
     check_inputs,
@@ -150,12 +151,13 @@ class _Run:
         job = self.job
         run_id = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
+        inputs = list(map(input_name, job.inputs))
         allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
         streams = open_streams(
             plan.outputs,
             overwrite=job.overwrite,
             replaceable=ours,
-            inputs=job.inputs,
+            inputs=inputs,
             resume=job.resume,
             leaves_out=job.leaves_out,
         )
@@ -169,7 +171,7 @@ class _Run:
                     plan.values,
                     overwrite=job.overwrite,
                     replaceable=ours,
-                    inputs=job.inputs,
+                    inputs=inputs,
                     resume=job.resume and not plan.parts,  # a part keeps its values itself
                 )
             writers += [stream.writer for stream in values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from rio_mucho_cli.inputs.overlap import Boundary, read_padded
 from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.windows import format_window
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.inputs.burned import BurnedReader, VectorSpec
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -70,6 +73,10 @@ class ReadSpec:
     records_absent : bool
         Whether to record nodata and masked pixels in `InputDatasets.absent`
         while the function gets plain arrays.
+    vectors : tuple of VectorSpec
+        Vector inputs.
+    reads_rasters : bool
+        Whether the function gets the arrays of `inputs`.
     """
 
     inputs: Sequence[InputSpec]
@@ -80,6 +87,13 @@ class ReadSpec:
     skips_masked: bool = False
     fill: float | None = None
     records_absent: bool = False
+    vectors: tuple[VectorSpec, ...] = ()
+    reads_rasters: bool = True
+
+    @property
+    def burned_bytes(self) -> int:
+        """Bytes of the shapes that each worker has."""
+        return sum(spec.shapes.nbytes for spec in self.vectors)
 
 
 class InputDatasets:
@@ -101,9 +115,15 @@ class InputDatasets:
         self._reading = reading
         self._datasets: list[Any] = []
         self._readers: list[Reader] = []
+        self._burned: list[tuple[int, BurnedReader]] = []
         try:
             for spec in reading.inputs:
                 self._open(spec)
+            if reading.vectors:
+                from rio_mucho_cli.inputs.burned import open_burned
+
+                grid = reading.grid or Grid.of(self._datasets[0])
+                self._burned = open_burned(reading.vectors, grid)
         except BaseException:
             self.close()
             raise
@@ -128,7 +148,8 @@ class InputDatasets:
         Returns
         -------
         list of ndarray, ndarray, list of datasets, or None
-            simple_read: one (count, rows, cols) array for each input.
+            simple_read: one (count, rows, cols) array for each input; of a vector
+            input, (1, rows, cols).
             array_read: one (sum of counts, rows, cols) array.
             manual_read: the open datasets.
             None if all pixels are masked and such windows are skipped.
@@ -143,19 +164,23 @@ class InputDatasets:
         reading = self._reading
         if reading.mode == "manual_read":
             return [reader.dataset for reader in self._readers]
-        arrays = [self._read(number, window) for number in range(len(self._readers))]
-        if reading.skips_masked and all(map(_is_masked, arrays, self._readers)):
+        readers = self._readers if reading.reads_rasters else []
+        arrays = [self._read(number, window) for number in range(len(readers))]
+        if reading.skips_masked and arrays and all(map(_is_masked, arrays, readers)):
             return None
         if reading.records_absent:
             self.absent = self._find_absent(arrays)
         if not reading.masked:
             arrays = [_fill_masked(array, reading.fill) for array in arrays]
+        for position, burned in self._burned:
+            array = burned.read_with_overlap(window, reading.overlap)
+            arrays.insert(position, np.ma.array(array) if reading.masked else array)
         return stack(arrays) if reading.mode == "array_read" else arrays
 
     def _find_absent(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
         """Return where an input with the first one's shape is nodata or masked."""
         absent: Any = None
-        for array, reader in zip(arrays, self._readers, strict=True):
+        for array, reader in zip(arrays, self._readers, strict=False):
             if array.shape[1:] == arrays[0].shape[1:]:
                 mask = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
                 absent = mask if absent is None else absent if mask is None else absent | mask

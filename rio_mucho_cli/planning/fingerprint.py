@@ -26,7 +26,15 @@ from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder
 from rio_mucho_cli.outputs.journal import read_header
 from rio_mucho_cli.outputs.mosaic_folder import remove_abandoned, unfinished_run
 from rio_mucho_cli.outputs.vrt import parts_of
-from rio_mucho_cli.paths import absolute, is_in_memory, is_on_network, is_virtual, local_file
+from rio_mucho_cli.paths import (
+    absolute,
+    input_name,
+    is_in_memory,
+    is_on_network,
+    is_vector,
+    is_virtual,
+    local_file,
+)
 from rio_mucho_cli.planning.declared import declared_by
 from rio_mucho_cli.planning.hashing import digest, to_json
 from rio_mucho_cli.system import source_date, versions_of
@@ -81,7 +89,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         others["date"] = source_date()
     return {
         "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
-        "inputs": [_dataset(path) for path in job.inputs],
+        "inputs": list(map(_input, job.inputs)),
         "like": [] if job.like is None else [_dataset(job.like)],
         "function": _function(job.function),
         "global_args": _arguments(job.global_args),
@@ -109,11 +117,20 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
     """Raise InputError if inputs changed since the run began."""
     for name, paths in (("inputs", job.inputs), ("like", [job.like] if job.like else [])):
         for path, was in zip(paths, run[name], strict=True):
-            if _dataset(path) != was:
+            if _input(path) != was:
                 raise InputError(
-                    f"{path} changed during the run, so the run cannot be resumed: "
+                    f"{input_name(path)} changed during the run, so the run cannot be resumed: "
                     f"pass {option('overwrite')} to start over"
                 )
+
+
+def _input(source: Any) -> dict[str, Any]:
+    """Return what identifies an input: of a vector input, the content."""
+    if not is_vector(source):
+        return _dataset(source)
+    from rio_mucho_cli.inputs.vectors import features_digest
+
+    return {"path": absolute(input_name(source)), "sha256": features_digest(source)}
 
 
 def _dataset(path: str) -> dict[str, Any]:

@@ -149,6 +149,7 @@ def make_budget(
         for spec, source in zip(reading.inputs, sources, strict=True)
     ]
     read = sum(p["count"] * filled_dtype(p["dtype"], reading.fill).itemsize for p in profiles)
+    read += sum(spec.shapes.values.itemsize for spec in reading.vectors)
     bands = profiles[0]["count"] if profiles else 1
     result = sum(_result_bytes(output, bands) for output in outputs)
     budget = MemoryBudget.of(

@@ -16,7 +16,7 @@ from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.paths import is_on_network
+from rio_mucho_cli.paths import is_on_network, is_vector
 from rio_mucho_cli.planning.declared import fill_job
 from rio_mucho_cli.planning.fingerprint import asked_windows
 from rio_mucho_cli.planning.formats import OutputOptions, choose_format, choose_part_format
@@ -39,6 +39,7 @@ from rio_mucho_cli.workers.executor import ExecutorName, check_installed, has_ow
 
 if TYPE_CHECKING:
     from rio_mucho_cli.planning.values import ValuePlan
+    from rio_mucho_cli.planning.vectors import VectorInput
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +119,20 @@ def make_plan(job: Job) -> Plan:
     asked = asked_windows(job)
     is_asked = asked is not job.windows
     filled = fill_job(job)
-    job = filled.job
+    whole = filled.job
+    job, vectors = _split_inputs(whole)
     nodata = given_nodata(job)
     sources = [
         DatasetInfo.of(path).with_nodata(given)
         for path, given in zip(job.inputs, nodata, strict=True)
     ]
     reading = make_reading(job, sources, nodata)
+    if vectors:
+        grid = reading.grid or sources[0].grid
+        from rio_mucho_cli.planning.vectors import add_vectors
+
+        is_read = len(vectors) < len(whole.inputs)
+        reading = add_vectors(reading, grid, vectors, reads_rasters=is_read)
     first = _first_on_grid(reading, sources)
     part = largest_part(first, job.part_size) if job.is_mosaic and first is not None else None
     options = OutputOptions.of(job)
@@ -155,7 +163,7 @@ def make_plan(job: Job) -> Plan:
         resumed=is_asked,
     )
     windows = planned.windows
-    metadata = filled.metadata(_metadata(job, reading, sources))
+    metadata = filled.metadata(_metadata(whole, reading, sources))
     parts: Sequence[MosaicPart] = ()
     if part is not None and first is not None:
         unit = window_unit(asked, first, windows)
@@ -217,11 +225,20 @@ def make_plan(job: Job) -> Plan:
         parts,
         sources=sources,
         reasons=planned.reasons,
-        memory=memory + _tables(outputs, windows),
+        memory=memory + _tables(outputs, windows) + jobs * reading.burned_bytes,
         limit=budget.limit,
         values=values,
         declared=filled.declared,
     )
+
+
+def _split_inputs(job: Job) -> tuple[Job, Sequence[VectorInput]]:
+    """Return a job with its rasters alone, and its vector inputs."""
+    if job.burn is None and not any(map(is_vector, job.inputs)):
+        return job, ()
+    from rio_mucho_cli.planning.vectors import split_inputs
+
+    return split_inputs(job)
 
 
 def _first_on_grid(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> DatasetInfo | None:
@@ -296,7 +313,7 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
 
 
 def _metadata_of_first(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
-    if not reading.inputs:
+    if not reading.inputs or not reading.reads_rasters:
         return None
     first, own = reading.inputs[0], sources[0]
     same_grid = reading.grid is None or (

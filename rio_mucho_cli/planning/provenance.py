@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.paths import is_in_memory
+from rio_mucho_cli.paths import input_name, is_in_memory
 from rio_mucho_cli.planning.fingerprint import reference_to
 from rio_mucho_cli.system import source_date, versions_of
 from rio_mucho_cli.text import redact, secret_names, truncate
@@ -55,7 +55,7 @@ def provenance_of(job: Job) -> dict[str, str]:
         "FUNCTION": file_name(name_of(job.function)),
         "FUNCTION_SHA256": _digest(job),
         "GLOBAL_ARGS": _arguments(job.global_args),
-        "INPUTS": _in_brief([_input_name(path, job) for path in job.inputs]),
+        "INPUTS": _in_brief([_input_name(input_name(source), job) for source in job.inputs]),
         "TIME": source_date(),
     }
     return {name: text for name, text in tags.items() if text}

@@ -20,7 +20,7 @@ from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.env import THREAD_VARIABLES, env_options
 from rio_mucho_cli.inputs.bands import exact_nodatavals
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.paths import is_in_memory, is_virtual
+from rio_mucho_cli.paths import input_name, is_in_memory, is_virtual
 from rio_mucho_cli.planning.outputs import OutputPlan
 from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.reports.advice import advise
@@ -57,7 +57,7 @@ def about_job(job: Job, plan: Plan | None = None) -> dict[str, Any]:
     return {
         "function": function_name(job),
         "mode": job.mode,
-        "inputs": [redact(path) for path in job.inputs],
+        "inputs": [redact(input_name(source)) for source in job.inputs],
         "outputs": [output.shown_path for output in job.outputs],
         "global_args": sorted(map(str, args)) if isinstance(args, Mapping) else [],
         "jobs": job.jobs,

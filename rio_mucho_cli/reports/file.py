@@ -22,7 +22,7 @@ from rio_mucho_cli.engine.events import Listener, ignore
 from rio_mucho_cli.errors import MuchoError, OutputError, UsageError, one_line
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.paths import local_file
+from rio_mucho_cli.paths import input_name, is_vector, local_file
 from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.signals import deferred
@@ -240,7 +240,8 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
     if job is None:
         return
     report = os.path.realpath(path)
-    rasters = [*job.inputs, job.like, *(output.local_path for output in job.outputs)]
+    inputs = list(map(input_name, job.inputs))
+    rasters = [*inputs, job.like, *(output.local_path for output in job.outputs)]
     if any(raster is not None and os.path.realpath(raster) == report for raster in rasters):
         raise UsageError(
             f"the report {path} would replace one of the rasters: use another name, which ends in "
@@ -248,7 +249,8 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
         )
     files = [*_sources(job.function), *others]
     if Path(report).exists():
-        files += _files_of(job.inputs)  # opens the inputs, so only if needed
+        # It opens the inputs, so only if needed.
+        files += _files_of([name for name in inputs if not is_vector(name)])
     if any(os.path.realpath(file) == report for file in files):
         raise UsageError(
             f"the report {path} would replace a file that the run reads: use another name, which "

@@ -334,12 +334,10 @@ def describe_plan(
 
         function : str
         mode : str
-        inputs : list
-            See `describe_input`.
-        outputs : list
-            See `describe_output`.
-        values : list
-            path, name, format, merge and streamed of outputs that take values.
+        inputs, outputs : list
+            See `describe_input` and `describe_output`.
+        vectors, values : list
+            Vector inputs and outputs that take values: see their `as_dict`.
         size : list
             Width and height of the raster that the windows divide.
         windows : dict
@@ -363,7 +361,9 @@ def describe_plan(
         "inputs": [
             describe_input(source, spec, plan)
             for source, spec in zip(plan.sources, plan.reading.inputs, strict=True)
+            if plan.reading.reads_rasters
         ],
+        "vectors": [spec.as_dict() for spec in plan.reading.vectors],
         "outputs": [
             describe_output(plan, index, result_types[index] if index < len(result_types) else None)
             for index in range(len(plan.outputs))

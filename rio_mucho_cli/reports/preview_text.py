@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rasterio.crs import CRS
@@ -31,6 +31,8 @@ def lines(preview: dict[str, Any]) -> list[str]:
     for number, source in enumerate(plan["inputs"][:_MOST_INPUTS], 1):
         result += _wrap(f"input {number}", f"{source['path']}: {', '.join(_input(source))}")
     result += _more("input", len(plan["inputs"]) - _MOST_INPUTS)
+    for vector in plan["vectors"][:_MOST_INPUTS]:
+        result += _wrap(f"input {vector['position'] + 1}", f"{vector['path']}: {_vector(vector)}")
     for index, output in enumerate(plan["outputs"][:_MOST_OUTPUTS]):
         result += _wrap("output", f"{output['path']}: {', '.join(_output(output))}")
         for text in _output_details(preview, index):
@@ -53,6 +55,14 @@ def _wrap(label: str, text: str) -> list[str]:
         text, _WIDTH, initial_indent=f"{label:{_LABEL}}", subsequent_indent=indent,
         break_on_hyphens=False,
     )  # fmt: skip
+
+
+def _vector(vector: Mapping[str, Any]) -> str:
+    """Return the format and the number of features of a vector input, and what is burned."""
+    burned = vector["attribute"] or "numbers"
+    touched = ", all touched" if vector["all_touched"] else ""
+    features = format_count(vector["features"], "feature")
+    return f"{vector['driver']}, {features}, burns {burned} as {vector['dtype']}{touched}"
 
 
 def _more(noun: str, number: int) -> list[str]:

@@ -21,6 +21,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio import transform, warp
+from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, reduce, run
@@ -28,9 +29,32 @@ from rio_mucho_cli.reductions import Bounds, Counts, Histogram, Statistics
 from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 300, 210
+TRANSFORM = Affine(30, 0, 400000, 0, -30, 5000000)
 MOVED = Affine(30, 0, 400000 - 20 * 30, 0, -30, 5000000 - 13 * 30)
 WAYS = [("serial", 1), *product(["threads", "processes"], [2, 5])]
 WINDOWS = [None, "blocks", Size(64, 64), Size(100, 37), Size(300, 16), Size(1000, 1000)]
+
+
+def make_fields():
+    """Return features across windows and beyond the raster; some have edges on pixels."""
+    rng = np.random.default_rng(0)
+    features = []
+    for number in range(30):
+        col, row = rng.uniform((-20, -20), (WIDTH - 60, HEIGHT))
+        angles, radii = np.sort(rng.uniform(0, 2 * np.pi, 7)), rng.uniform(2, 50, 7)
+        corners = np.stack([col + radii * np.cos(angles), row + radii * np.sin(angles)], axis=1)
+        corners = np.round(corners * 2) / 2 if number % 3 == 0 else corners
+        xs, ys = 400000 + 30 * corners[:, 0], 5000000 - 30 * corners[:, 1]
+        ring = [*zip(xs.tolist(), ys.tolist(), strict=True)]
+        shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+        if number % 5 == 4:
+            shape = {"type": "LineString", "coordinates": ring}
+        properties = {"height": number + 0.5}
+        features.append({"type": "Feature", "geometry": shape, "properties": properties})
+    return features
+
+
+FIELDS = make_fields()
 
 
 def index(data, window, ij, global_args):
@@ -74,6 +98,11 @@ def darken(data, window, ij, global_args):
     return np.ma.concatenate([rgba[:3] // np.uint8(2), rgba[3:]])
 
 
+def total_of_all(data, window, ij, global_args):
+    """Add up inputs of several dtypes."""
+    return sum(array.astype("float64") for array in data)
+
+
 class Product:
     def __init__(self, factor):
         self.factor = factor
@@ -99,7 +128,11 @@ def inputs(make_raster, make_vrt):
     of_dtypes = [
         make_raster(f"{dtype}.tif", dtype=dtype, nodata=100, **size) for dtype in ("uint8", "int16")
     ]
+    fields = rgba.parent / "fields.geojson"
+    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    fields.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": FIELDS}))
     return {
+        "fields": fields,
         "rgba": rgba,
         "dtypes": make_vrt("dtypes.vrt", of_dtypes, [100, -9]),
         "a": make_raster("a.tif", **size, **tiles),
@@ -194,6 +227,8 @@ CASES = {
     "bands": (["a", "rgb"], total, "array_read", {}),
     "bounds": (["a", "b"], index, "simple_read", {"eps": 1}),
     "union": (["a", "moved"], index, "simple_read", {"eps": 1}),
+    "vectors": (["a", "fields"], mean, "array_read", {}),
+    "burned": (["fields", "a", "fields"], total_of_all, "simple_read", {}),
     "class": (["a"], Product, "simple_read", {"factor": 3}),
     "plain": (["a", "b"], np.hypot, "simple_read", {}),
     "plain class": (["a", "b"], Difference, "simple_read", {"factor": 3}),
@@ -228,6 +263,8 @@ GIVEN = {
     "bands": {"bidx": {2: "3,1"}},
     "bounds": {"bounds": (400290, 4996100, 406001, 4999330)},
     "union": {"extent": "union"},
+    "vectors": {"overlap": 2, "boundary": "reflect"},
+    "burned": {"burn": {1: "height", 3: ",all_touched"}},
     "plain": {"plain": True},
     "plain class": {"plain": True},
     "fill": FILLED,
@@ -244,10 +281,29 @@ ALSO = {
 }
 
 
+def burn_fields(case, position):
+    """Burn fields into the whole grid with rasterio alone."""
+    by_height = case == "burned" and position == 0
+    shapes = [
+        (feature["geometry"], feature["properties"]["height"] if by_height else number)
+        for number, feature in enumerate(FIELDS, 1)
+    ]
+    return rasterize(
+        shapes,
+        out_shape=(HEIGHT, WIDTH),
+        transform=TRANSFORM,
+        all_touched=case == "burned" and position > 0,
+        dtype="float64" if by_height else "uint32",
+    )[np.newaxis]
+
+
 def read_whole(names, inputs, case):
     """Read whole arrays as a case's options have them, with numpy alone."""
     arrays = []
-    for name in names:
+    for position, name in enumerate(names):
+        if name == "fields":
+            arrays.append(burn_fields(case, position))
+            continue
         with rasterio.open(inputs[name]) as src:
             if name == "dtypes":
                 arrays.append(np.stack([src.read(1), src.read(2)]))
@@ -259,7 +315,7 @@ def read_whole(names, inputs, case):
         )
         inside = np.pad(np.ones((HEIGHT, WIDTH), bool), 1)
         return [a, np.stack([np.where(inside, first, 100), np.where(inside, second, -9)])]
-    if case in {"overlap", "place", "declared"}:
+    if case in {"overlap", "place", "declared", "vectors"}:
         return [np.pad(array, ((0, 0), (2, 2), (2, 2)), mode="reflect") for array in arrays]
     if case == "masks":
         pad = ((0, 0), (40, 40), (40, 40))
@@ -310,7 +366,7 @@ def whole(names, function, mode, global_args, inputs, case):
     is_class = isinstance(function, type)
     call = function(**global_args) if is_class else function
     window = Window(0, 0, WIDTH, HEIGHT)
-    srcs = [rasterio.open(inputs[name]) for name in names]
+    srcs = [rasterio.open(inputs[name]) for name in names if name != "fields"]
     arrays = read_whole(names, inputs, case)
     data = {"manual_read": srcs, "simple_read": arrays}.get(mode)
     if data is None:

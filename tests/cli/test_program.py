@@ -318,6 +318,7 @@ def test_rio_starts_without_importing_what_only_a_run_needs():
         "rio_mucho_cli.cli",
         "rio_mucho_cli.cli.command",
         "rio_mucho_cli.cli.completion",
+        "rio_mucho_cli.cli.option_types",
         "rio_mucho_cli.cli.options",
         "rio_mucho_cli.cli.parsing",
         "rio_mucho_cli.dtypes",  # of numpy and rasterio, which are there

@@ -1,0 +1,127 @@
+"""Vector inputs and the area of interest, burned into windows of the output's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.inputs.burning import Burner
+from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.overlap import Boundary, read_padded
+from rio_mucho_cli.inputs.shapes import Shapes
+from rio_mucho_cli.text import redact
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSpec:
+    """A vector input, or the area of interest, and what is burned of it.
+
+    Attributes
+    ----------
+    name : str
+    driver : str
+        GDAL's name of the format, or "object".
+    position : int
+        Position among all inputs, from 0.
+    features : int
+        Number of features.
+    attribute : str
+        Attribute that is burned; empty for the number of the feature.
+    shapes : Shapes
+    boundary : Boundary or None
+        Values of pixels beyond the raster. None: 0.
+    """
+
+    name: str
+    driver: str
+    position: int
+    features: int
+    attribute: str
+    shapes: Shapes
+    boundary: Boundary | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is burned, as a JSON object."""
+        return {
+            "path": redact(self.name),
+            "driver": self.driver,
+            "position": self.position,
+            "features": self.features,
+            "attribute": self.attribute or None,
+            "all_touched": self.shapes.all_touched,
+            "dtype": self.shapes.values.dtype.name,
+        }
+
+
+class BurnedReader:
+    """Reads windows of features that are burned into the grid, as if from a raster.
+
+    Parameters
+    ----------
+    spec : VectorSpec
+    grid : Grid
+        Grid of the output.
+    """
+
+    # For `read_padded`, as of a raster with nodata 0.
+    have_nodata = np.array([True])
+    are_alpha = np.array([False])
+    dataset = None
+
+    def __init__(self, spec: VectorSpec, grid: Grid) -> None:
+        self._spec = spec
+        self._grid = grid
+        self._burner = Burner(spec.shapes)
+
+    @property
+    def bands(self) -> Any:
+        """What `read_padded` asks for bands."""
+        return self
+
+    def read(self, window: Any, *, masked: bool = False) -> Array:
+        """Return the values of features in a window, (1, rows, cols); 0 where there is none."""
+        return self._burner.burn(window)[np.newaxis]
+
+    def pixels_outside(
+        self, height: int, width: int, *, masked: bool, constant: float | None = None
+    ) -> Array:
+        """Return (1, height, width) of 0, which pixels beyond the raster have."""
+        return np.zeros((1, height, width), self._spec.shapes.values.dtype)
+
+    def read_with_overlap(
+        self, window: Any, overlap: int, boundary: Boundary | None = None
+    ) -> Array:
+        """Return the values of features in a window with overlap, (1, rows, cols)."""
+        window = whole_pixels(window)
+        if not overlap:
+            return self.read(window)
+        boundary = boundary or self._spec.boundary
+        padded: Array = read_padded(
+            self,
+            window,
+            self._grid,
+            overlap,
+            boundary,
+            masked=False,
+        )
+        return padded
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+
+def whole_pixels(window: Any) -> Window:
+    """Return a window of whole pixels, rounded as rasterio rounds it for reading."""
+    left, top = int(window.col_off), int(window.row_off)
+    return Window(left, top, int(window.width + 0.5), int(window.height + 0.5))
+
+
+def open_burned(specs: Sequence[VectorSpec], grid: Grid) -> list[tuple[int, BurnedReader]]:
+    """Return a reader for each vector input, with its position."""
+    return [(spec.position, BurnedReader(spec, grid)) for spec in specs]
