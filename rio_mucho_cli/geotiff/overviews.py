@@ -127,6 +127,9 @@ def build(
         raise OutputError(f"overviews cannot be checked: {one_line(exc)}") from None
 
 
+_NEW_SUBFILE_TYPE, _IS_REDUCED = 254, 1
+
+
 def check_no_block_missing(data: Any, *, beside: bool = False) -> None:
     """Raise OutputError if overviews made by GDAL lack blocks.
 
@@ -142,7 +145,11 @@ def check_no_block_missing(data: Any, *, beside: bool = False) -> None:
     """
     if is_yes(_option("SPARSE_OK_OVERVIEW")):
         return
-    for ifd in IFD.read_all(data)[0 if beside else 1 :]:
+    for ifd in IFD.read_all(data):
+        tag = ifd.tags.get(_NEW_SUBFILE_TYPE)
+        kind = 0 if tag is None else ifd.values(data, tag)[0]
+        if not (beside or kind & _IS_REDUCED):
+            continue  # the raster, or its mask, which lacks blocks of windows without a result
         if not ifd.values(data, ifd.table_tags[1]).all():
             raise OutputError(
                 "overviews cannot be made: GDAL has left blocks of them out, as it does where "

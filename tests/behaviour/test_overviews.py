@@ -446,6 +446,23 @@ def test_a_failure_leaves_nothing(source, job_on, leftovers):
     assert not leftovers()
 
 
+def test_windows_without_a_result_may_leave_blocks_of_the_mask_out(source, job_on):
+    """Where windows are not whole blocks, GDAL writes, and makes the overviews."""
+
+    def fail(data, window, ij, global_args):
+        if ij[1] > 0:
+            raise ZeroDivisionError
+        return data[0]
+
+    job = job_on([source()], fail, overviews=FACTORS, windows=Size(100, 37), on_error="nodata",
+                 creation_options=TILES, keep_nodata=False)  # fmt: skip
+    report = run(job)
+    assert report.failed
+    with rasterio.open(job.output) as src:
+        assert src.overviews(1) == list(FACTORS)
+        assert not src.read_masks(1)[:, 100:].any()
+
+
 def test_blocks_that_are_missing_are_found(tmp_path, make_raster):
     path = make_raster("built.tif", width=300, height=300)
     build(str(path), [2, 4], "nearest", block=64)
