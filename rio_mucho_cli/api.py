@@ -85,6 +85,7 @@ class ClassOptions(ReadingOptions, FinishingOptions, total=False):
 class JobOptions(FunctionOptions, FinishingOptions, total=False):
     """Options of a `Job` besides inputs, output and function."""
 
+    aoi: AnyPath | FeaturesLike | None
     windows: str | int | tuple[int, int] | Sequence[WindowPair] | None
     driver: str | None
     keep_nodata: bool
@@ -288,8 +289,8 @@ def make_job(inputs: Inputs, output: Any, function: Function, **options: Any) ->
         options["jobs"] = usable_cpus()
     if options.get("scheduler") is not None:
         options.setdefault("executor", "dask")
-    for name in ("like", "scheduler"):
-        if options.get(name) is not None:
+    for name in ("like", "scheduler", "aoi"):
+        if options.get(name) is not None and not has_features(options[name]):
             options[name] = path_text(options[name], name)
     if options.get("dtype") is not None:
         with suppress(TypeError):  # Job raises the error
@@ -317,8 +318,8 @@ def check_names(names: Iterable[str], options: Any, owner: str) -> None:
 def paths_of(inputs: Inputs) -> list[Any]:
     """Return the paths of one or more inputs as text; features as they are."""
     is_one = isinstance(inputs, str | os.PathLike) or has_features(inputs)
-    paths: Any = [inputs] if is_one else inputs
     try:
+        paths: Any = [inputs] if is_one else inputs
         return [path if has_features(path) else os.fspath(path) for path in paths]
     except TypeError:
         raise UsageError(

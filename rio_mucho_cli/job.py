@@ -185,6 +185,10 @@ class Job(ReprMixin):
     bounds : tuple of float or None
         Left, bottom, right and top that limit the run, in the grid's CRS.
         They are snapped outward to pixels. Nothing outside is read.
+    aoi : str, Mapping, object or None
+        Area of interest: features, as for `inputs`. Windows that do not touch it
+        are skipped, and pixels outside are nodata in the output. Without `bounds`,
+        it limits the run like these.
     resampling : str or Mapping of int to str
         Resampling of inputs on other grids, by rasterio's name. A Mapping has
         the number of the input as key, from 1; 0 is for all others.
@@ -297,6 +301,7 @@ class Job(ReprMixin):
     like: str | None = None
     extent: Extent | None = None
     bounds: Bounds | None = None
+    aoi: Any = None
     resampling: str | Mapping[int, str] = "nearest"
     bidx: Bidx | Mapping[int, Bidx] | None = None
     src_nodata: GivenNodata | Mapping[int, GivenNodata] | None = None
@@ -350,7 +355,7 @@ class Job(ReprMixin):
     @property
     def leaves_out(self) -> bool:
         """Whether windows may have no result."""
-        return self.skip_masked or self.on_error == "nodata"
+        return self.skip_masked or self.on_error == "nodata" or self.aoi is not None
 
     @property
     def outputs(self) -> tuple[Output, ...]:

@@ -153,6 +153,13 @@ _WINDOWS = [
         details="In the grid's CRS, snapped outward to pixels. Nothing outside is read.",
     ),
     Option(
+        ["--aoi"],
+        metavar="FILE|-",
+        help="Limit the run to an area of interest, of any shape.",
+        details="Features, in any CRS. Windows that do not touch it are skipped; pixels outside "
+        "are nodata. See [Vectors](../how-to/vectors.md#an-area-of-interest).",
+    ),
+    Option(
         ["--resampling"],
         multiple=True,
         metavar="[N=]NAME",

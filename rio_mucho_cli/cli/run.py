@@ -254,6 +254,7 @@ def _job(
     *,
     func: str,
     inputs: list[str],
+    aoi: str | None,
     windows: str | None,
     global_args: str | None,
     args: dict[str, Any],
@@ -274,6 +275,7 @@ def _job(
     function.load()
     return Job(
         inputs=[read_stdin() if path == "-" else path for path in inputs],
+        aoi=read_stdin() if aoi == "-" else aoi,
         function=function,
         windows=read_windows(windows),
         global_args={**parsing.json_object(global_args), **args},

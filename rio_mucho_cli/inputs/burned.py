@@ -116,12 +116,38 @@ class BurnedReader:
         """Do nothing: no file is open."""
 
 
+class Area:
+    """The area of interest, in one worker.
+
+    Parameters
+    ----------
+    spec : VectorSpec
+    grid : Grid
+        Grid of the output.
+    """
+
+    def __init__(self, spec: VectorSpec, grid: Grid) -> None:
+        self._reader = BurnedReader(spec, grid)
+
+    def outside(self, window: Any, overlap: int = 0) -> Array:
+        """Return which pixels of a window are outside, (rows, cols) of bool.
+
+        With overlap, those beyond the raster are like the nearest in it.
+        """
+        edge = Boundary("edge")
+        outside: Array = self._reader.read_with_overlap(window, overlap, edge)[0] == 0
+        return outside
+
+
 def whole_pixels(window: Any) -> Window:
     """Return a window of whole pixels, rounded as rasterio rounds it for reading."""
     left, top = int(window.col_off), int(window.row_off)
     return Window(left, top, int(window.width + 0.5), int(window.height + 0.5))
 
 
-def open_burned(specs: Sequence[VectorSpec], grid: Grid) -> list[tuple[int, BurnedReader]]:
-    """Return a reader for each vector input, with its position."""
-    return [(spec.position, BurnedReader(spec, grid)) for spec in specs]
+def open_burned(
+    specs: Sequence[VectorSpec], area: VectorSpec | None, grid: Grid
+) -> tuple[list[tuple[int, BurnedReader]], Area | None]:
+    """Return a reader for each vector input with its position, and the area of interest."""
+    readers = [(spec.position, BurnedReader(spec, grid)) for spec in specs]
+    return readers, None if area is None else Area(area, grid)

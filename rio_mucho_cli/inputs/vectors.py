@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rio_mucho_cli.errors import GridError, InputError, one_line
 from rio_mucho_cli.inputs.geometries import Array, Geometries, GeometryBuilder
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.reprojection import reproject
+from rio_mucho_cli.inputs.shapes import to_pixels
 from rio_mucho_cli.paths import is_virtual, local_file
 from rio_mucho_cli.text import ReprMixin, did_you_mean, did_you_mean_file, format_count, truncate
 
@@ -82,6 +83,37 @@ class Features(ReprMixin):
             )
         return moved
 
+    def crop(self, grid: Grid) -> Grid:
+        """Return the part of a grid that the features reach, in whole pixels.
+
+        Raises
+        ------
+        GridError
+            If they do not touch the grid, or have no CRS.
+        """
+        geometries = self.on_grid(grid)
+        low, high = replace(
+            geometries, points=to_pixels(geometries.points, grid.transform)
+        ).part_bounds()
+        size = (grid.width, grid.height)
+        near = np.all(high >= 0, axis=1) & np.all(low <= size, axis=1)
+        if not near.any():
+            own = " ".join(f"{value:.10g}" for value in grid.bounds())
+            place = f" in {grid.crs.to_string()}" if grid.crs else ""
+            found = "has no geometries"
+            if len(low):
+                bounds = [*geometries.points.min(axis=0), *geometries.points.max(axis=0)]
+                found = f"is at {' '.join(f'{value:.10g}' for value in bounds)}{place}"
+            raise GridError(
+                f"{self.name} {found}, and the raster at {own}: give an area that the raster "
+                "covers, and the CRS that it is in"
+            )
+        # As bounds are snapped: an area reaches into a pixel from a hundredth of it.
+        first = np.floor(low[near].min(axis=0) + 0.01).clip(0, np.subtract(size, 1)).astype(int)
+        last = np.ceil(high[near].max(axis=0) - 0.01).clip(first + 1, size).astype(int)
+        (left, top), (right, bottom) = first.tolist(), last.tolist()
+        return grid.crop((left, right), (top, bottom))
+
     def numbers(self, attribute: str) -> tuple[Array, Array]:
         """Return the values of a numeric attribute, and which features have one.
 
@@ -133,13 +165,15 @@ class Features(ReprMixin):
         return total.hexdigest()
 
 
-def read_features(source: Any) -> Features:
+def read_features(source: Any, name: str = "features") -> Features:
     """Return the features of a vector input.
 
     Parameters
     ----------
     source : str, Mapping, Features or object with ``__geo_interface__``
         Path, which may end in ``,layer=NAME``; or a GeoJSON-like dict.
+    name : str
+        Name of an object in messages.
 
     Raises
     ------
@@ -149,7 +183,7 @@ def read_features(source: Any) -> Features:
     if isinstance(source, Features):
         return source
     if not isinstance(source, str):
-        return _from_object(source)
+        return _from_object(source, name)
     path, _, layer = source.partition(",layer=")
     if is_virtual(path) or not path.lower().endswith(_GEOJSON_ENDINGS) or layer:
         return _read_with_pyogrio(source, path, layer or None)
@@ -201,9 +235,8 @@ def parse_geojson(text: str, name: str) -> Features:
         ) from None
 
 
-def _from_object(source: Any) -> Features:
+def _from_object(source: Any, name: str) -> Features:
     """Return the features of a GeoJSON-like dict or an object with ``__geo_interface__``."""
-    name = "features"
     crs = getattr(source, "crs", None)
     interface = getattr(source, "__geo_interface__", source)
     try:
@@ -215,9 +248,7 @@ def _from_object(source: Any) -> Features:
         ) from None
     if hasattr(source, "crs"):  # a GeoDataFrame
         known = None if crs is None else CRS.from_wkt(crs.to_wkt())
-        return Features(
-            name, "object", known, features.geometries, features.properties, features.ids
-        )
+        return replace(features, crs=known)
     return features
 
 

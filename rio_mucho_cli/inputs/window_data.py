@@ -20,7 +20,7 @@ from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.windows import format_window
 
 if TYPE_CHECKING:
-    from rio_mucho_cli.inputs.burned import BurnedReader, VectorSpec
+    from rio_mucho_cli.inputs.burned import Area, BurnedReader, VectorSpec
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -77,6 +77,8 @@ class ReadSpec:
         Vector inputs.
     reads_rasters : bool
         Whether the function gets the arrays of `inputs`.
+    area : VectorSpec or None
+        Area of interest. Windows outside are skipped.
     """
 
     inputs: Sequence[InputSpec]
@@ -89,11 +91,13 @@ class ReadSpec:
     records_absent: bool = False
     vectors: tuple[VectorSpec, ...] = ()
     reads_rasters: bool = True
+    area: VectorSpec | None = None
 
     @property
     def burned_bytes(self) -> int:
         """Bytes of the shapes that each worker has."""
-        return sum(spec.shapes.nbytes for spec in self.vectors)
+        specs = self.vectors if self.area is None else (*self.vectors, self.area)
+        return sum(spec.shapes.nbytes for spec in specs)
 
 
 class InputDatasets:
@@ -107,23 +111,28 @@ class InputDatasets:
     absent : ndarray of bool, or None
         (rows, cols): pixels of the last window where an input is nodata or
         masked; None if there are none, or without ``records_absent``.
+    outside : ndarray of bool, or None
+        (rows, cols): pixels of the last window outside the area of interest;
+        None without one.
     """
 
     absent: np.ndarray[Any, Any] | None = None
+    outside: np.ndarray[Any, Any] | None = None
 
     def __init__(self, reading: ReadSpec) -> None:
         self._reading = reading
         self._datasets: list[Any] = []
         self._readers: list[Reader] = []
         self._burned: list[tuple[int, BurnedReader]] = []
+        self._area: Area | None = None
         try:
             for spec in reading.inputs:
                 self._open(spec)
-            if reading.vectors:
+            if reading.vectors or reading.area is not None:
                 from rio_mucho_cli.inputs.burned import open_burned
 
                 grid = reading.grid or Grid.of(self._datasets[0])
-                self._burned = open_burned(reading.vectors, grid)
+                self._burned, self._area = open_burned(reading.vectors, reading.area, grid)
         except BaseException:
             self.close()
             raise
@@ -152,7 +161,8 @@ class InputDatasets:
             input, (1, rows, cols).
             array_read: one (sum of counts, rows, cols) array.
             manual_read: the open datasets.
-            None if all pixels are masked and such windows are skipped.
+            None if the window is skipped: all pixels are outside the area of
+            interest, or masked.
 
         Raises
         ------
@@ -162,10 +172,17 @@ class InputDatasets:
             If arrays for array_read differ in rows or columns.
         """
         reading = self._reading
+        if self._area is not None:
+            self.outside = self._area.outside(window)
+            if self.outside.all():
+                return None
         if reading.mode == "manual_read":
             return [reader.dataset for reader in self._readers]
         readers = self._readers if reading.reads_rasters else []
         arrays = [self._read(number, window) for number in range(len(readers))]
+        if self._area is not None:
+            outside = self._area.outside(window, reading.overlap)
+            arrays = [_hide(*each, outside) for each in zip(arrays, readers, strict=True)]
         if reading.skips_masked and arrays and all(map(_is_masked, arrays, readers)):
             return None
         if reading.records_absent:
@@ -184,6 +201,8 @@ class InputDatasets:
             if array.shape[1:] == arrays[0].shape[1:]:
                 mask = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
                 absent = mask if absent is None else absent if mask is None else absent | mask
+        if absent is not None and self.outside is not None and absent.shape == self.outside.shape:
+            absent &= ~self.outside
         return absent
 
     @property
@@ -229,6 +248,15 @@ def _is_masked(array: Any, reader: Reader) -> bool:
     """Return whether all pixels are masked, ignoring the alpha band."""
     seen = ~reader.bands.are_alpha
     return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
+
+
+def _hide(array: Any, reader: Reader, outside: np.ndarray[Any, Any]) -> Any:
+    """Return a masked array with pixels outside the area masked; a plain one as it is."""
+    if not np.ma.isMaskedArray(array) or array.shape[1:] != outside.shape:
+        return array
+    mask = outside & ~reader.bands.are_alpha[:, np.newaxis, np.newaxis]
+    array.mask = np.ma.getmaskarray(array) | mask
+    return array
 
 
 def _fill_masked(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:

@@ -52,7 +52,7 @@ _OF_NO_MATTER = {
     "timeout",
     "drop_in",
 }  # fmt: skip
-_WITH_PARTS = {"inputs", "function", "global_args", "windows", "also"}
+_WITH_PARTS = {"inputs", "aoi", "function", "global_args", "windows", "also"}
 # Most characters of an argument; longer ones are hashed.
 _MOST = 1000
 
@@ -91,6 +91,7 @@ def fingerprint(job: Job, windows: Sequence[PlannedWindow]) -> dict[str, Any]:
         "versions": versions_of("rio-mucho-cli", "GDAL", "rasterio", "numpy"),
         "inputs": list(map(_input, job.inputs)),
         "like": [] if job.like is None else [_dataset(job.like)],
+        "aoi": [] if job.aoi is None else [_input(job.aoi, is_area=True)],
         "function": _function(job.function),
         "global_args": _arguments(job.global_args),
         "options": options,
@@ -115,18 +116,19 @@ def _options(asked: Job | Output, others: Container[str] = ()) -> dict[str, Any]
 
 def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
     """Raise InputError if inputs changed since the run began."""
-    for name, paths in (("inputs", job.inputs), ("like", [job.like] if job.like else [])):
+    like, aoi = ([] if each is None else [each] for each in (job.like, job.aoi))
+    for name, paths in (("inputs", job.inputs), ("like", like), ("aoi", aoi)):
         for path, was in zip(paths, run[name], strict=True):
-            if _input(path) != was:
+            if _input(path, is_area=name == "aoi") != was:
                 raise InputError(
                     f"{input_name(path)} changed during the run, so the run cannot be resumed: "
                     f"pass {option('overwrite')} to start over"
                 )
 
 
-def _input(source: Any) -> dict[str, Any]:
+def _input(source: Any, *, is_area: bool = False) -> dict[str, Any]:
     """Return what identifies an input: of a vector input, the content."""
-    if not is_vector(source):
+    if not is_area and not is_vector(source):
         return _dataset(source)
     from rio_mucho_cli.inputs.vectors import features_digest
 

@@ -126,13 +126,18 @@ def make_plan(job: Job) -> Plan:
         DatasetInfo.of(path).with_nodata(given)
         for path, given in zip(job.inputs, nodata, strict=True)
     ]
-    reading = make_reading(job, sources, nodata)
-    if vectors:
+    area = None
+    if job.aoi is not None:
+        from rio_mucho_cli.inputs.vectors import read_features
+
+        area = read_features(job.aoi, "the area of interest")
+    reading = make_reading(job, sources, nodata, area)
+    if vectors or area is not None:
         grid = reading.grid or sources[0].grid
         from rio_mucho_cli.planning.vectors import add_vectors
 
         is_read = len(vectors) < len(whole.inputs)
-        reading = add_vectors(reading, grid, vectors, reads_rasters=is_read)
+        reading = add_vectors(reading, grid, vectors, area, reads_rasters=is_read)
     first = _first_on_grid(reading, sources)
     part = largest_part(first, job.part_size) if job.is_mosaic and first is not None else None
     options = OutputOptions.of(job)

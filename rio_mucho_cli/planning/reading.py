@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from shlex import quote
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rio_mucho_cli.dtypes import fills_with_nan, nodata_fits, number_text
 from rio_mucho_cli.errors import GridError, InputError, NodataError, UsageError
@@ -19,6 +19,9 @@ from rio_mucho_cli.inputs.readers import check_resampling
 from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.text import format_count, option
+
+if TYPE_CHECKING:
+    from rio_mucho_cli.inputs.vectors import Features
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +115,10 @@ def _python_number(value: GivenNodata) -> GivenNodata:
 
 
 def make_reading(
-    job: Job, sources: Sequence[DatasetInfo], nodata: Sequence[GivenNodata | None] = ()
+    job: Job,
+    sources: Sequence[DatasetInfo],
+    nodata: Sequence[GivenNodata | None] = (),
+    area: Features | None = None,
 ) -> ReadSpec:
     """Return how a job reads its inputs.
 
@@ -123,6 +129,8 @@ def make_reading(
         Inputs, with the nodata that is given to them.
     nodata : sequence of float, "none" or None
         What `given_nodata` returns.
+    area : Features or None
+        Area of interest.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def make_reading(
     for name in resamplings:
         check_resampling(name)
     bidx = per_input(job.bidx, None, count, "bidx")
-    grid = _choose_grid(job, sources)
+    grid = _choose_grid(job, sources, area)
     inputs = []
     nodata = nodata or [None] * count
     for source, resampling, value, given in zip(sources, resamplings, bidx, nodata, strict=True):
@@ -178,7 +186,9 @@ def _records_absent(job: Job) -> bool:
     return job.plain or any(output.profile is None for output in job.rasters)
 
 
-def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
+def _choose_grid(
+    job: Job, sources: Sequence[DatasetInfo], area: Features | None = None
+) -> Grid | None:
     """Return the output's grid, or None for that of the first input."""
     grids = [source.grid for source in sources]
     if job.like is not None:
@@ -195,11 +205,13 @@ def _choose_grid(job: Job, sources: Sequence[DatasetInfo]) -> Grid | None:
     else:
         if job.strict and job.mode != "manual_read":
             require_one_grid(job.inputs, grids)
-        if job.bounds is None:
+        if job.bounds is None and area is None:
             return None
         _require_transform(sources[0])
         grid = grids[0]
-    return grid if job.bounds is None else grid.crop_to_bounds(job.bounds)
+    if job.bounds is not None:
+        return grid.crop_to_bounds(job.bounds)
+    return grid if area is None else area.crop(grid)
 
 
 def coverage_of(source: DatasetInfo, grid: Grid | None) -> float | None:

@@ -107,9 +107,14 @@ def _check_kind(job: Job, name: str, wrong: Sequence[int], kind: str) -> None:
 
 
 def add_vectors(
-    reading: ReadSpec, grid: Grid, vectors: Sequence[VectorInput], *, reads_rasters: bool
+    reading: ReadSpec,
+    grid: Grid,
+    vectors: Sequence[VectorInput],
+    area: Features | None,
+    *,
+    reads_rasters: bool,
 ) -> ReadSpec:
-    """Return how a job reads its inputs, with vector inputs.
+    """Return how a job reads its inputs, with vector inputs and the area of interest.
 
     Parameters
     ----------
@@ -118,6 +123,7 @@ def add_vectors(
     grid : Grid
         Grid of the output.
     vectors : sequence of VectorInput
+    area : Features or None
     reads_rasters : bool
         Whether the function gets the rasters.
 
@@ -126,12 +132,20 @@ def add_vectors(
     InputError
         If features cannot be read, or have no such attribute.
     GridError
-        If features have no CRS.
+        If features have no CRS, or the area misses the grid.
     """
+    import numpy as np
+
     from rio_mucho_cli.inputs.vectors import read_features
 
     specs = tuple(_burned(read_features(each.source), grid, each, reading) for each in vectors)
-    return replace(reading, vectors=specs, reads_rasters=reads_rasters)
+    reading = replace(reading, vectors=specs, reads_rasters=reads_rasters)
+    if area is None:
+        return reading
+    area.crop(grid)  # with bounds, it may miss them
+    burned = _burned(area, grid, VectorInput(-1, area), reading)
+    shapes = replace(burned.shapes, values=np.ones(len(area), np.uint8))
+    return replace(reading, area=replace(burned, shapes=shapes))
 
 
 def _burned(features: Features, grid: Grid, given: VectorInput, reading: ReadSpec) -> VectorSpec:

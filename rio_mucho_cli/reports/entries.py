@@ -64,6 +64,7 @@ def about_job(job: Job, plan: Plan | None = None) -> dict[str, Any]:
         "masked": bool(job.masked) if plan is None else plan.reading.masked,
         "like": None if job.like is None else redact(str(job.like)),
         "extent": job.extent,
+        "aoi": None if job.aoi is None else redact(input_name(job.aoi)),
         "bounds": None if job.bounds is None else list(map(float, job.bounds)),
         "mem_limit_mb": job.mem_limit,
         "thread_variables": {

@@ -336,7 +336,7 @@ def describe_plan(
         mode : str
         inputs, outputs : list
             See `describe_input` and `describe_output`.
-        vectors, values : list
+        vectors, area, values
             Vector inputs and outputs that take values: see their `as_dict`.
         size : list
             Width and height of the raster that the windows divide.
@@ -364,6 +364,7 @@ def describe_plan(
             if plan.reading.reads_rasters
         ],
         "vectors": [spec.as_dict() for spec in plan.reading.vectors],
+        "area": None if plan.reading.area is None else plan.reading.area.as_dict(),
         "outputs": [
             describe_output(plan, index, result_types[index] if index < len(result_types) else None)
             for index in range(len(plan.outputs))

@@ -33,6 +33,9 @@ def lines(preview: dict[str, Any]) -> list[str]:
     result += _more("input", len(plan["inputs"]) - _MOST_INPUTS)
     for vector in plan["vectors"][:_MOST_INPUTS]:
         result += _wrap(f"input {vector['position'] + 1}", f"{vector['path']}: {_vector(vector)}")
+    if plan["area"] is not None:
+        features = format_count(plan["area"]["features"], "feature")
+        result += _wrap("area", f"{plan['area']['path']}: {plan['area']['driver']}, {features}")
     for index, output in enumerate(plan["outputs"][:_MOST_OUTPUTS]):
         result += _wrap("output", f"{output['path']}: {', '.join(_output(output))}")
         for text in _output_details(preview, index):

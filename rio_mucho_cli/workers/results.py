@@ -75,10 +75,20 @@ def named_results(
 
 
 def check_and_cast(
-    result: Any, spec: OutputSpec, window: Window, overlap: int
+    result: Any,
+    spec: OutputSpec,
+    window: Window,
+    overlap: int,
+    outside: np.ndarray[Any, Any] | None = None,
 ) -> tuple[np.ndarray[Any, Any], ValueLoss]:
-    """Return a result as (count, rows, cols) in the output's dtype, and its losses."""
+    """Return a result as (count, rows, cols) in the output's dtype, and its losses.
+
+    Pixels outside the area of interest (rows, cols) are masked.
+    """
     array = check_result(result, window, spec.count, overlap, spec.name)
+    if outside is not None:
+        mask = np.ma.getmaskarray(array) | outside
+        array = np.ma.array(np.ma.getdata(array), mask=mask, fill_value=0)
     if spec.masks_nan and array.dtype.kind in "fc":
         array = with_nan_masked(array, spec)
     if spec.dtype is None or array.dtype == spec.dtype:
@@ -255,17 +265,21 @@ def count_nodata(
     )
 
 
-def needs_mask(array: Any, profile: Mapping[str, Any], template: ProfileTemplate) -> bool:
+def needs_mask(
+    array: Any, profile: Mapping[str, Any], template: ProfileTemplate, *, has_area: bool = False
+) -> bool:
     """Return whether masked pixels need an internal mask: nodata is not set.
+
+    Those of a complete profile need none, except outside an area of interest.
 
     Raises
     ------
     ResultError
         If they do, and the masks of the bands differ.
     """
-    if template.complete is not None or profile["nodata"] is not None:
+    if template.complete is not None and not has_area:
         return False
-    if not np.ma.isMaskedArray(array):
+    if profile.get("nodata") is not None or not np.ma.isMaskedArray(array):
         return False
     _check_is_one_mask(np.ma.getmaskarray(array))
     return True

@@ -139,7 +139,7 @@ class Worker:
         names = [spec.name for spec in specs] + [spec.name for spec in context.values]
         returned = named_results(returned, names, is_value=not specs)
         checked = [
-            check_and_cast(result, spec, window, context.reading.overlap)
+            check_and_cast(result, spec, window, context.reading.overlap, self._sources.outside)
             for result, spec in zip(returned, specs, strict=False)
         ]
         called = stopwatch.split()
@@ -182,7 +182,8 @@ class Worker:
         if np.ma.isMaskedArray(array) and needs_exact_nodata(profile):
             # rasterio would fill it with the nodata value as a double.
             array = np.ma.filled(array.astype(profile["dtype"], copy=False), profile["nodata"])
-        masked = needs_mask(array, profile, spec.template)
+        has_area = reading.area is not None
+        masked = needs_mask(array, profile, spec.template, has_area=has_area)
         data: np.ndarray[Any, Any] | EncodedBlocks
         if spec.encodes:
             data = self._encoder.encode(array, profile, masked=masked, overview_plan=spec.overviews)

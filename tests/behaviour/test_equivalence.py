@@ -21,7 +21,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio import transform, warp
-from rasterio.features import rasterize
+from rasterio.features import geometry_mask, rasterize
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, reduce, run
@@ -55,6 +55,8 @@ def make_fields():
 
 
 FIELDS = make_fields()
+UTM = {"type": "name", "properties": {"name": "EPSG:32633"}}
+AREA = {"type": "FeatureCollection", "crs": UTM, "features": FIELDS[5:8]}
 
 
 def index(data, window, ij, global_args):
@@ -129,8 +131,7 @@ def inputs(make_raster, make_vrt):
         make_raster(f"{dtype}.tif", dtype=dtype, nodata=100, **size) for dtype in ("uint8", "int16")
     ]
     fields = rgba.parent / "fields.geojson"
-    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
-    fields.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": FIELDS}))
+    fields.write_text(json.dumps({"type": "FeatureCollection", "crs": UTM, "features": FIELDS}))
     return {
         "fields": fields,
         "rgba": rgba,
@@ -229,6 +230,7 @@ CASES = {
     "union": (["a", "moved"], index, "simple_read", {"eps": 1}),
     "vectors": (["a", "fields"], mean, "array_read", {}),
     "burned": (["fields", "a", "fields"], total_of_all, "simple_read", {}),
+    "area": (["a", "rgb"], total, "array_read", {}),
     "class": (["a"], Product, "simple_read", {"factor": 3}),
     "plain": (["a", "b"], np.hypot, "simple_read", {}),
     "plain class": (["a", "b"], Difference, "simple_read", {"factor": 3}),
@@ -265,6 +267,7 @@ GIVEN = {
     "union": {"extent": "union"},
     "vectors": {"overlap": 2, "boundary": "reflect"},
     "burned": {"burn": {1: "height", 3: ",all_touched"}},
+    "area": {"aoi": AREA, "bounds": (400290, 4996100, 406001, 4999330), **DESCRIBED},
     "plain": {"plain": True},
     "plain class": {"plain": True},
     "fill": FILLED,
@@ -331,7 +334,7 @@ def read_whole(names, inputs, case):
         return [np.where(padded == 100, np.nan, padded)]
     if case == "bands":
         return [arrays[0], arrays[1][[2, 0]]]
-    if case == "bounds":
+    if case in {"bounds", "area"}:
         return [array[:, 22:130, 9:201] for array in arrays]
     if case == "union":  # "moved" begins 20 columns before and 13 rows below the others
         return [
@@ -387,6 +390,10 @@ def whole(names, function, mode, global_args, inputs, case):
     found = {}
     for name, array in results.items():
         array = array if array.ndim == 3 else array[np.newaxis]
+        if case == "area":
+            shapes = [feature["geometry"] for feature in AREA["features"]]
+            outside = geometry_mask(shapes, (HEIGHT, WIDTH), TRANSFORM)[22:130, 9:201]
+            array = np.ma.array(array, mask=[outside] * len(array))
         if "fill" in GIVEN.get(case, {}):
             array = np.ma.array(np.nan_to_num(array), mask=np.isnan(array))
         also = ALSO.get(case, {})

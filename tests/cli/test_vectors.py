@@ -23,6 +23,8 @@ FIELDS = {
 @pytest.fixture
 def fields(mucho, tmp_path):
     (tmp_path / "fields.geojson").write_text(json.dumps(FIELDS))
+    far = {"type": "Point", "coordinates": [170, -40]}
+    (tmp_path / "far.geojson").write_text(json.dumps(far))
     (tmp_path / "last.py").write_text("def run(data, *args):\n    return data[-1]\n")
 
 
@@ -45,6 +47,19 @@ def test_the_dry_run_names_what_is_burned(fields, mucho):
     shown = " ".join(mucho(*options, inputs=inputs).stdout.split())
     expected = "input 2 fields.geojson: GeoJSON, 1 feature, burns crop as int32, all touched"
     assert expected in shown
+
+
+def test_an_area_of_interest(fields, mucho, read):
+    by_file = mucho("--func", "last.py:run", "--aoi", "fields.geojson", inputs=("b.tif",))
+    assert by_file.exit_code == 0, by_file.output
+    assert read("out.tif").shape == (1, 9, 9)
+    options = ("--func", "last.py:run", "--aoi", "-", "--overwrite")
+    by_stdin = mucho(*options, inputs=("b.tif",), input=json.dumps(FIELDS))
+    assert by_stdin.exit_code == 0, by_stdin.output
+    assert read("out.tif").shape == (1, 9, 9)
+    options = (*options[:3], "fields.geojson", "--overwrite", "--dry-run")
+    shown = mucho(*options, inputs=("b.tif",)).stdout
+    assert "area       fields.geojson: GeoJSON, 1 feature" in shown
 
 
 @pytest.mark.parametrize(
@@ -75,6 +90,9 @@ def test_the_dry_run_names_what_is_burned(fields, mucho):
         ("a.tif fields.geojson", "--mode manual_read", 2, "manual_read cannot pass"),
         ("a.tif - -", "", 2, "an input and another cannot both read standard input"),
         ("a.tif -", "--windows -", 2, "--windows and an input cannot both read standard input"),
+        ("a.tif -", "--aoi -", 2, "--aoi and an input cannot both read standard input"),
+        ("a.tif", "--aoi far.geojson", 1, "far.geojson is at"),
+        ("a.tif", "--aoi none.geojson", 1, "none.geojson: No such file"),
         ("a.tif -", "", 1, "- is not GeoJSON (it is empty)"),
     ],
 )
