@@ -159,7 +159,7 @@ def quotient(number: Exact, divisor: int) -> float:
     try:
         return (mantissa << max(exponent, 0)) / (divisor << max(-exponent, 0))
     except OverflowError:
-        return math.copysign(math.inf, mantissa)
+        return math.inf if mantissa > 0 else -math.inf
 
 
 def deviation(count: int, total: Exact, squares: Exact) -> float:

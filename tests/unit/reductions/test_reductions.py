@@ -408,3 +408,10 @@ def test_wrong_arguments_are_refused(kind, arguments, message):
 def test_histograms_of_floats_need_a_range():
     with pytest.raises(UsageError, match="a histogram of float32 needs a range: pass --arg range="):
         reduce(Histogram(), [np.ones((1, 2, 2), "float32")], (2, 2))
+
+
+def test_quotients_beyond_all_floats_are_infinite():
+    """Also with more digits than a float can have."""
+    total, _ = exact.moments(np.array([1e308, 1e308, 1e-300]))
+    assert exact.quotient(total, 1) == np.inf
+    assert exact.quotient((-total[0], total[1]), 1) == -np.inf
