@@ -9,8 +9,22 @@ Values are exact, so results do not depend on the windows or on the number of jo
 down to the last bit.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from rio_mucho_cli.reductions.bounds import Bounds
 from rio_mucho_cli.reductions.counts import Counts, Histogram
 from rio_mucho_cli.reductions.statistics import Statistics
 
-__all__ = ["Bounds", "Counts", "Histogram", "Statistics"]
+if TYPE_CHECKING:
+    from rio_mucho_cli.reductions.zonal import Zonal
+
+__all__ = ["Bounds", "Counts", "Histogram", "Statistics", "Zonal"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import Zonal when it is used: it is the largest."""
+    if name != "Zonal":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from rio_mucho_cli.reductions.zonal import Zonal
+
+    return Zonal

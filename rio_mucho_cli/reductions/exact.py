@@ -100,19 +100,20 @@ def _of_floats(values: Array) -> tuple[Exact, Exact]:
         numbers = np.ldexp(numbers, -scale)
     else:
         scale = 0
-    if values.dtype.itemsize <= 4:  # squares of 24 digits fit in float64
-        products = [numbers * numbers]
-    else:
-        scaled = numbers * _SPLIT
-        high = scaled - (scaled - numbers)
-        low = numbers - high
-        products = [high * high]
-        if low.any():
-            products += [2 * high * low, low * low]
     squares = ZERO
-    for product in products:
+    for product in _squares(numbers, values.dtype.itemsize):
         squares = add(squares, _sum(product))
     return total, (squares[0], squares[1] + 2 * scale)
+
+
+def _squares(numbers: Array, size: int) -> list[Array]:
+    """Return arrays whose sum is that of the squares of float64 that had `size` bytes."""
+    if size <= 4:  # squares of 24 digits fit in float64
+        return [numbers * numbers]
+    scaled = numbers * _SPLIT
+    high = scaled - (scaled - numbers)
+    low = numbers - high
+    return [high * high, 2 * high * low, low * low] if low.any() else [high * high]
 
 
 def _sum(numbers: Array) -> Exact:
@@ -174,3 +175,75 @@ def deviation(count: int, total: Exact, squares: Exact) -> float:
     more += (exponent - more) % 2
     root = math.isqrt(mantissa << more)
     return quotient((root, (exponent - more) // 2), count)
+
+
+def grouped_moments(
+    values: Array, starts: Array, *, squares: bool = True
+) -> tuple[list[Exact], list[Exact]]:
+    """Return the exact sum of each group of finite numbers, and of their squares.
+
+    Parameters
+    ----------
+    values : ndarray
+        (pixels,), integers or floats of at most 64 bits, group by group.
+    starts : ndarray
+        Index of the first number of each group; no group is empty.
+    squares : bool
+        Whether the second list is wanted; otherwise it is empty.
+    """
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind != "f" and size <= 4:
+        return _groups_of_integers(values, starts, squares=squares)
+    if kind == "f":
+        numbers = values.astype(np.float64)
+        exponent = _exponent(numbers)
+        if abs(exponent) <= _FAR:
+            products = _squares(numbers, values.dtype.itemsize) if squares else []
+            return (
+                _group_sums([numbers], starts, exponent),
+                _group_sums(products, starts, 2 * exponent) if squares else [],
+            )
+    pairs = [moments(group) for group in np.split(values, starts[1:])]
+    return [total for total, _ in pairs], [square for _, square in pairs] if squares else []
+
+
+def _groups_of_integers(
+    values: Array, starts: Array, *, squares: bool
+) -> tuple[list[Exact], list[Exact]]:
+    numbers = values.astype(np.int64)
+    totals = [(total, 0) for total in np.add.reduceat(numbers, starts).tolist()]
+    if not squares:
+        return totals, []
+    if values.dtype.itemsize <= 2:
+        return totals, [(total, 0) for total in np.add.reduceat(numbers**2, starts).tolist()]
+    high, low = numbers >> _DIGIT, numbers & (2**_DIGIT - 1)
+    digits = [
+        np.add.reduceat(product, starts).tolist()
+        for product in (high * high, high * low, low * low)
+    ]
+    return totals, [
+        ((a << 2 * _DIGIT) + (b << _DIGIT + 1) + c, 0) for a, b, c in zip(*digits, strict=True)
+    ]
+
+
+def _group_sums(terms: list[Array], starts: Array, exponent: int) -> list[Exact]:
+    """Return the exact sums of groups of float64, all smaller than 2**exponent; see `_sum`."""
+    longest = int(np.diff(starts, append=terms[0].size).max())
+    count_bits = longest.bit_length() + 1
+    sums: list[Exact] = [ZERO] * starts.size
+    for term in terms:
+        rest, above = term, exponent
+        while rest.any():
+            power = max(above + count_bits, -1022)
+            unit = power - _FRACTION
+            large = math.ldexp(1.5, power)
+            rounded = rest + large
+            rounded -= large
+            found = np.ldexp(np.add.reduceat(rounded, starts), -unit).astype(np.int64)
+            sums = [
+                add(total, (number, unit)) if number else total
+                for total, number in zip(sums, found.tolist(), strict=True)
+            ]
+            rest = rest - rounded
+            above = unit
+    return [shortened(number) for number in sums]

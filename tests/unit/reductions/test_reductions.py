@@ -410,6 +410,40 @@ def test_histograms_of_floats_need_a_range():
         reduce(Histogram(), [np.ones((1, 2, 2), "float32")], (2, 2))
 
 
+@given(
+    numbers=st.one_of(
+        *(
+            arrays.arrays(dtype, st.integers(1, 40))
+            for dtype in ("uint8", "int16", "uint32", "int32", "int64", "uint64")
+        ),
+        *(
+            arrays.arrays(
+                dtype,
+                st.integers(1, 40),
+                elements=st.floats(allow_nan=False, allow_infinity=False, width=width),
+            )
+            for dtype, width in (("float32", 32), ("float64", 64))
+        ),
+    ),
+    data=st.data(),
+)
+def test_sums_of_groups_are_those_of_each(numbers, data):
+    cuts = data.draw(st.sets(st.integers(1, numbers.size - 1))) if numbers.size > 1 else set()
+    starts = np.array(sorted({0, *cuts}))
+    totals, squares = exact.grouped_moments(numbers, starts)
+    wanted = [exact.moments(group) for group in np.split(numbers, starts[1:])]
+    as_fractions = [
+        [Fraction(mantissa) * Fraction(2) ** power for mantissa, power in exacts]
+        for exacts in (totals, [total for total, _ in wanted])
+    ]
+    assert as_fractions[0] == as_fractions[1]
+    for number, (count, (_, square)) in zip(
+        squares, zip(np.diff(starts, append=numbers.size), wanted, strict=True), strict=True
+    ):
+        assert exact.quotient(number, int(count)) == exact.quotient(square, int(count))
+    assert exact.grouped_moments(numbers, starts, squares=False) == (totals, [])
+
+
 def test_quotients_beyond_all_floats_are_infinite():
     """Also with more digits than a float can have."""
     total, _ = exact.moments(np.array([1e308, 1e308, 1e-300]))
