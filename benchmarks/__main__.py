@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import cluster, machine, modes, report
+from benchmarks import cluster, machine, modes, report, zonal
 from benchmarks.contenders import CONTENDERS, LIMIT
 from benchmarks.folders import Folders, folders
 from benchmarks.rounds import compete
@@ -36,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     add("--finished", action="store_true", help="only: the cost of COGs, overviews, "
         "statistics and journals")  # fmt: skip
     add("--values", action="store_true", help="only: values instead of a raster")
+    add("--zonal", action="store_true", help="only: means of polygons")
     return parser.parse_args()
 
 
@@ -48,7 +49,7 @@ def main() -> int:
     with folders(args.folder) as paths:
         _show(machine.describe())
         questions = args.memory, args.parent, args.overlap, args.finished, args.cluster
-        if any(questions) or args.values:
+        if any(questions) or args.values or args.zonal:
             return _show_question(args, paths)
         _show(report.LEGEND)
         is_wrong = False
@@ -76,6 +77,9 @@ def _show_question(args: argparse.Namespace, paths: Folders) -> int:
         if args.values:
             for size in args.size:
                 _show(modes.values(size, args.jobs, args.rounds, paths))
+        if args.zonal:
+            for size in args.size:
+                _show(zonal.zonal(size, args.jobs, args.rounds, paths))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1
