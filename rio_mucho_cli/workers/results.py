@@ -20,7 +20,7 @@ from rio_mucho_cli.text import describe_type, did_you_mean, option
 from rio_mucho_cli.workers.context import OutputSpec, ValueSpec
 
 # A value may be a table that happens to be as large as a small window.
-_MOST_IN_A_TABLE = 4096
+_MOST_IN_A_TABLE = 255
 
 
 def named_results(
