@@ -322,10 +322,8 @@ def paths_of(inputs: Inputs) -> list[Any]:
         paths: Any = [inputs] if is_one else inputs
         return [path if has_features(path) else os.fspath(path) for path in paths]
     except TypeError:
-        raise UsageError(
-            f"inputs are {inputs!r}: expected a path or a sequence of paths; for an open dataset, "
-            "pass its .name"
-        ) from None
+        expected = "expected a path or a sequence of paths; for an open dataset, pass its .name"
+        raise UsageError(f"inputs are {inputs!r}: {expected}") from None
 
 
 def find_function(function: Function) -> UserFunction | FunctionRef:
