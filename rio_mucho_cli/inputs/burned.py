@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rasterio.windows import Window
 
+from rio_mucho_cli.errors import InfoError
 from rio_mucho_cli.inputs.burning import Burner
+from rio_mucho_cli.inputs.geometries import Geometries
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary, read_padded
 from rio_mucho_cli.inputs.shapes import Shapes
 from rio_mucho_cli.text import redact
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features for functions that want shapes and properties.
+
+    Attributes
+    ----------
+    geometries : Geometries
+        In the CRS of the output's grid.
+    properties : sequence of Mapping
+    ids : sequence
+        Id of each feature in its file, or None.
+    """
+
+    geometries: Geometries
+    properties: Sequence[Mapping[str, Any]]
+    ids: Sequence[Any]
+
+    def feature(self, number: int) -> dict[str, Any]:
+        """Return the feature with a number, from 1, as a GeoJSON-like dict."""
+        if not 1 <= number <= len(self.ids):
+            raise InfoError(
+                f"there is no feature {number}: expected a number from 1 to {len(self.ids)}"
+            )
+        return {
+            "type": "Feature",
+            "id": self.ids[number - 1],
+            "number": number,
+            "geometry": self.geometries.geometry(number - 1),
+            "properties": dict(self.properties[number - 1]),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +70,8 @@ class VectorSpec:
     shapes : Shapes
     boundary : Boundary or None
         Values of pixels beyond the raster. None: 0.
+    table : FeatureTable or None
+        The features themselves, if the function asks for them.
     """
 
     name: str
@@ -45,6 +81,7 @@ class VectorSpec:
     attribute: str
     shapes: Shapes
     boundary: Boundary | None = None
+    table: FeatureTable | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is burned, as a JSON object."""
@@ -111,6 +148,23 @@ class BurnedReader:
             masked=False,
         )
         return padded
+
+    def features_in(self, window: Any, overlap: int) -> list[dict[str, Any]]:
+        """Return the features whose bounds touch a window with overlap, by number."""
+        core = whole_pixels(window)
+        padded = Window(
+            core.col_off - overlap,
+            core.row_off - overlap,
+            core.width + 2 * overlap,
+            core.height + 2 * overlap,
+        )
+        return [self.feature_of(int(index) + 1) for index in self._burner.features_in(padded)]
+
+    def feature_of(self, number: int) -> dict[str, Any]:
+        """Return the feature with a number, from 1."""
+        table = self._spec.table
+        assert table is not None  # the function takes info, so it came along
+        return table.feature(number)
 
     def close(self) -> None:
         """Do nothing: no file is open."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 import numpy as np
 
 from rio_mucho_cli.dtypes import filled_dtype
-from rio_mucho_cli.errors import GridError, InputError, MuchoError, one_line
+from rio_mucho_cli.errors import GridError, InfoError, InputError, MuchoError, one_line
 from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
@@ -92,6 +92,11 @@ class ReadSpec:
     vectors: tuple[VectorSpec, ...] = ()
     reads_rasters: bool = True
     area: VectorSpec | None = None
+
+    @property
+    def arrays(self) -> int:
+        """Number of arrays that the function gets, unless all bands are in one."""
+        return len(self.inputs) * self.reads_rasters + len(self.vectors)
 
     @property
     def burned_bytes(self) -> int:
@@ -207,8 +212,14 @@ class InputDatasets:
 
     @property
     def opened(self) -> Sequence[tuple[InputSpec, Any]]:
-        """Each input with its open dataset, as it is in the file."""
+        """Each raster with its open dataset, as it is in the file."""
+        if not self._reading.reads_rasters:
+            return []
         return list(zip(self._reading.inputs, self._datasets, strict=True))
+
+    def first_vector(self) -> BurnedReader:
+        """Return the reader of the first vector input, or raise InfoError."""
+        return self._burned[0][1] if self._burned else no_vector()
 
     def close(self) -> None:
         """Close all datasets."""
@@ -242,6 +253,11 @@ class InputDatasets:
             raise InputError(
                 f"{path} cannot be read at {format_window(window)}: {message}"
             ) from None
+
+
+def no_vector() -> NoReturn:
+    """Raise InfoError: there is no vector input."""
+    raise InfoError("info.features needs a vector input: give a file such as fields.geojson")
 
 
 def _is_masked(array: Any, reader: Reader) -> bool:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rio_mucho_cli.env import CACHE_BYTES
 from rio_mucho_cli.errors import UsageError
@@ -36,6 +36,8 @@ from rio_mucho_cli.text import is_for_command_line, option
 from rio_mucho_cli.windows import PlannedWindow, Size, WindowGrid
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.executor import ExecutorName, check_installed, has_own_processes
+from rio_mucho_cli.workers.functions import FunctionRef
+from rio_mucho_cli.workers.parameters import takes_info
 
 if TYPE_CHECKING:
     from rio_mucho_cli.planning.values import ValuePlan
@@ -137,7 +139,9 @@ def make_plan(job: Job) -> Plan:
         from rio_mucho_cli.planning.vectors import add_vectors
 
         is_read = len(vectors) < len(whole.inputs)
-        reading = add_vectors(reading, grid, vectors, area, reads_rasters=is_read)
+        reading = add_vectors(
+            reading, grid, vectors, area, reads_rasters=is_read, has_table=_takes_info(job)
+        )
     first = _first_on_grid(reading, sources)
     part = largest_part(first, job.part_size) if job.is_mosaic and first is not None else None
     options = OutputOptions.of(job)
@@ -244,6 +248,13 @@ def _split_inputs(job: Job) -> tuple[Job, Sequence[VectorInput]]:
     from rio_mucho_cli.planning.vectors import split_inputs
 
     return split_inputs(job)
+
+
+def _takes_info(job: Job) -> bool:
+    """Return whether the function is told where its window lies."""
+    function: Any = job.function
+    function = function.load() if isinstance(function, FunctionRef) else function
+    return takes_info(function.__call__ if isinstance(function, type) else function)
 
 
 def _first_on_grid(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> DatasetInfo | None:

@@ -113,6 +113,7 @@ def add_vectors(
     area: Features | None,
     *,
     reads_rasters: bool,
+    has_table: bool = False,
 ) -> ReadSpec:
     """Return how a job reads its inputs, with vector inputs and the area of interest.
 
@@ -126,6 +127,8 @@ def add_vectors(
     area : Features or None
     reads_rasters : bool
         Whether the function gets the rasters.
+    has_table : bool
+        Whether the function may ask for the features themselves.
 
     Raises
     ------
@@ -138,7 +141,9 @@ def add_vectors(
 
     from rio_mucho_cli.inputs.vectors import read_features
 
-    specs = tuple(_burned(read_features(each.source), grid, each, reading) for each in vectors)
+    specs = tuple(
+        _burned(read_features(each.source), grid, each, reading, has_table) for each in vectors
+    )
     reading = replace(reading, vectors=specs, reads_rasters=reads_rasters)
     if area is None:
         return reading
@@ -148,14 +153,21 @@ def add_vectors(
     return replace(reading, area=replace(burned, shapes=shapes))
 
 
-def _burned(features: Features, grid: Grid, given: VectorInput, reading: ReadSpec) -> VectorSpec:
+def _burned(
+    features: Features,
+    grid: Grid,
+    given: VectorInput,
+    reading: ReadSpec,
+    has_table: bool = False,
+) -> VectorSpec:
     """Return what is burned of the features of an input."""
     import numpy as np
 
-    from rio_mucho_cli.inputs.burned import VectorSpec
+    from rio_mucho_cli.inputs.burned import FeatureTable, VectorSpec
     from rio_mucho_cli.inputs.shapes import Shapes
 
     geometries, values = features.on_grid(grid), None
+    table = FeatureTable(geometries, features.properties, features.ids) if has_table else None
     if given.attribute:
         values, has_value = features.numbers(given.attribute)
         geometries = geometries.select_parts(np.asarray(has_value[geometries.owners]))
@@ -168,4 +180,5 @@ def _burned(features: Features, grid: Grid, given: VectorInput, reading: ReadSpe
         given.attribute,
         Shapes.on_grid(geometries, grid, values, all_touched=given.all_touched),
         None if boundary is None or boundary.is_filled else boundary,
+        table,
     )

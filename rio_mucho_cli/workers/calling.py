@@ -39,7 +39,7 @@ class FunctionCall:
         function, reading = context.function, context.reading
         if isinstance(function, FunctionRef):
             function = function.load()
-        arrays = 1 if reading.mode == "array_read" else len(reading.inputs)
+        arrays = 1 if reading.mode == "array_read" else reading.arrays
         self._call = make_callable(
             function, context.global_args, plain=context.plain, arrays=arrays
         )

@@ -25,7 +25,7 @@ from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import InfoError, one_line
 from rio_mucho_cli.inputs.bands import GivenNodata, nodatavals_of
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.window_data import InputDatasets
+from rio_mucho_cli.inputs.window_data import InputDatasets, no_vector
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers.context import RunContext
 from rio_mucho_cli.workers.numbering import worker_number
@@ -159,7 +159,7 @@ class WindowInfo:
         Number of the worker, from 0 to jobs - 1: the same for all windows that
         it computes. Choose a device by it; pixels must not depend on it.
     inputs : sequence of InputInfo
-        Metadata of each input.
+        Metadata of each raster.
     """
 
     window: Window
@@ -173,6 +173,7 @@ class WindowInfo:
     worker: int = 0
     inputs: Sequence[InputInfo] = ()
     _fill_is_nan: bool = field(default=False, repr=False)
+    _vector: Callable[[], Any] = field(default=no_vector, repr=False)
 
     @property
     def transform(self) -> Affine:
@@ -195,6 +196,17 @@ class WindowInfo:
     def res(self) -> tuple[float, float]:
         """Width and height of a pixel, in units of the CRS."""
         return _pixel_size(self.grid_transform)
+
+    @property
+    def features(self) -> list[dict[str, Any]]:
+        """Features of the first vector input whose bounds touch the arrays, GeoJSON-like."""
+        features: list[dict[str, Any]] = self._vector().features_in(self.window, self.overlap)
+        return features
+
+    def feature_of(self, number: int) -> dict[str, Any]:
+        """Return the feature with a number, from 1, of the first vector input."""
+        feature: dict[str, Any] = self._vector().feature_of(int(number))
+        return feature
 
     def xy(self) -> Coordinates:
         """Return x and y of all pixel centres of the arrays.
@@ -362,6 +374,7 @@ def info_of_windows(
         "inputs": tuple(
             InputInfo(src, spec.path, spec.indexes, spec.nodata) for spec, src in opened
         ),
+        "_vector": datasets.first_vector,
         "_fill_is_nan": fills_with_nan(reading.fill),
     }
 

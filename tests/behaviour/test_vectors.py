@@ -10,7 +10,7 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from rio_mucho_cli import run
-from rio_mucho_cli.errors import InputError, UsageError
+from rio_mucho_cli.errors import InputError, MuchoError, UsageError
 
 SQUARE = [(1, 1), (20, 1), (20, 12.5), (1, 12.5), (1, 1)]
 TRANSFORM = Affine(30, 0, 4e5, 0, -30, 5e6)
@@ -145,3 +145,38 @@ def test_options_for_rasters_count_all_inputs(make_raster, tif, out):
     run([tif, FIELDS, bands], out, last, bidx={3: 2}, windows=16, jobs=1)
     with rasterio.open(bands) as src:
         np.testing.assert_array_equal(read(out), src.read(2))
+
+
+def look_up(data, window, ij, global_args, *, info):
+    """Burn crops by the properties of features, and check what they are."""
+    numbers = [feature["number"] for feature in info.features]
+    assert set(np.unique(data[1])) - {0} <= set(numbers)
+    crops = {each["number"]: each["properties"]["crop"] for each in info.features}
+    if 1 in crops:
+        (ring,) = info.feature_of(1)["geometry"]["coordinates"]
+        assert ring == FIELDS["features"][0]["geometry"]["coordinates"][0]
+    return np.array([crops.get(n, 0) for n in data[1].ravel()], "int32").reshape(data[1].shape)
+
+
+class LookUp:
+    def __call__(self, data, window, ij, global_args, *, info):
+        return look_up(data, window, ij, global_args, info=info)
+
+
+@pytest.mark.parametrize("function", [look_up, LookUp])
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_functions_get_shapes_and_properties(function, executor, tif, out, tmp_path):
+    run([tif, FIELDS], out, function, windows=16, executor=executor, jobs=2)
+    expected = tmp_path / "crops.tif"
+    run([tif, FIELDS], str(expected), last, burn="crop", jobs=1)
+    np.testing.assert_array_equal(read(out), read(expected))
+
+
+def test_there_is_no_such_feature(tif, out):
+    def ask(data, window, ij, global_args, *, info):
+        return info.feature_of(global_args["number"])
+
+    with pytest.raises(MuchoError, match="there is no feature 3: expected a number from 1 to 2"):
+        run([tif, FIELDS], out, ask, global_args={"number": 3}, jobs=1)
+    with pytest.raises(MuchoError, match=r"info\.features needs a vector input"):
+        run(tif, out, ask, global_args={"number": 1}, jobs=1)
