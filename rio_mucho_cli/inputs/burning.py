@@ -26,6 +26,9 @@ _IN_ONE_LINE = tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 1
 
 # Pixels of edges longer than this are kept, to be cut out for the next window.
 _LONG = 256
+# Edges of parts with more points than _MANY are found by bands of rows.
+_MANY = 10_000
+_BAND = 256
 # Spans that are longer on average are burned one by one.
 _WIDE = 64
 
@@ -65,6 +68,7 @@ class Burner:
         self._low, self._high = geometries.part_bounds()
         self._index = BoxIndex(self._low, self._high)
         self._walked: dict[int, Array] = {}
+        self._bands: dict[int, tuple[Array, Array]] = {}
 
     def parts_in(self, window: Window) -> Array:
         """Return the indexes of parts whose bounds touch a window, in ascending order."""
@@ -118,11 +122,39 @@ class Burner:
         owners = self.shapes.geometries.owners[part[order]]
         return Spans(owners, rows[order] - top, starts[order] - left, stops[order] - left)
 
-    def _edges(self, parts: Array) -> tuple[Array, Array]:
-        """Return the indexes of edges (of their first points), and of their parts."""
-        points, which = ranges(self._first_points[parts], self._first_points[parts + 1])
+    def _edges(self, parts: Array, box: tuple[int, int, int, int]) -> tuple[Array, Array]:
+        """Return the indexes of edges (of their first points), and of their parts.
+
+        Of parts with many points, edges above and below the window are left out.
+        """
+        counts = self._first_points[parts + 1] - self._first_points[parts]
+        few = parts[counts <= _MANY]
+        points, which = ranges(self._first_points[few], self._first_points[few + 1])
         keep = ~self._ends[points]
-        return points[keep], parts[which[keep]]
+        found = [(points[keep], few[which[keep]])]
+        for part in parts[counts > _MANY]:
+            edges = self._edges_in_rows(int(part), box[1] - 1, box[3] + 1)
+            found.append((edges, np.full(len(edges), part)))
+        edges, owners = (np.concatenate(each) for each in zip(*found, strict=True))
+        return edges, owners
+
+    def _edges_in_rows(self, part: int, top: int, bottom: int) -> Array:
+        """Return the indexes of edges of a part in some rows, and of a few others."""
+        if part not in self._bands:
+            edges = np.arange(self._first_points[part], self._first_points[part + 1])
+            edges = edges[~self._ends[edges]]
+            rows = self.shapes.geometries.points[:, 1]
+            first = np.minimum(rows[edges], rows[edges + 1]).clip(-_BAND, self.shapes.height)
+            last = np.maximum(rows[edges], rows[edges + 1]).clip(-_BAND, self.shapes.height)
+            bands, which = ranges(
+                np.floor(first / _BAND).astype(np.int64),
+                np.floor(last / _BAND).astype(np.int64) + 1,
+            )
+            order = np.argsort(bands, kind="stable")
+            self._bands[part] = bands[order], edges[which[order]]
+        bands, edges = self._bands[part]
+        begin, end = np.searchsorted(bands, (top // _BAND, bottom // _BAND + 1))
+        return np.unique(edges[begin:end])
 
     def _fill(self, parts: Array, box: tuple[int, int, int, int]) -> tuple[Array, ...]:
         """Return the spans of pixels whose centres are inside polygons.
@@ -130,7 +162,7 @@ class Burner:
         See GDALdllImageFilledPolygon in GDAL's alg/llrasterize.cpp.
         """
         left, top, right, bottom = box
-        edges, part = self._edges(parts)
+        edges, part = self._edges(parts, box)
         points = self.shapes.geometries.points
         above = np.minimum(points[edges, 1], points[edges + 1, 1])
         below = np.maximum(points[edges, 1], points[edges + 1, 1])
@@ -191,7 +223,7 @@ class Burner:
         See GDALdllImageLine in GDAL's alg/llrasterize.cpp.
         """
         left, top, right, bottom = box
-        edges, part = self._edges(parts)
+        edges, part = self._edges(parts, box)
         points = self.shapes.geometries.points
         end, start = (  # GDAL draws lines from their last point to the first
             np.floor(points[k]).clip(-(2.0**31), 2.0**31).astype(np.int64)
@@ -228,7 +260,7 @@ class Burner:
         grid into the next row.
         """
         left, top, right, bottom = box
-        edges, part = self._edges(parts)
+        edges, part = self._edges(parts, box)
         points = self.shapes.geometries.points
         start, end = points[edges], points[edges + 1]
         low, high = np.minimum(start, end), np.maximum(start, end)

@@ -108,9 +108,11 @@ def test_windows_are_those_of_one_whole_rasterize(geometries, name, all_touched,
     np.testing.assert_array_equal(found, whole)
 
 
+@pytest.mark.parametrize("many", [3, 10_000])
 @pytest.mark.parametrize("all_touched", [False, True])
-def test_long_edges_are_those_of_one_whole_rasterize(all_touched):
+def test_long_edges_are_those_of_one_whole_rasterize(all_touched, many, monkeypatch):
     """Edges whose pixels are kept for other windows, in a grid of several thousand columns."""
+    monkeypatch.setattr("rio_mucho_cli.inputs.burning._MANY", many)
     rng = np.random.default_rng(4)
     points = rng.uniform((0, -200), (3000, 900), (9, 2)).tolist()
     shapes = [
