@@ -346,4 +346,7 @@ def format_ij(ij: Any) -> str:
 
 def describe_type(value: Any) -> str:
     """Return the type of a value as messages name it."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"

@@ -209,7 +209,7 @@ class _Run:
             if run is not None:
                 check_inputs(job, run)
             for value_stream in values:
-                value_stream.complete()
+                value_stream.complete(self.state.done)
             stopwatch = Stopwatch()
             stack.close()  # Windows cannot replace a file that a worker has open
             finish_all(writers)

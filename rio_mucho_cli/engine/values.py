@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rio_mucho_cli.engine.report import Failure
-from rio_mucho_cli.errors import OutputError, ResultError, one_line
+from rio_mucho_cli.errors import MuchoChildError, OutputError, ResultError, one_line
 from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.value_text import (
     Lines,
@@ -15,7 +15,7 @@ from rio_mucho_cli.outputs.value_text import (
     header_line,
     make_lines,
     pretty_json,
-    read_header_line,
+    read_columns,
     to_journal,
 )
 from rio_mucho_cli.outputs.value_writer import ValueWriter
@@ -78,12 +78,12 @@ class ValueStream:
         """
         try:
             states = self.writer.truncate(windows)
-            for line in self.writer.read_lines():
-                if not self._spec.is_streamed:
+            lines = self.writer.read_lines()
+            if not self._spec.is_streamed:
+                for line in lines:
                     self._merger.append(from_journal(line))
-                elif self._spec.format == "csv":
-                    self._columns = read_header_line(line)
-                    break
+            elif self._spec.format == "csv":
+                self._columns = read_columns(lines)
             return [Failure.from_json(value) for state in states for value in state["failed"]]
         except (ValueError, TypeError, KeyError, RecursionError) as exc:
             raise OutputError(
@@ -105,7 +105,12 @@ class ValueStream:
             self._append_lines(value)
             return
         if self.writer.keeps_lines:
-            self.writer.append(to_journal(value))
+            try:
+                line = to_journal(value)
+            except RecursionError:
+                text = "the function returned a value that is nested too deeply"
+                raise ResultError(text) from None
+            self.writer.append(line)
         self._merger.append(value)
 
     def _append_lines(self, lines: Lines) -> None:
@@ -121,8 +126,8 @@ class ValueStream:
         self.writer.record(number, {"failed": [failure.as_json() for failure in failed]})
         return True
 
-    def complete(self) -> None:
-        """Make the output from the merged value.
+    def complete(self, windows: int) -> None:
+        """Make the output from the merged value of this many windows.
 
         Raises
         ------
@@ -134,7 +139,11 @@ class ValueStream:
         if not self._spec.is_streamed:
             self.value = self._merger.total
             if self._finish is not None:
-                self.value = call_user(self._finish, "finish", self.value)
+                try:
+                    self.value = call_user(self._finish, "finish", self.value)
+                except MuchoChildError as exc:
+                    exc.done = windows
+                    raise
             if self.output.path is not None:
                 self._write(self.value)
         if self._not_finite:

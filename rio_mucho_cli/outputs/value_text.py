@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +84,9 @@ def _for_json(value: Any, not_finite: list[int]) -> Any:
     if isinstance(value, dict):
         entries = {_key_text(key): _for_json(item, not_finite) for key, item in value.items()}
         if len(entries) < len(value):
-            raise ValueNotSupportedError("a dict with keys that are the same as text")
+            raise ValueNotSupportedError(
+                f"a dict with keys that are the same as text ({_same_as_text(value)})"
+            )
         return entries
     if isinstance(value, list):
         return [_for_json(item, not_finite) for item in value]
@@ -95,6 +96,16 @@ def _for_json(value: Any, not_finite: list[int]) -> Any:
             return listed
         return _for_json(listed, not_finite)
     return value
+
+
+def _same_as_text(value: dict[Any, Any]) -> str:
+    """Return two keys of a dict that have the same text."""
+    first: dict[str, Any] = {}
+    for key in value:
+        if _key_text(key) in first:
+            return f"{first[_key_text(key)]!r} and {key!r}"
+        first[_key_text(key)] = key
+    return ""
 
 
 def _key_text(key: Any) -> str:
@@ -143,8 +154,7 @@ def _features(value: Any) -> Iterator[Any]:
 def _make_rows(value: Any) -> Lines:
     rows = value if isinstance(value, list) else [value]
     columns: tuple[str, ...] = ()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    table = _Table()
     for row in rows:
         if not isinstance(row, dict):
             raise ValueNotSupportedError(
@@ -155,8 +165,39 @@ def _make_rows(value: Any) -> Lines:
         columns = columns or own
         check_columns(columns, own)
         cells = row if own == columns else dict(zip(own, row.values(), strict=True))
-        writer.writerow([_cell(cells[name]) for name in (row if own == columns else columns)])
-    return Lines(text.getvalue().encode(), 0, columns)
+        table.add([_cell(cells[name]) for name in (row if own == columns else columns)])
+    header_line(columns)  # raises if it cannot be encoded
+    return Lines(table.content(), 0, columns)
+
+
+class _Table:
+    """Rows of a table as text.
+
+    Notes
+    -----
+    Until Python 3.13 the csv module quotes only those ends of lines that it writes: it
+    writes both, and the first is removed.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[str] = []
+        self._writer = csv.writer(self, lineterminator="\r\n")
+
+    def add(self, cells: Sequence[Any]) -> None:
+        self._writer.writerow(cells)
+
+    def write(self, row: str) -> None:
+        """Take a row from the csv module."""
+        self._rows.append(f"{row[:-2]}\n")
+
+    def content(self) -> bytes:
+        try:
+            return "".join(self._rows).encode()
+        except UnicodeEncodeError as exc:
+            text = exc.object[exc.start : exc.end]
+            raise ValueNotSupportedError(
+                f"text with {text!r}, which UTF-8 cannot hold: replace it"
+            ) from None
 
 
 def _cell(value: Any) -> Any:
@@ -179,14 +220,14 @@ def check_columns(expected: Sequence[str], columns: Sequence[str]) -> None:
 
 def header_line(columns: Sequence[str]) -> bytes:
     """Return the first line of a table."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(columns)
-    return text.getvalue().encode()
+    table = _Table()
+    table.add(columns)
+    return table.content()
 
 
-def read_header_line(content: bytes) -> tuple[str, ...]:
-    """Return the columns of a table from its first lines."""
-    return tuple(next(csv.reader(io.StringIO(content.decode())), ()))
+def read_columns(lines: Iterable[bytes]) -> tuple[str, ...]:
+    """Return the columns of a table from its lines."""
+    return tuple(next(csv.reader(line.decode() for line in lines), ()))
 
 
 def to_journal(value: Any) -> bytes:

@@ -131,29 +131,34 @@ def count_bytes(value: Any) -> int:
 
 def merge_sum(a: Any, b: Any) -> Any:
     """Return the sum of two values; None is no value."""
-    return _merge(a, b, np.add, "the sum")
+    return _merge(a, b, np.add, "sum")
 
 
 def merge_min(a: Any, b: Any) -> Any:
     """Return the minimum of two values; None and NaN are no values."""
-    return _merge(a, b, np.fmin, "the minimum")
+    return _merge(a, b, np.fmin, "minimum")
 
 
 def merge_max(a: Any, b: Any) -> Any:
     """Return the maximum of two values; None and NaN are no values."""
-    return _merge(a, b, np.fmax, "the maximum")
+    return _merge(a, b, np.fmax, "maximum")
 
 
-def _merge(a: Any, b: Any, ufunc: np.ufunc, what: str) -> Any:
+def _merge(a: Any, b: Any, ufunc: np.ufunc, what: str, where: str = "") -> Any:
     if a is None or b is None:
         return _wide(b if a is None else a, ufunc)
     if isinstance(a, dict) and isinstance(b, dict):
-        merged = {key: _merge(item, b.get(key), ufunc, what) for key, item in a.items()}
+        merged = {
+            key: _merge(item, b.get(key), ufunc, what, f"{where}[{key!r}]")
+            for key, item in a.items()
+        }
         new = {key: _wide(item, ufunc) for key, item in b.items() if key not in merged}
         return merged | new
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         if a.shape != b.shape:
-            raise TypeError(f"there is no {what[4:]} of arrays of shapes {a.shape} and {b.shape}")
+            raise ValueNotSupportedError(
+                f"there is no {what} of arrays of shapes {a.shape} and {b.shape}{_at(where)}"
+            )
         return ufunc(_wide(a, ufunc), b)
     if _is_number(a) and _is_number(b):
         if ufunc is np.add:
@@ -161,9 +166,9 @@ def _merge(a: Any, b: Any, ufunc: np.ufunc, what: str) -> Any:
         if a != a or b != b:
             return b if a != a else a
         return min(a, b) if ufunc is np.fmin else max(a, b)
-    raise TypeError(
-        f"there is no {what[4:]} of {describe_type(a)} and {describe_type(b)}: expected numbers, "
-        "arrays, or dicts of them"
+    raise ValueNotSupportedError(
+        f"there is no {what} of {describe_type(a)} and {describe_type(b)}{_at(where)}: expected "
+        "numbers, arrays, or dicts of them"
     )
 
 

@@ -114,6 +114,7 @@ class Merger:
         self._merge: Any = merge
         self.total: Any = [] if merge is None else None
         self._has_total = merge is None
+        self._is_ours = merge in MERGES.values()
 
     def append(self, value: Any) -> None:
         """Merge the next value.
@@ -122,17 +123,26 @@ class Merger:
         ------
         MuchoChildError
             If the merge raises.
+        ResultError
+            If there is no sum, minimum or maximum of the values.
         """
         if not self._has_total:
-            is_ours = self._merge in MERGES.values()
-            self.total = call_user(self._merge, "merge", None, value) if is_ours else value
+            self.total = self._merged(None, value) if self._is_ours else value
             self._has_total = True
         elif self._merge is not None:
-            self.total = call_user(self._merge, "merge", self.total, value)
+            self.total = self._merged(self.total, value)
         elif isinstance(value, list):
             self.total += value
         else:
             self.total.append(value)
+
+    def _merged(self, total: Any, value: Any) -> Any:
+        if not self._is_ours:
+            return call_user(self._merge, "merge", total, value)
+        try:
+            return self._merge(total, value)
+        except ValueNotSupportedError as exc:
+            raise ResultError(f"the values of windows cannot be merged: {exc}") from None
 
 
 def call_user(function: Callable[..., Any], what: str, *args: Any) -> Any:

@@ -127,7 +127,7 @@ def check_value(result: Any, spec: ValueSpec, window: Window, overlap: int) -> A
     except ValueNotSupportedError as exc:
         raise ResultError(f"{what} {exc}") from None
     except RecursionError:
-        raise ResultError(f"{what} a value that is nested without end") from None
+        raise ResultError(f"{what} a value that is nested too deeply") from None
 
 
 def check_result(

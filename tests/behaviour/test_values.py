@@ -182,10 +182,10 @@ def test_a_merged_value_becomes_lines(source, tmp_path):
     [
         ("out.json", lambda data, *args: {"a": data}, None),
         ("out.json", lambda *args: {"a": [object()]}, r"type object at result\['a'\]\[0\]"),
-        ("out.csv", lambda *args: 3, "a int, which is not a row of a table"),
+        ("out.csv", lambda *args: 3, "an int, which is not a row of a table"),
         ("out.csv", lambda d, w, ij, g: {f"c{ij[1]}": 1}, "without c0 and with c1"),
         ("out.csv", lambda d, w, ij, g: dict([("a", 1), ("b", 2)][:: 1 - 2 * ij[1]]), "the order"),
-        ("out.geojsonl", lambda *args: 3, "a int: expected a GeoJSON feature"),
+        ("out.geojsonl", lambda *args: 3, "an int: expected a GeoJSON feature"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be_written(source, tmp_path, name, function, says, leftovers):
@@ -198,6 +198,31 @@ def test_values_that_cannot_be_written(source, tmp_path, name, function, says, l
     assert caught.value.window is not None
     assert not (tmp_path / name).exists()
     assert not leftovers()
+
+
+def test_a_sum_of_what_has_none(source, tmp_path, leftovers):
+    with pytest.raises(
+        ResultError, match=r"cannot be merged: .* a list and a list at result\['a'\]"
+    ):
+        run(
+            source,
+            tmp_path / "o.json",
+            lambda *args: {"a": [1]},
+            merge="sum",
+            windows=WINDOWS,
+            jobs=1,
+        )
+    assert not leftovers()
+
+
+def test_a_finish_that_raises_says_how_many_windows_were_done(source):
+    def total(*args):
+        return 1
+
+    total.finish = len
+    with pytest.raises(MuchoChildError, match="finish raised TypeError") as caught:
+        reduce(source, total, merge="sum", windows=WINDOWS, jobs=1)
+    assert caught.value.done == 12
 
 
 def test_pixels_are_no_value(make_raster, tmp_path):

@@ -16,7 +16,7 @@ from rio_mucho_cli.outputs.value_text import (
     json_text,
     make_lines,
     pretty_json,
-    read_header_line,
+    read_columns,
     to_journal,
 )
 from rio_mucho_cli.outputs.values import ValueNotSupportedError, value_format
@@ -64,7 +64,7 @@ def test_pretty_json():
 
 
 def test_keys_that_are_the_same_as_text_are_refused():
-    with pytest.raises(ValueNotSupportedError, match="keys that are the same as text"):
+    with pytest.raises(ValueNotSupportedError, match=r"the same as text \(1 and '1'\)"):
         json_text({1: "a", "1": "b"})
 
 
@@ -105,13 +105,26 @@ def test_rows_of_a_table():
         {"a": "[1, 2]", "b": ""},
     ]
     assert make_lines([], "csv") == Lines(b"")
-    assert read_header_line(header_line(["a", "b,c"])) == ("a", "b,c")
+
+
+@pytest.mark.parametrize("text", ["a,b", "a\nb", "a\r\nb\n", "a\rb", '"', " ", "", "\u2028"])
+def test_any_text_is_one_cell_of_a_table(text):
+    lines = make_lines([{text: text, "b": None}], "csv")
+    content = header_line(lines.columns) + lines.content
+    assert list(csv.reader(io.StringIO(content.decode(), newline=""))) == [[text, "b"], [text, ""]]
+    assert read_columns(content.splitlines(keepends=True)) == (text, "b")
+
+
+@pytest.mark.parametrize("row", [{"a": "x\ud800"}, {"a\udcff": 1}])
+def test_text_that_utf8_cannot_hold_is_no_cell(row):
+    with pytest.raises(ValueNotSupportedError, match=r"text with '\\ud\w{3}', which UTF-8 cannot"):
+        make_lines(row, "csv")
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (3, "a int, which is not a row of a table"),
+        (3, "an int, which is not a row of a table"),
         ([{"a": 1}, {"a": 1, "b": 2}], "a row with b, unlike the first row"),
         ([{"a": 1, "c": 1}, {"b": 2}], "a row without a, c and with b"),
     ],

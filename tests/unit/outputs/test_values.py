@@ -124,10 +124,11 @@ def test_none_and_nan_are_no_values_for_extremes():
 @pytest.mark.parametrize(
     ("a", "b", "says"),
     [
-        (1, "x", "there is no sum of a int and a str: expected numbers"),
+        (1, "x", "there is no sum of an int and a str: expected numbers"),
         ([1], [2], "there is no sum of a list and a list"),
         (np.zeros(2), np.zeros(3), r"no sum of arrays of shapes \(2,\) and \(3,\)"),
-        ({"a": 1}, 1, "no sum of a dict and a int"),
+        ({"a": 1}, 1, "no sum of a dict and an int"),
+        ({"a": {"b": "x"}}, {"a": {"b": "y"}}, r"a str and a str at result\['a'\]\['b'\]: exp"),
     ],
 )
 def test_what_has_no_sum(a, b, says):
