@@ -156,7 +156,7 @@ def stdout_for(
     Raises
     ------
     UsageError
-        If both are.
+        If both are, or a value cannot be printed.
     """
     has_value = "-" in outputs and not dry_run
     if report is None and not has_value:
@@ -170,6 +170,8 @@ def stdout_for(
                 "them a file"
             )
         return reserve_stdout()
+    if has_value and sys.stdout is None:
+        raise click.UsageError("standard output is closed: give the value a file")
     return reserve_stdout() if has_value else nullcontext()
 
 

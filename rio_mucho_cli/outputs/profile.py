@@ -21,6 +21,7 @@ from rio_mucho_cli.geotiff.metadata import COLOUR_CODECS
 from rio_mucho_cli.geotiff.options import geotiff_options, is_yes
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.outputs.layout import BlockLayout, choose_compression
+from rio_mucho_cli.outputs.values import VALUE_ENDINGS
 from rio_mucho_cli.text import did_you_mean, option
 
 PROFILE_KEYS = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform"}
@@ -46,6 +47,7 @@ def choose_driver(asked: str | None, path: str, first: DatasetInfo) -> str:
         suffix = Path(path).suffix
         if suffix:
             known = [f".{extension}" for extension in raster_driver_extensions()]
+            known += VALUE_ENDINGS
             raise FormatError(
                 f"{path}: GDAL writes no rasters that end in {suffix}: name the format with "
                 f"-f, such as -f GTiff, or give another extension{did_you_mean(suffix, known)}"

@@ -26,6 +26,9 @@ _FORMATS: Mapping[str, ValueFormat] = {
     ".csv": "csv",
 }
 
+VALUE_ENDINGS = tuple(_FORMATS)
+"""Endings of outputs that take values."""
+
 
 def value_format(path: Any) -> ValueFormat | None:
     """Return the format of a value output by its path; None for a raster.

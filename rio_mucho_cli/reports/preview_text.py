@@ -113,8 +113,10 @@ def _output(output: dict[str, Any]) -> Iterator[str]:
 def _value(value: dict[str, Any]) -> str:
     if value["streamed"]:
         return f"{value['format']}, written line by line"
-    merge = "collected in a list" if value["merge"] == "list" else f"merged by {value['merge']}"
-    return f"{value['format']}, {merge}"
+    if value["merge"] == "list":
+        return f"{value['format']}, collected in a list"
+    is_own = value["merge"] == "the function's own"
+    return f"{value['format']}, merged by {value['merge']}{' merge' if is_own else ''}"
 
 
 def _grid(grid: dict[str, Any]) -> Iterator[str]:

@@ -340,6 +340,7 @@ def test_drivers_and_their_options(mucho, tmp_path, args, status, says, leftover
         ("out.xyzz", "GDAL writes no rasters that end in .xyzz: name the format with -f"),
         ("out.tif.gz", "that end in .gz"),
         ("out.tfi", "did you mean '.tif'?"),
+        ("out.geojson", "did you mean '.geojsonl'?"),
     ],
 )
 def test_an_ending_that_is_no_formats(mucho, tmp_path, output, says, leftovers):

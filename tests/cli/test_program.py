@@ -232,6 +232,16 @@ def test_closed_streams_do_not_matter(inputs, tmp_path, read, closed):
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
 
 
+def test_a_value_for_a_closed_stdout_is_refused_at_once(inputs, tmp_path):
+    rio = Path(sys.executable).with_name("rio")
+    command = f"exec {rio} mucho in.tif - --func mod:copy >&-"
+    ended = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("Error: standard output is closed: give the value a file\n")
+
+
 def on_a_terminal(command, cwd, columns=80):
     """Run a command whose stderr is a terminal; return what it shows."""
     parent, child = pty.openpty()

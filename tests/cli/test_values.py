@@ -19,6 +19,12 @@ def nan(*args):
 
 def fails(*args):
     raise ValueError("no")
+
+class Total:
+    def __call__(self, data, *args):
+        return data[0].sum()
+    def merge(self, total, value):
+        return total + value
 """
 
 
@@ -57,6 +63,8 @@ def test_a_dry_run_shows_the_value(values, tmp_path):
     assert "value      out.json: json, merged by min" in result.stdout
     assert '{"least": ' in result.stdout
     assert not (tmp_path / "out.json").exists()
+    result = values("--func", "values:Total", "--dry-run", output="out.json")
+    assert "value      out.json: json, merged by the function's own merge" in result.stdout
     result = values("--func", "values:extremes", "--dry-run", output="out.csv")
     assert "value      out.csv: csv, written line by line" in result.stdout
     assert "1 line, the first: " in result.stdout
