@@ -19,7 +19,7 @@ from rio_mucho_cli.outputs.value_text import (
     to_journal,
 )
 from rio_mucho_cli.outputs.value_writer import ValueWriter
-from rio_mucho_cli.outputs.values import ValueNotSupportedError, plain_value
+from rio_mucho_cli.outputs.values import STDOUT, ValueNotSupportedError, plain_value
 from rio_mucho_cli.outputs.writer import open_target
 from rio_mucho_cli.planning.values import ValuePlan
 from rio_mucho_cli.windows import PlannedWindow
@@ -56,6 +56,11 @@ class ValueStream:
     def key(self) -> str:
         """Key of the value in `Report.values`: its name, or the path of the first output."""
         return self.output.name or self.output.shown_path
+
+    @property
+    def _shown(self) -> str:
+        """The output as messages name it."""
+        return "standard output" if self.output.path == STDOUT else self.output.shown_path
 
     @property
     def is_kept(self) -> bool:
@@ -149,7 +154,7 @@ class ValueStream:
         if self._not_finite:
             log.warning(
                 "%s: NaN and infinite numbers are null in JSON: %d",
-                *(self.output.shown_path, self._not_finite),
+                *(self._shown, self._not_finite),
             )
 
     def _write(self, value: Any) -> None:
@@ -165,7 +170,7 @@ class ValueStream:
                 content += lines.content
         except (ValueNotSupportedError, RecursionError) as exc:
             raise ResultError(
-                f"the merged value cannot be written to {self.output.path}: it has {exc}"
+                f"the merged value cannot be written to {self._shown}: it has {exc}"
             ) from None
         self.writer.make_output(content)
 

@@ -259,4 +259,4 @@ def declaration_error(where: str, name: str, value: Any, expected: str) -> Usage
 
 def short(value: Any) -> str:
     """Return a value as short text for messages."""
-    return truncate(repr(value), 60)
+    return truncate(" ".join(repr(value).split()), 60)
