@@ -273,5 +273,5 @@ def _untagged(value: Any) -> Any:
     dtype = np.dtype(str(value["dtype"]))
     if dtype.kind not in "biuf":
         raise ValueError(f"an array of dtype {dtype}")
-    data = base64.b64decode(value["array"], validate=True)
+    data = bytearray(base64.b64decode(value["array"], validate=True))  # arrays can be changed
     return np.frombuffer(data, dtype).reshape([int(side) for side in value["shape"]])
