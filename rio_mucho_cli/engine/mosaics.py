@@ -19,7 +19,7 @@ from rio_mucho_cli.engine.overviews import make_remaining_overviews
 from rio_mucho_cli.engine.report import Failure
 from rio_mucho_cli.engine.scheduling import Task
 from rio_mucho_cli.env import captured_messages
-from rio_mucho_cli.errors import MuchoChildError, MuchoError
+from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError
 from rio_mucho_cli.geotiff.block_table import is_whole
 from rio_mucho_cli.outputs.files import flush_file, flush_folder, open_to_read, write_private
 from rio_mucho_cli.outputs.mosaic import MosaicWriter
@@ -28,10 +28,12 @@ from rio_mucho_cli.outputs.remote_target import RemoteFolder
 from rio_mucho_cli.outputs.statistics import BandStatistics
 from rio_mucho_cli.outputs.target import Target, publish
 from rio_mucho_cli.outputs.value_text import Lines, from_journal, to_journal
+from rio_mucho_cli.outputs.values import ValueNotSupportedError, plain_value
 from rio_mucho_cli.outputs.vrt import PartFile
 from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, finish_all
 from rio_mucho_cli.planning.mosaic import MosaicPart
 from rio_mucho_cli.system import peak_memory, worker_name
+from rio_mucho_cli.text import option
 from rio_mucho_cli.timing import StageTime, StageTimes, Stopwatch, WindowTiming
 from rio_mucho_cli.windows import PlannedWindow, Size
 from rio_mucho_cli.workers.context import ResultType
@@ -227,7 +229,9 @@ def _write_part(run_id: str, part: MosaicPart) -> PartResult:
             shifted=part.shifted,
             values=values,
         )
-        result.values = tuple(value.total for value in values) if result.first else ()
+        if result.first:
+            totals = (value.total for value in values)
+            result.values = tuple(map(_to_record, totals) if part.records else totals)
         stopwatch = Stopwatch()
         if result.first is None:
             _discard_empty(part, writers, result.failed)
@@ -255,6 +259,18 @@ class _PartLines:
     def append(self, lines: Lines) -> None:
         """Append the lines of a window."""
         self.total = join_lines(self.total, lines)
+
+
+def _to_record(total: Any) -> Any:
+    """Return a part's value as its record gives it back."""
+    if isinstance(total, Lines):
+        return total
+    try:
+        return plain_value(total)
+    except (ValueNotSupportedError, RecursionError) as exc:
+        raise ResultError(
+            f"merge returned {exc}: {option('resume')} keeps the values of parts as JSON"
+        ) from None
 
 
 def _part_values(run_id: str) -> list[Merger | _PartLines]:

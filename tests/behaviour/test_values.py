@@ -343,17 +343,22 @@ def run(data, window, ij, global_args):
     if list(ij) == [2, 3] and not os.path.exists("go"):
         raise ValueError("that is enough")
     rows = [{"row": ij[0], "col": ij[1]}]
-    return {"out": data[0], "total": float(data[0].mean()) / 3, "rows": rows}
+    total = float(data[0].mean()) / 3
+    return {"out": data[0], "total": total, "rows": rows, "most": [ij[0]]}
+
+def to_set(a, b):
+    return {*a, *b}
 """
 
 
 def test_an_interrupted_mosaic_keeps_the_values_of_its_parts(source, tmp_path, module, leftovers):
     module(MOSAIC, "mosaic.py")
 
-    def make(name, **options):
+    def make(name, most="numpy:maximum", **options):
         also = [
             Output(name="total", path=f"{name}.json", merge="sum"),
             Output(name="rows", path=f"{name}.csv"),
+            Output(name="most", path=f"{name}_most.json", merge=most),
         ]
         return run(
             source, f"{name}.vrt", "mosaic.py:run", windows=WINDOWS, part_size=32, also=also,
@@ -366,6 +371,10 @@ def test_an_interrupted_mosaic_keeps_the_values_of_its_parts(source, tmp_path, m
     (tmp_path / "go").touch()
     assert make("a", resume=True).resumed == 10
     make("b")
-    for suffix in ("json", "csv"):
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    for end in (".json", ".csv", "_most.json"):
+        assert (tmp_path / f"a{end}").read_bytes() == (tmp_path / f"b{end}").read_bytes()
+    with pytest.raises(
+        ResultError, match=r"merge returned an object of the type set.* resume=True"
+    ):
+        make("c", most="mosaic.py:to_set", resume=True)
     assert not leftovers()
