@@ -221,6 +221,7 @@ class _Run:
             self.state.stages += StageTimes(write=stopwatch.split())
         for stream in streams:
             stream.warn(some=self.state.resumed > 0)
+        self.state.warn_of_read_nodata()
         if run is None:
             warn_of_leftovers(job)
 
@@ -337,6 +338,7 @@ class _Run:
             self.unrecorded = [] if all(recorded) else self.unrecorded
             arrival += StageTimes(write=stopwatch.split())
         timing = outcome.timing if isinstance(outcome, WindowResult) else None
+        self.state.read_nodata += isinstance(outcome, WindowResult) and outcome.read_nodata
         self.state.record(planned, timing, arrival)
 
     def _make_overviews(

@@ -64,6 +64,7 @@ class RunState:
     idle_seconds: float = 0.0
     failed: list[Failure] = field(default_factory=list)
     nbytes: int = 0
+    read_nodata: int = 0
     value_loss: tuple[ValueLoss, ...] = ()
     retries: list[Retries] = field(default_factory=list)
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -87,6 +88,12 @@ class RunState:
         )
         self.listen(started)
         self._working = time.perf_counter()
+
+    def warn_of_read_nodata(self) -> None:
+        """Log a warning if the function got nodata as numbers, and all it returns are values."""
+        loss = ValueLoss(read_windows=self.read_nodata)
+        for message in loss.messages("", None, some=self.resumed > 0):
+            log.warning("%s", message)
 
     def record(
         self,

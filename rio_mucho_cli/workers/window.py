@@ -85,11 +85,15 @@ class WindowResult:
     values : tuple
         One for each value output, a plain value or Lines; empty if the window was
         skipped.
+    read_nodata : bool
+        Whether the function got nodata as numbers, where no raster's `ValueLoss`
+        counts it.
     """
 
     results: tuple[OutputResult, ...]
     timing: WindowTiming | None = None
     values: tuple[Any, ...] = ()
+    read_nodata: bool = False
 
     @property
     def is_skipped(self) -> bool:
@@ -151,11 +155,13 @@ class Worker:
             check_value(result, spec, window, context.reading.overlap)
             for result, spec in zip(returned[len(specs) :], context.values, strict=True)
         )
-        if results and context.plain and absent is not None and context.reading.fill is None:
+        read_nodata = context.plain and absent is not None and context.reading.fill is None
+        if results and read_nodata:
             loss = results[0].value_loss.merge(ValueLoss(read_windows=1))
             results = (replace(results[0], value_loss=loss), *results[1:])
         stages = StageTimes(read, called, stopwatch.split())
-        return WindowResult(results, WindowTiming(self._name, stopwatch.started, stages), values)
+        timing = WindowTiming(self._name, stopwatch.started, stages)
+        return WindowResult(results, timing, values, read_nodata and not results)
 
     def _result(
         self,

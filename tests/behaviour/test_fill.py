@@ -277,6 +277,18 @@ def test_nodata_that_a_plain_function_takes_for_numbers_is_said_once(
         assert "in 9 windows the function got nodata or masked pixels" in lines[0]
 
 
+@pytest.mark.parametrize(("masked", "said"), [(False, 1), (True, 0)])
+def test_a_plain_function_that_returns_values_takes_no_nodata_in_silence(
+    sources, job_on, tmp_path, caplog, masked, said
+):
+    output = str(tmp_path / "out.json")
+    made = job_on([sources("nodata")[0]], np.max, plain=True, masked=masked, output=output)
+    run(made)
+    lines = [each.getMessage() for each in caplog.records if "as ordinary" in each.getMessage()]
+    assert len(lines) == said
+    assert not said or lines[0].startswith("in 9 windows the function got nodata")
+
+
 def test_a_plain_function_may_have_windows_without_nodata(tiled, job_on, caplog):
     run(job_on([tiled(nodata=0)], plain, plain=True))
     assert not caplog.records
