@@ -70,7 +70,7 @@ def check_all_are(values: Any, kind: type, name: str) -> None:
 
 
 # Attributes of an Output that only rasters have.
-_OF_RASTERS = ("driver", "dtype", "count", "nodata", "profile")
+_OF_RASTERS = ("driver", "dtype", "count", "nodata")
 
 
 def check_merge(output: Output) -> None:
@@ -91,6 +91,11 @@ def check_merge(output: Output) -> None:
         return
     if is_in_memory(str(output.path)):
         raise UsageError(f"{path} is in GDAL's memory, which takes rasters: use reduce()")
+    if output.profile is not None:
+        raise UsageError(
+            f"{path} takes values, and a profile is that of a raster: give an output such as "
+            "out.tif, or use run() or reduce()"
+        )
     for name in _OF_RASTERS:
         if getattr(output, name) is not None:
             raise UsageError(f"{path} takes values, which have no {name}: leave it out")

@@ -13,6 +13,7 @@ from rio_mucho_cli import (
     Output,
     OutputExistsError,
     ResultError,
+    RioMucho,
     UsageError,
     reduce,
     run,
@@ -266,6 +267,13 @@ def test_what_contradicts_itself(source, tmp_path, output, options, says, monkey
     with pytest.raises(UsageError, match=says):
         run(source, output, counts, jobs=1, **options)
     assert not (tmp_path / output).exists()
+
+
+def test_the_class_of_rio_mucho_writes_rasters(source, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"values, and a profile is that of a raster: .* reduce\(\)"
+    ):
+        RioMucho([source], tmp_path / "out.json", counts).run(1)
 
 
 RESUMED = """
