@@ -295,7 +295,7 @@ FAILURES = {
         lambda data, *args: {**two(data, *args), "third": data[0]}, {},
     ),
     "nothing for the first": (
-        ResultError, "returned no array for the first output",
+        ResultError, "returned nothing for the first output",
         lambda data, *args: {"second": data[0]}, {},
     ),
     "no array": (

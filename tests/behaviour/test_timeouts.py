@@ -80,11 +80,12 @@ def test_a_window_that_took_too_long_is_computed_again(job, read, leftovers, how
 
 
 def test_one_job_has_a_worker_process(job, read, children):
+    before = {*children()}
     made = job(hang_at_first, [[1, 1]], jobs=1)
     report = run(made)
     assert (report.executor, report.jobs) == ("processes", 1)
     np.testing.assert_array_equal(read(made.output), read(made.inputs[0]))
-    assert not children()
+    assert {*children()} <= before  # workers of other tests' clusters
 
 
 def test_parts_of_a_mosaic(job, read):
@@ -98,6 +99,7 @@ def test_parts_of_a_mosaic(job, read):
 @pytest.mark.parametrize("on_error", ["fail", "nodata"])
 @pytest.mark.parametrize("output", ["out.tif", "out.vrt"])
 def test_a_window_that_always_takes_too_long_is_named(job, leftovers, children, output, on_error):
+    before = {*children()}
     made = job(hang_always, [[1, 2]], output=output, retries=0, on_error=on_error)
     says = (
         r"a worker process exceeded the timeout of 0.6 s while it worked on window rows 16:32, "
@@ -108,7 +110,7 @@ def test_a_window_that_always_takes_too_long_is_named(job, leftovers, children, 
     assert caught.value.ij == (1, 2)
     assert not leftovers()
     assert not pathlib.Path(made.output).exists()
-    assert not children()
+    assert {*children()} <= before  # workers of other tests' clusters
 
 
 def test_the_last_retry_is_alone(job, caplog):

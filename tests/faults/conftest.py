@@ -403,9 +403,12 @@ def scale(request):
 
 @pytest.fixture
 def strike(tmp_path, references, forgotten_memory, scale):
-    """Return a function that lets lives be lived, two at once, until there were enough strikes."""
+    """Return a function that lets lives be lived, two at once, until there were enough strikes.
 
-    def carry_out(number, *, strikes, resume=True, victims=("parent", "group")):
+    At least one of them has the outcome `until`.
+    """
+
+    def carry_out(number, *, strikes, resume=True, victims=("parent", "group"), until="struck"):
         wanted = max(1, round(strikes * scale))
         total: Counter = Counter()
         lives = _lives(tmp_path, references, number, victims, resume, forgotten_memory)
@@ -413,7 +416,7 @@ def strike(tmp_path, references, forgotten_memory, scale):
             running = [pool.submit(next(lives).live) for _ in range(min(2, wanted))]
             while running:
                 total += running.pop(0).result()
-                if total["struck"] < wanted:
+                if total["struck"] < wanted or not (total[until] or running):
                     running.append(pool.submit(next(lives).live))
         print(f"{number.name}, {'resumed' if resume else 'run again'}: {dict(total)}")
         return total
