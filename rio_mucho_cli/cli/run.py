@@ -20,6 +20,7 @@ from rio_mucho_cli.errors import (
     InputError,
     MuchoChildError,
     MuchoError,
+    OutputError,
     OutputExistsError,
     UsageError,
 )
@@ -221,7 +222,8 @@ def run(
         except BrokenPipeError:  # its reader has gone; click ends quietly
             raise
         except OSError as exc:
-            raise failure(exc, output, resume=False, is_last=is_last) from None
+            error = OutputError(f"standard output cannot be written: {exc.strerror}")
+            raise failure(error, output, resume=False, is_last=is_last) from None
     return _WINDOWS_FAILED if failed else 0
 
 

@@ -232,14 +232,22 @@ def test_closed_streams_do_not_matter(inputs, tmp_path, read, closed):
     np.testing.assert_array_equal(read("out.tif"), read("in.tif"))
 
 
-def test_a_value_for_a_closed_stdout_is_refused_at_once(inputs, tmp_path):
+@pytest.mark.parametrize(
+    ("stdout", "status", "says"),
+    [
+        (">&-", 2, "standard output is closed: give the value a file"),
+        (">/dev/full", 1, "standard output cannot be written: No space left on device"),
+    ],
+)
+def test_a_value_that_cannot_be_printed(inputs, module, tmp_path, stdout, status, says):
+    module("def one(*args): return 1", "one.py")
     rio = Path(sys.executable).with_name("rio")
-    command = f"exec {rio} mucho in.tif - --func mod:copy >&-"
+    command = f"exec {rio} mucho in.tif - --func one:one -j 1 {stdout}"
     ended = subprocess.run(
         ["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False
     )
-    assert ended.returncode == 2
-    assert ended.stderr.endswith("Error: standard output is closed: give the value a file\n")
+    assert ended.returncode == status
+    assert ended.stderr.endswith(f"Error: {says}\n")
 
 
 def on_a_terminal(command, cwd, columns=80):
