@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from rio_mucho_cli.single_process_pool import MockTub as MockTub
     from rio_mucho_cli.windows import Size as Size
     from rio_mucho_cli.workers.declared import output as output
-    from rio_mucho_cli.workers.info import InputInfo as InputInfo, WindowInfo as WindowInfo
+    from rio_mucho_cli.workers.info import WindowInfo as WindowInfo
+    from rio_mucho_cli.workers.input_info import InputInfo as InputInfo
 
     __version__: str
 
@@ -64,7 +65,8 @@ _NAMES = {
     "riomucho": ["RioMucho", "tb_capture"],
     "single_process_pool": ["MockTub"],
     "windows": ["Size"],
-    "workers.info": ["InputInfo", "WindowInfo"],
+    "workers.info": ["WindowInfo"],
+    "workers.input_info": ["InputInfo"],
     "workers.declared": ["output"],
 }  # fmt: skip
 _SUBMODULES = ["reductions", "single_process_pool", "testing", "utils"]

@@ -11,8 +11,6 @@ from typing import Any
 import rasterio
 
 from benchmarks.workloads import WORKLOADS
-from rio_mucho_cli import Job, RunStarted, run
-from rio_mucho_cli.windows import Size
 
 
 def extremes(path: str) -> None:
@@ -32,6 +30,8 @@ def row(data: Any, window: Any, ij: Any, global_args: Any) -> dict[str, Any]:
 
 def lines(path: str, output: str, side: str, jobs: str) -> None:
     """Write a line for each window; print windows, seconds of CPU time and peak memory."""
+    from rio_mucho_cli import Job, RunStarted, Size, run
+
     started = 0.0
 
     def listen(event: Any) -> None:

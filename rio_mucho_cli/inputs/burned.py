@@ -112,7 +112,7 @@ class BurnedReader:
     dataset = None
 
     def __init__(self, spec: VectorSpec, grid: Grid) -> None:
-        self._spec = spec
+        self.spec = spec
         self._grid = grid
         self._burner = Burner(spec.shapes)
 
@@ -129,7 +129,7 @@ class BurnedReader:
         self, height: int, width: int, *, masked: bool, constant: float | None = None
     ) -> Array:
         """Return (1, height, width) of 0, which pixels beyond the raster have."""
-        return np.zeros((1, height, width), self._spec.shapes.values.dtype)
+        return np.zeros((1, height, width), self.spec.shapes.values.dtype)
 
     def read_with_overlap(
         self, window: Any, overlap: int, boundary: Boundary | None = None
@@ -138,7 +138,7 @@ class BurnedReader:
         window = whole_pixels(window)
         if not overlap:
             return self.read(window)
-        boundary = boundary or self._spec.boundary
+        boundary = boundary or self.spec.boundary
         padded: Array = read_padded(
             self,
             window,
@@ -162,7 +162,7 @@ class BurnedReader:
 
     def feature_of(self, number: int) -> dict[str, Any]:
         """Return the feature with a number, from 1."""
-        table = self._spec.table
+        table = self.spec.table
         assert table is not None  # the function takes info, so it came along
         return table.feature(number)
 

@@ -128,7 +128,7 @@ class InputDatasets:
         self._reading = reading
         self._datasets: list[Any] = []
         self._readers: list[Reader] = []
-        self._burned: list[tuple[int, BurnedReader]] = []
+        self.burned: list[tuple[int, BurnedReader]] = []
         self._area: Area | None = None
         try:
             for spec in reading.inputs:
@@ -137,7 +137,7 @@ class InputDatasets:
                 from rio_mucho_cli.inputs.burned import open_burned
 
                 grid = reading.grid or Grid.of(self._datasets[0])
-                self._burned, self._area = open_burned(reading.vectors, reading.area, grid)
+                self.burned, self._area = open_burned(reading.vectors, reading.area, grid)
         except BaseException:
             self.close()
             raise
@@ -194,7 +194,7 @@ class InputDatasets:
             self.absent = self._find_absent(arrays)
         if not reading.masked:
             arrays = [_fill_masked(array, reading.fill) for array in arrays]
-        for position, burned in self._burned:
+        for position, burned in self.burned:
             array = burned.read_with_overlap(window, reading.overlap)
             arrays.insert(position, np.ma.array(array) if reading.masked else array)
         return stack(arrays) if reading.mode == "array_read" else arrays
@@ -219,7 +219,7 @@ class InputDatasets:
 
     def first_vector(self) -> BurnedReader:
         """Return the reader of the first vector input, or raise InfoError."""
-        return self._burned[0][1] if self._burned else no_vector()
+        return self.burned[0][1] if self.burned else no_vector()
 
     def close(self) -> None:
         """Close all datasets."""

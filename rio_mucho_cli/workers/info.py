@@ -6,7 +6,6 @@ Everything beyond a few numbers is computed, or read from the inputs, on request
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +22,11 @@ from rasterio.windows import Window
 from rio_mucho_cli.dtypes import fills_with_nan
 from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import InfoError, one_line
-from rio_mucho_cli.inputs.bands import GivenNodata, nodatavals_of
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import InputDatasets, no_vector
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers.context import RunContext
+from rio_mucho_cli.workers.input_info import InputInfo, VectorInfo, pixel_size
 from rio_mucho_cli.workers.numbering import worker_number
 
 if TYPE_CHECKING:
@@ -36,102 +35,6 @@ if TYPE_CHECKING:
 Coordinates = tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]
 
 _WGS84 = "EPSG:4326"
-
-
-class InputInfo:
-    """An input of a run: metadata of its file, also if its pixels are warped.
-
-    Metadata is read when it is asked for, from a dataset that is open in this
-    worker until the run ends.
-
-    Attributes
-    ----------
-    path : str
-        Path of the input.
-    indexes : tuple of int
-        Indexes of the bands that are read, from 1. All attributes with a value
-        for each band have them in this order, which is that of the arrays.
-    """
-
-    def __init__(
-        self,
-        src: Any,
-        path: str | None = None,
-        indexes: Sequence[int] = (),
-        nodata: GivenNodata | None = None,
-    ) -> None:
-        self._src = src
-        self._given_nodata = nodata
-        self.path: str = src.name if path is None else path
-        self.indexes: tuple[int, ...] = tuple(indexes or src.indexes)
-
-    def __repr__(self) -> str:
-        return f"InputInfo({self.path!r}, indexes={self.indexes})"
-
-    @functools.cached_property
-    def nodata(self) -> tuple[float | None, ...]:
-        """Nodata value of each band: that of `src_nodata`, else that of the file."""
-        return self._of_bands(nodatavals_of(self._src, self._given_nodata))
-
-    @functools.cached_property
-    def dtypes(self) -> tuple[str, ...]:
-        """Dtype of each band."""
-        return self._of_bands(self._src.dtypes)
-
-    @functools.cached_property
-    def descriptions(self) -> tuple[str | None, ...]:
-        """Description (name) of each band."""
-        return self._of_bands(self._src.descriptions)
-
-    @functools.cached_property
-    def scales(self) -> tuple[float, ...]:
-        """Scale of each band."""
-        return self._of_bands(self._src.scales)
-
-    @functools.cached_property
-    def offsets(self) -> tuple[float, ...]:
-        """Offset of each band."""
-        return self._of_bands(self._src.offsets)
-
-    @functools.cached_property
-    def units(self) -> tuple[str | None, ...]:
-        """Unit of each band."""
-        return self._of_bands(self._src.units)
-
-    @functools.cached_property
-    def crs(self) -> CRS | None:
-        """CRS of the file."""
-        return self._src.crs
-
-    @property
-    def res(self) -> tuple[float, float]:
-        """Width and height of the file's pixels, in units of its CRS."""
-        return _pixel_size(self._src.transform)
-
-    def tags(self, ns: str | None = None) -> dict[str, str]:
-        """Return the tags of the file, as rasterio does.
-
-        Parameters
-        ----------
-        ns : str, optional
-            Namespace, such as RPC.
-        """
-        return dict(self._src.tags(ns=ns))
-
-    def band_tags(self, index: int, ns: str | None = None) -> dict[str, str]:
-        """Return the tags of a band.
-
-        Parameters
-        ----------
-        index : int
-            Index of the band in the file, from 1.
-        ns : str, optional
-            Namespace.
-        """
-        return dict(self._src.tags(index, ns=ns))
-
-    def _of_bands(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(values[index - 1] for index in self.indexes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +98,7 @@ class WindowInfo:
     @property
     def res(self) -> tuple[float, float]:
         """Width and height of a pixel, in units of the CRS."""
-        return _pixel_size(self.grid_transform)
+        return pixel_size(self.grid_transform)
 
     @property
     def features(self) -> list[dict[str, Any]]:
@@ -344,11 +247,6 @@ def _apply(affine: Affine, cols: Any, rows: Any) -> tuple[Any, Any]:
     return xs, ys
 
 
-def _pixel_size(affine: Affine) -> tuple[float, float]:
-    """Return width and height of a pixel."""
-    return math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e)
-
-
 def info_of_windows(
     context: RunContext, datasets: InputDatasets, run_id: str
 ) -> Callable[[PlannedWindow], WindowInfo]:
@@ -364,6 +262,9 @@ def info_of_windows(
     opened = datasets.opened
     grid = _output_grid(context, [src for _, src in opened])
     reading = context.reading
+    inputs = [InputInfo(src, spec.path, spec.indexes, spec.nodata) for spec, src in opened]
+    for position, reader in datasets.burned:
+        inputs.insert(position, VectorInfo(reader.spec, grid))
     constants: dict[str, Any] = {
         "overlap": reading.overlap,
         "total": context.total,
@@ -371,9 +272,7 @@ def info_of_windows(
         "crs": grid.crs,
         "grid_transform": grid.transform,
         "shape": (grid.height, grid.width),
-        "inputs": tuple(
-            InputInfo(src, spec.path, spec.indexes, spec.nodata) for spec, src in opened
-        ),
+        "inputs": tuple(inputs),
         "_vector": datasets.first_vector,
         "_fill_is_nan": fills_with_nan(reading.fill),
     }

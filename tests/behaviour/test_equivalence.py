@@ -25,7 +25,7 @@ from rasterio.features import geometry_mask, rasterize
 from rasterio.windows import Window
 
 from rio_mucho_cli import Job, Output, reduce, run
-from rio_mucho_cli.reductions import Bounds, Counts, Histogram, Statistics
+from rio_mucho_cli.reductions import Bounds, Counts, Histogram, Statistics, Zonal
 from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 WIDTH, HEIGHT = 300, 210
@@ -811,4 +811,42 @@ def test_reductions_are_the_same_to_the_last_bit(reduction, inputs, leftovers):
     assert band.get("count", valid.size) == valid.size
     assert band.get("max", valid.max()) == valid.max()
     assert sum(band.get("counts", [valid.size])) == valid.size
+    assert not leftovers()
+
+
+def test_zonal_statistics_are_the_same_to_the_last_bit(inputs, tmp_path, leftovers):
+    with rasterio.open(inputs["b"]) as src:
+        corners = [src.transform @ at for at in ((20, 15), (210, 40), (150, 180), (20, 15))]
+        band = src.read(1)
+        crs, transform = src.crs, src.transform
+    polygon = {"type": "Polygon", "coordinates": [[list(corner) for corner in corners]]}
+    square = [list(transform @ at) for at in ((5, 5), (5, 9), (9, 9), (9, 5), (5, 5))]
+    features = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": crs.to_string()}},
+        "features": [
+            {"type": "Feature", "properties": {"name": name}, "geometry": geometry}
+            for name, geometry in [
+                ("wide", polygon),
+                ("small", {"type": "Polygon", "coordinates": [square]}),
+            ]
+        ],
+    }
+    rows = set()
+    arguments = {"stats": ["count", "sum", "mean", "median"]}
+    ways = [("serial", 1), ("threads", 5), ("processes", 2)]
+    for windows, (executor, jobs) in [*product(WINDOWS, ways[:2]), (Size(64, 64), ways[2])]:
+        path = tmp_path / "zonal.ndjson"
+        run(
+            [inputs["b"], features], path, Zonal, windows=windows, executor=executor, jobs=jobs,
+            global_args=arguments, overwrite=True,
+        )  # fmt: skip
+        rows.add(path.read_bytes())
+    assert len(rows) == 1
+    for line in map(json.loads, rows.pop().splitlines()):
+        geometry = polygon if line["name"] == "wide" else features["features"][1]["geometry"]
+        inside = geometry_mask([geometry], band.shape, transform, invert=True)
+        assert line["count"] == inside.sum()
+        assert line["sum"] == band[inside].sum()
+        assert line["median"] == np.median(band[inside])
     assert not leftovers()
