@@ -160,6 +160,12 @@ class BurnedReader:
         )
         return [self.feature_of(int(index) + 1) for index in self._burner.features_in(padded)]
 
+    def features_outside(self) -> list[dict[str, Any]]:
+        """Return the features that are burned in no window, by number."""
+        inside = np.zeros(self.spec.features, bool)
+        inside[self.spec.shapes.geometries.owners] = True
+        return [self.feature_of(int(index) + 1) for index in np.flatnonzero(~inside)]
+
     def feature_of(self, number: int) -> dict[str, Any]:
         """Return the feature with a number, from 1."""
         table = self.spec.table

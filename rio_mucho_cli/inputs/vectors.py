@@ -285,10 +285,9 @@ def _features(
     """Return features; log a warning if some of them have nothing to burn."""
     if skipped:
         log.warning(
-            "%s of %s %s no geometry, or an empty one, and cover nothing: number %s",
+            "%s of %s without a geometry, or with an empty one: number %s",
             format_count(len(skipped), "feature"),
             name,
-            "has" if len(skipped) == 1 else "have",
             ", ".join(map(str, skipped[:_MOST_NAMES])) + (" ..." if skipped[_MOST_NAMES:] else ""),
         )
     return Features(name, driver, crs, builder.build(), properties, ids)

@@ -150,9 +150,12 @@ class Zonal:
             "open": {},
         }
         features = list(info.features)
+        described = Descriptions(self._fields, self._columns(value), self._geometry, info)
+        for feature in info.features_outside if info.index == 0 else ():
+            described_feature = described.of(feature)
+            value["empty"][described_feature["number"]] = described_feature
         if not features:
             return value
-        described = Descriptions(self._fields, self._columns(value), self._geometry, info)
         rows, cols = info.shape
         window = WindowZones(
             [feature["geometry"] for feature in features],

@@ -106,6 +106,12 @@ class WindowInfo:
         features: list[dict[str, Any]] = self._vector().features_in(self.window, self.overlap)
         return features
 
+    @property
+    def features_outside(self) -> list[dict[str, Any]]:
+        """Features of the first vector input that touch no window, or have no geometry."""
+        features: list[dict[str, Any]] = self._vector().features_outside()
+        return features
+
     def feature_of(self, number: int) -> dict[str, Any]:
         """Return the feature with a number, from 1, of the first vector input."""
         feature: dict[str, Any] = self._vector().feature_of(int(number))

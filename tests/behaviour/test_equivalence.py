@@ -829,6 +829,7 @@ def test_zonal_statistics_are_the_same_to_the_last_bit(inputs, tmp_path, leftove
             for name, geometry in [
                 ("wide", polygon),
                 ("small", {"type": "Polygon", "coordinates": [square]}),
+                ("outside", {"type": "Point", "coordinates": list(transform @ (-9, 5))}),
             ]
         ],
     }
@@ -843,8 +844,9 @@ def test_zonal_statistics_are_the_same_to_the_last_bit(inputs, tmp_path, leftove
         )  # fmt: skip
         rows.add(path.read_bytes())
     assert len(rows) == 1
-    for line in map(json.loads, rows.pop().splitlines()):
-        geometry = polygon if line["name"] == "wide" else features["features"][1]["geometry"]
+    *lines, outside = map(json.loads, rows.pop().splitlines())
+    assert (outside["name"], outside["count"], outside["sum"]) == ("outside", 0, None)
+    for line, geometry in zip(lines, (polygon, features["features"][1]["geometry"]), strict=True):
         inside = geometry_mask([geometry], band.shape, transform, invert=True)
         assert line["count"] == inside.sum()
         assert line["sum"] == band[inside].sum()

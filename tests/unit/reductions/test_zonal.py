@@ -112,6 +112,11 @@ def values_of(zonal, inputs, geometries, size, *, transform=UTM, properties=None
             total=len(windows),
             inputs=[*sources, vector],
             features=[each for each in features if touches(each["geometry"], transform, window)],
+            features_outside=[
+                each
+                for each in features
+                if not touches(each["geometry"], transform, Window(0, 0, *shape[::-1]))
+            ],
         )
         padded = [
             np.ma.array(
@@ -295,7 +300,7 @@ def test_features_without_pixels():
         rows = reduce(Zonal(ALL, function=np.ptp), [band], shapes, size)
         nothing = dict.fromkeys([*ALL, "ptp"]) | {"count": 0}
         assert rows[:4] == [{"feature": number} | nothing for number in (1, 2, 3, 4)]
-        assert [row["count"] for row in rows[4:]] == [16]
+        assert [row["count"] for row in rows[4:]] == [16, 0]
 
 
 def test_points_lines_and_collections():
@@ -461,7 +466,7 @@ def test_many_small_features():
 def test_inputs_of_one_kind(missing):
     source = SimpleNamespace(path="a.tif", nodata=[None], indexes=[1])
     source.is_vector = missing == "raster"
-    info = SimpleNamespace(inputs=[source], overlap=0, features=[], crs=None)
+    info = SimpleNamespace(inputs=[source], overlap=0, features=[], crs=None, index=1)
     with pytest.raises(UsageError, match=f"Zonal has no {missing}: its inputs are rasters and"):
         Zonal()([BAND], Window(0, 0, 50, 40), (0, 0), {}, info=info)
 
