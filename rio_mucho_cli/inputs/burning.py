@@ -73,10 +73,10 @@ class Burner:
     def parts_in(self, window: Window) -> Array:
         """Return the indexes of parts whose bounds touch a window, in ascending order."""
         left, top, right, bottom = _edges_of(window)
-        found = self._index.query((left, top), (right, bottom))
-        low, high = self._low[found], self._high[found]
+        parts = self._index.query((left, top), (right, bottom))
+        low, high = self._low[parts], self._high[parts]
         touch = (low <= (right, bottom)).all(axis=1) & (high >= (left, top)).all(axis=1)
-        return np.sort(found[touch])
+        return np.sort(parts[touch])
 
     def features_in(self, window: Window) -> Array:
         """Return the indexes of features whose bounds touch a window, in ascending order."""
@@ -90,8 +90,8 @@ class Burner:
         values = self.shapes.values[spans.features]
         lengths = spans.stops - spans.starts
         if lengths.sum() > _WIDE * len(lengths):
-            columns = zip(values, *(each.tolist() for each in spans[1:]), strict=True)
-            for value, row, start, stop in columns:
+            lists = (numbers.tolist() for numbers in spans[1:])
+            for value, row, start, stop in zip(values, *lists, strict=True):
                 array[row, start:stop] = value
             return array
         # Of an index that is given several times, numpy takes the last value.
@@ -112,12 +112,12 @@ class Burner:
         parts = self.parts_in(window)
         kinds = self.shapes.geometries.kinds[parts]
         polygons, lines, dots = (parts[kinds == kind] for kind in (POLYGON, LINE, POINT))
-        found = [self._fill(polygons, box), self._dots(dots, box)]
+        spans = [self._fill(polygons, box), self._dots(dots, box)]
         if self.shapes.all_touched:
-            found += [self._touched(polygons, box, inside=True), self._touched(lines, box)]
+            spans += [self._touched(polygons, box, inside=True), self._touched(lines, box)]
         else:
-            found.append(self._lines(lines, box))
-        part, rows, starts, stops = (np.concatenate(each) for each in zip(*found, strict=True))
+            spans.append(self._lines(lines, box))
+        part, rows, starts, stops = map(np.concatenate, zip(*spans, strict=True))
         order = np.argsort(part, kind="stable")
         owners = self.shapes.geometries.owners[part[order]]
         return Spans(owners, rows[order] - top, starts[order] - left, stops[order] - left)
@@ -135,7 +135,7 @@ class Burner:
         for part in parts[counts > _MANY]:
             edges = self._edges_in_rows(int(part), box[1] - 1, box[3] + 1)
             found.append((edges, np.full(len(edges), part)))
-        edges, owners = (np.concatenate(each) for each in zip(*found, strict=True))
+        edges, owners = map(np.concatenate, zip(*found, strict=True))
         return edges, owners
 
     def _edges_in_rows(self, part: int, top: int, bottom: int) -> Array:
@@ -232,12 +232,12 @@ class Burner:
         delta = np.abs(end - start)
         step = np.where(start > end, -1, 1)
         axis = np.where(delta[:, 0] >= delta[:, 1], 0, 1)
-        each = np.arange(len(edges))
-        long, short = delta[each, axis], delta[each, 1 - axis]
+        number = np.arange(len(edges))
+        long, short = delta[number, axis], delta[number, 1 - axis]
         # Only the steps inside the window.
         low = np.where(axis == 0, left, top)
         high = np.where(axis == 0, right, bottom) - 1
-        begin, direction = start[each, axis], step[each, axis]
+        begin, direction = start[number, axis], step[number, axis]
         ahead, behind = (low - begin) * direction, (high - begin) * direction
         first = np.maximum(np.minimum(ahead, behind), 0)
         last = np.minimum(np.maximum(ahead, behind), long) + 1
@@ -280,11 +280,11 @@ class Burner:
         upright = gap[:, 0]
         level = gap[:, 1] & ~upright
         slope = ~(upright | level)
-        found = [
+        straight = [
             _run(part[upright], start[upright], end[upright], 0, inside=inside),
             _run(part[level], start[level], end[level], 1, inside=inside),
         ]
-        spans = [_inside(*each, box) for each in found]
+        spans = [_inside(*span, box) for span in straight]
         length = np.abs(end - start).sum(axis=1)
         short = slope & (length <= _LONG)
         which, rows, columns = _walk(start[short], end[short], *size)
@@ -296,7 +296,7 @@ class Burner:
                 self._walked[edges[k]] = pixels.astype(np.int32)
             rows, columns = pixels.astype(np.int64)
             spans.append(_inside(np.full(len(rows), part[k]), rows, columns, columns + 1, box))
-        return tuple(np.concatenate(each) for each in zip(*spans, strict=True))
+        return tuple(map(np.concatenate, zip(*spans, strict=True)))
 
 
 def _edges_of(window: Window) -> tuple[int, int, int, int]:
@@ -376,5 +376,5 @@ def _walk(start: Array, end: Array, width: int, height: int) -> tuple[Array, Arr
     if not walked:
         nothing = np.empty(0, np.int64)
         return nothing, nothing, nothing
-    which, rows, columns = (np.concatenate(each) for each in zip(*walked, strict=True))
+    which, rows, columns = map(np.concatenate, zip(*walked, strict=True))
     return which, rows.astype(np.int64), columns.astype(np.int64)

@@ -116,7 +116,7 @@ def _options(asked: Job | Output, others: Container[str] = ()) -> dict[str, Any]
 
 def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
     """Raise InputError if inputs changed since the run began."""
-    like, aoi = ([] if each is None else [each] for each in (job.like, job.aoi))
+    like, aoi = ([] if path is None else [path] for path in (job.like, job.aoi))
     for name, paths in (("inputs", job.inputs), ("like", like), ("aoi", aoi)):
         for path, was in zip(paths, run[name], strict=True):
             if _input(path, is_area=name == "aoi") != was:

@@ -142,7 +142,8 @@ def add_vectors(
     from rio_mucho_cli.inputs.vectors import read_features
 
     specs = tuple(
-        _burned(read_features(each.source), grid, each, reading, has_table) for each in vectors
+        _burned(read_features(vector.source), grid, vector, reading, has_table)
+        for vector in vectors
     )
     reading = replace(reading, vectors=specs, reads_rasters=reads_rasters)
     if area is None:
