@@ -65,7 +65,7 @@ class RioMucho:
     like, extent, bounds : optional
         Grid of the output (size, CRS and transform), as for `Job`. Default
         windows are blocks of this grid.
-    resampling, bidx, src_nodata, overlap, boundary : optional
+    resampling, bidx, src_nodata, burn, overlap, boundary : optional
     masked, fill, skip_masked, plain : optional
         Reading of inputs and call of the function, as for `Job`.
     metadata : bool, optional
