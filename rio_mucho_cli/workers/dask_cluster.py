@@ -82,8 +82,9 @@ def local_cluster(jobs: int, variables: Mapping[str, str]) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="mucho-dask-", ignore_cleanup_errors=True) as folder:
         preload = Path(folder, "watch_parent.py")
         preload.write_text(_PRELOAD.format(parent=os.getpid(), folder=folder), "utf-8")
-        # The scheduler's folder and log level can only be set through variables.
-        with _variables(DASK_TEMPORARY_DIRECTORY=folder, DASK_LOGGING__DISTRIBUTED="error"):
+        # The scheduler's folder and log level can only be set through variables. Workers that
+        # end may log as an error that no scheduler answers; failures are reported here.
+        with _variables(DASK_TEMPORARY_DIRECTORY=folder, DASK_LOGGING__DISTRIBUTED="critical"):
             cluster = SubprocessCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
