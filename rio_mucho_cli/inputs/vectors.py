@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -346,9 +347,11 @@ def _read_with_pyogrio(source: str, path: str, layer: str | None) -> Features:
                 f"{path} has no layer {layer!r}, but {', '.join(layers[:_MOST_NAMES])}"
                 f"{did_you_mean(layer, layers)}"
             )
-        meta, ids, wkbs, columns = pyogrio.raw.read(
-            path, layer=layer, force_2d=True, return_fids=True
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of numpy, about pyogrio's dates
+            meta, ids, wkbs, columns = pyogrio.raw.read(
+                path, layer=layer, force_2d=True, return_fids=True
+            )
         driver = str(pyogrio.read_info(path, layer=layer)["driver"])
         crs = None if meta["crs"] is None else CRS.from_user_input(meta["crs"])
     except (DataLayerError, DataSourceError, ValueError, *GDAL_ERRORS) as exc:
