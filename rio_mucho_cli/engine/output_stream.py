@@ -15,19 +15,17 @@ from rio_mucho_cli.engine.report import Failure
 from rio_mucho_cli.errors import (
     MuchoChildError,
     MuchoError,
-    OutputError,
     ResultError,
     UsageError,
-    one_line,
 )
 from rio_mucho_cli.geotiff.metadata import Metadata
 from rio_mucho_cli.geotiff.overviews import check_overviews
-from rio_mucho_cli.outputs.files import partial_folder
 from rio_mucho_cli.outputs.profile import changes_values
+from rio_mucho_cli.outputs.resume import damaged_journal_error
 from rio_mucho_cli.outputs.statistics import BandStatistics, has_statistics, statistics_of_nothing
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss
 from rio_mucho_cli.outputs.vrt import PartFile
-from rio_mucho_cli.outputs.writer import Writer, open_writer
+from rio_mucho_cli.outputs.writer import Writer, discarded_on_error, open_writer
 from rio_mucho_cli.planning.hashing import digest
 from rio_mucho_cli.planning.outputs import OutputPlan
 from rio_mucho_cli.text import option
@@ -115,10 +113,7 @@ class OutputStream:
             failed = [Failure.from_json(value) for state in states for value in state["failed"]]
             self.begin(result_type)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
-            raise OutputError(
-                f"the journal of {self.plan.output.path} is damaged ({one_line(exc)}): "
-                f"remove {partial_folder(str(self.plan.output.path))} to start over"
-            ) from None
+            raise damaged_journal_error(self.plan.output.path, exc) from None
         return failed
 
     def record(self, number: int, failed: Sequence[Failure]) -> bool:
@@ -308,7 +303,8 @@ def open_streams(
         If an output exists and may not be replaced, or cannot be created.
     """
     streams: list[OutputStream] = []
-    try:
+    writers: list[Writer] = []
+    with discarded_on_error(writers):
         for plan in plans:
             writer = open_writer(
                 plan.output.path,
@@ -323,11 +319,8 @@ def open_streams(
                 resume=resume,
                 mosaic=plan.format.resampling if plan.output.is_mosaic else None,
             )
+            writers.append(writer)
             streams.append(OutputStream(plan, writer, leaves_out))
-    except BaseException:
-        for stream in streams:
-            stream.writer.discard()
-        raise
     return streams
 
 

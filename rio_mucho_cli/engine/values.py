@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rio_mucho_cli.engine.report import Failure
-from rio_mucho_cli.errors import MuchoChildError, OutputError, ResultError, one_line
-from rio_mucho_cli.outputs.files import partial_folder
+from rio_mucho_cli.errors import MuchoChildError, ResultError
+from rio_mucho_cli.outputs.resume import damaged_journal_error
 from rio_mucho_cli.outputs.value_text import (
     Lines,
     from_journal,
@@ -20,7 +20,7 @@ from rio_mucho_cli.outputs.value_text import (
 )
 from rio_mucho_cli.outputs.value_writer import ValueWriter
 from rio_mucho_cli.outputs.values import STDOUT, ValueNotSupportedError, plain_value
-from rio_mucho_cli.outputs.writer import open_target
+from rio_mucho_cli.outputs.writer import discarded_on_error, open_target
 from rio_mucho_cli.planning.values import ValuePlan
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers.merging import Merger, call_user, check_same_columns
@@ -91,10 +91,7 @@ class ValueStream:
                 self._columns = read_columns(lines)
             return [Failure.from_json(value) for state in states for value in state["failed"]]
         except (ValueError, TypeError, KeyError, RecursionError) as exc:
-            raise OutputError(
-                f"the journal of {self.output.path} is damaged ({one_line(exc)}): "
-                f"remove {partial_folder(str(self.output.path))} to start over"
-            ) from None
+            raise damaged_journal_error(self.output.path, exc) from None
 
     def append(self, value: Any) -> None:
         """Add the value of the next window.
@@ -196,7 +193,8 @@ def open_value_streams(
         If an output exists and may not be replaced, or cannot be created.
     """
     streams: list[ValueStream] = []
-    try:
+    writers: list[ValueWriter] = []
+    with discarded_on_error(writers):
         for plan in plans:
             path, target = plan.output.local_path, None
             if path is not None:
@@ -207,9 +205,6 @@ def open_value_streams(
                     resume=resume,
                 )
             writer = ValueWriter(target, is_streamed=plan.spec.is_streamed)
+            writers.append(writer)
             streams.append(ValueStream(plan, writer))
-    except BaseException:
-        for stream in streams:
-            stream.writer.discard()
-        raise
     return streams

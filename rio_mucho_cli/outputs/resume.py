@@ -13,8 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from rio_mucho_cli.errors import OutputError, UsageError
-from rio_mucho_cli.outputs.files import open_locked
+from rio_mucho_cli.errors import OutputError, UsageError, one_line
+from rio_mucho_cli.outputs.files import open_locked, partial_folder
 from rio_mucho_cli.outputs.journal import Journal, JournalError, JournalRecord
 from rio_mucho_cli.outputs.run_diff import describe_changes, different_run_error
 from rio_mucho_cli.outputs.target import Target
@@ -65,6 +65,14 @@ def _checksum(file: FileIO, record: JournalRecord, buffer: memoryview) -> int | 
             rest -= count
         return checksum
     return None
+
+
+def damaged_journal_error(path: Any, exc: Exception) -> OutputError:
+    """Return the error for an output whose journal has unexpected content."""
+    return OutputError(
+        f"the journal of {path} is damaged ({one_line(exc)}): "
+        f"remove {partial_folder(str(path))} to start over"
+    )
 
 
 def cannot_resume_error() -> UsageError:
