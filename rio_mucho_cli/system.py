@@ -151,6 +151,8 @@ _FILES_OF_DATASET = 3
 _RESERVED = 160
 # Without free descriptors, GDAL silently treats a raster's auxiliary files as missing.
 _LEAST_FREE = 8
+# Descriptors that stay free while datasets could be closed; of low limits, a quarter.
+_KEPT_FREE = 64
 # macOS allows less than its hard limit: OPEN_MAX in sys/syslimits.h.
 _OPEN_MAX = 10_240
 
@@ -159,7 +161,7 @@ _lock = threading.Lock()
 
 def allow_open_files(more: int = 0) -> None:
     """Raise the soft limit if open files and this many more come close to it."""
-    _free_descriptors(more)
+    _descriptors(more)
 
 
 def check_open_files() -> None:
@@ -167,8 +169,17 @@ def check_open_files() -> None:
 
     The soft limit is raised first, where possible.
     """
-    if _free_descriptors() < _LEAST_FREE:
+    if _descriptors()[0] < _LEAST_FREE:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def are_open_files_short() -> bool:
+    """Return whether another dataset should be opened only after one is closed.
+
+    The soft limit is raised first, where possible.
+    """
+    free, limit = _descriptors()
+    return free < min(_KEPT_FREE, limit // 4)
 
 
 def lacks_open_files(text: str) -> bool:
@@ -200,23 +211,29 @@ def system_error(exc: OSError) -> MuchoError:
     return MuchoError(f"the operating system refused ({exc}){advice}")
 
 
-def _free_descriptors(more: int = 0) -> int:
-    """Return the number of free descriptors; raise the soft limit if needed."""
+def _descriptors(more: int = 0) -> tuple[int, int]:
+    """Return the numbers of free descriptors and of all; raise the soft limit if needed."""
     if not HAS_LIMIT:
-        return _LEAST_FREE
+        return _LEAST_FREE, 0
     with _lock:
         limit, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
-            return _LEAST_FREE
-        used = _lowest_free(limit)
+            return _LEAST_FREE, 0
+        used = _used_descriptors(limit)
         needed = _FILES_OF_DATASET * used + more + _RESERVED
         if needed > limit:
             limit = _raise_limit(limit, hard, needed)
-        return limit - used
+        return limit - used, limit
 
 
-def _lowest_free(limit: int) -> int:
-    """Return the next free descriptor; the limit if there is none."""
+def _used_descriptors(limit: int) -> int:
+    """Return the number of open files; the limit if not one more can be opened."""
+    try:
+        return len(os.listdir("/dev/fd"))  # noqa: PTH208 (names are not needed)
+    except FileNotFoundError:  # a container without /proc
+        pass
+    except OSError:
+        return limit
     try:
         descriptor = os.open(os.devnull, os.O_RDONLY)
     except OSError:

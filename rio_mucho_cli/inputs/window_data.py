@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
 
 import numpy as np
 
 from rio_mucho_cli.dtypes import filled_dtype
 from rio_mucho_cli.errors import GridError, InfoError, InputError, MuchoError, one_line
-from rio_mucho_cli.inputs.bands import GivenNodata
-from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.overlap import Boundary, read_padded
-from rio_mucho_cli.inputs.readers import Reader, open_reader
+from rio_mucho_cli.inputs.open_inputs import InputSpec, OpenInputs
+from rio_mucho_cli.inputs.overlap import read_padded
 from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.windows import format_window
 
@@ -24,31 +23,6 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-
-
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """An input, and how to read it.
-
-    Attributes
-    ----------
-    path : str
-    indexes : sequence of int
-        Band indexes, from 1; empty for all.
-    resampling : str
-        rasterio's name of the resampling, for an input on another grid.
-    boundary : Boundary or None
-        Values of pixels beyond the raster. None: nodata in bands that have
-        it, the nearest pixels in others.
-    nodata : float, "none" or None
-        Nodata in place of the input's own.
-    """
-
-    path: str
-    indexes: tuple[int, ...] = ()
-    resampling: str = "nearest"
-    boundary: Boundary | None = None
-    nodata: GivenNodata | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +79,37 @@ class ReadSpec:
         return sum(spec.shapes.nbytes for spec in specs)
 
 
+class PixelsOfInput(NamedTuple):
+    """Pixels of an input in a window.
+
+    Attributes
+    ----------
+    array : ndarray or MaskedArray
+        (count, rows, cols).
+    nodatavals : tuple of float or None
+        Nodata value of each band.
+    are_alpha : ndarray of bool
+        Whether each band is the alpha band.
+    """
+
+    array: Any
+    nodatavals: tuple[float | None, ...]
+    are_alpha: np.ndarray[Any, Any]
+
+    @property
+    def are_masked(self) -> bool:
+        """Whether all pixels are masked, ignoring the alpha band."""
+        seen = ~self.are_alpha
+        return bool(seen.any() and np.ma.getmaskarray(self.array)[seen].all())
+
+    def hide(self, outside: np.ndarray[Any, Any]) -> None:
+        """Mask pixels outside the area, if the array is a masked one."""
+        array = self.array
+        if np.ma.isMaskedArray(array) and array.shape[1:] == outside.shape:
+            mask = outside & ~self.are_alpha[:, np.newaxis, np.newaxis]
+            array.mask = np.ma.getmaskarray(array) | mask
+
+
 class InputDatasets:
     """All inputs, open for reading in one worker.
 
@@ -126,35 +131,24 @@ class InputDatasets:
 
     def __init__(self, reading: ReadSpec) -> None:
         self._reading = reading
-        self._datasets: list[Any] = []
-        self._readers: list[Reader] = []
+        self._inputs = OpenInputs(
+            reading.inputs, reading.grid, as_datasets=reading.mode == "manual_read"
+        )
         self.burned: list[tuple[int, BurnedReader]] = []
         self._area: Area | None = None
         try:
-            for spec in reading.inputs:
-                self._open(spec)
+            for number in range(len(reading.inputs)):
+                if self._inputs.are_full:
+                    break
+                self._inputs.get(number)
             if reading.vectors or reading.area is not None:
                 from rio_mucho_cli.inputs.burned import open_burned
 
-                grid = reading.grid or Grid.of(self._datasets[0])
+                grid = reading.grid or Grid.of(self._inputs.get(0).src)
                 self.burned, self._area = open_burned(reading.vectors, reading.area, grid)
         except BaseException:
             self.close()
             raise
-
-    def _open(self, spec: InputSpec) -> None:
-        """Open one input and its reader."""
-        src = open_dataset(spec.path)
-        self._datasets.append(src)
-        reader = open_reader(
-            src,
-            spec.indexes or src.indexes,
-            self._reading.grid,
-            spec.resampling,
-            as_dataset=self._reading.mode == "manual_read",
-            nodata=spec.nodata,
-        )
-        self._readers.append(reader)
 
     def read(self, window: Any) -> Any:
         """Return the function's first argument for a window.
@@ -182,16 +176,18 @@ class InputDatasets:
             if self.outside.all():
                 return None
         if reading.mode == "manual_read":
-            return [reader.dataset for reader in self._readers]
-        readers = self._readers if reading.reads_rasters else []
-        arrays = [self._read(number, window) for number in range(len(readers))]
+            numbers = range(len(reading.inputs))
+            return [self._inputs.get(number).reader.dataset for number in numbers]
+        inputs = self._read_inputs(window) if reading.reads_rasters else []
         if self._area is not None:
             outside = self._area.outside(window, reading.overlap)
-            arrays = [_hide(*each, outside) for each in zip(arrays, readers, strict=True)]
-        if reading.skips_masked and arrays and all(map(_is_masked, arrays, readers)):
+            for pixels in inputs:
+                pixels.hide(outside)
+        if reading.skips_masked and inputs and all(pixels.are_masked for pixels in inputs):
             return None
         if reading.records_absent:
-            self.absent = self._find_absent(arrays)
+            self.absent = self._find_absent(inputs)
+        arrays = [pixels.array for pixels in inputs]
         if not reading.masked:
             arrays = [_fill_masked(array, reading.fill) for array in arrays]
         for position, burned in self.burned:
@@ -199,23 +195,35 @@ class InputDatasets:
             arrays.insert(position, np.ma.array(array) if reading.masked else array)
         return stack(arrays) if reading.mode == "array_read" else arrays
 
-    def _find_absent(self, arrays: Sequence[np.ndarray[Any, Any]]) -> Any:
+    def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
+        """Return the pixels of all inputs; those that are open are read first."""
+        numbers = range(len(self._reading.inputs))
+        read = {
+            number: self._read(number, window)
+            for number in sorted(numbers, key=lambda number: number not in self._inputs)
+        }
+        return [read[number] for number in numbers]
+
+    def _find_absent(self, inputs: Sequence[PixelsOfInput]) -> Any:
         """Return where an input with the first one's shape is nodata or masked."""
         absent: Any = None
-        for array, reader in zip(arrays, self._readers, strict=False):
-            if array.shape[1:] == arrays[0].shape[1:]:
-                mask = find_absent(array, reader.bands.nodatavals, self._reading.overlap)
+        for array, nodatavals, _ in inputs:
+            if array.shape[1:] == inputs[0].array.shape[1:]:
+                mask = find_absent(array, nodatavals, self._reading.overlap)
                 absent = mask if absent is None else absent if mask is None else absent | mask
         if absent is not None and self.outside is not None and absent.shape == self.outside.shape:
             absent &= ~self.outside
         return absent
 
     @property
-    def opened(self) -> Sequence[tuple[InputSpec, Any]]:
-        """Each raster with its open dataset, as it is in the file."""
+    def rasters(self) -> Sequence[tuple[InputSpec, Callable[[], Any]]]:
+        """Each raster with a function that returns its dataset, as it is in the file."""
         if not self._reading.reads_rasters:
             return []
-        return list(zip(self._reading.inputs, self._datasets, strict=True))
+        return [(spec, partial(self._src, n)) for n, spec in enumerate(self._reading.inputs)]
+
+    def _src(self, number: int) -> Any:
+        return self._inputs.get(number).src
 
     def first_vector(self) -> BurnedReader:
         """Return the reader of the first vector input, or raise InfoError."""
@@ -223,22 +231,25 @@ class InputDatasets:
 
     def close(self) -> None:
         """Close all datasets."""
-        for opened in (*self._readers, *self._datasets):
-            opened.close()
+        self._inputs.close()
 
-    def _read(self, number: int, window: Any) -> Any:
-        reading, reader = self._reading, self._readers[number]
+    def _read(self, number: int, window: Any) -> PixelsOfInput:
+        reading, spec = self._reading, self._reading.inputs[number]
+        opened = self._inputs.get(number)
+        bands = opened.reader.bands
         masked = reading.masked or reading.skips_masked or reading.fill is not None
-        masked = masked or (reading.records_absent and reader.bands.have_unread_mask)
+        masked = masked or (reading.records_absent and bands.have_unread_mask)
         try:
-            if not reading.overlap:
-                return reader.read(window, masked=masked)
-            boundary = reading.inputs[number].boundary
-            grid = reading.grid or Grid.of(self._datasets[number])
-            return read_padded(reader, window, grid, reading.overlap, boundary, masked=masked)
+            if reading.overlap:
+                grid = reading.grid or Grid.of(opened.src)
+                array = read_padded(
+                    opened.reader, window, grid, reading.overlap, spec.boundary, masked=masked
+                )
+            else:
+                array = opened.reader.read(window, masked=masked)
         except MemoryError as exc:
             raise InputError(
-                f"there is no memory for {reading.inputs[number].path} at {format_window(window)} "
+                f"there is no memory for {spec.path} at {format_window(window)} "
                 f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
             ) from None
         except MuchoError:
@@ -249,30 +260,15 @@ class InputDatasets:
                 message += (
                     "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
                 )
-            path = reading.inputs[number].path
             raise InputError(
-                f"{path} cannot be read at {format_window(window)}: {message}"
+                f"{spec.path} cannot be read at {format_window(window)}: {message}"
             ) from None
+        return PixelsOfInput(array, bands.nodatavals, bands.are_alpha)
 
 
 def no_vector() -> NoReturn:
     """Raise InfoError: there is no vector input."""
     raise InfoError("info.features needs a vector input: give a file such as fields.geojson")
-
-
-def _is_masked(array: Any, reader: Reader) -> bool:
-    """Return whether all pixels are masked, ignoring the alpha band."""
-    seen = ~reader.bands.are_alpha
-    return bool(seen.any() and np.ma.getmaskarray(array)[seen].all())
-
-
-def _hide(array: Any, reader: Reader, outside: np.ndarray[Any, Any]) -> Any:
-    """Return a masked array with pixels outside the area masked; a plain one as it is."""
-    if not np.ma.isMaskedArray(array) or array.shape[1:] != outside.shape:
-        return array
-    mask = outside & ~reader.bands.are_alpha[:, np.newaxis, np.newaxis]
-    array.mask = np.ma.getmaskarray(array) | mask
-    return array
 
 
 def _fill_masked(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:

@@ -14,9 +14,10 @@ from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.coverage import coverage
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid, common_grid, parse_crs, require_crs, require_one_grid
+from rio_mucho_cli.inputs.open_inputs import InputSpec
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import check_resampling
-from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.text import format_count, option
 

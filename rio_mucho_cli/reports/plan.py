@@ -12,7 +12,7 @@ import numpy as np
 from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.window_data import InputSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.profile import PROFILE_KEYS
 from rio_mucho_cli.paths import is_on_network

@@ -265,10 +265,12 @@ def info_of_windows(
         The worker's open inputs.
     run_id : str
     """
-    opened = datasets.opened
-    grid = _output_grid(context, [src for _, src in opened])
+    rasters = datasets.rasters
+    grid = _output_grid(context, [open_src for _, open_src in rasters])
     reading = context.reading
-    inputs = [InputInfo(src, spec.path, spec.indexes, spec.nodata) for spec, src in opened]
+    inputs = [
+        InputInfo(open_src, spec.path, spec.indexes, spec.nodata) for spec, open_src in rasters
+    ]
     for position, reader in datasets.burned:
         inputs.insert(position, VectorInfo(reader.spec, grid))
     constants: dict[str, Any] = {
@@ -289,7 +291,7 @@ def info_of_windows(
     return info_of
 
 
-def _output_grid(context: RunContext, datasets: Sequence[Any]) -> Grid:
+def _output_grid(context: RunContext, rasters: Sequence[Callable[[], Any]]) -> Grid:
     """Return the grid of the output, which windows refer to."""
     template = context.specs[0].template if context.specs else None
     complete = None if template is None else template.complete
@@ -300,4 +302,4 @@ def _output_grid(context: RunContext, datasets: Sequence[Any]) -> Grid:
         crs = CRS.from_user_input(crs) if crs else None
         affine = guard_transform(complete.get("transform") or Affine.identity())
         return Grid(crs, affine, int(complete["width"]), int(complete["height"]))
-    return context.reading.grid or Grid.of(datasets[0])
+    return context.reading.grid or Grid.of(rasters[0]())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 class InputInfo:
     """An input of a run: metadata of its file, also if its pixels are warped.
 
-    Metadata is read when it is asked for, from a dataset that is open in this
-    worker until the run ends.
+    Metadata is read when it is asked for.
+
+    Parameters
+    ----------
+    open_src : callable
+        Returns the open dataset. It is called for each request, because a worker
+        may close an input that it did not use for a while.
+    path : str
+    indexes : sequence of int
+    nodata : float, "none" or None
+        Nodata in place of the file's own.
 
     Attributes
     ----------
     path : str
         Path of the input.
-    indexes : tuple of int
-        Indexes of the bands that are read, from 1. All attributes with a value
-        for each band have them in this order, which is that of the arrays.
     is_vector : bool
         Whether it has features, which are burned into windows.
     """
@@ -38,18 +44,30 @@ class InputInfo:
 
     def __init__(
         self,
-        src: Any,
-        path: str | None = None,
+        open_src: Callable[[], Any],
+        path: str,
         indexes: Sequence[int] = (),
         nodata: GivenNodata | None = None,
     ) -> None:
-        self._src = src
+        self._open_src = open_src
         self._given_nodata = nodata
-        self.path: str = src.name if path is None else path
-        self.indexes: tuple[int, ...] = tuple(indexes or src.indexes)
+        self.path = path
+        self._indexes = tuple(indexes)
 
     def __repr__(self) -> str:
         return f"InputInfo({self.path!r}, indexes={self.indexes})"
+
+    @property
+    def _src(self) -> Any:
+        return self._open_src()
+
+    @functools.cached_property
+    def indexes(self) -> tuple[int, ...]:
+        """Indexes of the bands that are read, from 1, in the order of the arrays.
+
+        All attributes with a value for each band have this order.
+        """
+        return self._indexes or tuple(self._src.indexes)
 
     @functools.cached_property
     def nodata(self) -> tuple[float | None, ...]:
@@ -131,9 +149,9 @@ class VectorInfo(InputInfo):
 
     def __init__(self, spec: VectorSpec, grid: Grid) -> None:
         self.path = spec.name
-        self.indexes = (1,)
         self._grid = grid
         self.__dict__ |= {  # in place of what is read from a raster
+            "indexes": (1,),
             "nodata": (None,),
             "dtypes": (spec.shapes.values.dtype.name,),
             "descriptions": (spec.attribute or None,),

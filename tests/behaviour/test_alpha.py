@@ -6,7 +6,8 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from rio_mucho_cli import Job, Output, ResultError, run
-from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec
 from rio_mucho_cli.windows import Size
 
 WIDTH, HEIGHT = 101, 77

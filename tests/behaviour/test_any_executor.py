@@ -141,7 +141,8 @@ def test_runs_that_are_over_are_forgotten(job, tmp_path):
 
 
 def test_a_worker_closes_what_it_has_not_needed_for_long(make_raster):
-    from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+    from rio_mucho_cli.inputs.open_inputs import InputSpec
+    from rio_mucho_cli.inputs.window_data import ReadSpec
     from rio_mucho_cli.windows import PlannedWindow
     from rio_mucho_cli.workers import window
     from rio_mucho_cli.workers.context import RunContext

@@ -18,7 +18,8 @@ from forking import START_METHODS
 from rasterio.windows import Window
 
 from rio_mucho_cli.errors import MuchoError, WorkerProcessDiedError
-from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import channel, process_pool

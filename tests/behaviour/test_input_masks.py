@@ -10,7 +10,8 @@ from rasterio.enums import ColorInterp
 
 from rio_mucho_cli.errors import GridError
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec
 from rio_mucho_cli.windows import Size, pairs_of, window_grid
 
 HEIGHT, WIDTH = 9, 12

@@ -18,7 +18,8 @@ from rasterio.windows import Window
 from waiting import wait_until
 
 from rio_mucho_cli.errors import WorkerProcessDiedError, WorkerStartError
-from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import fork_server, process_pool
 from rio_mucho_cli.workers.channel import pack_message

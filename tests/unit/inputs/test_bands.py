@@ -10,8 +10,9 @@ from rasterio.control import GroundControlPoint
 from rasterio.windows import Window
 
 from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.open_inputs import InputSpec
 from rio_mucho_cli.inputs.overlap import Boundary
-from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec
 
 HEIGHT, WIDTH = 5, 6
 ORIGIN = Affine(30, 0, 4e5, 0, -30, 5e6)

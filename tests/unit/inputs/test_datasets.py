@@ -5,7 +5,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli.errors import GridError, InputError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
-from rio_mucho_cli.inputs.window_data import InputDatasets, InputSpec, ReadSpec, stack
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, stack
 from rio_mucho_cli.windows import Size
 
 WINDOW = Window(3, 4, 5, 6)

@@ -1,5 +1,7 @@
 """DataArrays are as rioxarray opens them; the extra `test` does not install it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import rasterio
@@ -35,7 +37,12 @@ def test_arrays_are_as_rioxarray_opens_them(grid, dtype, nodata, masked, make_ra
         data=np.arange(24, dtype=dtype).reshape(2, 3, 4), nodata=nodata, transform=GRIDS[grid]
     )
     with rasterio.open(path) as src, rioxarray.open_rasterio(path, masked=masked) as expected:
-        info = info_on(src.transform, Window(0, 0, 4, 3), inputs=[InputInfo(src)], crs=src.crs)
+        info = info_on(
+            src.transform,
+            Window(0, 0, 4, 3),
+            inputs=[InputInfo(lambda: src, str(path))],
+            crs=src.crs,
+        )
         found = info.to_xarray(src.read(masked=masked))
         if masked and nodata is None:  # rioxarray reads integers without nodata as they are
             expected = expected.astype(found.dtype)
@@ -70,7 +77,10 @@ def test_nodata_of_a_data_array_is_that_of_all_inputs_of_its_dtype(make_raster):
         for number, (dtype, nodata) in enumerate([("int16", 1), ("uint8", 2), ("uint8", 3)])
     ]
     with rasterio.open(paths[0]) as a, rasterio.open(paths[1]) as b, rasterio.open(paths[2]) as c:
-        info = info_on(GRIDS["north up"], inputs=[InputInfo(src) for src in (a, b, c)])
+        info = info_on(
+            GRIDS["north up"],
+            inputs=[InputInfo(partial(lambda src: src, src), src.name) for src in (a, b, c)],
+        )
         found = {
             dtype: info.to_xarray(np.zeros((5, 7), dtype)).attrs.get("_FillValue")
             for dtype in ("int16", "uint8", "float32")

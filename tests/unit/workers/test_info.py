@@ -110,7 +110,7 @@ def test_inputs_have_the_metadata_of_their_bands(make_raster):
         dst.update_tags(3, wavelength="450")
         dst.update_tags(ns="OWN", a="b")
     with rasterio.open(path) as src:
-        info = InputInfo(src, str(path), (3, 1))
+        info = InputInfo(lambda: src, str(path), (3, 1))
         assert (info.path, info.indexes) == (str(path), (3, 1))
         assert info.nodata == (-9, -9)
         assert info.dtypes == ("int16", "int16")
@@ -122,7 +122,7 @@ def test_inputs_have_the_metadata_of_their_bands(make_raster):
         assert info.tags(ns="OWN") == {"a": "b"}
         assert info.band_tags(3)["wavelength"] == "450"
         assert (info.res, info.crs) == (src.res, src.crs)
-        assert InputInfo(src).indexes == (1, 2, 3)
+        assert InputInfo(lambda: src, str(path)).indexes == (1, 2, 3)
         assert repr(info) == f"InputInfo({str(path)!r}, indexes=(3, 1))"
 
 

@@ -9,7 +9,8 @@ from rasterio.windows import Window
 
 from rio_mucho_cli import env
 from rio_mucho_cli.errors import InputError, MuchoChildError, ResultError, UsageError
-from rio_mucho_cli.inputs.window_data import InputSpec, ReadSpec
+from rio_mucho_cli.inputs.open_inputs import InputSpec
+from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers import control, window
 from rio_mucho_cli.workers.context import OutputSpec, RunContext
