@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         WindowsError as WindowsError,
         WorkerDiedError as WorkerDiedError,
     )
+    from rio_mucho_cli.inputs.scene_lists import read_scenes as read_scenes
+    from rio_mucho_cli.inputs.scenes import Scene as Scene
     from rio_mucho_cli.job import Job as Job, Output as Output
     from rio_mucho_cli.reports.preview import Preview as Preview, describe as describe
     from rio_mucho_cli.riomucho import RioMucho as RioMucho, tb_capture as tb_capture
@@ -60,6 +62,8 @@ _NAMES = {
         "MuchoChildError", "MuchoError", "NodataError", "OutputError", "OutputExistsError",
         "ResultError", "UsageError", "WindowsError", "WorkerDiedError",
     ],
+    "inputs.scene_lists": ["read_scenes"],
+    "inputs.scenes": ["Scene"],
     "job": ["Job", "Output"],
     "reports.preview": ["Preview", "describe"],
     "riomucho": ["RioMucho", "tb_capture"],

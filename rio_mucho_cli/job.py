@@ -12,8 +12,10 @@ from rio_mucho_cli.dtypes import DTYPES, nodata_fits
 from rio_mucho_cli.errors import NodataError, UsageError
 from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.grid import Bounds, Extent
+from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.inputs.window_data import Mode
 from rio_mucho_cli.outputs.values import STDOUT, ValueFormat, value_format
+from rio_mucho_cli.paths import input_name
 from rio_mucho_cli.text import ReprMixin, did_you_mean, redact
 from rio_mucho_cli.validation import (
     NUMBER,
@@ -167,7 +169,8 @@ class Job(ReprMixin):
         Paths, or anything else that rasterio opens. The first raster gives
         defaults for the output. May be empty with `profile` and `windows`.
         Features (paths such as fields.geojson, GeoJSON-like dicts, objects with
-        ``__geo_interface__``) are burned into the output's grid.
+        ``__geo_interface__``) are burned into the output's grid. Scenes, of
+        `read_scenes`, are a series; options by input are then by asset.
     output : str, open dataset or None
         First output, as the path of `Output`.
     function : callable or FunctionRef
@@ -355,7 +358,20 @@ class Job(ReprMixin):
     @property
     def leaves_out(self) -> bool:
         """Whether windows may have no result."""
-        return self.skip_masked or self.on_error == "nodata" or self.aoi is not None
+        skips = self.skip_masked or self.aoi is not None or self.is_series
+        return skips or self.on_error == "nodata"
+
+    @property
+    def input_paths(self) -> list[str]:
+        """Paths of all files that are read, and names of features that are in none."""
+        if not self.is_series:
+            return list(map(input_name, self.inputs))
+        return [asset.path for scene in self.inputs for asset in scene.assets]
+
+    @property
+    def is_series(self) -> bool:
+        """Whether inputs are scenes."""
+        return bool(self.inputs) and isinstance(self.inputs[0], Scene)
 
     @property
     def outputs(self) -> tuple[Output, ...]:

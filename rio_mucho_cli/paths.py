@@ -139,7 +139,7 @@ def _has_tiles(path: str) -> bool:
 
 
 def input_name(source: object) -> str:
-    """Return the path of an input, or a name for an object with features."""
+    """Return the path of an input, or the name of a scene or of an object with features."""
     return source if isinstance(source, str) else str(getattr(source, "name", "features"))
 
 
@@ -157,3 +157,15 @@ FeaturesLike: TypeAlias = Mapping[str, Any] | HasGeoInterface
 def has_features(value: object) -> bool:
     """Return whether a value is features itself, not a path to them."""
     return isinstance(value, Mapping) or hasattr(value, "__geo_interface__")
+
+
+def is_stac(value: object) -> bool:
+    """Return whether a value is a STAC item or ItemCollection: a dict, or an object of pystac."""
+    if not isinstance(value, Mapping):
+        parts = getattr(value, "assets", None), getattr(value, "items", None)
+        is_like = isinstance(parts[0], Mapping) or isinstance(parts[1], list)
+        return is_like and hasattr(value, "to_dict")
+    if value.get("type") == "FeatureCollection":
+        features = value.get("features")
+        return isinstance(features, list) and bool(features) and is_stac(features[0])
+    return isinstance(value.get("assets"), Mapping)

@@ -13,14 +13,7 @@ from rasterio.drivers import driver_from_extension
 from rasterio.transform import guard_transform
 
 from rio_mucho_cli import utils
-from rio_mucho_cli.api import (
-    ClassOptions,
-    Progress,
-    check_names,
-    full_signature,
-    make_job,
-    progress_listener,
-)
+from rio_mucho_cli.api import Progress, progress_listener
 from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
@@ -28,6 +21,7 @@ from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import MODES, Mode
+from rio_mucho_cli.job_options import ClassOptions, check_names, full_signature, make_job
 from rio_mucho_cli.text import html_table, is_default, short_repr
 from rio_mucho_cli.workers.executor import ExecutorName
 from rio_mucho_cli.workers.functions import UserFunction

@@ -8,7 +8,7 @@ import rasterio
 
 from rio_mucho_cli.inputs.bands import exact_nodatavals
 from rio_mucho_cli.inputs.datasets import few_requests
-from rio_mucho_cli.inputs.window_data import stack as array_stack
+from rio_mucho_cli.inputs.pixels import stack as array_stack
 
 __all__ = ["array_stack", "getOptions", "getWindows"]
 

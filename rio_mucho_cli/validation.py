@@ -17,9 +17,10 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.geotiff.overview_plan import check_factors, check_resampling
 from rio_mucho_cli.inputs.grid import EXTENTS
 from rio_mucho_cli.inputs.overlap import Boundary
+from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.inputs.window_data import MODES
 from rio_mucho_cli.outputs.values import MERGES, STDOUT
-from rio_mucho_cli.paths import is_in_memory, is_virtual, vsi_path
+from rio_mucho_cli.paths import input_name, is_in_memory, is_virtual, vsi_path
 from rio_mucho_cli.text import did_you_mean, option, truncate
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.workers.executor import EXECUTORS, executor_name
@@ -260,6 +261,7 @@ def _check_reading(job: Job) -> None:
     if job.overlap is not None and job.overlap < 0:
         raise UsageError(f"overlap is {job.overlap!r}: expected 0 or more pixels")
     _check_burn(job.burn)
+    _check_series(job)
     if job.boundary is not None:
         Boundary.parse(str(job.boundary))
     if job.masked and job.fill is not None:
@@ -283,6 +285,24 @@ def _check_reading(job: Job) -> None:
             raise UsageError(
                 f"{option(name)} cannot be used with manual_read, where the function itself reads"
             )
+
+
+def _check_series(job: Job) -> None:
+    """Raise UsageError if scenes are given where there can be none."""
+    others = [source for source in job.inputs if not isinstance(source, Scene)]
+    if len(others) == len(job.inputs):
+        return
+    if others:
+        raise UsageError(
+            f"inputs are scenes, and {input_name(others[0])}: give scenes alone, or paths alone"
+        )
+    if job.mode == "manual_read":
+        raise UsageError(
+            "a series cannot be passed as open datasets: use simple_read or array_read, or let the "
+            "function open info.items[k].path"
+        )
+    if job.burn is not None:
+        raise UsageError(f"{option('burn')} is for vector inputs, and inputs are scenes")
 
 
 def _check_burn(given: Any) -> None:

@@ -24,7 +24,7 @@ def check_stdin(inputs: Sequence[str], options: Mapping[str, Any]) -> None:
 
 
 # Options that read standard input if they are "-".
-_STDIN = ("windows", "global_args", "aoi")
+_STDIN = ("inputs", "windows", "global_args", "aoi")
 
 
 class GroupedCommand(click.Command):
@@ -123,10 +123,10 @@ def mucho(
             atexit.register(signal.signal, getattr(signal, name), signal.SIG_IGN)
     is_last = output is None
     if output is None:
-        *inputs, output = files
+        *paths, output = files
     else:
-        inputs = list(files)
-    check_stdin(inputs, options)
+        paths = list(files)
+    check_stdin(paths, options)
     if options["no_probe"] and not options["dry_run"]:
         raise click.UsageError("--no-probe needs --dry-run: pass that as well")
     verbosity = ctx.obj.get("verbosity", 0)
@@ -148,7 +148,7 @@ def mucho(
                 ctx.obj["env"],
                 stdout_for(options["report"], outputs, dry_run=options["dry_run"]),
             ):
-                status = run(inputs=inputs, output=output, **options)
+                status = run(paths=paths, output=output, **options)
     except INTERRUPTS as exc:
         if status is None:  # otherwise the run had ended already
             exit_after_signal(exc, output, options["resume"])

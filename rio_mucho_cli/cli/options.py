@@ -84,6 +84,30 @@ _FUNCTION = [
     ),
 ]
 
+_SCENES = [
+    Option(
+        ["--inputs"],
+        metavar="FILE|-",
+        help="Inputs are the scenes of this list: a path on each line, or STAC items.",
+        details="The function gets the scenes that touch its window. JSON may be a list of paths, "
+        "an item, a list of items, an ItemCollection, or an item on each line. See "
+        "[Series](../how-to/series.md).",
+    ),
+    Option(
+        ["--assets"],
+        metavar="NAME,...",
+        help="Assets of items to read, in this order.",
+        details="By key, or by the name or common name of a band. In options with `N=`, N is the "
+        "number of an asset, or its name.",
+    ),
+    Option(
+        ["--missing-assets"],
+        type=OneOf(["fail", "skip"]),
+        help="If an item lacks an asset: fail, or leave it out.  [default: fail]",
+        details="With `skip`, a warning says how many are left out.",
+    ),
+]
+
 _WINDOWS = [
     Option(
         ["--windows"],
@@ -353,6 +377,7 @@ _REPORTING = [
 
 GROUPS = {
     "Function": _FUNCTION,
+    "Series of scenes": _SCENES,
     "Windows and grid": _WINDOWS,
     "Output": _OUTPUT,
     "Running": _RUNNING,

@@ -32,24 +32,26 @@ def named_values(texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def by_input(texts: Sequence[str]) -> dict[int, str] | None:
+def by_input(texts: Sequence[str]) -> dict[int | str, str] | None:
     """Return values by input from ``N=VALUE``; ``VALUE``, for all inputs, has key 0.
+
+    N may also be the name of an asset.
 
     Raises
     ------
     ValueError
-        If N is not a positive integer.
+        If N is 0 or empty.
     """
-    values: dict[int, str] = {}
+    values: dict[int | str, str] = {}
     for text in texts:
         number, equals, value = text.rpartition("=")
-        if equals and not (number.isdecimal() and int(number)):
+        if equals and (not number or (number.isdecimal() and not int(number))):
             raise ValueError(f"{text!r} is not N=VALUE, where N is the number of an input, from 1")
-        values[int(number or 0)] = value
+        values[int(number or 0) if number.isdecimal() or not number else number] = value
     return values or None
 
 
-def nodata_by_input(texts: Sequence[str]) -> dict[int, Any] | None:
+def nodata_by_input(texts: Sequence[str]) -> dict[int | str, Any] | None:
     """Return nodata by input, as `by_input`: numbers, or ``none`` for its synonyms too.
 
     Raises

@@ -24,10 +24,13 @@ from rio_mucho_cli.errors import (
     OutputExistsError,
     UsageError,
 )
+from rio_mucho_cli.inputs.scene_lists import MissingAssets, read_list, read_scenes
+from rio_mucho_cli.inputs.scenes import number_by_asset
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.reports.progress import on_stderr, summary
 from rio_mucho_cli.system import system_error, usable_cpus, without_bytecode
+from rio_mucho_cli.text import option
 from rio_mucho_cli.windows import format_window
 from rio_mucho_cli.workers.executor import fork_server_from_here
 from rio_mucho_cli.workers.functions import FunctionRef
@@ -197,7 +200,9 @@ def run(
         For every MuchoError and OSError, with a message and an exit status.
     """
     others = [
-        name.removeprefix("@") for name in (options["windows"], options["global_args"]) if name
+        name.removeprefix("@")
+        for name in (options["windows"], options["global_args"], options["inputs"])
+        if name
     ]
     try:
         with without_bytecode() if dry_run else nullcontext():
@@ -249,6 +254,43 @@ def _run_and_report(
         return run_job(job, listen)
 
 
+def _sources(
+    paths: Sequence[str],
+    listed: str | None,
+    assets: str | None,
+    missing_assets: MissingAssets | None,
+) -> list[Any]:
+    """Return the inputs: paths and features, or the scenes of a list.
+
+    Raises
+    ------
+    UsageError
+        If both are given, or options of scenes without a list.
+    InputError
+        If a list, or features on standard input, cannot be read.
+    """
+    if listed is None:
+        for name, value in (("assets", assets), ("missing_assets", missing_assets)):
+            if value is not None:
+                raise UsageError(f"{option(name)} is for scenes: give their list with --inputs")
+        return [read_stdin() if path == "-" else path for path in paths]
+    if paths:
+        raise UsageError(
+            f"inputs are {paths[0]}, and the scenes of --inputs {listed}: use one of them"
+        )
+    text = None
+    if listed == "-":
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as exc:
+            raise InputError(f"- is not a list of scenes: {exc}") from None
+    return [*read_scenes(read_list(listed, text), assets or (), missing_assets or "fail")]
+
+
+def _numbered(values: dict[Any, Any] | None, sources: list[Any], name: str) -> Any:
+    return None if values is None else number_by_asset(values, sources, name)
+
+
 def _executor(executor: Any, scheduler: str | None) -> Any:
     """Return the executor that the options choose."""
     return executor or ("processes" if scheduler is None else "dask")
@@ -257,7 +299,10 @@ def _executor(executor: Any, scheduler: str | None) -> Any:
 def _job(
     *,
     func: str,
-    inputs: list[str],
+    paths: list[str],
+    inputs: str | None,
+    assets: str | None,
+    missing_assets: MissingAssets | None,
     aoi: str | None,
     windows: str | None,
     global_args: str | None,
@@ -267,7 +312,9 @@ def _job(
     also: list[dict[str, Any]],
     executor: Any,
     scheduler: str | None,
-    resampling: dict[int, str] | None,
+    bidx: dict[Any, str] | None,
+    resampling: dict[Any, str] | None,
+    src_nodata: dict[Any, Any] | None,
     no_metadata: bool,
     **options: Any,
 ) -> Job:
@@ -277,8 +324,9 @@ def _job(
             raise UsageError(f"{path} would be lost when this command ends: use a file")
     function = FunctionRef(func, str(Path.cwd()))
     function.load()
+    sources = _sources(paths, inputs, assets, missing_assets)
     return Job(
-        inputs=[read_stdin() if path == "-" else path for path in inputs],
+        inputs=sources,
         aoi=read_stdin() if aoi == "-" else aoi,
         function=function,
         windows=read_windows(windows),
@@ -288,7 +336,9 @@ def _job(
         jobs=usable_cpus() if jobs in (None, -1) else jobs,
         executor=_executor(executor, scheduler),
         scheduler=scheduler,
-        resampling=resampling or "nearest",
+        bidx=_numbered(bidx, sources, "bidx"),
+        resampling=_numbered(resampling, sources, "resampling") or "nearest",
+        src_nodata=_numbered(src_nodata, sources, "src_nodata"),
         metadata=not no_metadata,
         **options,
     )

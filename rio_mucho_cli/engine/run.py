@@ -41,7 +41,6 @@ from rio_mucho_cli.env import (
 from rio_mucho_cli.errors import MuchoChildError, MuchoError, ResultError, one_line
 from rio_mucho_cli.job import Job
 from rio_mucho_cli.outputs.writer import discarded_on_error, finish_all, publish_all
-from rio_mucho_cli.paths import input_name
 from rio_mucho_cli.planning.fingerprint import (
     check_can_resume,
     check_inputs,
@@ -151,7 +150,7 @@ class _Run:
         job = self.job
         run_id = uuid.uuid4().hex
         ours = [] if run is None else done_outputs(job, run)
-        inputs = list(map(input_name, job.inputs))
+        inputs = job.input_paths
         allow_open_files(_FILES_OF_EACH * (len(job.outputs) + plan.jobs))
         streams = open_streams(
             plan.outputs,
@@ -200,7 +199,7 @@ class _Run:
                     values=values,
                 )
             self.state.measure_idle_time()
-            bands = sum(len(spec.indexes) for spec in plan.reading.inputs[:1])
+            bands = plan.reading.first_bands
             for stream in streams:
                 stream.begin_with_nothing(bands)
             self._make_overviews(executor, run_id, plan, streams)

@@ -14,8 +14,8 @@ Points: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 
 # Number of points along each edge that are transformed to another CRS.
 _EDGE_POINTS = 33
-# Overlap in pixels of either grid that counts as none: rounding between grids that touch.
-_TOUCHING = 1e-3
+TOUCHING = 1e-3
+"""Overlap in pixels of either grid that counts as none: rounding between grids that touch."""
 # Largest error in pixels after a transform to another CRS and back, if it is valid.
 _ROUND_TRIP = 1.0
 
@@ -46,22 +46,25 @@ def coverage(source: Grid, target: Grid) -> float | None:
     if target.transform.is_degenerate or source.transform.is_degenerate:
         return None
     pixels, source_pixels = target.width * target.height, source.width * source.height
-    outline = _outline_in(target, source)
+    outline = outline_in(target, source)
     if outline is not None:
-        in_source = _area(_clip(outline, source.width, source.height))
-        fraction = in_source / _area(outline)
+        in_source = polygon_area(clip(outline, source.width, source.height))
+        fraction = in_source / polygon_area(outline)
     else:
-        outline = _outline_in(source, target)
+        outline = outline_in(source, target)
         if outline is None:
-            return 0.0 if _are_apart(source, target) else None
-        fraction = _area(_clip(outline, target.width, target.height)) / pixels
-        in_source = fraction * pixels / _area(outline) * source_pixels
-    return 0.0 if max(fraction * pixels, in_source) < _TOUCHING else min(1.0, fraction)
+            return 0.0 if are_apart(source, target) else None
+        fraction = polygon_area(clip(outline, target.width, target.height)) / pixels
+        in_source = fraction * pixels / polygon_area(outline) * source_pixels
+    return 0.0 if max(fraction * pixels, in_source) < TOUCHING else min(1.0, fraction)
 
 
-def _outline_in(grid: Grid, other: Grid) -> Points | None:
-    """Return the outline of a grid as (x, y) in the pixels of another, or None."""
-    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else _EDGE_POINTS, endpoint=False)
+def outline_in(grid: Grid, other: Grid, edge_points: int = _EDGE_POINTS) -> Points | None:
+    """Return the outline of a grid as (x, y) in the pixels of another, or None.
+
+    Within one CRS, it has four points; else, so many for each edge.
+    """
+    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else edge_points, endpoint=False)
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (grid.width, grid.height)
     edges = np.roll(corners, -1, axis=0) - corners
     pixels = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
@@ -90,7 +93,7 @@ def _apply(affine: Any, points: Points) -> Points:
     return transformed
 
 
-def _clip(outline: Points, width: int, height: int) -> Points:
+def clip(outline: Points, width: int, height: int) -> Points:
     """Return the part of a polygon within a rectangle that begins at 0, 0.
 
     Notes
@@ -112,12 +115,13 @@ def _clip(outline: Points, width: int, height: int) -> Points:
     return outline
 
 
-def _area(outline: Points) -> float:
+def polygon_area(outline: Points) -> float:
+    """Return the area of a polygon, also of an empty one."""
     x, y = (outline - outline.mean(axis=0)).T if len(outline) else np.zeros((2, 1))
     return float(abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2)
 
 
-def _are_apart(source: Grid, target: Grid) -> bool:
+def are_apart(source: Grid, target: Grid) -> bool:
     """Return whether bounds in degrees are known and do not touch."""
     try:
         with captured_messages():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +66,7 @@ class OpenInput:
 
 
 class OpenInputs:
-    """Inputs that are open in one worker.
+    """Inputs that are open in one worker, which may read with several threads.
 
     Where open files are short, the one that was not used for the longest time is
     closed before another one is opened.
@@ -86,6 +88,8 @@ class OpenInputs:
         self._grid = grid
         self._as_datasets = as_datasets
         self._open: dict[int, OpenInput] = {}  # by number; the last one was used last
+        self._used: set[int] = set()
+        self._lock = threading.Lock()
 
     def __contains__(self, number: int) -> bool:
         """Return whether an input is open."""
@@ -99,7 +103,7 @@ class OpenInputs:
         return len(self._open) >= _MOST_OPEN or are_open_files_short()
 
     def get(self, number: int) -> OpenInput:
-        """Return the input with a number, from 0, which is opened unless it is open.
+        """Return the input with a number, from 0, for use until the next call.
 
         Raises
         ------
@@ -108,13 +112,41 @@ class OpenInputs:
         GridError
             If GDAL cannot warp it to the output's grid.
         """
-        found = self._open.pop(number, None)
-        if found is None:
-            while self.are_full:
-                self._open.pop(next(iter(self._open))).close()
-            found = self._opened(self.specs[number])
-        self._open[number] = found
-        return found
+        with self.using(number) as opened:
+            return opened
+
+    @contextmanager
+    def using(self, number: int) -> Iterator[OpenInput]:
+        """Open the input with a number, from 0, and keep it open.
+
+        Raises
+        ------
+        InputError, GridError
+            As `get`.
+        """
+        with self._lock:
+            found = self._open.pop(number, None)
+            if found is None:
+                self._make_room()
+            else:
+                self._open[number] = found
+            self._used.add(number)
+        try:
+            if found is None:
+                found = self._opened(self.specs[number])
+                with self._lock:
+                    self._open[number] = found
+            yield found
+        finally:
+            with self._lock:
+                self._used.discard(number)
+
+    def _make_room(self) -> None:
+        """Close inputs that no thread uses, while there are too many."""
+        for number in [number for number in self._open if number not in self._used]:
+            if not self.are_full:
+                break
+            self._open.pop(number).close()
 
     def _opened(self, spec: InputSpec) -> OpenInput:
         src = open_dataset(spec.path)

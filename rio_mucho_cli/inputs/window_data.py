@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, get_args
 
 import numpy as np
 
-from rio_mucho_cli.dtypes import filled_dtype
-from rio_mucho_cli.errors import GridError, InfoError, InputError, MuchoError, one_line
+from rio_mucho_cli.errors import InfoError, InputError, MuchoError, one_line
 from rio_mucho_cli.inputs.grid import Grid
-from rio_mucho_cli.inputs.open_inputs import InputSpec, OpenInputs
+from rio_mucho_cli.inputs.open_inputs import InputSpec, OpenInput, OpenInputs
 from rio_mucho_cli.inputs.overlap import read_padded
+from rio_mucho_cli.inputs.pixels import PixelsOfInput, fill_masked, find_absent, stack
 from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.windows import format_window
 
 if TYPE_CHECKING:
     from rio_mucho_cli.inputs.burned import Area, BurnedReader, VectorSpec
+    from rio_mucho_cli.inputs.scenes import Scene, SeriesSpec
 
 Mode: TypeAlias = Literal["simple_read", "array_read", "manual_read"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -53,6 +53,9 @@ class ReadSpec:
         Whether the function gets the arrays of `inputs`.
     area : VectorSpec or None
         Area of interest. Windows outside are skipped.
+    series : SeriesSpec or None
+        Scenes to read in place of `inputs`, which are then the files of the
+        first one.
     """
 
     inputs: Sequence[InputSpec]
@@ -66,48 +69,47 @@ class ReadSpec:
     vectors: tuple[VectorSpec, ...] = ()
     reads_rasters: bool = True
     area: VectorSpec | None = None
+    series: SeriesSpec | None = None
 
     @property
     def arrays(self) -> int:
-        """Number of arrays that the function gets, unless all bands are in one."""
+        """Number of arrays that the function gets, unless all bands are in one; 1 for a series."""
+        if self.series is not None:
+            return 1
         return len(self.inputs) * self.reads_rasters + len(self.vectors)
+
+    @property
+    def first_bands(self) -> int:
+        """Number of bands of the first input, or of a scene; 0 for all that there are."""
+        if self.series is not None:
+            return sum(self.series.counts)
+        return sum(len(spec.indexes) for spec in self.inputs[:1])
+
+    @property
+    def files(self) -> Sequence[InputSpec]:
+        """All files that are read: the inputs, or those of all scenes."""
+        return self.inputs if self.series is None else self.series.files
+
+    def moved(self, absolute: Callable[[str], str]) -> ReadSpec:
+        """Return how to read the same files from another working directory.
+
+        Parameters
+        ----------
+        absolute : callable
+            Returns the absolute path of a file.
+        """
+        series = self.series
+        if series is not None:
+            files = [replace(spec, path=absolute(spec.path)) for spec in series.files]
+            series = replace(series, files=files)
+        inputs = [replace(spec, path=absolute(spec.path)) for spec in self.inputs]
+        return replace(self, inputs=inputs, series=series)
 
     @property
     def burned_bytes(self) -> int:
         """Bytes of the shapes that each worker has."""
         specs = self.vectors if self.area is None else (*self.vectors, self.area)
         return sum(spec.shapes.nbytes for spec in specs)
-
-
-class PixelsOfInput(NamedTuple):
-    """Pixels of an input in a window.
-
-    Attributes
-    ----------
-    array : ndarray or MaskedArray
-        (count, rows, cols).
-    nodatavals : tuple of float or None
-        Nodata value of each band.
-    are_alpha : ndarray of bool
-        Whether each band is the alpha band.
-    """
-
-    array: Any
-    nodatavals: tuple[float | None, ...]
-    are_alpha: np.ndarray[Any, Any]
-
-    @property
-    def are_masked(self) -> bool:
-        """Whether all pixels are masked, ignoring the alpha band."""
-        seen = ~self.are_alpha
-        return bool(seen.any() and np.ma.getmaskarray(self.array)[seen].all())
-
-    def hide(self, outside: np.ndarray[Any, Any]) -> None:
-        """Mask pixels outside the area, if the array is a masked one."""
-        array = self.array
-        if np.ma.isMaskedArray(array) and array.shape[1:] == outside.shape:
-            mask = outside & ~self.are_alpha[:, np.newaxis, np.newaxis]
-            array.mask = np.ma.getmaskarray(array) | mask
 
 
 class InputDatasets:
@@ -124,6 +126,8 @@ class InputDatasets:
     outside : ndarray of bool, or None
         (rows, cols): pixels of the last window outside the area of interest;
         None without one.
+    scenes : list of Scene
+        Scenes of the last window, if inputs are a series.
     """
 
     absent: np.ndarray[Any, Any] | None = None
@@ -131,16 +135,11 @@ class InputDatasets:
 
     def __init__(self, reading: ReadSpec) -> None:
         self._reading = reading
-        self._inputs = OpenInputs(
-            reading.inputs, reading.grid, as_datasets=reading.mode == "manual_read"
-        )
+        self.scenes: list[Scene] = []
         self.burned: list[tuple[int, BurnedReader]] = []
         self._area: Area | None = None
+        self._inputs = self._open()
         try:
-            for number in range(len(reading.inputs)):
-                if self._inputs.are_full:
-                    break
-                self._inputs.get(number)
             if reading.vectors or reading.area is not None:
                 from rio_mucho_cli.inputs.burned import open_burned
 
@@ -150,6 +149,20 @@ class InputDatasets:
             self.close()
             raise
 
+    def _open(self) -> OpenInputs:
+        """Return the inputs, of which as many as the system allows are open."""
+        reading = self._reading
+        inputs = OpenInputs(reading.inputs, reading.grid, as_datasets=reading.mode == "manual_read")
+        try:
+            for number in range(len(reading.inputs)):
+                if inputs.are_full:
+                    break
+                inputs.get(number)
+        except BaseException:
+            inputs.close()
+            raise
+        return inputs
+
     def read(self, window: Any) -> Any:
         """Return the function's first argument for a window.
 
@@ -158,10 +171,11 @@ class InputDatasets:
         list of ndarray, ndarray, list of datasets, or None
             simple_read: one (count, rows, cols) array for each input; of a vector
             input, (1, rows, cols).
-            array_read: one (sum of counts, rows, cols) array.
+            array_read: one (sum of counts, rows, cols) array; of a series,
+            (scenes, count, rows, cols).
             manual_read: the open datasets.
             None if the window is skipped: all pixels are outside the area of
-            interest, or masked.
+            interest, or masked, or no scene of a series touches it.
 
         Raises
         ------
@@ -179,6 +193,8 @@ class InputDatasets:
             numbers = range(len(reading.inputs))
             return [self._inputs.get(number).reader.dataset for number in numbers]
         inputs = self._read_inputs(window) if reading.reads_rasters else []
+        if reading.series is not None and not inputs:
+            return None
         if self._area is not None:
             outside = self._area.outside(window, reading.overlap)
             for pixels in inputs:
@@ -189,11 +205,15 @@ class InputDatasets:
             self.absent = self._find_absent(inputs)
         arrays = [pixels.array for pixels in inputs]
         if not reading.masked:
-            arrays = [_fill_masked(array, reading.fill) for array in arrays]
+            arrays = [fill_masked(array, reading.fill) for array in arrays]
         for position, burned in self.burned:
             array = burned.read_with_overlap(window, reading.overlap)
             arrays.insert(position, np.ma.array(array) if reading.masked else array)
-        return stack(arrays) if reading.mode == "array_read" else arrays
+        return self._stack(arrays) if reading.mode == "array_read" else arrays
+
+    def _stack(self, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        """Return the array of the mode array_read."""
+        return stack(arrays)
 
     def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
         """Return the pixels of all inputs; those that are open are read first."""
@@ -218,7 +238,7 @@ class InputDatasets:
     @property
     def rasters(self) -> Sequence[tuple[InputSpec, Callable[[], Any]]]:
         """Each raster with a function that returns its dataset, as it is in the file."""
-        if not self._reading.reads_rasters:
+        if not self._reading.reads_rasters or self._reading.series is not None:
             return []
         return [(spec, partial(self._src, n)) for n, spec in enumerate(self._reading.inputs)]
 
@@ -234,114 +254,48 @@ class InputDatasets:
         self._inputs.close()
 
     def _read(self, number: int, window: Any) -> PixelsOfInput:
-        reading, spec = self._reading, self._reading.inputs[number]
         opened = self._inputs.get(number)
-        bands = opened.reader.bands
-        masked = reading.masked or reading.skips_masked or reading.fill is not None
-        masked = masked or (reading.records_absent and bands.have_unread_mask)
-        try:
-            if reading.overlap:
-                grid = reading.grid or Grid.of(opened.src)
-                array = read_padded(
-                    opened.reader, window, grid, reading.overlap, spec.boundary, masked=masked
-                )
-            else:
-                array = opened.reader.read(window, masked=masked)
-        except MemoryError as exc:
-            raise InputError(
-                f"there is no memory for {spec.path} at {format_window(window)} "
-                f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
-            ) from None
-        except MuchoError:
-            raise
-        except Exception as exc:
-            message = one_line(exc).rstrip(".")
-            if not lacks_open_files(message):
-                message += (
-                    "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
-                )
-            raise InputError(
-                f"{spec.path} cannot be read at {format_window(window)}: {message}"
-            ) from None
-        return PixelsOfInput(array, bands.nodatavals, bands.are_alpha)
+        return read_pixels(opened, self._inputs.specs[number], window, self._reading)
+
+
+def read_pixels(
+    opened: OpenInput, spec: InputSpec, window: Any, reading: ReadSpec
+) -> PixelsOfInput:
+    """Return the pixels of one input in a window.
+
+    Raises
+    ------
+    InputError
+        If there is no memory for them, or a block cannot be read.
+    """
+    bands = opened.reader.bands
+    masked = reading.masked or reading.skips_masked or reading.fill is not None
+    masked = masked or (reading.records_absent and bands.have_unread_mask)
+    try:
+        if reading.overlap:
+            grid = reading.grid or Grid.of(opened.src)
+            array = read_padded(
+                opened.reader, window, grid, reading.overlap, spec.boundary, masked=masked
+            )
+        else:
+            array = opened.reader.read(window, masked=masked)
+    except MemoryError as exc:
+        raise InputError(
+            f"there is no memory for {spec.path} at {format_window(window)} "
+            f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
+        ) from None
+    except MuchoError:
+        raise
+    except Exception as exc:
+        message = one_line(exc).rstrip(".")
+        if not lacks_open_files(message):
+            message += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
+        raise InputError(
+            f"{spec.path} cannot be read at {format_window(window)}: {message}"
+        ) from None
+    return PixelsOfInput(array, bands.nodatavals, bands.are_alpha)
 
 
 def no_vector() -> NoReturn:
     """Raise InfoError: there is no vector input."""
     raise InfoError("info.features needs a vector input: give a file such as fields.geojson")
-
-
-def _fill_masked(array: np.ndarray[Any, Any], fill: float | None) -> np.ndarray[Any, Any]:
-    """Return a plain array, with masked pixels set to the fill value if given."""
-    data = np.ma.getdata(array)
-    if fill is None:
-        return data
-    data = data.astype(filled_dtype(data.dtype, fill), copy=False)
-    np.copyto(data, data.dtype.type(fill), where=np.ma.getmaskarray(array))
-    return data
-
-
-def stack(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Return one array with the bands of several.
-
-    Parameters
-    ----------
-    arrays : sequence of ndarray
-        Arrays (count, rows, cols), with the same rows and columns.
-
-    Returns
-    -------
-    ndarray
-        (sum of counts, rows, cols), in numpy's common dtype; masked if any
-        of the arrays is.
-
-    Raises
-    ------
-    GridError
-        If rows or columns differ. A GridError is also a ValueError.
-    """
-    first = arrays[0].shape
-    for array in arrays:
-        if array.ndim != 3 or array.shape[1:] != first[1:]:
-            raise GridError(
-                f"arrays of shapes {first} and {array.shape} cannot be stacked: expected "
-                "(count, rows, cols) each, with the same rows and columns"
-            )
-    concatenate = np.ma.concatenate if any(map(np.ma.isMaskedArray, arrays)) else np.concatenate
-    stacked: np.ndarray[Any, Any] = concatenate(arrays)
-    return stacked
-
-
-def find_absent(
-    array: np.ndarray[Any, Any], nodata: Sequence[float | None], overlap: int
-) -> np.ndarray[Any, Any] | None:
-    """Return where any band of an array is nodata or masked.
-
-    Parameters
-    ----------
-    array : ndarray or MaskedArray
-        (count, rows + 2 * overlap, cols + 2 * overlap).
-    nodata : sequence of float or None
-        Nodata value of each band. NaN is ignored: it is not an ordinary number.
-    overlap : int
-
-    Returns
-    -------
-    ndarray of bool, or None
-        (rows, cols), without the overlap; None if there are no such pixels.
-    """
-    core = array[:, overlap : array.shape[1] - overlap, overlap : array.shape[2] - overlap]
-    data = np.ma.getdata(core).real  # GDAL compares only the real part
-    masks = [
-        band == band.dtype.type(value)
-        for band, value in zip(data, nodata, strict=True)
-        if value is not None and not math.isnan(value)
-    ]
-    if isinstance(core, np.ma.MaskedArray):
-        masks.append(np.ma.getmaskarray(core).any(axis=0))
-    if not masks:
-        return None
-    absent: np.ndarray[Any, Any] = masks[0]
-    for mask in masks[1:]:
-        absent |= mask
-    return absent if absent.any() else None

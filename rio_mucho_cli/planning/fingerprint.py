@@ -21,6 +21,8 @@ from rasterio.errors import RasterioError
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.inputs.datasets import open_dataset
+from rio_mucho_cli.inputs.scene_lists import unsigned
+from rio_mucho_cli.inputs.scenes import Asset, Scene
 from rio_mucho_cli.job import Job, Output, Windows
 from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder, remove_partial
 from rio_mucho_cli.outputs.journal import read_header
@@ -128,11 +130,26 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
 
 def _input(source: Any, *, is_area: bool = False) -> dict[str, Any]:
     """Return what identifies an input: of a vector input, the content."""
+    if isinstance(source, Scene):
+        return {"path": source.name, "files": dict(map(_file_of_scene, source.assets))}
     if not is_area and not is_vector(source):
         return _dataset(source)
     from rio_mucho_cli.inputs.vectors import features_digest
 
     return {"path": absolute(input_name(source)), "sha256": features_digest(source)}
+
+
+def _file_of_scene(asset: Asset) -> tuple[str, Any]:
+    """Return the path of a file, with its size and time; thousands are not opened for this."""
+    path = unsigned(asset.path)
+    file = None if is_on_network(path) or is_in_memory(path) else local_file(path)
+    about = {"band": asset.band}
+    return (path, about) if file is None else (absolute(path), {**about, **_stat(file)})
+
+
+def _stat(file: Path) -> dict[str, Any]:
+    about = file.stat()
+    return {"bytes": about.st_size, "modified": _format_time(about.st_mtime_ns)}
 
 
 def _dataset(path: str) -> dict[str, Any]:
@@ -145,11 +162,7 @@ def _dataset(path: str) -> dict[str, Any]:
             file = local_file(name)
             # GDAL writes statistics to this file when another program computes them.
             if file is not None and not name.endswith(".aux.xml"):
-                about = file.stat()
-                files[str(file.resolve())] = {
-                    "bytes": about.st_size,
-                    "modified": _format_time(about.st_mtime_ns),
-                }
+                files[str(file.resolve())] = _stat(file)
     name = absolute(path)
     return {"path": str(Path(name).resolve()) if Path(name).exists() else name, "files": files}
 

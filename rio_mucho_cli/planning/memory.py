@@ -26,7 +26,7 @@ from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Output
 from rio_mucho_cli.system import usable_memory
 from rio_mucho_cli.text import MB, format_count
-from rio_mucho_cli.windows import PlannedWindow, Size, outline
+from rio_mucho_cli.windows import PlannedWindow, Size, outline, window_grid
 from rio_mucho_cli.workers.executor import ExecutorName
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ _WORKER = 80 * MB
 # Copies of a window in memory: array expressions make several, encoding makes
 # two of the result.
 _COPIES = 4
+_SOME_WINDOW = Size(1024, 1024)
 # Default limit: this for each job, at most half of the usable memory.
 _DEFAULT_JOB = 256 * MB
 
@@ -59,9 +60,12 @@ class MemoryBudget:
     in_processes : bool
         Whether each job has its own process.
     read_bytes, result_bytes : int
-        Bytes per pixel of all inputs, and of all results.
+        Bytes per pixel of all inputs, and of all results; of a series, of as many
+        scenes as a window has.
     usable : int
         Bytes of memory that this process may use.
+    scene_bytes : int
+        Bytes per pixel of one scene, if inputs are a series.
     """
 
     limit: int
@@ -71,6 +75,7 @@ class MemoryBudget:
     read_bytes: int
     result_bytes: int
     usable: int
+    scene_bytes: int = 0
 
     @classmethod
     def of(
@@ -116,6 +121,13 @@ class MemoryBudget:
             f"{-(-least // MB)} MB, of which {-(-bare // MB)} MB are the program itself: {advice}"
         )
 
+    def for_scenes(self, reading: ReadSpec, windows: Sequence[PlannedWindow]) -> MemoryBudget:
+        """Return the budget for as many scenes of a series as a window has at most."""
+        if reading.series is None:
+            return self
+        scenes = reading.series.footprints.most_over(windows, reading.overlap)
+        return replace(self, read_bytes=max(1, scenes) * self.scene_bytes)
+
     @property
     def _fixed(self) -> int:
         return CACHE_BYTES + (_WORKER if self.in_processes else 0)
@@ -151,6 +163,8 @@ def make_budget(
     read = sum(p["count"] * filled_dtype(p["dtype"], reading.fill).itemsize for p in profiles)
     read += sum(spec.shapes.values.itemsize for spec in reading.vectors)
     bands = profiles[0]["count"] if profiles else 1
+    if reading.series is not None:
+        bands = sum(reading.series.counts)
     result = sum(_result_bytes(output, bands) for output in outputs)
     budget = MemoryBudget.of(
         mem_limit,
@@ -161,7 +175,11 @@ def make_budget(
     )
     for source in sources:
         _check_blocks(source, budget.usable)
-    return budget
+    if reading.grid is None or reading.series is None:
+        return budget
+    # Windows are not chosen yet; smaller ones have no more scenes.
+    windows = window_grid(reading.grid.width, reading.grid.height, _SOME_WINDOW)
+    return replace(budget, scene_bytes=read).for_scenes(reading, windows)
 
 
 def _check_blocks(source: DatasetInfo, usable: int) -> None:

@@ -16,7 +16,7 @@ from rio_mucho_cli.inputs.datasets import DatasetInfo, open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.window_data import ReadSpec
 from rio_mucho_cli.job import Job
-from rio_mucho_cli.paths import is_on_network, is_vector
+from rio_mucho_cli.paths import is_in_memory, is_on_network, is_vector
 from rio_mucho_cli.planning.declared import fill_job
 from rio_mucho_cli.planning.fingerprint import asked_windows
 from rio_mucho_cli.planning.formats import OutputOptions, choose_format, choose_part_format
@@ -122,18 +122,24 @@ def make_plan(job: Job) -> Plan:
     is_asked = asked is not job.windows
     filled = fill_job(job)
     whole = filled.job
-    job, vectors = _split_inputs(whole)
-    nodata = given_nodata(job)
-    sources = [
-        DatasetInfo.of(path).with_nodata(given)
-        for path, given in zip(job.inputs, nodata, strict=True)
-    ]
     area = None
-    if job.aoi is not None:
+    if whole.aoi is not None:
         from rio_mucho_cli.inputs.vectors import read_features
 
-        area = read_features(job.aoi, "the area of interest")
-    reading = make_reading(job, sources, nodata, area)
+        area = read_features(whole.aoi, "the area of interest")
+    vectors: Sequence[VectorInput] = ()
+    if whole.is_series:
+        from rio_mucho_cli.planning.series import read_series
+
+        job, sources, reading = read_series(whole, area)
+    else:
+        job, vectors = _split_inputs(whole)
+        nodata = given_nodata(job)
+        sources = [
+            DatasetInfo.of(path).with_nodata(given)
+            for path, given in zip(job.inputs, nodata, strict=True)
+        ]
+        reading = make_reading(job, sources, nodata, area)
     if vectors or area is not None:
         grid = reading.grid or sources[0].grid
         from rio_mucho_cli.planning.vectors import add_vectors
@@ -156,7 +162,7 @@ def make_plan(job: Job) -> Plan:
         from rio_mucho_cli.planning.values import plan_values
 
         values = plan_values(job)
-    executor = _choose_executor(job)
+    executor = _choose_executor(job, [spec.path for spec in reading.files])
     budget = make_budget(
         reading, sources, job.rasters, executor, jobs=job.jobs, mem_limit=job.mem_limit
     )
@@ -203,6 +209,7 @@ def make_plan(job: Job) -> Plan:
         mask_of = unread_mask(job.rasters[0], first, reading, metadata[0], plain=job.plain)
         outputs[0] = replace(outputs[0], mask_of=mask_of)
     size = largest(windows)
+    budget = budget.for_scenes(reading, windows)
     log.info("windows of %d x %d pixels: %s", *size, say_why(planned.reasons))
     jobs, in_flight = fit_jobs(budget, size, reading.overlap)
     tasks = len(parts or windows)
@@ -290,9 +297,9 @@ def _tables(outputs: Sequence[OutputPlan], windows: Sequence[PlannedWindow]) -> 
     return 70 * max(0, blocks - _FEW) + 300 * max(0, listed - _FEW)
 
 
-def _choose_executor(job: Job) -> ExecutorName | Executor:
+def _choose_executor(job: Job, paths: Sequence[str]) -> ExecutorName | Executor:
     check_installed(job.executor)
-    in_memory = any(path.startswith("/vsimem/") for path in job.inputs)
+    in_memory = any(map(is_in_memory, paths))
     if job.executor == "dask" and in_memory:
         raise UsageError(
             "an input is in this process's memory, where dask's workers cannot read it: use the "
@@ -329,7 +336,8 @@ def _metadata(job: Job, reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Me
 
 
 def _metadata_of_first(reading: ReadSpec, sources: Sequence[DatasetInfo]) -> Metadata | None:
-    if not reading.inputs or not reading.reads_rasters:
+    # A composite of many scenes is none of them.
+    if not reading.inputs or not reading.reads_rasters or reading.series is not None:
         return None
     first, own = reading.inputs[0], sources[0]
     same_grid = reading.grid is None or (

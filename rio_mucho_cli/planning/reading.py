@@ -120,6 +120,7 @@ def make_reading(
     sources: Sequence[DatasetInfo],
     nodata: Sequence[GivenNodata | None] = (),
     area: Features | None = None,
+    others: Sequence[DatasetInfo] = (),
 ) -> ReadSpec:
     """Return how a job reads its inputs.
 
@@ -132,6 +133,8 @@ def make_reading(
         What `given_nodata` returns.
     area : Features or None
         Area of interest.
+    others : sequence of DatasetInfo
+        More datasets, which count for the output's grid alone.
 
     Raises
     ------
@@ -150,22 +153,20 @@ def make_reading(
     for name in resamplings:
         check_resampling(name)
     bidx = per_input(job.bidx, None, count, "bidx")
-    grid = _choose_grid(job, sources, area)
+    grid = _choose_grid(job, [*sources, *others], area)
     inputs = []
     nodata = nodata or [None] * count
     for source, resampling, value, given in zip(sources, resamplings, bidx, nodata, strict=True):
         if grid is not None:
-            _check_way(source, grid, job)
-            if coverage_of(source, grid) == 0:
+            check_way(source, grid, job)
+            if not others and coverage_of(source, grid) == 0:
                 log.warning(
                     "%s covers nothing of the output, where it is read as nodata: compare the CRS "
                     "and bounds of both with rio info",
                     source.path,
                 )
         indexes = () if value is None else parse_bidx(value, source)
-        _check_nodata(given, source, indexes)
-        boundary = _boundary(job, source, indexes)
-        _check_fill(job, source, indexes)
+        boundary = check_bands(job, source, indexes, given)
         inputs.append(InputSpec(source.path, indexes, resampling, boundary, given))
     return ReadSpec(
         inputs,
@@ -177,6 +178,24 @@ def make_reading(
         job.fill,
         records_absent=_records_absent(job),
     )
+
+
+def check_bands(
+    job: Job, source: DatasetInfo, indexes: Sequence[int], nodata: GivenNodata | None
+) -> Boundary | None:
+    """Return the boundary of an input, whose bands can hold all numbers that are given for it.
+
+    Raises
+    ------
+    NodataError
+        If they cannot.
+    UsageError
+        If the boundary is nodata, and a band has none.
+    """
+    _check_nodata(nodata, source, indexes)
+    boundary = _boundary(job, source, indexes)
+    _check_fill(job, source, indexes)
+    return boundary
 
 
 def _records_absent(job: Job) -> bool:
@@ -192,8 +211,9 @@ def _choose_grid(
 ) -> Grid | None:
     """Return the output's grid, or None for that of the first input."""
     grids = [source.grid for source in sources]
+    paths = [source.path for source in sources]
     if job.like is not None:
-        like = _open_like(job.like, job.inputs)
+        like = _open_like(job.like, paths)
         if like.has_gcps_or_rpcs:
             raise GridError(
                 f"{job.like} has GCPs or RPCs instead of a grid: give a raster with a transform"
@@ -202,10 +222,10 @@ def _choose_grid(
     elif job.extent is not None:
         for source in sources:
             _require_transform(source)
-        grid = common_grid(job.inputs, grids, job.extent)
+        grid = common_grid(paths, grids, job.extent)
     else:
         if job.strict and job.mode != "manual_read":
-            require_one_grid(job.inputs, grids)
+            require_one_grid(paths, grids)
         if job.bounds is None and area is None:
             return None
         _require_transform(sources[0])
@@ -258,7 +278,7 @@ def _require_transform(source: DatasetInfo) -> None:
         )
 
 
-def _check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
+def check_way(source: DatasetInfo, grid: Grid, job: Job) -> None:
     """Raise GridError if an input cannot be warped onto a grid."""
     if source.why_gcps_or_rpcs_unusable:
         raise GridError(

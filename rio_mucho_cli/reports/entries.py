@@ -24,7 +24,8 @@ from rio_mucho_cli.paths import input_name, is_in_memory, is_virtual
 from rio_mucho_cli.planning.outputs import OutputPlan
 from rio_mucho_cli.planning.plan import Plan
 from rio_mucho_cli.reports.advice import advise
-from rio_mucho_cli.reports.plan import describe_plan, function_name, json_number
+from rio_mucho_cli.reports.plan import describe_plan, function_name
+from rio_mucho_cli.reports.plan_inputs import json_number
 from rio_mucho_cli.reports.recorder import Recorder, SlowWindow, WorkerTotal
 from rio_mucho_cli.reports.timeline import NAMES, Cell, Interval, Total
 from rio_mucho_cli.system import peak_memory, usable_cpus, usable_memory, versions_of

@@ -240,7 +240,7 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
     if job is None:
         return
     report = os.path.realpath(path)
-    inputs = [input_name(each) for each in (*job.inputs, job.aoi) if each is not None]
+    inputs = [*job.input_paths, *([] if job.aoi is None else [input_name(job.aoi)])]
     rasters = [*inputs, job.like, *(output.local_path for output in job.outputs)]
     if any(raster is not None and os.path.realpath(raster) == report for raster in rasters):
         raise UsageError(
@@ -250,7 +250,7 @@ def _check_report_name(path: str, job: Job | None, others: Sequence[str]) -> Non
     files = [*_sources(job.function), *others]
     if Path(report).exists():
         # It opens the inputs, so only if needed.
-        files += _files_of([each for each in job.inputs if not is_vector(each)])
+        files += _files_of([path for path in job.inputs if not is_vector(path)])
     if any(os.path.realpath(file) == report for file in files):
         raise UsageError(
             f"the report {path} would replace a file that the run reads: use another name, which "

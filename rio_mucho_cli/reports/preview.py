@@ -21,7 +21,7 @@ from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, wit
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
 from rio_mucho_cli.outputs.resume import cannot_resume_error
-from rio_mucho_cli.paths import input_name, is_virtual
+from rio_mucho_cli.paths import is_virtual
 from rio_mucho_cli.planning.fingerprint import (
     check_can_resume,
     done_outputs,
@@ -153,7 +153,7 @@ def _describe(job: Job, probe: bool) -> Preview:
         and check_output(
             path,
             overwrite=job.overwrite or path in finished,
-            inputs=list(map(input_name, job.inputs)),
+            inputs=job.input_paths,
             resume=job.resume,
             is_mosaic=output.is_mosaic,
         )

@@ -31,6 +31,10 @@ def lines(preview: dict[str, Any]) -> list[str]:
     for number, source in enumerate(plan["inputs"][:_MOST_INPUTS], 1):
         result += _wrap(f"input {number}", f"{source['path']}: {', '.join(_input(source))}")
     result += _more("input", len(plan["inputs"]) - _MOST_INPUTS)
+    if plan["series"] is not None:
+        series = plan["series"]
+        text = f"{format_count(series['scenes'], 'scene')}, at most {series['most']} in a window"
+        result += _wrap("series", f"{text}; the inputs above are those of the first one")
     for vector in plan["vectors"][:_MOST_INPUTS]:
         result += _wrap(f"input {vector['position'] + 1}", f"{vector['path']}: {_vector(vector)}")
     if plan["area"] is not None:

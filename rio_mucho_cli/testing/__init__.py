@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
-from rio_mucho_cli.api import Function, FunctionOptions
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
+from rio_mucho_cli.job_options import Function, FunctionOptions
 from rio_mucho_cli.testing.comparison import (
     Array,
     Tolerance,

@@ -19,13 +19,13 @@ from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 from rasterio.transform import guard_transform
 
-from rio_mucho_cli.api import Function, find_function, make_job
 from rio_mucho_cli.dtypes import nodata_fits
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError, one_line
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.job_options import Function, find_function, make_job
 from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import Size, WindowPair
 from rio_mucho_cli.workers.declared import declaration_of

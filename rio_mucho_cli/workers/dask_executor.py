@@ -364,8 +364,7 @@ def _to_bytes(context: RunContext) -> bytes:
     function = context.function
     if isinstance(function, FunctionRef) and function.is_file:
         function = function.load()
-    inputs = [replace(spec, path=absolute(spec.path)) for spec in context.reading.inputs]
-    reading = replace(context.reading, inputs=inputs)
+    reading = context.reading.moved(absolute)
     # Another disk may lack modules that are pickled by name.
     return replace(context, function=function, reading=reading).to_bytes(or_name=False)
 

@@ -214,11 +214,17 @@ def make_callable(
 
     def call(data: Any, window: Any, ij: Any, global_args: Any, **info: Any) -> Any:
         arrays = data if isinstance(data, list) else [data]
-        flat = [array[0] if array.shape[0] == 1 else array for array in arrays]
+        flat = [_without_one_band(array) for array in arrays]
         return called(*flat, **keywords, **info)
 
     call.__wrapped__ = called  # type: ignore[attr-defined]  # for `inspect.signature`
     return call
+
+
+def _without_one_band(array: Any) -> Any:
+    """Return (rows, cols) for one band; (scenes, rows, cols) for scenes with one band."""
+    bands = array.ndim - 3
+    return array.squeeze(bands) if array.shape[bands] == 1 else array
 
 
 def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:

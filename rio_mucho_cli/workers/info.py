@@ -23,6 +23,7 @@ from rio_mucho_cli.dtypes import fills_with_nan
 from rio_mucho_cli.env import GDAL_ERRORS
 from rio_mucho_cli.errors import InfoError, one_line
 from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.inputs.window_data import InputDatasets, no_vector
 from rio_mucho_cli.windows import PlannedWindow
 from rio_mucho_cli.workers.context import RunContext
@@ -62,7 +63,10 @@ class WindowInfo:
         Number of the worker, from 0 to jobs - 1: the same for all windows that
         it computes. Choose a device by it; pixels must not depend on it.
     inputs : sequence of InputInfo
-        Metadata of each raster.
+        Metadata of each input; none if inputs are a series.
+    items : sequence of Scene
+        Scenes of a series that touch the window, in the order of the arrays: their
+        `path`, `datetime` and `properties`.
     """
 
     window: Window
@@ -75,6 +79,7 @@ class WindowInfo:
     total: int = 1
     worker: int = 0
     inputs: Sequence[InputInfo] = ()
+    items: Sequence[Scene] = ()
     _fill_is_nan: bool = field(default=False, repr=False)
     _vector: Callable[[], Any] = field(default=no_vector, repr=False)
 
@@ -286,7 +291,13 @@ def info_of_windows(
     }
 
     def info_of(planned: PlannedWindow) -> WindowInfo:
-        return WindowInfo(window=planned.window, ij=planned.ij, index=planned.index, **constants)
+        return WindowInfo(
+            window=planned.window,
+            ij=planned.ij,
+            index=planned.index,
+            items=tuple(datasets.scenes),
+            **constants,
+        )
 
     return info_of
 

@@ -26,7 +26,7 @@ from rio_mucho_cli.errors import MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.geotiff.block_table import EncodedBlocks
 from rio_mucho_cli.geotiff.encode import Encoder
 from rio_mucho_cli.geotiff.gdal_io import needs_exact_nodata
-from rio_mucho_cli.inputs.window_data import InputDatasets
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec
 from rio_mucho_cli.outputs.profile import changes_values
 from rio_mucho_cli.outputs.statistics import BandStatistics, statistics_of
 from rio_mucho_cli.outputs.value_loss import NO_LOSS, ValueLoss, valid_nan
@@ -107,6 +107,15 @@ class WindowResult:
         return size + sum(map(count_bytes, self.values))
 
 
+def open_inputs(reading: ReadSpec) -> InputDatasets:
+    """Return the inputs for reading in one worker."""
+    if reading.series is None:
+        return InputDatasets(reading)
+    from rio_mucho_cli.inputs.series import SceneDatasets
+
+    return SceneDatasets(reading)
+
+
 class Worker:
     """Open datasets and the function, for one thread."""
 
@@ -114,7 +123,7 @@ class Worker:
         self._context = context
         self._function = FunctionCall(context, run_id)
         ignore_georeferencing_warnings()
-        self._sources = InputDatasets(context.reading)
+        self._sources = open_inputs(context.reading)
         self._encoder = Encoder()
         self._name = worker_name()
 

@@ -13,9 +13,9 @@ import pytest
 from rasterio.windows import Window
 
 from rio_mucho_cli import FunctionNotFoundError, Job, MuchoChildError, RioMucho, UsageError, run
-from rio_mucho_cli.api import JobOptions, make_job
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.errors import WindowsError
+from rio_mucho_cli.job_options import JobOptions, make_job
 from rio_mucho_cli.reports.progress import ProgressLog
 from rio_mucho_cli.system import usable_cpus
 from rio_mucho_cli.windows import Size

@@ -14,7 +14,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 import rio_mucho_cli as riomucho
-from rio_mucho_cli.api import ClassOptions
+from rio_mucho_cli.job_options import ClassOptions
 
 both = pytest.mark.parametrize("processes", [1, 2])
 

@@ -11,7 +11,7 @@ from rio_mucho_cli import Job, MuchoChildError, Output, OutputExistsError, run
 from rio_mucho_cli.engine.events import RunStarted, WindowDone
 from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
-from rio_mucho_cli.reports.plan import block_reads
+from rio_mucho_cli.reports.plan_inputs import block_reads
 from rio_mucho_cli.reports.recorder import Recorder
 from rio_mucho_cli.windows import Size, window_grid
 

@@ -1,0 +1,167 @@
+"""Find the scenes that touch a window, without opening them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rasterio.windows import Window
+
+from rio_mucho_cli.inputs.coverage import (
+    TOUCHING,
+    Points,
+    are_apart,
+    clip,
+    outline_in,
+    polygon_area,
+)
+from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.windows import PlannedWindow, WindowGrid, outline
+
+# Points along each edge in another CRS: enough for a pixel in a neighbouring UTM zone.
+_EDGE_POINTS = 9
+# Boxes of one scene that differ by less are the same: its files differ in resolution.
+_SAME = 1.0
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels of the output's grid."""
+
+EVERYWHERE: Box = (-np.inf, -np.inf, np.inf, np.inf)
+"""Box of what may be anywhere."""
+
+_NOWHERE: Box = (np.inf, np.inf, -np.inf, -np.inf)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """Where a file or a scene lies on the output's grid.
+
+    Attributes
+    ----------
+    box : tuple of float
+        Its bounds: left, top, right and bottom, in pixels.
+    outline : ndarray or None
+        (points, 2): the outline in pixels, unless it is the box.
+    """
+
+    box: Box
+    outline: Points | None = None
+
+    @classmethod
+    def of(cls, source: Grid, target: Grid, margin: int = 0) -> Footprint:
+        """Return the footprint of a grid on another one.
+
+        Parameters
+        ----------
+        source, target : Grid
+        margin : int
+            Pixels of the source to add on each side.
+        """
+        if source.transform.is_degenerate or target.transform.is_degenerate:
+            return cls(EVERYWHERE)
+        source = source.crop((-margin, source.width + margin), (-margin, source.height + margin))
+        points = outline_in(source, target, _EDGE_POINTS)
+        if points is None:
+            return cls(_NOWHERE if are_apart(source, target) else EVERYWHERE)
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        is_box = (right - left) * (bottom - top) - polygon_area(points) < TOUCHING
+        return cls((left, top, right, bottom), None if is_box else points)
+
+    @classmethod
+    def union(cls, footprints: Sequence[Footprint]) -> Footprint:
+        """Return the footprint of a scene from those of its files."""
+        if all(footprint is footprints[0] for footprint in footprints):
+            return footprints[0]
+        boxes = np.array([footprint.box for footprint in footprints])
+        with np.errstate(invalid="ignore"):
+            are_same = bool((np.abs(boxes - boxes[0]) < _SAME).all())
+        if are_same:
+            return footprints[0]
+        left, top = boxes[:, :2].min(axis=0).tolist()
+        right, bottom = boxes[:, 2:].max(axis=0).tolist()
+        return cls((left, top, right, bottom))
+
+    def touches(self, box: Box) -> bool:
+        """Return whether it shares pixels with a box."""
+        left, top = max(self.box[0], box[0]), max(self.box[1], box[1])
+        right, bottom = min(self.box[2], box[2]), min(self.box[3], box[3])
+        if min(right - left, bottom - top) < TOUCHING:
+            return False
+        if self.outline is None:
+            return True
+        width, height = int(np.ceil(box[2] - box[0])), int(np.ceil(box[3] - box[1]))
+        return polygon_area(clip(self.outline - box[:2], width, height)) > TOUCHING
+
+    def contains(self, other: Footprint) -> bool:
+        """Return whether the bounds of another footprint are within its own."""
+        low = all(a <= b + TOUCHING for a, b in zip(self.box[:2], other.box[:2], strict=True))
+        return low and all(
+            a >= b - TOUCHING for a, b in zip(self.box[2:], other.box[2:], strict=True)
+        )
+
+
+class Footprints:
+    """Footprints of the scenes of a series.
+
+    Parameters
+    ----------
+    footprints : iterable of Footprint
+        One for each scene.
+    """
+
+    def __init__(self, footprints: Iterable[Footprint]) -> None:
+        self._all = list(footprints)
+        self._boxes = np.array([footprint.box for footprint in self._all]).reshape(-1, 4)
+
+    def __len__(self) -> int:
+        """Return the number of scenes."""
+        return len(self._all)
+
+    def __getitem__(self, number: int) -> Footprint:
+        """Return the footprint of a scene."""
+        return self._all[number]
+
+    def touching(self, window: Window, overlap: int = 0) -> list[int]:
+        """Return the numbers of the scenes with pixels in a window, from 0, in order."""
+        box = box_of(window, overlap)
+        boxes = self._boxes
+        near = (
+            (boxes[:, 0] < box[2])
+            & (boxes[:, 1] < box[3])
+            & (boxes[:, 2] > box[0])
+            & (boxes[:, 3] > box[1])
+        )
+        return [
+            number for number in np.flatnonzero(near).tolist() if self._all[number].touches(box)
+        ]
+
+    def most_over(self, windows: Sequence[PlannedWindow], overlap: int = 0) -> int:
+        """Return the largest number of scenes whose bounds touch one window."""
+        if not len(self) or not len(windows):
+            return 0
+        if isinstance(windows, WindowGrid):
+            return self._most_over_grid(windows, overlap)
+        return max(len(self.touching(window, overlap)) for window in outline(windows))
+
+    def _most_over_grid(self, windows: WindowGrid, overlap: int) -> int:
+        """Return the same for windows that can be too many to look at each."""
+        sides = np.array(windows.size)
+        numbers = -(-np.array((windows.width, windows.height)) // sides)
+        ends = np.concatenate([numbers, numbers])
+        first = np.floor((self._boxes[:, :2] - overlap + TOUCHING) / sides)
+        last = np.ceil((self._boxes[:, 2:] + overlap - TOUCHING) / sides)
+        cells = np.concatenate([first, last], axis=1).clip(0, ends).astype(np.int64)
+        cells = cells[(cells[:, 0] < cells[:, 2]) & (cells[:, 1] < cells[:, 3])]
+        # Each scene adds 1 at its first cell and takes it away after its last one.
+        change = np.zeros((numbers[1] + 1, numbers[0] + 1), np.int64)
+        for row, col, sign in ((1, 0, 1), (1, 2, -1), (3, 0, -1), (3, 2, 1)):
+            np.add.at(change, (cells[:, row], cells[:, col]), sign)
+        return int(change.cumsum(axis=0).cumsum(axis=1).max())
+
+
+def box_of(window: Window, overlap: int = 0) -> Box:
+    """Return the box of a window with its overlap."""
+    left, top = window.col_off - overlap, window.row_off - overlap
+    right, bottom = window.col_off + window.width, window.row_off + window.height
+    return left, top, right + overlap, bottom + overlap

@@ -1,0 +1,134 @@
+"""Read the scenes of a series that touch a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from rio_mucho_cli.env import env_options, gdal_config
+from rio_mucho_cli.errors import InputError
+from rio_mucho_cli.gcps import has_gcps_or_rpcs
+from rio_mucho_cli.inputs.footprints import Footprint, box_of
+from rio_mucho_cli.inputs.grid import Grid
+from rio_mucho_cli.inputs.open_inputs import OpenInput, OpenInputs
+from rio_mucho_cli.inputs.pixels import PixelsOfInput
+from rio_mucho_cli.inputs.scenes import SeriesSpec
+from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, read_pixels
+
+
+class SceneDatasets(InputDatasets):
+    """Scenes of a series, opened when a window first needs them.
+
+    Parameters
+    ----------
+    reading : ReadSpec
+        With a series, and a grid.
+    """
+
+    def __init__(self, reading: ReadSpec) -> None:
+        assert reading.series is not None
+        assert reading.grid is not None
+        self._series: SeriesSpec = reading.series
+        self._grid: Grid = reading.grid
+        self._footprints: dict[int, Footprint] = {}  # of files that were opened
+        self._pool = (
+            ThreadPoolExecutor(self._series.threads, "mucho-read")
+            if self._series.threads > 1
+            else None
+        )
+        super().__init__(reading)
+
+    def _open(self) -> OpenInputs:
+        return OpenInputs(self._series.files, self._grid)
+
+    def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
+        """Return the pixels of each scene with pixels in the window, and note the scenes."""
+        number = len(self._series.counts)
+        touching = self._series.footprints.touching(window, self._reading.overlap)
+        files = [scene * number + file for scene in touching for file in range(number)]
+        read = self._read_files(files, window)
+        found: list[PixelsOfInput] = []
+        self.scenes = []
+        for scene in touching:
+            pixels = [read[scene * number + file] for file in range(number)]
+            if any(is_inside for is_inside, _ in pixels):
+                self.scenes.append(self._series.scenes[scene])
+                found.append(_join([of_file for _, of_file in pixels]))
+        return found
+
+    def _read_files(
+        self, files: Sequence[int], window: Any
+    ) -> dict[int, tuple[bool, PixelsOfInput]]:
+        """Return the pixels of files, and whether each has pixels in the window."""
+        files = sorted(files, key=lambda number: number not in self._inputs)
+        if self._pool is None or len(files) == 1:
+            return {number: self._read_file(number, window) for number in files}
+        options = env_options()
+
+        def read(number: int) -> tuple[bool, PixelsOfInput]:
+            with gdal_config(options):
+                return self._read_file(number, window)
+
+        return dict(zip(files, self._pool.map(read, files), strict=True))
+
+    def _read_file(self, number: int, window: Any) -> tuple[bool, PixelsOfInput]:
+        scene, file = divmod(number, len(self._series.counts))
+        spec = self._series.files[number]
+        with self._inputs.using(number) as opened:
+            count = len(opened.reader.bands.indexes)
+            if count != self._series.counts[file]:
+                raise InputError(
+                    f"{spec.path} has {count} bands, and the first scene's "
+                    f"{self._series.files[file].path} has {self._series.counts[file]}: all scenes "
+                    "need as many"
+                )
+            is_inside = True
+            if self._series.are_claimed[scene]:
+                footprint = self._footprint(number, scene, opened)
+                is_inside = footprint.touches(box_of(window, self._reading.overlap))
+            return is_inside, read_pixels(opened, spec, window, self._reading)
+
+    def _footprint(self, number: int, scene: int, opened: OpenInput) -> Footprint:
+        """Return where an open file is; raise InputError if its item says otherwise."""
+        found = self._footprints.get(number)
+        if found is None:
+            claimed = self._series.footprints[scene]
+            if has_gcps_or_rpcs(opened.src):
+                found = claimed
+            else:
+                found = Footprint.of(Grid.of(opened.src), self._grid)
+            if not claimed.contains(found):
+                raise InputError(
+                    f"{opened.src.name} is not where the item {self._series.scenes[scene].name} "
+                    "says: its proj:transform, proj:shape and proj:code must be those of the file, "
+                    "or be left out"
+                )
+            self._footprints[number] = found
+        return found
+
+    def _stack(self, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        stack = np.ma.stack if any(map(np.ma.isMaskedArray, arrays)) else np.stack
+        stacked: np.ndarray[Any, Any] = stack(arrays)
+        return stacked
+
+    def close(self) -> None:
+        """Close all datasets."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        super().close()
+
+
+def _join(files: Sequence[PixelsOfInput]) -> PixelsOfInput:
+    """Return the bands of several files as those of one."""
+    if len(files) == 1:
+        return files[0]
+    arrays = [pixels.array for pixels in files]
+    concatenate = np.ma.concatenate if any(map(np.ma.isMaskedArray, arrays)) else np.concatenate
+    return PixelsOfInput(
+        concatenate(arrays),
+        tuple(value for pixels in files for value in pixels.nodatavals),
+        np.concatenate([pixels.are_alpha for pixels in files]),
+    )
