@@ -15,6 +15,7 @@ from rio_mucho_cli.inputs.open_inputs import InputSpec, OpenInput, OpenInputs
 from rio_mucho_cli.inputs.overlap import read_padded
 from rio_mucho_cli.inputs.pixels import PixelsOfInput, fill_masked, find_absent, stack
 from rio_mucho_cli.system import lacks_open_files
+from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import format_window
 
 if TYPE_CHECKING:
@@ -281,7 +282,7 @@ def read_pixels(
             array = opened.reader.read(window, masked=masked)
     except MemoryError as exc:
         raise InputError(
-            f"there is no memory for {spec.path} at {format_window(window)} "
+            f"there is no memory for {redact(spec.path)} at {format_window(window)} "
             f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
         ) from None
     except MuchoError:
@@ -291,7 +292,7 @@ def read_pixels(
         if not lacks_open_files(message):
             message += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
         raise InputError(
-            f"{spec.path} cannot be read at {format_window(window)}: {message}"
+            f"{redact(spec.path)} cannot be read at {format_window(window)}: {redact(message)}"
         ) from None
     return PixelsOfInput(array, bands.nodatavals, bands.are_alpha)
 
