@@ -97,6 +97,14 @@ def test_the_installed_wheel_adds_the_command_to_rio(wheel, make_raster, tmp_pat
     )
     assert set(result.stdout.split()) == {str(target / "rio_mucho_cli" / "__init__.py")}
     assert (read(tmp_path / "out.tif") == read(tmp_path / "in.tif") * 2).all()
+    subprocess.run(
+        [sys.executable, "-m", "rio_mucho_cli.examples", "made"],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    assert (tmp_path / "made" / "ndvi.py").is_file()
 
 
 def test_the_lowest_versions_are_those_that_are_asked_for():
