@@ -1,6 +1,6 @@
 """Median of many scenes.
 
-rio mucho scenes/*/red.tif median.tif --func median.py:median --extent union --masked -j 2
+rio mucho --inputs scenes.txt median.tif --func median.py:median --extent union --masked -j 2
 """
 
 import numpy as np
