@@ -10,7 +10,8 @@ from rio_mucho_cli.examples.landscape import Valley
 from rio_mucho_cli.examples.scene import write_fields, write_parts, write_scene
 from rio_mucho_cli.examples.series import write_series
 
-FUNCTIONS = sorted(Path(__file__).with_name("functions").iterdir())
+FOLDER = Path(__file__).with_name("functions")
+FUNCTIONS = sorted(path for path in FOLDER.iterdir() if path.is_file())
 CONTENTS = {
     ("red.tif", "nir.tif"): "a satellite scene of a valley, 1500 x 1200 pixels of 30 m",
     ("dem.tif",): "elevation on the same grid, in metres",
@@ -26,7 +27,13 @@ CONTENTS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write all files, or none if one of them exists."""
+    """Write all files, or none if one of them exists.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the command line if not given.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m rio_mucho_cli.examples",
         description="Make the files that the documentation of rio mucho works on: rasters of an "
@@ -37,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         "folder", metavar="DIR", type=Path, help="made if need be; no file in it is replaced"
     )
     folder: Path = parser.parse_args(arguments).folder
-    functions = tuple(path.name for path in FUNCTIONS if path.is_file())
+    functions = tuple(path.name for path in FUNCTIONS)
     contents = {**CONTENTS, functions: "functions for rio mucho --func"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,8 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         for write in (write_scene, write_parts, write_fields, write_series):
             write(valley, folder)
         for path in FUNCTIONS:
-            if path.is_file():
-                (folder / path.name).write_bytes(path.read_bytes())
+            (folder / path.name).write_bytes(path.read_bytes())
     except OSError as error:
         sys.exit(f"Error: cannot write into {folder}: {error.strerror or error}")
     for names, meaning in contents.items():
