@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import reprlib
+import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,6 +59,17 @@ def option(name: str, value: object = None) -> str:
     elif isinstance(value, float) and value != value:
         return f'{name}=float("nan")'
     return name if value is None else f"{name}={value!r}"
+
+
+def argument(name: str, value: object) -> str:
+    """Return an argument of a function, as it is written on the command line or in Python.
+
+    That is ``--arg fields='["code"]'`` and ``fields=["code"]``.
+    """
+    text = json.dumps(value)
+    if not _for_command_line.get():
+        return f"{name}={text}"
+    return f"--arg {name}={value if isinstance(value, str) else shlex.quote(text)}"
 
 
 @contextmanager
