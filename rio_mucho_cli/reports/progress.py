@@ -304,15 +304,16 @@ def _show_in_notebook() -> Callable[[str], None]:
     Unlike stderr, that is not marked as an error, and tools that execute notebooks
     keep only the last line.
     """
-    from IPython.display import display
+    from IPython import display as ipython
 
+    show_first: Any = ipython.display  # without annotations
     handle: Any = None
 
     def show(text: str) -> None:
         nonlocal handle
         data = {"text/plain": text.strip()}
         if handle is None:
-            handle = display(data, raw=True, display_id=True)
+            handle = show_first(data, raw=True, display_id=True)
         elif data["text/plain"]:
             handle.update(data, raw=True)
 
