@@ -137,8 +137,8 @@ def mucho(
             nir, red = (band[0].astype("float32") for band in data)
             return (nir - red) / (nir + red)
     \b
-        $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8
-        $ rio mucho b5.tif b4.tif cog.tif --func index:run -f COG --stats
+        $ rio mucho nir.tif red.tif ndvi.tif --func index.py:run -j 8
+        $ rio mucho nir.tif red.tif cog.tif --func index.py:run -f COG --stats
         $ rio mucho dem.tif smooth.tif --func scipy.ndimage:gaussian_filter \\
               --plain --fill nan --arg sigma=2 --overlap 8 --boundary edge
     """  # noqa: D301 (click needs the character itself)

@@ -32,7 +32,7 @@ _FUNCTION = [
         multiple=True,
         metavar="NAME=VALUE",
         callback=parse_with(parsing.named_values),
-        help="Set one entry of global_args (JSON, else text).",
+        help="Set an entry of global_args (JSON or text).",
         details="Repeatable. Takes precedence over `--global-args`.",
     ),
     Option(
@@ -46,7 +46,7 @@ _FUNCTION = [
         type=OneOf(["simple_read", "array_read", "manual_read"]),
         default="simple_read",
         show_default=True,
-        help="Pass one array per input, one array of all bands, or open datasets.",
+        help="Pass an array per input, one of all bands, or open datasets.",
         details="Arrays are `(count, rows, cols)`. With `manual_read`, the function itself reads.",
     ),
     Option(
@@ -88,10 +88,10 @@ _SCENES = [
     Option(
         ["--inputs"],
         metavar="FILE|-",
-        help="Inputs are the scenes of this list: a path on each line, or STAC items.",
-        details="The function gets the scenes that touch its window. JSON may be a list of paths, "
-        "an item, a list of items, an ItemCollection, or an item on each line. See "
-        "[Series](../how-to/series.md).",
+        help="List of scenes: paths, or STAC items.",
+        details="The function gets the scenes that touch its window. A path on each line, or JSON: "
+        "a list of paths, an item, a list of items, an ItemCollection, or an item on each line. "
+        "See [Series](../how-to/series.md).",
     ),
     Option(
         ["--assets"],
@@ -103,8 +103,8 @@ _SCENES = [
     Option(
         ["--missing-assets"],
         type=OneOf(["fail", "skip"]),
-        help="If an item lacks an asset: fail, or leave it out.  [default: fail]",
-        details="With `skip`, a warning says how many are left out.",
+        help="If an item lacks an asset.  [default: fail]",
+        details="Fail, or skip such items, and warn how many are left out.",
     ),
 ]
 
@@ -136,8 +136,8 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]BANDS",
         callback=parse_with(parsing.by_input),
-        help="Bands to read, 1,3 or 1..3; N= for the Nth input only.",
-        details="Repeatable. The default is all bands.",
+        help="Bands to read, such as 1,3 or 1..3.",
+        details="`N=BANDS` for the Nth input only. Repeatable. The default is all bands.",
     ),
     Option(
         ["--src-nodata"],
@@ -152,9 +152,10 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]ATTRIBUTE",
         callback=parse_with(parsing.by_input),
-        help="Burn this attribute of features, in place of their numbers.",
-        details="Of the Nth input with `N=`; with `,all_touched` after it, into all pixels that "
-        "it touches. See [Vectors](../how-to/vectors.md). Repeatable.",
+        help="Attribute of features to burn.",
+        details="In place of their numbers, from 1. Of the Nth input with `N=`; with "
+        "`,all_touched` after it, into all pixels that it touches. See "
+        "[Vectors](../how-to/vectors.md). Repeatable.",
     ),
     Option(
         ["--like"],
@@ -179,9 +180,9 @@ _WINDOWS = [
     Option(
         ["--aoi"],
         metavar="FILE|-",
-        help="Limit the run to an area of interest, of any shape.",
-        details="Features, in any CRS. Windows that do not touch it are skipped; pixels outside "
-        "are nodata. See [Vectors](../how-to/vectors.md#an-area-of-interest).",
+        help="Limit the run to an area of interest.",
+        details="Features of any shape, in any CRS. Windows that do not touch it are skipped; "
+        "pixels outside are nodata. See [Vectors](../how-to/vectors.md#an-area-of-interest).",
     ),
     Option(
         ["--resampling"],
@@ -335,7 +336,7 @@ _RUNNING = [
         ["--timeout"],
         type=float,
         metavar="SECONDS",
-        help="End a worker that takes longer for one window.",
+        help="End workers that take longer for a window.",
         details="The window is retried, as if the worker had died. For `processes` and `dask`.",
     ),
     Option(

@@ -34,7 +34,7 @@ def test_the_page_of_the_command_has_the_options_as_they_are():
 def test_help_shows_its_example_as_it_is_written(rio):
     text = rio("mucho", "--help").stdout
     assert "\n      def run(data, window, ij, global_args):\n" in text
-    assert "\n      $ rio mucho b5.tif b4.tif ndvi.tif --func index:run -j 8\n" in text
+    assert "\n      $ rio mucho nir.tif red.tif ndvi.tif --func index.py:run -j 8\n" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -42,18 +42,20 @@ def test_help_fits_two_screens_in_groups(rio):
     lines = rio("mucho", "--help").stdout.splitlines()
     assert len(lines) <= 100
     titles = [line for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]
-    assert titles == ["Function:", "Windows and grid:", "Output:", "Running:", "Reporting:"]
+    assert titles == [
+        "Function:", "Series of scenes:", "Windows and grid:", "Output:", "Running:", "Reporting:"
+    ]  # fmt: skip
 
 
 def test_the_functions_of_the_readme_work(rio, make_raster, tmp_path, read):
     code = re.search(r"```python\n# index\.py\n(.*?)```", README, flags=re.DOTALL)[1]
     (tmp_path / "index.py").write_text(code)
-    for name in ("b5.tif", "b4.tif"):
-        make_raster(name, seed=ord(name[1]))
-    command = re.search(r"^    rio (mucho b5\.tif .*)$", README, flags=re.MULTILINE)[1]
+    for name in ("nir.tif", "red.tif"):
+        make_raster(name, seed=ord(name[0]))
+    command = re.search(r"^    rio (mucho nir\.tif .*)$", README, flags=re.MULTILINE)[1]
     result = rio(*command.split())
     assert result.exit_code == 0, result.output
-    nir, red = read("b5.tif").astype("float32"), read("b4.tif").astype("float32")
+    nir, red = read("nir.tif").astype("float32"), read("red.tif").astype("float32")
     assert (read("ndvi.tif") == (nir - red) / (nir + red)).all()
 
 
