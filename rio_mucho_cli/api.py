@@ -96,7 +96,7 @@ def run(
     >>> def ndvi(nir, red):
     ...     nir, red = nir.astype("float32"), red.astype("float32")
     ...     return (nir - red) / (nir + red)
-    >>> run(["b5.tif", "b4.tif"], "ndvi.tif", ndvi, plain=True)
+    >>> run(["nir.tif", "red.tif"], "ndvi.tif", ndvi, plain=True)
 
     With a tqdm bar:
 

@@ -89,7 +89,7 @@ class RioMucho:
     Examples
     --------
     >>> from rio_mucho_cli import RioMucho
-    >>> with RioMucho(["b4.tif", "b3.tif"], "index.tif", index) as rm:
+    >>> with RioMucho(["nir.tif", "red.tif"], "index.tif", index) as rm:
     ...     rm.run(4)
     """
 
