@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 
 MissingAssets: TypeAlias = Literal["fail", "skip"]
 
+# In queries of signed addresses: of S3, GCS, Azure and CloudFront, then of other servers.
+_SIGNED = re.compile(r"(?i)[?&](?:x-\w+-signature|signature|sig)=")
+_TOKEN = re.compile(r"(?i)(?:access_?|auth_?)?(?:token|api_?key)=")
+_BINARY = "\0"
 _ITEM_FILES = (".json", ".geojson", ".ndjson", ".jsonl")
 
 
@@ -146,11 +151,22 @@ def read_list(path: str, text: str | None = None) -> list[Any]:
     if text is None:
         try:
             text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise InputError(f"{path} cannot be read as a list of scenes: {exc}") from None
+        except UnicodeDecodeError:
+            text = _BINARY
+        except (OSError, ValueError) as exc:
+            why = getattr(exc, "strerror", None) or exc
+            raise InputError(f"{path} cannot be read as a list of scenes: {why}") from None
+    if _BINARY in text:
+        raise InputError(
+            f"{path} is not a list of scenes but a binary file: expected text with a path on each "
+            "line, or STAC items"
+        )
     folder = os.path.dirname(path)  # noqa: PTH120 (empty for the current one)
-    parsed = _flat(parse_list(text, path))
-    entries = [_moved(entry, folder) if is_stac(entry) else entry for entry in parsed]
+    try:
+        parsed = _flat(parse_list(text, path))
+        entries = [_moved(entry, folder) if is_stac(entry) else entry for entry in parsed]
+    except RecursionError:
+        raise InputError(f"{path} is not a list of scenes: it is nested too deeply") from None
     if not entries:
         raise UsageError(f"{path} has no scenes: expected a path on each line, or STAC items")
     return entries
@@ -214,5 +230,11 @@ def _without_duplicates(scenes: Sequence[Scene]) -> list[Scene]:
 
 
 def unsigned(path: str) -> str:
-    """Return an address without its query, which may be a signature that expires."""
-    return path.partition("?")[0] if path.startswith(("http://", "https://")) else path
+    """Return an address without its signature, which expires; a query may also name the file."""
+    address, mark, query = path.partition("?")
+    if not mark or "://" not in address:
+        return path
+    if _SIGNED.search(path):
+        return address
+    kept = "&".join(field for field in query.split("&") if not _TOKEN.match(field))
+    return f"{address}?{kept}" if kept else address
