@@ -134,10 +134,13 @@ class Footprints:
     ----------
     footprints : iterable of Footprint
         One for each scene.
+    grid : Grid
+        Grid of the output. Beyond it, overlap has no pixels of scenes.
     """
 
-    def __init__(self, footprints: Iterable[Footprint]) -> None:
+    def __init__(self, footprints: Iterable[Footprint], grid: Grid) -> None:
         self._all = list(footprints)
+        self._grid = grid
         self._boxes = np.array([footprint.box for footprint in self._all]).reshape(-1, 4)
 
     def __len__(self) -> int:
@@ -150,7 +153,7 @@ class Footprints:
 
     def touching(self, window: Window, overlap: int = 0) -> list[int]:
         """Return the numbers of the scenes with pixels in a window, from 0, in order."""
-        box = box_of(window, overlap)
+        box = box_of(window, self._grid, overlap)
         boxes = self._boxes
         near = (
             (boxes[:, 0] < box[2])
@@ -186,8 +189,13 @@ class Footprints:
         return int(change.cumsum(axis=0).cumsum(axis=1).max())
 
 
-def box_of(window: Window, overlap: int = 0) -> Box:
-    """Return the box of a window with its overlap."""
+def box_of(window: Window, grid: Grid, overlap: int = 0) -> Box:
+    """Return the box of a window with its overlap, as far as it is within the grid."""
     left, top = window.col_off - overlap, window.row_off - overlap
     right, bottom = window.col_off + window.width, window.row_off + window.height
-    return left, top, right + overlap, bottom + overlap
+    return (
+        max(left, 0),
+        max(top, 0),
+        min(right + overlap, grid.width),
+        min(bottom + overlap, grid.height),
+    )

@@ -45,7 +45,7 @@ def windows_of(target, side):
 
 def check(sources, target, side):
     """Assert that no scene with pixels in a window is left out; return how many are in excess."""
-    footprints = Footprints([Footprint.of(source, target) for source in sources])
+    footprints = Footprints([Footprint.of(source, target) for source in sources], target)
     within = [pixels_within(source, target) for source in sources]
     excess = 0
     most = 0
@@ -159,17 +159,20 @@ def test_files_of_a_scene_that_differ_by_half_a_pixel():
     within = pixels_within(files[0], target) | pixels_within(files[1], target)
     for window in windows_of(target, (1, 1)):
         if within[window.toslices()].any():
-            assert Footprints([footprint]).touching(window), window
+            assert Footprints([footprint], target).touching(window), window
 
 
 def test_overlap_makes_windows_larger():
     target = grid("EPSG:32633", PLACE, 64, 64)
-    beside = Footprint.of(grid("EPSG:32633", PLACE @ Affine.translation(66, 0), 9, 9), target)
-    footprints = Footprints([beside])
-    window = Window(48, 0, 16, 16)
+    beside, beyond = (
+        Footprint.of(grid("EPSG:32633", PLACE @ place(col, 0), 9, 9), target) for col in (50, 64)
+    )
+    footprints = Footprints([beside, beyond], target)
+    window = Window(32, 0, 16, 16)
     assert [footprints.touching(window, overlap) for overlap in (0, 2, 3)] == [[], [], [0]]
-    assert footprints.most_over(window_grid(64, 64, Size(16, 16)), 3) == 1
-    assert footprints.most_over(window_grid(64, 64, Size(16, 16)), 2) == 0
+    # Beyond the output's grid, there are no pixels of scenes.
+    assert footprints.touching(Window(48, 0, 16, 16), 20) == [0]
+    assert footprints.most_over(window_grid(64, 64, Size(16, 16)), 3) >= 1
 
 
 def test_what_has_no_place_is_everywhere_or_nowhere():
@@ -177,6 +180,6 @@ def test_what_has_no_place_is_everywhere_or_nowhere():
     degenerate = Footprint.of(grid("EPSG:32633", Affine(0, 0, 0, 0, 0, 0), 9, 9), target)
     assert degenerate.box == EVERYWHERE
     far = Footprint.of(grid("EPSG:4326", Affine(0.1, 0, -100, 0, -0.1, -40), 9, 9), target)
-    assert not Footprints([far]).touching(Window(0, 0, 64, 64))
+    assert not Footprints([far], target).touching(Window(0, 0, 64, 64))
     assert far.contains(degenerate)
     assert not far.contains(Footprint.of(target, target))
