@@ -21,9 +21,9 @@ from rio_mucho_cli.gcps import has_gcps_or_rpcs, why_gcps_or_rpcs_unusable
 from rio_mucho_cli.inputs.bands import GivenNodata, alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.warping import has_mask
-from rio_mucho_cli.paths import SERVERS, vsi_path
+from rio_mucho_cli.paths import SERVERS, unsigned, vsi_path
 from rio_mucho_cli.system import check_open_files
-from rio_mucho_cli.text import did_you_mean_file
+from rio_mucho_cli.text import did_you_mean_file, redact
 from rio_mucho_cli.windows import Size
 
 OPENING_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -195,7 +195,9 @@ def open_dataset(path: str) -> Any:
 
 def _explain(path: str, message: str) -> str:
     """Return GDAL's message about a path, with advice where possible."""
-    message = message if path in message else f"{path}: {message}"
+    message = redact(message if path in message else f"{path}: {message}")
+    if "403" in message and unsigned(path) != path:
+        return f"{message}: its signature may have expired, so sign it again"
     if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises if a name is too long)
         return f"{message.rstrip('.')}: it is a folder, expected a raster"
     if "No such file" in message:

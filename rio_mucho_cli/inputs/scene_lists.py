@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -13,16 +12,13 @@ from typing import Any, Literal, TypeAlias, get_args
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.scenes import Asset, Scene
 from rio_mucho_cli.inputs.stac import MissingAssetError, absolute_href, scene_of_item
-from rio_mucho_cli.paths import is_stac
+from rio_mucho_cli.paths import is_stac, unsigned
 from rio_mucho_cli.text import format_count, option, redact, truncate
 
 log = logging.getLogger(__name__)
 
 MissingAssets: TypeAlias = Literal["fail", "skip"]
 
-# In queries of signed addresses: of S3, GCS, Azure and CloudFront, then of other servers.
-_SIGNED = re.compile(r"(?i)[?&](?:x-\w+-signature|signature|sig)=")
-_TOKEN = re.compile(r"(?i)(?:access_?|auth_?)?(?:token|api_?key)=")
 _BINARY = "\0"
 _ITEM_FILES = (".json", ".geojson", ".ndjson", ".jsonl")
 
@@ -227,14 +223,3 @@ def _without_duplicates(scenes: Sequence[Scene]) -> list[Scene]:
     if len(found) < len(scenes):
         log.warning("%s listed twice: used once", format_count(len(scenes) - len(found), "scene"))
     return list(found.values())
-
-
-def unsigned(path: str) -> str:
-    """Return an address without its signature, which expires; a query may also name the file."""
-    address, mark, query = path.partition("?")
-    if not mark or "://" not in address:
-        return path
-    if _SIGNED.search(path):
-        return address
-    kept = "&".join(field for field in query.split("&") if not _TOKEN.match(field))
-    return f"{address}?{kept}" if kept else address

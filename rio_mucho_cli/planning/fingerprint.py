@@ -21,7 +21,6 @@ from rasterio.errors import RasterioError
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.inputs.datasets import open_dataset
-from rio_mucho_cli.inputs.scene_lists import unsigned
 from rio_mucho_cli.inputs.scenes import Asset, Scene
 from rio_mucho_cli.job import Job, Output, Windows
 from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder, remove_partial
@@ -36,6 +35,7 @@ from rio_mucho_cli.paths import (
     is_vector,
     is_virtual,
     local_file,
+    unsigned,
 )
 from rio_mucho_cli.planning.declared import declared_by
 from rio_mucho_cli.planning.hashing import digest, to_json

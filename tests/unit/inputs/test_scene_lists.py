@@ -9,7 +9,8 @@ import pytest
 from stac_items import collection
 
 from rio_mucho_cli import InputError, UsageError, read_scenes
-from rio_mucho_cli.inputs.scene_lists import read_list, unsigned
+from rio_mucho_cli.inputs.scene_lists import read_list
+from rio_mucho_cli.paths import unsigned
 
 
 def make_item(name, href="a.tif"):
