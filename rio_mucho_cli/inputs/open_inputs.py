@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from rio_mucho_cli.errors import InputError
 from rio_mucho_cli.inputs.bands import GivenNodata
 from rio_mucho_cli.inputs.datasets import open_dataset
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import are_open_files_short
+from rio_mucho_cli.text import format_count
 
 # A dataset takes some 100 kB: its blocks' offsets, tags and CRS.
 _MOST_OPEN = 1024
@@ -151,6 +153,12 @@ class OpenInputs:
     def _opened(self, spec: InputSpec) -> OpenInput:
         src = open_dataset(spec.path)
         try:
+            if max(spec.indexes, default=1) > src.count:  # a file that was not opened in planning
+                raise InputError(
+                    f"{spec.path} has {format_count(src.count, 'band')}, and band "
+                    f"{max(spec.indexes)} is to be read: its item names another file, or the file "
+                    "has changed"
+                )
             reader = open_reader(
                 src,
                 spec.indexes or src.indexes,
