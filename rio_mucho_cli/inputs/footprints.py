@@ -24,6 +24,9 @@ _EDGE_POINTS = 18
 # Deviation of such a point, in lengths of the edge, from which the outline is not one curve: it
 # crosses 180 degrees, and may enclose a pole.
 _BROKEN = 0.25
+# Pixels beyond an outline in another CRS from which GDAL's resampling by average may still take
+# values, as coordinates are rounded.
+_ROUNDING = 0.01
 # Outlines of one scene that differ by less are the same: its files differ in resolution.
 _SAME = 1.0
 
@@ -77,7 +80,7 @@ class Footprint:
             deviations = np.hypot(*(middles - (starts + ends) / 2).T)
             if (deviations > _BROKEN * np.hypot(*(ends - starts).T)).any():
                 return cls(EVERYWHERE)
-            slack = float(deviations.max())
+            slack = float(deviations.max()) + _ROUNDING
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         is_box = (right - left) * (bottom - top) - polygon_area(points) < TOUCHING
         box = left - slack, top - slack, right + slack, bottom + slack

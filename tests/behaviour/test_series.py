@@ -262,6 +262,7 @@ def filled(data, window, ij, global_args):
         {"src_nodata": {"red": 3, "nir": 0, "scl": "none"}},
         {"src_nodata": {0: "none", 1: 5}},
         {"overlap": 3},
+        {"overlap": 4, "boundary": "reflect"},
         {"aoi": {"type": "Polygon", "coordinates": [
             [(400100, 4997500), (403000, 4997600), (402000, 4999990), (400100, 4997500)]]}},
     ],
@@ -518,3 +519,47 @@ def test_items_that_are_wrong_about_their_place(items, around, tmp_path, executo
         run(items, tmp_path / "out.tif", listed, **around, windows=32, executor=executor)
     assert not leftovers()
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Use `@`")  # of rasterio, for turned rasters
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(40))
+def test_any_series_gives_what_positional_inputs_give(seed, grid, make_raster, tmp_path):
+    """Scenes anywhere, in several CRS, turned and of any size, read in any way."""
+    rng = np.random.default_rng(seed)
+    paths = []
+    for number in range(7):
+        epsg = int(rng.choice([32633, 32633, 32634, 32632, 3035, 3857]))
+        left, top = PLACE @ (rng.integers(-60, WIDTH), rng.integers(-50, HEIGHT))
+        (left,), (top,) = transform("EPSG:32633", f"EPSG:{epsg}", [left], [top])
+        size = float(rng.choice([10, 30, 30, 47]))
+        place = Affine(size, 0, left, 0, -size, top) @ Affine.rotation(rng.choice([0, 0, 25]))
+        values = rng.integers(0, 9, (1, *rng.integers(3, 60, 2))).astype(
+            rng.choice(["uint8", "int16"])
+        )
+        nodata = None if rng.random() < 0.5 else 0
+        paths.append(make_raster(
+            f"{number}.tif", values, crs=f"EPSG:{epsg}", transform=place, nodata=nodata
+        ))  # fmt: skip
+    given = {
+        "like": grid, "masked": True, "nodata": -1, "dtype": "float32", "jobs": 1,
+        "resampling": str(rng.choice(["nearest", "bilinear", "cubic", "average", "lanczos"])),
+    }  # fmt: skip
+    run(paths, tmp_path / "expected.tif", listed, **given)
+    items = [
+        (earth_search_v1 if rng.random() < 0.7 else without_grids)(f"S{n}", {"red": path}, None)
+        for n, path in enumerate(paths)
+    ]
+    for item in items:
+        item["assets"]["red"].pop("raster:bands", None)
+    overlap = int(rng.choice([0, 5]))
+    for windows in (16, 50, 200):
+        run(
+            items, tmp_path / "out.tif", listed, assets="red", **given, windows=windows,
+            overlap=overlap, overwrite=True,
+        )  # fmt: skip
+        with (
+            rasterio.open(tmp_path / "out.tif") as one,
+            rasterio.open(tmp_path / "expected.tif") as two,
+        ):
+            np.testing.assert_array_equal(one.read(), two.read())
