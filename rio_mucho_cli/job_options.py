@@ -209,6 +209,11 @@ def full_signature(
     """
     own = inspect.signature(function)
     parameters = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    parameters += [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(read_scenes).parameters.items()
+        if name in options.__annotations__
+    ]
     for field in fields(Job):
         if field.name in options.__annotations__:
             factory = field.default_factory

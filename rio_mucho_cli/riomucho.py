@@ -127,7 +127,7 @@ class RioMucho:
         return f"RioMucho({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     def _repr_html_(self) -> str:
-        return html_table("RioMucho", self._describe_arguments())
+        return html_table("RioMucho", self._describe_arguments().items())
 
     def _describe_arguments(self) -> dict[str, str]:
         """Return arguments and the number of windows, as text."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import reprlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import MISSING, fields
@@ -57,6 +59,17 @@ def option(name: str, value: object = None) -> str:
     elif isinstance(value, float) and value != value:
         return f'{name}=float("nan")'
     return name if value is None else f"{name}={value!r}"
+
+
+def argument(name: str, value: object) -> str:
+    """Return an argument of a function, as it is written on the command line or in Python.
+
+    That is ``--arg fields='["code"]'`` and ``fields=["code"]``.
+    """
+    text = json.dumps(value)
+    if not _for_command_line.get():
+        return f"{name}={text}"
+    return f"--arg {name}={value if isinstance(value, str) else shlex.quote(text)}"
 
 
 @contextmanager
@@ -282,7 +295,7 @@ class ReprMixin:
         return f"{type(self).__name__}({arguments})"
 
     def _repr_html_(self) -> str:
-        return html_table(type(self).__name__, changed_fields(self))
+        return html_table(type(self).__name__, changed_fields(self).items())
 
 
 def changed_fields(value: Any) -> dict[str, str]:
@@ -305,14 +318,19 @@ def short_repr(value: Any) -> str:
     return _brief.repr(dict(value) if isinstance(value, Mapping) else value)
 
 
-def html_table(title: str, rows: Mapping[str, str], more: Iterable[Iterable[str]] = ()) -> str:
+def html_table(
+    title: str, rows: Iterable[tuple[str, str]], more: Iterable[Sequence[str]] = ()
+) -> str:
     """Return an HTML table of names and texts, followed by rows of several cells."""
-    lines = [
-        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows.items()
-    ]
-    for cells in more:
-        lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    return f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
+
+    def cells(texts: Iterable[str]) -> str:
+        # Notebooks align cells to the right otherwise.
+        return "".join(f'<td style="text-align:left">{escape(text)}</td>' for text in texts)
+
+    lines = [f'<tr><th scope="row">{escape(name)}</th>{cells([text])}</tr>' for name, text in rows]
+    table = f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
+    lines = [f"<tr>{cells(texts)}</tr>" for texts in more]
+    return table + (f"<table>{''.join(lines)}</table>" if lines else "")
 
 
 def is_default(value: Any, default: Any) -> bool:

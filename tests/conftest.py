@@ -34,6 +34,16 @@ import rio_mucho_cli
 from rio_mucho_cli import Job
 from rio_mucho_cli.windows import Size
 
+# What needs signals, pipes, sockets, resource limits or a terminal of POSIX, or bash.
+collect_ignore = [
+    "faults", "project", "services", "behaviour/test_as_windows.py", "behaviour/test_blocks.py",
+    "behaviour/test_executors.py", "behaviour/test_mosaics_resumed.py",
+    "behaviour/test_open_files.py", "behaviour/test_worker_deaths.py", "cli/test_program.py",
+    "unit/engine/test_retries.py", "unit/outputs/test_writer.py", "unit/test_signals.py",
+    "unit/test_system.py", "unit/workers/test_channel.py", "unit/workers/test_fork_server.py",
+    "unit/workers/test_process.py",
+] if sys.platform == "win32" else []  # fmt: skip
+
 # How long a test takes is the machine's affair.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")

@@ -8,11 +8,13 @@ Blocks of one page are run one after another, in a folder that is empty at first
 - a block of ``text`` is the output of the block before it; ``...`` stands for
   anything.
 
+A page starts from the example data, which its first command makes:
+``python -m rio_mucho_cli.examples .``
+
 Comments, which readers of the page do not see, have instructions:
 
-- ``<!-- prepare``, then lines of bash, then ``-->``: commands to run here;
-  ``$EXAMPLES`` is the folder of examples. Rasters are as large as a reader's,
-  because a page may be wrong for other sizes;
+- ``<!-- prepare``, then lines of bash, then ``-->``: commands to run here, on
+  older pages; ``$EXAMPLES`` is the folder of examples;
 - ``<!-- not run: REASON -->`` before a block;
 - ``<!-- exits N -->`` before a block that fails, with that exit status.
 """

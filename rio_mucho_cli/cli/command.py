@@ -80,6 +80,35 @@ class GroupedCommand(click.Command):
                 formatter.write_dl([record for record in records if record is not None])
 
 
+class MessageFormatter(logging.Formatter):
+    """Formats messages of this package like click's errors: ``Warning: ...``.
+
+    Parameters
+    ----------
+    other : Formatter or None
+        Formatter for messages of other loggers.
+    """
+
+    def __init__(self, other: logging.Formatter | None) -> None:
+        super().__init__()
+        self._other = other or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, after its level if that is a warning or an error."""
+        if record.name.partition(".")[0] != "rio_mucho_cli":
+            return self._other.format(record)
+        text = super().format(record)
+        return f"{record.levelname.title()}: {text}" if record.levelno >= logging.WARNING else text
+
+
+def format_messages() -> None:
+    """Give the handlers that `rio` has installed a MessageFormatter."""
+    for handler in logging.getLogger().handlers:
+        is_ours = isinstance(handler.formatter, MessageFormatter)
+        if type(handler) is logging.StreamHandler and not is_ours:
+            handler.setFormatter(MessageFormatter(handler.formatter))
+
+
 # The verbosity of rio -vv.
 _WINDOW_VERBOSITY = 2
 
@@ -129,6 +158,7 @@ def mucho(
     check_stdin(paths, options)
     if options["no_probe"] and not options["dry_run"]:
         raise click.UsageError("--no-probe needs --dry-run: pass that as well")
+    format_messages()
     verbosity = ctx.obj.get("verbosity", 0)
     if verbosity == _WINDOW_VERBOSITY:
         # rasterio logs twenty lines for each of ours; -vvv shows them all.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rasterio.windows import Window
 
 from rio_mucho_cli.outputs.value_loss import ValueLoss
-from rio_mucho_cli.text import format_count, html_table
+from rio_mucho_cli.text import format_bytes, format_rate, format_seconds, html_table
 from rio_mucho_cli.timing import StageTimes
 
 # Most failures to show in a notebook.
@@ -106,24 +106,33 @@ class Report:
         return self.pixels / self.seconds if self.seconds > 0 else 0.0
 
     def __repr__(self) -> str:
-        return f"<Report: {'; '.join(f'{name} {text}' for name, text in self._shown().items())}>"
+        shown = [f"{name} {text}" for name, text in self._shown()]
+        return f"<Report: {', '.join(shown)}>"
 
     def _repr_html_(self) -> str:
-        times = self.stages.by_name().items()
-        stages = [("stage", "seconds", "CPU seconds")] if self.stages.seconds else []
-        if stages:
-            stages += [(name, f"{s.seconds:.3f}", f"{s.cpu_seconds:.3f}") for name, s in times]
-        failed = [(str(failure.ij), failure.message) for failure in self.failed[:_MOST_SHOWN]]
-        return html_table("Report", self._shown(), [*stages, *failed])
+        more: list[Sequence[str]] = []
+        if self.stages.seconds:
+            more.append(("stage", "wall time", "CPU time"))
+        for name, stage in self.stages.by_name().items():
+            if stage.seconds:
+                cpu = "" if name == "transfer" else format_seconds(stage.cpu_seconds)
+                more.append((name, format_seconds(stage.seconds), cpu))
+        for failure in self.failed[:_MOST_SHOWN]:
+            more.append((f"failed: ij {failure.ij}", failure.message))
+        if len(self.failed) > _MOST_SHOWN:
+            more.append((f"and {len(self.failed) - _MOST_SHOWN} more",))
+        return html_table("Report", self._shown(), more)
 
-    def _shown(self) -> dict[str, str]:
-        """Return the main figures as text."""
-        shown = {
-            "windows": str(self.windows),
-            "seconds": f"{self.seconds:.2f}",
-            "executor": f"{self.executor}, {format_count(self.jobs, 'job')}",
-        }
+    def _shown(self) -> list[tuple[str, str]]:
+        """Return the main figures as pairs of a name and a text."""
+        shown = [
+            ("windows", str(self.windows)),
+            ("time", format_seconds(self.seconds)),
+            ("jobs", f"{self.jobs} ({self.executor})"),
+        ]
         if self.pixels_per_second:
-            shown["pixels per second"] = f"{self.pixels_per_second:.3g}"
+            shown.append(("speed", format_rate(self.pixels_per_second)))
+        if self.nbytes:
+            shown.append(("size", format_bytes(self.nbytes)))
         counts = {"failed": len(self.failed), "retried": self.retried, "resumed": self.resumed}
-        return shown | {name: str(count) for name, count in counts.items() if count}
+        return [*shown, *((name, str(count)) for name, count in counts.items() if count)]

@@ -21,7 +21,7 @@ from rio_mucho_cli.gcps import has_gcps_or_rpcs, why_gcps_or_rpcs_unusable
 from rio_mucho_cli.inputs.bands import GivenNodata, alpha_of, common_dtype, exact_nodatavals
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.warping import has_mask
-from rio_mucho_cli.paths import SERVERS, unsigned, vsi_path
+from rio_mucho_cli.paths import SERVERS, vsi_path
 from rio_mucho_cli.system import check_open_files
 from rio_mucho_cli.text import did_you_mean_file, redact
 from rio_mucho_cli.windows import Size
@@ -34,6 +34,9 @@ files. VSI_CACHE, GDAL_INGESTED_BYTES_AT_OPEN and CPL_VSIL_CURL_USE_HEAD, often
 recommended, made no difference to a COG read window by window. Merging of
 ranges is on by default.
 """
+
+
+_REFUSED = re.compile(r"HTTP response code: 40[13]\b")
 
 
 def asks_for_sidecars(path: str | os.PathLike[str]) -> bool:
@@ -196,8 +199,11 @@ def open_dataset(path: str) -> Any:
 def _explain(path: str, message: str) -> str:
     """Return GDAL's message about a path, with advice where possible."""
     message = redact(message if path in message else f"{path}: {message}")
-    if "403" in message and unsigned(path) != path:
-        return f"{message}: its signature may have expired, so sign it again"
+    if _REFUSED.search(message):
+        return (
+            f"{message.rstrip('.')}: the server refuses it, which may need credentials; a signed "
+            "address expires, so get a new one"
+        )
     if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises if a name is too long)
         return f"{message.rstrip('.')}: it is a folder, expected a raster"
     if "No such file" in message:

@@ -15,7 +15,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import are_open_files_short
-from rio_mucho_cli.text import format_count
+from rio_mucho_cli.text import format_count, redact
 
 # A dataset takes some 100 kB: its blocks' offsets, tags and CRS.
 _MOST_OPEN = 1024
@@ -153,11 +153,10 @@ class OpenInputs:
     def _opened(self, spec: InputSpec) -> OpenInput:
         src = open_dataset(spec.path)
         try:
-            if max(spec.indexes, default=1) > src.count:  # a file that was not opened in planning
+            if max(spec.indexes, default=0) > src.count:
                 raise InputError(
-                    f"{spec.path} has {format_count(src.count, 'band')}, and band "
-                    f"{max(spec.indexes)} is to be read: its item names another file, or the file "
-                    "has changed"
+                    f"{redact(spec.path)} has {format_count(src.count, 'band')}: there is no band "
+                    f"{max(spec.indexes)}"
                 )
             reader = open_reader(
                 src,

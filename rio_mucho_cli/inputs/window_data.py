@@ -283,7 +283,7 @@ def read_pixels(
             array = opened.reader.read(window, masked=masked)
     except MemoryError as exc:
         raise InputError(
-            f"there is no memory for {spec.path} at {format_window(window)} "
+            f"there is no memory for {redact(spec.path)} at {format_window(window)} "
             f"({one_line(exc)}): smaller windows, less overlap or fewer jobs need less"
         ) from None
     except MuchoError:
@@ -295,7 +295,7 @@ def read_pixels(
         if unsigned(spec.path) != spec.path:
             message += "; or its signature has expired"
         raise InputError(
-            f"{redact(spec.path)} cannot be read at {format_window(window)}: {message}"
+            f"{redact(spec.path)} cannot be read at {format_window(window)}: {redact(message)}"
         ) from None
     return PixelsOfInput(array, bands.nodatavals, bands.are_alpha)
 

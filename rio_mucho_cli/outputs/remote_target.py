@@ -25,7 +25,7 @@ from rio_mucho_cli.errors import OutputError
 from rio_mucho_cli.outputs import object_storage
 from rio_mucho_cli.outputs.files import exists_error, new_folder
 from rio_mucho_cli.outputs.target import SIDECARS, Target, unfinished_targets
-from rio_mucho_cli.text import option
+from rio_mucho_cli.text import format_bytes, option
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,8 @@ class RemoteTarget(Target):
         files = [self._folder / path.name for path in paths]
         self.check_others(files)
         for file in files:
-            log.info("uploading %s, %d bytes", self._url(file.name), file.stat().st_size)
+            size = format_bytes(file.stat().st_size)
+            log.info("uploading %s, %s", self._url(file.name), size)
             upload = object_storage.Upload(self._url(file.name))
             self._uploads.append(upload)
             upload.send(file)

@@ -189,7 +189,7 @@ def make_plan(job: Job) -> Plan:
             windows,
             size_of_parts(first, job.part_size, unit),
             metadata,
-            leaves_out=job.leaves_out,
+            leaves_out=whole.leaves_out,
             tolerant=job.on_error == "nodata",
         )
         outputs = [

@@ -262,10 +262,12 @@ def _open_like(like: str, inputs: Sequence[str]) -> DatasetInfo:
     except InputError as exc:
         crs = parse_crs(like)
         if crs is None:
-            raise InputError(f"like expects a raster with the output's grid: {exc}") from None
+            raise InputError(
+                f"{option('like')} expects a raster with the output's grid: {exc}"
+            ) from None
     raise GridError(
-        f"like is {crs}, a CRS: expected a raster with the output's grid, such as grid.vrt of "
-        f"gdalwarp -of VRT -t_srs {crs} {quote(inputs[0])} grid.vrt"
+        f"{option('like')} is {crs}, a CRS: expected a raster with the output's grid, such as "
+        f"grid.vrt of gdalwarp -of VRT -t_srs {crs} {quote(inputs[0])} grid.vrt"
     )
 
 

@@ -180,7 +180,8 @@ def read_series(whole: Job, area: Features | None) -> tuple[Job, Sequence[Datase
         described = series.sources(number, nodata)
         for file, like, asset in zip(described, reading.inputs, scene.assets, strict=True):
             indexes = (asset.band,) if asset.band else like.indexes
-            _check_count(file, indexes, counts[len(files) % len(counts)], reading)
+            if not series.are_claimed[number]:
+                _check_count(file, indexes, counts[len(files) % len(counts)], reading)
             if file.why_gcps_or_rpcs_unusable or not (file.grid.crs and grid.crs):
                 check_way(file, grid, job)
             boundary = check_bands(job, file, indexes, like.nodata)

@@ -11,6 +11,7 @@ import numpy as np
 from rio_mucho_cli.errors import ResultError, UsageError
 from rio_mucho_cli.reductions.bands import Array, BandReduction, Value
 from rio_mucho_cli.reductions.distribution import LIMIT, Distribution
+from rio_mucho_cli.text import argument
 
 _BINS = 256
 
@@ -56,8 +57,8 @@ class Histogram(BandReduction):
             return Distribution.of(values).as_value()
         if self._range is None:
             raise UsageError(
-                f"a histogram of {values.dtype} needs a range: pass --arg range='[MIN, MAX]'; "
-                "Statistics finds minimum and maximum"
+                f"a histogram of {values.dtype} needs a range: pass {argument('range', [0, 1])}, "
+                "with its ends; Statistics finds minimum and maximum"
             )
         low, high = self._range
         with np.errstate(invalid="ignore"):  # infinities are outside the range

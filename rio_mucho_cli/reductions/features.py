@@ -10,7 +10,7 @@ from rasterio.warp import transform_geom
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.reductions.bands import Value
-from rio_mucho_cli.text import did_you_mean
+from rio_mucho_cli.text import argument, did_you_mean
 
 NUMBER = "feature"
 """Column of the number of a feature."""
@@ -52,11 +52,11 @@ class Descriptions:
                     )
             properties = {name: properties[name] for name in self._fields}
         if taken := self._taken & properties.keys():
-            rename = "" if NUMBER in taken else "pass --arg prefix=zonal_, or "
+            rename = "" if NUMBER in taken else f"pass {argument('prefix', 'zonal_')}, or "
             raise UsageError(
                 f"feature {number} has a property {min(taken)!r}, which is also the name of "
-                f"another column: {rename}choose properties without it, as in --arg "
-                "fields='[\"code\"]'"
+                f"another column: {rename}choose properties without it, as in "
+                f"{argument('fields', ['code'])}"
             )
         found: Value = {
             "number": number,

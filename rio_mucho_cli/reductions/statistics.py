@@ -12,6 +12,7 @@ from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.reductions import exact
 from rio_mucho_cli.reductions.bands import Array, BandReduction, Value
 from rio_mucho_cli.reductions.distribution import Distribution
+from rio_mucho_cli.text import argument
 
 
 class Statistics(BandReduction):
@@ -54,7 +55,7 @@ class Statistics(BandReduction):
         if not all(isinstance(rank, int | float) and 0 <= rank <= 100 for rank in numbers):
             raise UsageError(
                 f"percentiles are {percentiles!r}, expected a list of numbers from 0 to 100: "
-                "pass --arg percentiles='[2, 50, 98]'"
+                f"pass {argument('percentiles', [2, 50, 98])}"
             )
         self._ranks: list[float] = numbers
 

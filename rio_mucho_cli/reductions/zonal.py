@@ -25,7 +25,7 @@ from rio_mucho_cli.reductions.groups import (
     merge_parts,
 )
 from rio_mucho_cli.reductions.zones import WindowZones, Zones
-from rio_mucho_cli.text import did_you_mean
+from rio_mucho_cli.text import argument, did_you_mean
 
 # Pixels of a band, and which of them are valid; None if all are.
 _Pixels: TypeAlias = tuple[Array, Array | None]
@@ -108,8 +108,8 @@ class Zonal:
         self._fields = None if fields is None else _listed(fields)
         if fields is not None and self._fields is None:
             raise UsageError(
-                f"fields is {fields!r}, expected a list of properties: pass --arg "
-                "fields='[\"code\"]'"
+                f"fields is {fields!r}, expected a list of properties: pass "
+                f"{argument('fields', ['code'])}"
             )
         self._all_touched = all_touched
         self._prefix = prefix

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from rio_mucho_cli.text import MB, format_bytes, option
+from rio_mucho_cli.text import MB, format_bytes, format_count, option
 
 
 class Metrics:
@@ -80,7 +80,7 @@ def starting_takes_longest(metrics: Metrics) -> str | None:
     """Return advice against processes if starting them takes most of the run."""
     if metrics.executor != "processes" or metrics.document["outcome"] != "done":
         return None
-    if metrics.starting < 0.5 * metrics.seconds:
+    if metrics.starting < max(_WORTH_STARTING, 0.5 * metrics.seconds):
         return None
     without_processes = max(0.0, metrics.starting - _START_OF_PROCESSES) + metrics.busy
     if without_processes > 0.8 * metrics.seconds:
@@ -93,6 +93,8 @@ def starting_takes_longest(metrics: Metrics) -> str | None:
 
 _START_OF_PROCESSES = 0.4
 """Seconds to start worker processes."""
+_WORTH_STARTING = 0.2
+"""Seconds of starting that are worth advice."""
 
 
 def reads_wait(metrics: Metrics) -> str | None:
@@ -157,6 +159,28 @@ def function_holds_the_gil(metrics: Metrics) -> str | None:
         f"The function waited {100 * (1 - cpu / wall):.0f} % of its time, while {metrics.jobs} "
         f"threads used {cpus_used:.1f} CPUs in total: it probably holds the GIL. Use "
         f"{option('executor', 'processes')}."
+    )
+
+
+def function_waits(metrics: Metrics) -> str | None:
+    """Return advice for more jobs if the function waits for something other than CPUs."""
+    wall, cpu = metrics.wall("function"), metrics.cpu("function")
+    if metrics.executor == "dask" or wall < 0.5 * metrics.busy:
+        return None
+    # Encoding needs nothing but CPUs: it shows how long other programs make work take.
+    encoding, encoding_cpu = metrics.wall("encode"), metrics.cpu("encode")
+    if wall < 3 * cpu * max(1.0, encoding / max(encoding_cpu, 1e-9) if encoding else 1.0):
+        return None
+    cpus_used = metrics.cpu("read", "function", "encode") / max(metrics.working, 1e-9)
+    cpus = metrics.document["machine"]["usable_cpus"]
+    if (wall - cpu) / metrics.jobs < _WORTH_WAITING or cpus_used > 0.5 * cpus:
+        return None
+    if metrics.windows < 4 * metrics.jobs:
+        return None
+    return (
+        f"The function waited {100 * (1 - cpu / wall):.0f} % of its time, for a server, a device "
+        f"or another program, and the workers used {cpus_used:.1f} of {format_count(cpus, 'CPU')}: "
+        f"use more jobs ({option('jobs', 4 * metrics.jobs)}) if what it waits for can serve them."
     )
 
 
@@ -282,6 +306,7 @@ RULES: tuple[Rule, ...] = (
     reads_wait,
     blocks_are_read_again,
     function_holds_the_gil,
+    function_waits,
     libraries_have_threads,
     compression_takes_longest,
     memory_is_short,

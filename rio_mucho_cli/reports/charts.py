@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rio_mucho_cli.dtypes import number_text
-from rio_mucho_cli.text import escaped, format_ij, format_seconds
+from rio_mucho_cli.text import escaped, format_count, format_ij, format_seconds
 
 STAGES = ("read", "function", "encode", "write")
 """Stages that are drawn: all but transfer, which keeps no process busy."""
@@ -34,11 +34,13 @@ def draw_timeline(document: Mapping[str, Any], labels: Mapping[str, str]) -> str
     for row in rows[:MOST_ROWS]:
         label = labels.get(row["worker"], "main process")
         thin = row["worker"] not in labels
+        seconds = sum(sum(each["seconds"].values()) for each in row["stretches"])
+        name = f"{label}: busy for {format_seconds(seconds)} of {format_seconds(span)}"
         marks = "".join(_draw_interval(interval, span) for interval in row["stretches"])
         lines.append(
             f'<span class="label">{escaped(label)}</span>'
             f'<svg viewBox="0 0 1000 10" preserveAspectRatio="none" role="img" '
-            f'{"class=thin " if thin else ""}aria-label="{escaped(label)}">{marks}</svg>'
+            f'{"class=thin " if thin else ""}aria-label="{escaped(name)}">{marks}</svg>'
         )
     if len(rows) > MOST_ROWS:
         lines.append(
@@ -105,13 +107,35 @@ def draw_map(document: Mapping[str, Any]) -> str:
         for number, (name, (low, high)) in enumerate(zip(_CHOICES, scales, strict=True))
     )
     low, high = scales[0]
+    number, failed = (sum(cell[name] for cell in cells) for name in ("windows", "failed"))
+    name = (
+        f"Map of {format_count(number, 'window')}: {format_seconds(low)} to "
+        f"{format_seconds(high)} per window"
+    )
+    ended = document["failure"]
+    key = '<span class="swatch"></span><span>failed</span>' if ended or failed else ""
+    if ended:
+        marks += _draw_failure(ended)
+        name += ", and the one that ended the run"
+    if failed:
+        name += f", {failed} failed"
     return (
         f'<fieldset class="choices" aria-label="Colour by">{inputs}</fieldset>'
         f'<svg class="map" viewBox="0 0 {width} {height}" '
-        f'role="img" aria-label="Time per window">'
+        f'role="img" aria-label="{escaped(name)}">'
         f'<rect class="ground" width="{width}" height="{height}"/>{marks}</svg>'
         f'<div class="scale"><span id="low">{escaped(format_seconds(low))}</span><div></div>'
-        f'<span id="high">{escaped(format_seconds(high))}</span><span>per window</span></div>'
+        f'<span id="high">{escaped(format_seconds(high))}</span><span>per window</span>{key}</div>'
+    )
+
+
+def _draw_failure(failure: Mapping[str, Any]) -> str:
+    """Return the window that ended the run as SVG."""
+    left, top, width, height = failure["window"]
+    title = f"ij {format_ij(failure['ij'])}\n{format_rows(failure['window'])}\nended the run"
+    return (
+        f'<rect class="cell bad" x="{left}" y="{top}" width="{width}" height="{height}">'
+        f"<title>{escaped(title)}</title></rect>"
     )
 
 
@@ -149,14 +173,15 @@ def _level(value: float, low: float, high: float) -> int:
     return min(LEVELS - 1, max(0, int(LEVELS * (value - low) / (high - low))))
 
 
-def format_pixels(window: Sequence[float]) -> str:
-    """Return the position and size of a window as text."""
-    col, row, width, height = map(number_text, window)
-    return f"column {col}, row {row}: {width} × {height}"
+def format_rows(window: Sequence[float]) -> str:
+    """Return the rows and columns of a window (ends excluded), as messages do."""
+    left, top, width, height = window
+    ends = map(number_text, (top, top + height, left, left + width))
+    return "rows {}:{}, columns {}:{}".format(*ends)
 
 
 def _cell_title(cell: Mapping[str, Any], times: Sequence[float]) -> str:
-    lines = [f"ij {format_ij(cell['ij'])}", format_pixels(cell["window"])]
+    lines = [f"ij {format_ij(cell['ij'])}", format_rows(cell["window"])]
     if cell["windows"] > 1:
         lines[0] = f"{cell['windows']} windows, from {lines[0]}"
         lines.append(f"slowest  {format_seconds(cell['slowest_seconds'])}")

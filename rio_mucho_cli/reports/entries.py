@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rasterio
+from rasterio.windows import Window
 
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.env import THREAD_VARIABLES, env_options
@@ -30,6 +31,7 @@ from rio_mucho_cli.reports.recorder import Recorder, SlowWindow, WorkerTotal
 from rio_mucho_cli.reports.timeline import NAMES, Cell, Interval, Total
 from rio_mucho_cli.system import peak_memory, usable_cpus, usable_memory, versions_of
 from rio_mucho_cli.text import redact, secret_names
+from rio_mucho_cli.windows import format_window
 from rio_mucho_cli.workers.context import ResultType
 
 
@@ -135,6 +137,7 @@ def document(job: Job, recorder: Recorder, failure: BaseException | None = None)
         "schema": SCHEMA,
         "outcome": "done" if failure is None else "failed",
         "message": None if failure is None else _message(failure),
+        "failure": _where(failure),
         "started": datetime.fromtimestamp(recorder.started, UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "versions": versions(),
@@ -298,7 +301,19 @@ def _message(failure: BaseException) -> str:
     name = type(failure).__name__
     if not isinstance(failure, Exception):  # a signal, or Ctrl-C
         text = f"interrupted ({text or name})"
-    window = getattr(failure, "ij", None)
-    if window is not None:
-        text = f"at ij {window}: {text}"
+    window = getattr(failure, "window", None)
+    if window is not None and "window rows" not in text:
+        text = f"at {format_window(window)} (ij {getattr(failure, 'ij', None)}): {text}"
     return redact(text or name)[:_LONGEST_MESSAGE]
+
+
+def _where(failure: BaseException | None) -> dict[str, Any] | None:
+    """Return the window that ended the run, and the traceback of the function."""
+    window = getattr(failure, "window", None)
+    if not isinstance(window, Window):
+        return None
+    return {
+        "ij": _ij(getattr(failure, "ij", None)),
+        "window": [float(value) for value in window.flatten()],
+        "traceback": redact(getattr(failure, "formatted", "")) or None,
+    }

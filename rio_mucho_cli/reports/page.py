@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from rio_mucho_cli.reports.charts import STAGES, draw_map, draw_timeline, format_pixels
+from rio_mucho_cli.reports.charts import STAGES, draw_map, draw_timeline, format_rows
+from rio_mucho_cli.reports.settings import settings_section
 from rio_mucho_cli.text import (
     escaped,
     format_bytes,
@@ -59,14 +60,14 @@ def slowest_table(document: Mapping[str, Any], labels: Mapping[str, str]) -> str
     rows = [
         [
             (escaped(format_ij(slow["ij"])), "short"),
-            (escaped(format_pixels(slow["window"])), ""),
+            (escaped(format_rows(slow["window"])), "short"),
             (escaped(format_seconds(slow["seconds"])), "n"),
             (_stages_bar(slow["stages"]), ""),
             (escaped(labels.get(slow["worker"], slow["worker"])), "short"),
         ]
         for slow in document["slowest"]
     ]
-    columns = (("ij", ""), ("pixels", ""), ("time", "n"), ("stages", ""), ("worker", ""))
+    columns = (("ij", ""), ("window", ""), ("time", "n"), ("stages", ""), ("worker", ""))
     return _section("Slowest windows", columns, rows)
 
 
@@ -75,102 +76,62 @@ def failures_table(document: Mapping[str, Any]) -> str:
     rows = [
         [
             (escaped(format_ij(failure["ij"])), "short"),
-            (escaped(format_pixels(failure["window"])), ""),
+            (escaped(format_rows(failure["window"])), "short"),
             (escaped(failure["message"]), "text"),
         ]
         for failure in document["failures"]
     ]
     rest = document["result"]["windows_failed"] - len(rows)
     more = f'<p class="faint">and {rest} more</p>' if rest > 0 else ""
-    columns = (("ij", ""), ("pixels", ""), ("error", ""))
+    columns = (("ij", ""), ("window", ""), ("error", ""))
     return _section("Failed windows", columns, rows, more)
-
-
-def settings_table(document: Mapping[str, Any]) -> str:
-    """Return lists of the settings: job, plan, GDAL options, machine and versions."""
-    job, plan = document["job"], document["plan"] or {}
-    blocks = [
-        ("Job", {k: v for k, v in job.items() if k not in {"inputs", "outputs", "gdal_options"}}),
-        *((f"Input {entry['path']}", _without(entry, "path")) for entry in plan.get("inputs", ())),
-        ("Plan", _without(plan, "inputs", "outputs", "values")),
-        *(
-            (f"Output {entry['path']}", _without(entry, "path"))
-            for name in ("outputs", "values")
-            for entry in plan.get(name, ())
-        ),
-        ("GDAL options", job["gdal_options"]),
-        ("Machine and versions", {**document["machine"], **document["versions"]}),
-    ]
-    lists = "".join(
-        f"<details><summary>{escaped(title)}</summary>{_entries_list(entries)}</details>"
-        for title, entries in blocks
-        if entries
-    )
-    return f'<section><div class="head"><h2>Settings</h2></div>{lists}</section>'
 
 
 def _section(
     title: str,
-    columns: Iterable[tuple[str, str]],
-    rows: Sequence[Iterable[tuple[str, str]]],
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[tuple[str, str]]],
     more: str = "",
 ) -> str:
-    """Return a section with a table, whose cells are HTML; empty without rows."""
+    """Return a section with a table, whose cells are HTML; empty without rows.
+
+    On a narrow screen each row is a block, and each cell a line with the name of its
+    column; roles keep the table one for screen readers.
+    """
     if not rows:
         return ""
-    head = "".join(f'<th class="{css_class}">{name}</th>' for name, css_class in columns)
+    head = "".join(
+        f'<th role="columnheader" scope="col" class="{css_class}">{name}</th>'
+        for name, css_class in columns
+    )
     body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{css_class}">{cell}</td>' for cell, css_class in row)
+        '<tr role="row">'
+        + "".join(
+            f'<td role="cell" class="{css_class}" data-name="{name}"><div>{cell}</div></td>'
+            for (cell, css_class), (name, _) in zip(row, columns, strict=True)
+        )
         + "</tr>"
         for row in rows
     )
     return (
-        f'<section><div class="head"><h2>{title}</h2></div><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}</section>"
+        f'<section><div class="head"><h2>{title}</h2></div>'
+        f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">'
+        f'<table role="table" aria-label="{title}"><thead role="rowgroup"><tr role="row">{head}'
+        f'</tr></thead><tbody role="rowgroup">{body}</tbody></table></div>{more}</section>'
     )
 
 
 def _stages_bar(stages: Mapping[str, Any]) -> str:
     """Return a bar with the shares of the stages."""
     total = sum(stages[name]["seconds"] for name in STAGES) or 1.0
+    shown = [(name, stages[name]["seconds"]) for name in STAGES if stages[name]["seconds"]]
+    words = ", ".join(f"{name} {format_seconds(seconds)}" for name, seconds in shown)
     parts = "".join(
-        f'<i style="width:{100 * stages[name]["seconds"] / total:.1f}%;background:var(--{name})" '
-        f'title="{name} {escaped(format_seconds(stages[name]["seconds"]))}"></i>'
-        for name in STAGES
-        if stages[name]["seconds"]
+        f'<i style="width:{100 * seconds / total:.1f}%;background:var(--{name})"></i>'
+        for name, seconds in shown
     )
-    return f'<div class="mini">{parts}</div>'
-
-
-def _without(entries: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in entries.items() if name not in names}
-
-
-def _entries_list(entries: Mapping[str, Any]) -> str:
-    lines = "".join(
-        f"<dt>{escaped(str(name).replace('_', ' '))}</dt>"
-        f"<dd>{escaped(_value_text(name, value))}</dd>"
-        for name, value in entries.items()
-    )
-    return f"<dl>{lines}</dl>"
-
-
-def _value_text(name: str, value: Any) -> str:
-    match value:
-        case None:
-            return "–"
-        case bool():
-            return "yes" if value else "no"
-        case dict():
-            return (
-                ", ".join(f"{key}={_value_text(key, item)}" for key, item in value.items()) or "–"
-            )
-        case list():
-            return ", ".join(_value_text(name, item) for item in value) or "–"
-        case int() if name.endswith("bytes"):
-            return format_bytes(value)
-    return str(value)
+    words = escaped(words or "no time measured")
+    return f'<div class="mini" role="img" aria-label="{words}" title="{words}">{parts}</div>'
 
 
 _PHASES = (("starting", "q2"), ("working", "q5"), ("finishing", "q7"))
@@ -198,13 +159,13 @@ def _sections(document: Mapping[str, Any]) -> list[str]:
         _header(document),
         _message(document),
         _figures(document),
+        failures_table(document),
         _advice(document),
         _timeline(document, labels),
         f'<div class="two">{"".join(pictures)}</div>' if len(pictures) == 2 else "".join(pictures),
         workers_table(document, labels),
         slowest_table(document, labels),
-        failures_table(document),
-        settings_table(document),
+        settings_section(document),
     ]
 
 
@@ -229,10 +190,14 @@ def _header(document: Mapping[str, Any]) -> str:
 
 
 def _message(document: Mapping[str, Any]) -> str:
+    """Return the error that ended the run, its window, and the function's traceback."""
     if document["message"] is None:
         return ""
-    message = escaped(document["message"])
-    return f'<section class="message"><h2>Error</h2><pre>{message}</pre></section>'
+    failure = document["failure"]
+    message = f"<p>{escaped(document['message'])}</p>"
+    if failure is not None and failure["traceback"]:
+        message += f"<pre>{escaped(failure['traceback'].rstrip())}</pre>"
+    return f'<section class="message"><h2>Error</h2>{message}</section>'
 
 
 def _figures(document: Mapping[str, Any]) -> str:

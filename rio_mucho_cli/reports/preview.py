@@ -18,6 +18,7 @@ from rasterio.env import env_ctx_if_needed
 
 from rio_mucho_cli.engine.probe import Probe, estimate_seconds, probe_window
 from rio_mucho_cli.env import http_retries, without_georeferencing_warnings, without_layout_options
+from rio_mucho_cli.errors import MuchoError
 from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.checks import check_output, check_parts, windows_done
 from rio_mucho_cli.outputs.resume import cannot_resume_error
@@ -32,7 +33,7 @@ from rio_mucho_cli.planning.plan import Plan, make_plan, run_context
 from rio_mucho_cli.reports import preview_text
 from rio_mucho_cli.reports.plan import describe_plan
 from rio_mucho_cli.system import open_file_errors_explained, without_bytecode
-from rio_mucho_cli.text import redact
+from rio_mucho_cli.text import html_table, redact
 from rio_mucho_cli.windows import PlannedWindow, Size, count_pixels
 from rio_mucho_cli.workers.executor import check_executor
 
@@ -40,9 +41,11 @@ VERSION = 1
 """Version of `Preview.as_dict`, increased when an entry is renamed or removed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Preview:
-    """The plan of a run and its estimates; `str` returns the text of ``--dry-run``.
+    """The plan of a run and its estimates.
+
+    Its text is that of ``--dry-run``, and notebooks show it as a table.
 
     Attributes
     ----------
@@ -102,6 +105,12 @@ class Preview:
         """Return the preview as text: less than 40 lines of at most 80 characters."""
         return "\n".join(preview_text.lines(self.as_dict()))
 
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        title = f"Dry run of {self.plan['function']}: nothing is written."
+        return html_table(title, preview_text.facts(self.as_dict()))
+
 
 def describe(job: Job, *, probe: bool = True) -> Preview:
     """Return the preview of a run; nothing is written, and no worker is started.
@@ -124,6 +133,14 @@ def describe(job: Job, *, probe: bool = True) -> Preview:
         Errors that occur only on writing are not found: a full disk, a bucket
         without write access, a format that cannot hold the result.
     """
+    try:
+        return _describe_quietly(job, probe)
+    except MuchoError as exc:
+        # The message is enough; frames of this package would fill a notebook.
+        raise exc.with_traceback(None) from None
+
+
+def _describe_quietly(job: Job, probe: bool) -> Preview:
     with (
         without_bytecode(),
         open_file_errors_explained(),

@@ -18,42 +18,61 @@ _MOST_LINES = 39
 _MOST_INPUTS, _MOST_OUTPUTS = 4, 3
 
 
-def lines(preview: dict[str, Any]) -> list[str]:
+def lines(preview: Mapping[str, Any]) -> list[str]:
     """Return the lines of a preview.
 
     Parameters
     ----------
-    preview : dict
+    preview : Mapping
         A preview as `Preview.as_dict` returns it.
     """
-    plan = preview["plan"]
-    result = [f"Dry run of {plan['function']}: nothing is written."]
-    for number, source in enumerate(plan["inputs"][:_MOST_INPUTS], 1):
-        result += _wrap(f"input {number}", f"{source['path']}: {', '.join(_input(source))}")
-    result += _more("input", len(plan["inputs"]) - _MOST_INPUTS)
-    if plan["series"] is not None:
-        series = plan["series"]
-        text = f"{format_count(series['scenes'], 'scene')}, at most {series['most']} in a window"
-        result += _wrap("series", f"{text}; the inputs above are those of the first one")
-    for vector in plan["vectors"][:_MOST_INPUTS]:
-        result += _wrap(f"input {vector['position'] + 1}", f"{vector['path']}: {_vector(vector)}")
-    if plan["area"] is not None:
-        features = format_count(plan["area"]["features"], "feature")
-        result += _wrap("area", f"{plan['area']['path']}: {plan['area']['driver']}, {features}")
-    for index, output in enumerate(plan["outputs"][:_MOST_OUTPUTS]):
-        result += _wrap("output", f"{output['path']}: {', '.join(_output(output))}")
-        for text in _output_details(preview, index):
-            result += _wrap("", text)
-    result += _more("output", len(plan["outputs"]) - _MOST_OUTPUTS)
-    for index, value in enumerate(plan["values"][:_MOST_OUTPUTS]):
-        result += _wrap("value", f"{value['path']}: {_value(value)}")
-        if preview["exists"][len(plan["outputs"]) + index]:
-            result += _wrap("", "already exists, and would be replaced")
-    for label, text in _work(preview):
+    result = [f"Dry run of {preview['plan']['function']}: nothing is written."]
+    for label, text in facts(preview):
         result += _wrap(label, text)
     if len(result) > _MOST_LINES:
         result = [*result[: _MOST_LINES - 1], f"{'':{_LABEL}}... and more, in the JSON report"]
     return result
+
+
+def facts(
+    preview: Mapping[str, Any], most_inputs: int = _MOST_INPUTS, most_outputs: int = _MOST_OUTPUTS
+) -> Iterator[tuple[str, str]]:
+    """Yield the facts of a preview as pairs of a label and a text.
+
+    Parameters
+    ----------
+    preview : Mapping
+    most_inputs, most_outputs : int
+        Numbers of inputs and outputs to describe; the others are counted.
+
+    Yields
+    ------
+    tuple of str
+        The label is empty where a text continues the one before.
+    """
+    plan = preview["plan"]
+    for number, source in enumerate(plan["inputs"][:most_inputs], 1):
+        yield f"input {number}", f"{source['path']}: {', '.join(_input(source))}"
+    yield from _more("input", len(plan["inputs"]) - most_inputs)
+    if plan["series"] is not None:
+        scenes, most = plan["series"]["scenes"], plan["series"]["most"]
+        text = f"{format_count(scenes, 'scene')}, at most {most} in a window"
+        yield "series", f"{text}; the inputs above are those of the first one"
+    for vector in plan["vectors"][:most_inputs]:
+        yield f"input {vector['position'] + 1}", f"{vector['path']}: {_vector(vector)}"
+    if plan["area"] is not None:
+        features = format_count(plan["area"]["features"], "feature")
+        yield "area", f"{plan['area']['path']}: {plan['area']['driver']}, {features}"
+    for index, output in enumerate(plan["outputs"][:most_outputs]):
+        yield "output", f"{output['path']}: {', '.join(_output(output))}"
+        for text in _output_details(preview, index):
+            yield "", text
+    yield from _more("output", len(plan["outputs"]) - most_outputs)
+    for index, value in enumerate(plan["values"][:most_outputs]):
+        yield "value", f"{value['path']}: {_value(value)}"
+        if preview["exists"][len(plan["outputs"]) + index]:
+            yield "", "already exists, and would be replaced"
+    yield from _work(preview)
 
 
 def _wrap(label: str, text: str) -> list[str]:
@@ -72,8 +91,9 @@ def _vector(vector: Mapping[str, Any]) -> str:
     return f"{vector['driver']}, {features}, burns {burned} as {vector['dtype']}{touched}"
 
 
-def _more(noun: str, number: int) -> list[str]:
-    return _wrap("", f"and {format_count(number, f'more {noun}')}") if number > 0 else []
+def _more(noun: str, number: int) -> Iterator[tuple[str, str]]:
+    if number > 0:
+        yield "", f"and {format_count(number, f'more {noun}')}"
 
 
 def _input(source: dict[str, Any]) -> Iterator[str]:
@@ -148,7 +168,7 @@ def _layout(raster: dict[str, Any]) -> Iterator[str]:
         yield str(raster["compress"])
 
 
-def _output_details(preview: dict[str, Any], index: int) -> Iterator[str]:
+def _output_details(preview: Mapping[str, Any], index: int) -> Iterator[str]:
     output = preview["plan"]["outputs"][index]
     size = f"{format_bytes(output['uncompressed_bytes'])} uncompressed"
     if output["dtype"] is None:
@@ -172,7 +192,7 @@ def _output_details(preview: dict[str, Any], index: int) -> Iterator[str]:
         yield "already exists, and would be replaced"
 
 
-def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _work(preview: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     plan, windows, earlier = preview["plan"], preview["plan"]["windows"], preview["earlier"]
     width, height = windows["size"]
     in_parts = f" in {format_count(plan['parts'], 'part')}" if plan["parts"] else ""
@@ -201,7 +221,7 @@ def _work(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "note", note
 
 
-def _probe(preview: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _probe(preview: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     probe = preview["probe"]
     if probe is None:
         return

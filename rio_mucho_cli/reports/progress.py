@@ -8,8 +8,9 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,10 @@ from rio_mucho_cli.engine.events import (
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.text import format_bytes, format_count, format_rate, format_seconds
 
-# Seconds before the time left is shown.
+# Seconds for which the pace is measured before it tells the time left.
 _SOON = 0.5
-# Terminal codes that move to the start of the line and clear it.
-_CLEAR = "\r\033[K"
-# Characters in a long and a short bar.
-_LONG, _SHORT = 24, 10
+# Characters in a long, a short and the shortest bar.
+_LONG, _SHORT, _SHORTEST = 24, 10, 5
 
 
 @dataclass
@@ -58,10 +57,9 @@ class Pace:
     _jobs: int = 1
     _busy: Callable[[], int] | None = None
     _started: float = 0.0
-    # Windows written by this run, the time of the first one, and its duration.
+    # Windows written by this run, and the seconds and pixels of those whose time is known.
     _ours: int = 0
-    _first: float = 0.0
-    _first_took: float = 0.0
+    _timed: tuple[float, int] = (0.0, 0)
     # Time when each worker had finished about one window, and the pixels written by then.
     _settled: tuple[float, int] = (math.inf, 0)
 
@@ -76,9 +74,9 @@ class Pace:
                 self.done = event.done
                 self._pixels_done += event.pixels
                 self._ours += 1
-                if self._ours == 1:
-                    self._first = self.clock()
-                    self._first_took = event.timing.stages.seconds if event.timing else 0.0
+                took = event.timing.stages.seconds if event.timing else 0.0
+                if took:
+                    self._timed = self._timed[0] + took, self._timed[1] + event.pixels
                 if self._ours == self._jobs:
                     self._settled = self.clock(), self._pixels_done
             case OverviewDone():
@@ -95,15 +93,17 @@ class Pace:
         """Seconds until the last window; None until there is an estimate.
 
         Start-up, and the extra time of first windows, must not count. The pace
-        is measured since each worker finished one window or, until each has
-        finished two, since the first window was started.
+        is measured since each worker finished one window. Until each has
+        finished two, all workers are taken to need as long as the windows
+        that are done.
         """
-        now, pixels_left = self.clock(), self._pixels - self._pixels_done
+        pixels_left, done = self._pixels - self._pixels_done, self._pixels_done
         since, before = self._settled
-        if self._ours < 2 * self._jobs or now - since < _SOON:
-            since, before = self._first - self._first_took, 0
-        seconds, pixels = now - since, self._pixels_done - before
-        return pixels_left * seconds / pixels if pixels and seconds >= _SOON else None
+        seconds = self.clock() - since
+        if self._ours >= 2 * self._jobs and seconds >= _SOON and done > before:
+            return pixels_left * seconds / (done - before)
+        took, pixels = self._timed
+        return pixels_left * took / pixels / self._jobs if pixels else None
 
     def words(self) -> list[str]:
         """Return the speed, the time left and the number of busy workers, as texts."""
@@ -145,6 +145,7 @@ class Pace:
             line(_LONG, shorter, "windows"),
             line(_SHORT, shorter),
             line(_SHORT, left),
+            line(_SHORTEST, left),
             line(0, left),
             line(_SHORT, []),
             line(0, []).strip(),
@@ -260,6 +261,12 @@ class ProgressLine:
         self._write(f"\r{text:{blank}}" + ("\n" if is_last else ""))
         self._shown = "" if is_last else text
 
+    def clear(self) -> None:
+        """Remove the line, so that a message can take its place; the next event redraws it."""
+        if self._shown:
+            self._write(f"\r{' ' * len(self._shown)}\r")
+        self._shown, self._drawn = "", float("-inf")
+
     def close(self) -> None:
         """End the line, so that later text starts below it."""
         if self._shown:
@@ -270,21 +277,47 @@ class ProgressLine:
 def on_stderr() -> Iterator[Listener]:
     """Yield a listener that shows progress on stderr, and ignores a closed stderr.
 
-    It is a `ProgressLine` for terminals and notebooks, a `ProgressLog` for logs.
+    It is a `ProgressLine` for terminals, and for notebooks, as an output of the cell;
+    a `ProgressLog` for logs and for terminals that cannot redraw a line
+    (``TERM=dumb``).
     """
     if sys.stderr is None:
         yield ignore
         return
-    is_terminal = sys.stderr.isatty()
-    if not is_terminal and not type(sys.stderr).__module__.startswith("ipykernel"):
+    if type(sys.stderr).__module__.startswith("ipykernel"):
+        yield ProgressLine(_show_in_notebook())
+        return
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield ProgressLog(lambda text: _write(f"{text}\n"))
         return
     line = ProgressLine(_write, width=lambda: width_of(sys.stderr))
-    with _messages_above() if is_terminal else nullcontext():
+    with _messages_above(line):
         try:
             yield line
         finally:
             line.close()
+
+
+def _show_in_notebook() -> Callable[[str], None]:
+    """Return a function that shows a line as one output of a cell, and then replaces it.
+
+    Unlike stderr, that is not marked as an error, and tools that execute notebooks
+    keep only the last line.
+    """
+    from IPython import display as ipython
+
+    show_first: Any = ipython.display  # without annotations
+    handle: Any = None
+
+    def show(text: str) -> None:
+        nonlocal handle
+        data = {"text/plain": text.strip()}
+        if handle is None:
+            handle = show_first(data, raw=True, display_id=True)
+        elif data["text/plain"]:
+            handle.update(data, raw=True)
+
+    return show
 
 
 def _write(text: str) -> None:
@@ -294,12 +327,16 @@ def _write(text: str) -> None:
 
 
 @contextmanager
-def _messages_above() -> Iterator[None]:
-    """Clear the progress line before each log message."""
+def _messages_above(line: ProgressLine) -> Iterator[None]:
+    """Clear the progress line before each log message and each Python warning."""
 
     def clear(record: logging.LogRecord) -> bool:
-        _write(_CLEAR)
+        line.clear()
         return True
+
+    def show_above(*args: Any, **kwargs: Any) -> None:
+        line.clear()
+        show(*args, **kwargs)
 
     handlers = [
         handler
@@ -308,9 +345,12 @@ def _messages_above() -> Iterator[None]:
     ]
     for handler in handlers:
         handler.addFilter(clear)
+    show, warnings.showwarning = warnings.showwarning, show_above
     try:
         yield
     finally:
+        if warnings.showwarning is show_above:
+            warnings.showwarning = show
         for handler in handlers:
             handler.removeFilter(clear)
 

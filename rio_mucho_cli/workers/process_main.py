@@ -9,10 +9,11 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rio_mucho_cli.signals import exit_with_parent
 from rio_mucho_cli.timing import count_whole_process
@@ -28,6 +29,8 @@ from rio_mucho_cli.workers.control import limit_windows_with, note_progress_with
 from rio_mucho_cli.workers.process import Program
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+# Terminal codes that move to the start of the line and clear it.
+_CLEAR = "\r\033[K"
 
 
 def run_worker(sock: socket.socket, progress: int, parent: int) -> NoReturn:
@@ -52,6 +55,7 @@ def run_worker(sock: socket.socket, progress: int, parent: int) -> NoReturn:
     channel = Channel(sock)
     with suppress(EOFError, OSError):  # the main process has ended
         _become_like(channel.receive().load())
+        _warn_above_progress()
         while (call := channel.receive()).data:
             write_progress(progress, 0)
             channel.send(_answer(call))
@@ -72,6 +76,20 @@ def _become_like(program: Program) -> None:
     sys.path[:] = program.path
     sys.argv[:] = program.argv
     numbering.number_process(program.worker)
+
+
+def _warn_above_progress() -> None:
+    """Let warnings replace the progress line of the main process, which redraws it."""
+    show = warnings.showwarning
+
+    def show_alone(*args: Any, **kwargs: Any) -> None:
+        with suppress(AttributeError, OSError, ValueError):
+            if sys.stderr.isatty():
+                sys.stderr.write(_CLEAR)
+        show(*args, **kwargs)
+
+    if os.environ.get("TERM") != "dumb":
+        warnings.showwarning = show_alone
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_report_of_values(values, tmp_path, path):
             "path": "out.json", "name": None, "format": "json", "merge": "list", "streamed": False,
         }  # fmt: skip
     else:
-        assert "Output out.json" in text
+        assert "<dt>value</dt><dd>out.json: json, collected in a list</dd>" in text
 
 
 BAD = {

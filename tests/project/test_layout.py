@@ -11,9 +11,10 @@ import rio_mucho_cli
 ROOT = Path(rio_mucho_cli.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "architecture.md"
 ROOMS = [
-    "__init__", "riomucho", "testing", "reductions", "cli", "api", "job_options", "reports", "engine", "planning",
-    "job", "validation", "workers", "utils", "outputs", "geotiff", "inputs", "gcps", "env",
-    "windows", "paths", "timing", "system", "errors", "text", "dtypes", "signals",
+    "__init__", "riomucho", "testing", "reductions", "examples", "cli", "api", "job_options",
+    "reports", "engine", "planning", "job", "validation", "workers", "utils", "outputs", "geotiff",
+    "inputs", "gcps", "env", "windows", "paths", "timing", "system", "errors", "text", "dtypes",
+    "signals",
     "single_process_pool",
 ]  # fmt: skip
 MODULES = {

@@ -7,10 +7,14 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from email import message_from_bytes
 from itertools import chain
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -54,24 +58,104 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel):
     }  # fmt: skip
 
 
-def test_the_sdist_has_what_it_takes_to_work_on_it_and_builds_the_same_wheel(
-    sdist, wheel, tmp_path
-):
+@pytest.fixture(scope="module")
+def source(sdist, tmp_path_factory):
+    """Return the folder of the sdist's files."""
+    folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "unpacked", filter="data")
-    (source,) = (tmp_path / "unpacked").iterdir()
-    tracked = {
-        "tests/conftest.py",
-        "tests/behaviour/as_windows/sitecustomize.py",
-        "examples/ndvi.py",
-    }
-    tracked |= {"examples/ndvi.py", "README.md", "CHANGELOG.md", "LICENSE", ".ci/lowest.txt"}
-    tracked |= {"docs/explanation/reliability.md", "docs/_tools/blocks.py"}
-    assert {name for name in tracked if not (source / name).is_file()} == set()
-    assert not list(source.rglob("*.tif"))
-    (tmp_path / "built").mkdir()
-    again = build(source, tmp_path / "built", "--wheel")
-    assert contents_of(again) == contents_of(wheel)
+        archive.extractall(folder, filter="data")
+    (source,) = folder.iterdir()
+    return source
+
+
+def test_the_sdist_has_what_it_takes_to_work_on_it_and_nothing_else(source):
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(git, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("this is not a git repository")
+    ours = {name for name in done.stdout.splitlines() if (ROOT / name).is_file()}
+    of_services = {name for name in ours if name.startswith((".github/", ".readthedocs"))}
+    names = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    assert names - {"PKG-INFO"} == ours - of_services
+
+
+def test_the_sdist_builds_the_same_wheel(source, wheel, tmp_path):
+    assert contents_of(build(source, tmp_path, "--wheel")) == contents_of(wheel)
+
+
+REPOSITORY = PROJECT["project"]["urls"]["Repository"]
+# Where files of the repository are on the web.
+ON_THE_WEB = {
+    f"{REPOSITORY}/blob/v{PROJECT['project']['version']}/": "",
+    f"{REPOSITORY}/blob/main/": "",
+    f"{REPOSITORY}/tree/main/": "",
+    f"{REPOSITORY}/raw/main/": "",
+    REPOSITORY.replace("github.com", "raw.githubusercontent.com")
+    + f"/v{PROJECT['project']['version']}/": "",
+    PROJECT["project"]["urls"]["Documentation"] + "/en/stable/": "docs/",
+}
+
+
+def parse(page):
+    """Return a page's blocks of code, its links, and its pictures."""
+    tokens = [
+        part
+        for token in MarkdownIt().enable("table").parse(page)
+        for part in (token, *(token.children or ()))
+    ]
+    html = "".join(token.content for token in tokens if token.type.startswith("html"))
+    return (
+        [token.content for token in tokens if token.type in {"fence", "code_block", "code_inline"}],
+        [token.attrs["href"] for token in tokens if token.type == "link_open"]
+        + re.findall(r'href="(.*?)"', html),
+        [token.attrs["src"] for token in tokens if token.type == "image"]
+        + re.findall(r'(?:src|srcset)="(.*?)"', html),
+    )
+
+
+def test_the_page_on_pypi_has_links_that_lead_somewhere(wheel):
+    """The README is shown there, with absolute links, and without what its readers do not see."""
+    (metadata,) = (text for name, text in contents_of(wheel).items() if name.endswith("/METADATA"))
+    message = message_from_bytes(metadata)
+    assert message["Description-Content-Type"] == "text/markdown"
+    page = message.get_payload(decode=True).decode()
+    assert "<!--" not in page
+    code, links, pictures = parse(page)
+    readme = re.sub("<!--.*?-->", "", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    assert code == parse(readme)[0]
+    assert links
+    assert pictures
+    assert all(urlsplit(picture).netloc != "github.com" for picture in pictures)
+    for link in links + pictures:
+        assert link.startswith(("https://", "#")), link
+        for address, folder in ON_THE_WEB.items():
+            if link.startswith(address):
+                path = folder + link.removeprefix(address).partition("#")[0]
+                path = re.sub(r"\.html$", ".md", path) if folder else path
+                assert (ROOT / path).exists(), link
+
+
+def test_the_recipe_for_conda_needs_what_the_wheel_needs():
+    recipe = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text("utf-8"))
+    project = PROJECT["project"]
+    assert recipe["context"]["version"] == project["version"]
+    assert f">={recipe['context']['python_min']}" == project["requires-python"]
+
+    def needs(requirements):
+        return {requirement.replace(" ", "") for requirement in requirements}
+
+    extras = [project["optional-dependencies"][name] for name in ("dask", "vector")]
+    asked = recipe["requirements"]
+    run = set(map(str, asked["run"])) - {"python >=${{ python_min }}"}
+    assert needs(run) == needs(project["dependencies"])
+    assert needs(asked["run_constraints"]) == needs(chain(*extras))
+    host = [name for name in asked["host"] if name.partition(" ")[0] not in {"python", "pip"}]
+    assert needs(host) == needs(PROJECT["build-system"]["requires"])
+
+
+def test_the_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == PROJECT["project"]["version"]
 
 
 def test_the_installed_wheel_adds_the_command_to_rio(wheel, make_raster, tmp_path, read):
@@ -97,6 +181,14 @@ def test_the_installed_wheel_adds_the_command_to_rio(wheel, make_raster, tmp_pat
     )
     assert set(result.stdout.split()) == {str(target / "rio_mucho_cli" / "__init__.py")}
     assert (read(tmp_path / "out.tif") == read(tmp_path / "in.tif") * 2).all()
+    subprocess.run(
+        [sys.executable, "-m", "rio_mucho_cli.examples", "made"],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    assert (tmp_path / "made" / "ndvi.py").is_file()
 
 
 def test_the_lowest_versions_are_those_that_are_asked_for():

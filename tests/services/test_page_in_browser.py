@@ -1,5 +1,7 @@
 """The page in a real browser: it says nothing of errors, and what can be clicked works."""
 
+import html
+import json
 import os
 import re
 import shutil
@@ -7,7 +9,7 @@ import subprocess
 
 import pytest
 
-from rio_mucho_cli import run
+from rio_mucho_cli import MuchoChildError, run
 from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
 from rio_mucho_cli.reports.recorder import Recorder
@@ -57,6 +59,36 @@ def browser():
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    """Return the source of axe-core; without npm, or its registry, tests are skipped."""
+    folder = tmp_path_factory.mktemp("axe")
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("there is no npm on the PATH, which fetches axe-core")
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0"]
+    done = subprocess.run(
+        [*command, "axe-core@4"], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    if done.returncode:
+        pytest.skip(f"npm cannot fetch axe-core: {done.stderr.strip().splitlines()[-1]}")
+    source = (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+    return source.replace("</script", "<\\/script")
+
+
+# It checks the page, with all that is folded open, and writes down what is wrong.
+CHECK = """
+<pre id="seen"></pre><script>
+for (const folded of document.querySelectorAll("details")) folded.open = true;
+axe.run().then((found) => {
+  const all = [...found.violations, ...found.incomplete];
+  document.getElementById("seen").textContent = JSON.stringify(
+    all.map((rule) => [rule.impact, rule.id, rule.nodes.map((node) => node.html)]));
+});
+</script>
+"""
 
 
 @pytest.fixture
@@ -121,3 +153,54 @@ def test_what_can_be_clicked_works(text, opened, width):
         "hidden": "true",
         "wide": "true",
     }
+
+
+@pytest.fixture
+def failed(tif, job_on):
+    """Return the page of a run that has ended with an error, after a window that is nodata."""
+
+    def fail(data, window, ij, global_args):
+        if ij[0]:
+            raise ValueError("no such pixel")
+        return data[0]
+
+    job, recorder = job_on([tif], fail, windows=Size(16, 16), on_error="nodata"), Recorder()
+    run(job, recorder)
+    window = recorder.slowest[0].window
+    report = document(job, recorder, MuchoChildError("it raised", ValueError()).at(window, (0, 0)))
+    report["advice"] = [{"rule": "x", "text": "Use fewer windows."}]
+    return page(report)
+
+
+def problems(text, axe, opened, width):
+    """Return what axe-core finds on a page."""
+    check = f"<script>{axe}</script>{CHECK}</body>"
+    dom, console = opened(text.replace("</body>", check), width)
+    assert console == []
+    return json.loads(html.unescape(re.search(r'<pre id="seen">(.+?)</pre>', dom, re.DOTALL)[1]))
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 360), ("dark", 800)])
+def test_axe_finds_nothing(failed, axe, opened, theme, width):
+    text = failed.replace("<html ", f'<html data-theme="{theme}" ')
+    assert problems(text, axe, opened, width) == []
+
+
+def test_axe_is_heard(failed, axe, opened):
+    text = failed.replace('<html lang="en">', "<html>").replace(' tabindex="0"', "")
+    assert "html-has-lang" in {rule for _, rule, _ in problems(text, axe, opened, 800)}
+
+
+def test_nothing_is_cut_on_a_phone(failed, opened):
+    look = """
+<pre id="seen"></pre><script>
+const wide = [...document.querySelectorAll("body *")].filter(
+  (each) => each.scrollWidth > each.clientWidth + 1 && !each.closest("thead")
+    && getComputedStyle(each).overflowX !== "visible");
+document.getElementById("seen").textContent = "cut: " + wide.map((each) => each.outerHTML)
+  + (document.documentElement.scrollWidth > innerWidth ? " page" : "");
+</script></body>"""
+    far = failed.replace("rows 16:", "rows 1234567890:12345678")
+    assert far != failed
+    dom, _ = opened(far.replace("</body>", look), 360)
+    assert '<pre id="seen">cut: </pre>' in dom

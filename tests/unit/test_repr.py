@@ -17,7 +17,7 @@ def test_a_job_shows_what_differs_from_the_defaults():
         f"Job(inputs=['<a>.tif'], output='b.tif', function={__name__}:ones, jobs=4)"
     )
     html = job._repr_html_()
-    assert "<th>jobs</th><td>4</td>" in html
+    assert '<th scope="row">jobs</th><td style="text-align:left">4</td>' in html
     assert "&lt;a&gt;.tif" in html
     assert "<a>" not in html
 
@@ -42,17 +42,27 @@ def test_the_class_shows_what_it_was_given(tif):
         f"RioMucho(inpaths=[{tif!r}], output='b.tif', run_function={__name__}:ones, "
         "windows=12, overlap=2)"
     )
-    assert "<th>overlap</th><td>2</td>" in mucho._repr_html_()
+    assert '<th scope="row">overlap</th>' in mucho._repr_html_()
 
 
 def test_a_report_shows_windows_time_stages_and_failures():
     failed = (Failure(None, (1, 0), "ValueError: a < b"),)
-    stages = StageTimes(read=StageTime(0.25, 0.125))
+    stages = StageTimes(read=StageTime(0.25, 0.125), transfer=StageTime(0.5))
     report = Report(12, "threads", 2, 2.0, stages, pixels=3000, failed=failed)
     assert repr(report) == (
-        "<Report: windows 12; seconds 2.00; executor threads, 2 jobs; "
-        "pixels per second 1.5e+03; failed 1>"
+        "<Report: windows 12, time 2.00 s, jobs 2 (threads), speed 1.5 kpx/s, failed 1>"
     )
     html = report._repr_html_()
-    assert "<td>read</td><td>0.250</td><td>0.125</td>" in html
-    assert "<td>(1, 0)</td><td>ValueError: a &lt; b</td>" in html
+    html = html.replace(' style="text-align:left"', "").replace(' scope="row"', "")
+    assert "<th>speed</th><td>1.5 kpx/s</td>" in html
+    assert "<td>read</td><td>250 ms</td><td>125 ms</td>" in html
+    assert "<td>transfer</td><td>500 ms</td><td></td>" in html
+    assert "<td>failed: ij (1, 0)</td><td>ValueError: a &lt; b</td>" in html
+    assert "encode" not in html
+
+
+def test_a_report_shows_some_of_many_failures():
+    failed = tuple(Failure(None, (row, 0), "ValueError") for row in range(25))
+    html = Report(25, "serial", 1, 2.0, failed=failed)._repr_html_()
+    assert html.count("ValueError") == 20
+    assert "and 5 more" in html

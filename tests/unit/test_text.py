@@ -2,7 +2,13 @@
 
 import pytest
 
-from rio_mucho_cli.text import format_bytes, format_rate, format_seconds
+from rio_mucho_cli.text import (
+    argument,
+    for_command_line,
+    format_bytes,
+    format_rate,
+    format_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +32,16 @@ from rio_mucho_cli.text import format_bytes, format_rate, format_seconds
 )
 def test_numbers_with_units(format_it, value, expected):
     assert format_it(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "in_python", "on_command_line"),
+    [
+        (["code"], 'fields=["code"]', "--arg fields='[\"code\"]'"),
+        ("zonal_", 'fields="zonal_"', "--arg fields=zonal_"),
+    ],
+)
+def test_arguments_of_functions_are_written_as_they_are_given(value, in_python, on_command_line):
+    assert argument("fields", value) == in_python
+    with for_command_line():
+        assert argument("fields", value) == on_command_line

@@ -22,10 +22,15 @@ WORKER = {
     "peak_bytes": 150_000_000,
     "stages": STAGES,
 }
+GRID = {
+    "crs": "EPSG:32632", "transform": [30.0, 0.0, 500_000.0, 0.0, -30.0, 5_000_000.0],
+    "width": 10_240, "height": 10_240, "bounds": [500_000.0, 4_692_800.0, 807_200.0, 5_000_000.0],
+}  # fmt: skip
 SAID = {
     "schema": 1,
     "outcome": "done",
     "message": None,
+    "failure": None,
     "started": "2030-01-02T03:04:05+00:00",
     "seconds": 21.0,
     "versions": {"python": "3.12.0"},
@@ -38,14 +43,25 @@ SAID = {
         "gdal_options": {},
     },
     "plan": {
+        "function": "mod:func", "mode": "simple_read",
         "size": [10_240, 10_240], "parts": None, "executor": "processes", "jobs": 2,
-        "windows": {"number": 100, "size": [1024, 1024], "overlap": 0},
+        "in_flight": 4, "vectors": [], "area": None, "series": None, "values": [], "declared": [],
+        "resume": False, "on_error": "fail", "retries": 2, "timeout": None,
+        "memory": {"estimate": 300_000_000, "limit": 1_000_000_000, "asked_for": False},
+        "windows": {
+            "number": 100, "size": [1024, 1024], "overlap": 0, "why": "about a million pixels",
+        },
         "inputs": [{
-            "path": "in.tif", "block": [256, 256], "striped": False, "on_network": False,
-            "block_reads": 1.0,
+            "path": "in.tif", "driver": "GTiff", "block": [256, 256], "striped": False,
+            "on_network": False, "block_reads": 1.0, "grid": GRID, "count": 2, "bands": [1],
+            "dtypes": ["uint16"], "nodata": 0.0, "src_nodata": None, "compress": "deflate",
+            "reading": "warped", "resampling": "bilinear", "coverage": 0.5,
         }],
         "outputs": [{
-            "path": "out.tif", "cog": False, "creation_options": {}, "written": {"by": "workers"},
+            "path": "out.tif", "driver": "GTiff", "cog": False, "creation_options": {},
+            "written": {"by": "workers"}, "grid": GRID, "count": 1, "dtype": "float32",
+            "nodata": "nan", "block": [256, 256], "compress": "deflate", "part_size": None,
+            "overviews": None, "declared": [], "uncompressed_bytes": 419_430_400,
             "file": {"compress": "deflate", "bytes": 1_000_000},
         }],
     },

@@ -35,6 +35,12 @@ def gil(report, wall):
     took(report, "encode", 1.0, 1.0)
 
 
+def waits(report, cpu):
+    took(report, "function", 15.0, cpu)
+    took(report, "read", 1.0, 1.0)
+    took(report, "encode", 1.0, 1.0)
+
+
 def threads(report, number):
     report["job"]["thread_variables"] = {"OMP_NUM_THREADS": number}
 
@@ -70,6 +76,7 @@ BOTH_SIDES = [
     ("reads_wait", reading, 15.0, 19.0),
     ("blocks_are_read_again", blocks, 1.9, 2.1),
     ("function_holds_the_gil", gil, 11.0, 13.0),
+    ("function_waits", waits, 8.0, 4.0),
     ("libraries_have_threads", threads, "1", "2"),
     ("compression_takes_longest", encoding, 5.0, 6.0),
     ("windows_are_too_few", idle, 0.0, 10.0),
@@ -114,6 +121,23 @@ def test_inputs_on_servers_want_more_jobs(report):
     reading(report, 19.0)
     report["plan"]["inputs"][0]["on_network"] = True
     assert "jobs=4" in advice.reads_wait(Metrics(report))
+
+
+def test_a_function_that_has_the_gil_is_not_said_to_wait(report):
+    gil(report, 13.0)
+    assert advice.function_waits(Metrics(report)) is None
+
+
+def test_a_function_among_other_programs_is_not_said_to_wait(report):
+    waits(report, 4.0)
+    took(report, "encode", 1.0, 0.5)
+    assert advice.function_waits(Metrics(report)) is None
+
+
+def test_starting_that_takes_no_time_is_not_worth_advice(report):
+    starting(report, 0.1)
+    report["seconds"] = 0.15
+    assert advice.starting_takes_longest(Metrics(report)) is None
 
 
 def test_strips_want_another_advice_than_tiles(report):

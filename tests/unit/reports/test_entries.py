@@ -107,7 +107,7 @@ def test_an_older_output_says_nothing_of_a_run_that_failed(tif, job_on, make_ras
 def test_a_run_that_fails_says_why_without_secrets(tif, job_on):
     report = recorded(job_on([tif], fail_late, windows=Size(16, 16)), fails=True)
     assert report["outcome"] == "failed"
-    assert "at ij (2, 1)" in report["message"]
+    assert "(ij (2, 1)): " in report["message"]
     assert "https://***@example.org/a.tif?***" in report["message"]
     assert report["result"]["windows"] == 9
     assert report["plan"]["outputs"][0]["file"] is None

@@ -3,7 +3,9 @@
 import re
 from html.parser import HTMLParser
 
-from rio_mucho_cli import run
+import pytest
+
+from rio_mucho_cli import MuchoChildError, run
 from rio_mucho_cli.outputs.value_loss import ValueLoss
 from rio_mucho_cli.reports.entries import document
 from rio_mucho_cli.reports.page import page
@@ -94,6 +96,49 @@ def test_a_page_has_a_cell_for_each_window_and_a_row_for_each_worker(tif, job_on
     assert all(re.fullmatch("[0-8]{4}", attrs["data-q"]) for attrs in cells)
     rows = [attrs for tag, attrs in reader.seen if tag == "svg" and attrs.get("class") != "map"]
     assert len(rows) == len(report["workers"]) + 1
+
+
+def test_a_run_that_failed_has_its_window_and_the_traceback_of_the_function(tif, job_on):
+    def halve(data, window, ij, global_args):
+        if ij == (1, 2):
+            raise ValueError("odd " * 3)
+        return data[0]
+
+    job, recorder = job_on([tif], halve, windows=Size(16, 16)), Recorder()
+    with pytest.raises(MuchoChildError) as caught:
+        run(job, recorder)
+    report = document(job, recorder, caught.value)
+    assert report["failure"]["window"] == [32, 16, 16, 16]
+    reader = parsed(page(report))
+    assert "at window rows 16:32, columns 32:48 (ij (1, 2)): the function raised" in reader.text
+    assert 'raise ValueError("odd " * 3)\nValueError: odd odd odd' in reader.text
+    cells = [attrs for tag, attrs in reader.seen if "bad" in (attrs.get("class") or "").split()]
+    assert [(cell["x"], cell["y"]) for cell in cells] == [("32.0", "16.0")]
+
+
+def test_settings_are_those_of_the_dry_run_as_text(report):
+    report["job"]["mem_limit_mb"] = 2000
+    report["job"]["gdal_options"] = {"AWS_SECRET_ACCESS_KEY": None, "GDAL_CACHEMAX": "64"}
+    text = parsed(page(report)).text
+    assert "input 1in.tif: GTiff, 10240 x 10240, EPSG:32632, pixels 30, bands 1 of 2 x" in text
+    assert "warped to the output's grid (bilinear), covers 50.0 % of the output" in text
+    assert "jobs2 (processes), 4 tasks in flight" in text
+    assert "memory limit2 GB" in text
+    assert "AWS_SECRET_ACCESS_KEYhidden" in text
+    assert not re.search(r"None|True|False|[{}]", text.partition("Settings")[2].partition('"')[0])
+
+
+def test_everything_that_is_drawn_has_a_name_for_screen_readers(tif, job_on):
+    job, recorder = job_on([tif], windows=Size(16, 16), executor="threads", jobs=2), Recorder()
+    run(job, recorder)
+    reader = parsed(page(document(job, recorder)))
+    drawn = [attrs for _, attrs in reader.seen if attrs.get("role") == "img"]
+    names = " ".join(attrs["aria-label"] for attrs in drawn)
+    assert "worker 1: busy for " in names
+    assert "Map of 12 windows: " in names
+    assert re.search(r"read [\d.]+ ms, function [\d.]+ ms", names)
+    scrolled = [attrs for _, attrs in reader.seen if attrs.get("class") == "scroll"]
+    assert all(attrs["tabindex"] == "0" and attrs["aria-label"] for attrs in scrolled)
 
 
 def test_a_report_of_nothing_is_a_page_too(tif, job_on):

@@ -446,3 +446,15 @@ def test_the_names_are_public():
     assert rio_mucho_cli.describe is describe
     assert rio_mucho_cli.Preview.__module__ == "rio_mucho_cli.reports.preview"
     assert isinstance(Job, type)
+
+
+def test_a_notebook_shows_a_table(make_raster):
+    raster = str(make_raster("<b>.tif"))
+    job = Job(inputs=[raster], output=f"{raster}.out.tif", function=wrong)
+    preview = describe(job, probe=False)
+    html = preview._repr_html_()
+    assert repr(preview) == str(preview)
+    assert "<caption>Dry run of " in html
+    assert "&lt;b&gt;.tif: GTiff, " in html
+    assert "<b>" not in html
+    assert html.count("<tr>") < 20

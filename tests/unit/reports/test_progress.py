@@ -34,9 +34,10 @@ def test_the_rate_and_the_time_that_is_left(clock):
     assert pace.describe() == "3/4 busy"
     clock.now += 5
     pace.update(window_done(1, took=5))
+    assert pace.describe() == "200 kpx/s, 11.2 s left, 3/4 busy"  # nine windows by four workers
     pace.update(window_done(2))
     assert (pace.done, pace.windows) == (2, 10)
-    assert pace.describe() == "400 kpx/s, 20.0 s left, 3/4 busy"
+    assert pace.describe() == "400 kpx/s, 10.0 s left, 3/4 busy"
 
 
 @pytest.mark.parametrize("took", [None, 1])
@@ -159,6 +160,18 @@ def test_a_line_is_drawn_anew_now_and_then(clock):
     assert "".join(written).count("\n") == 1
 
 
+def test_a_message_takes_the_place_of_the_line(clock):
+    written = []
+    line = ProgressLine(written.append, clock)
+    line.clear()
+    assert written == []
+    line(RunStarted(30, pixels=30_000_000))
+    line.clear()
+    assert written[-1] == f"\r{' ' * (len(written[0]) - 1)}\r"
+    line(window_done(1))  # at once, without waiting for the interval
+    assert "  1/30" in written[-1]
+
+
 def test_what_follows_a_line_that_does_not_end_is_below_it(clock):
     written = []
     line = ProgressLine(written.append, clock)
@@ -184,6 +197,7 @@ def test_a_line_fits_the_terminal(clock, width, windows, seconds):
     last = written[-1 if windows == 1 else -2]
     if width >= 30:
         assert f"{min(windows, 200)}/{windows}" in last
+        assert ("[" in last and " left" in last) or windows > 100 or windows == 1
         assert "[" in last or " left" in last
     if width >= 80 and windows > 1:
         assert " left" in last
