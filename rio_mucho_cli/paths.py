@@ -20,6 +20,9 @@ _REMOTE_NAME = re.compile(rf"""(?:^|["'{{:=,/+]){_SCHEMES}|(?:["'{{:=,]|://)/?{S
 _FILE_PREFIX = re.compile(
     r"[/{]*vsi(?:(?:zip|tar|gzip|7z|rar|sparse|crypt)/|subfile/[0-9_]+,|cached\?(?:[^&]*&)*?file=)\{*"
 )
+# In queries of signed addresses: of S3, GCS, Azure and CloudFront, then of other servers.
+_SIGNED = re.compile(r"(?i)[?&](?:x-\w+-signature|signature|sig)=")
+_TOKEN = re.compile(r"(?i)(?:access_?|auth_?)?(?:token|api_?key)=")
 
 
 def is_virtual(path: str) -> bool:
@@ -136,6 +139,17 @@ def _has_tiles(path: str) -> bool:
             return db.execute(query).fetchone() is not None
     except sqlite3.Error:
         return True
+
+
+def unsigned(path: str) -> str:
+    """Return an address without its signature, which expires; a query may also name the file."""
+    address, mark, query = path.partition("?")
+    if not mark or "://" not in address:
+        return path
+    if _SIGNED.search(path):
+        return address
+    kept = "&".join(field for field in query.split("&") if not _TOKEN.match(field))
+    return f"{address}?{kept}" if kept else address
 
 
 def input_name(source: object) -> str:

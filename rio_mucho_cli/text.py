@@ -231,7 +231,8 @@ _PASSWORD = re.compile("://[^/]*@|^[^/@]*:[^/@]*@")
 # Passwords within a text, query strings of paths, and fields of connection strings.
 _SECRETS_IN_TEXT = (
     (re.compile(r"(?<=://)[^/@\s]*@|^[^/@\s]*:[^/@\s]*@"), "***@"),
-    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\"]+"), r"\1***"),
+    # Punctuation at its end belongs to the text.
+    (re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*\?)[^\s'\"]*[^\s'\":;,.)]"), r"\1***"),
     (
         re.compile(
             r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|_key|apikey)\w*\s*[=:]\s*)"

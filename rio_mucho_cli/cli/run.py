@@ -30,7 +30,7 @@ from rio_mucho_cli.job import Job, Output
 from rio_mucho_cli.outputs.files import journal_of, partial_folder
 from rio_mucho_cli.reports.progress import on_stderr, summary
 from rio_mucho_cli.system import system_error, usable_cpus, without_bytecode
-from rio_mucho_cli.text import option
+from rio_mucho_cli.text import option, redact
 from rio_mucho_cli.windows import format_window
 from rio_mucho_cli.workers.executor import fork_server_from_here
 from rio_mucho_cli.workers.functions import FunctionRef
@@ -59,7 +59,7 @@ def failure(
     """Return the click exception for an error of a run."""
     if not isinstance(exc, MuchoError):
         exc = system_error(exc)
-    message = str(exc.args[0])
+    message = redact(str(exc.args[0]))
     if exc.window is not None and "window rows" not in message:
         message = f"at {format_window(exc.window)} (ij {exc.ij}): {message}"
     if isinstance(exc, OutputExistsError) and is_last:

@@ -19,9 +19,15 @@ from rio_mucho_cli.inputs.coverage import (
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.windows import PlannedWindow, WindowGrid, outline
 
-# Points along each edge in another CRS: enough for a pixel in a neighbouring UTM zone.
-_EDGE_POINTS = 9
-# Boxes of one scene that differ by less are the same: its files differ in resolution.
+# Points along each edge in another CRS. Every second one shows how far edges are from straight.
+_EDGE_POINTS = 18
+# Deviation of such a point, in lengths of the edge, from which the outline is not one curve: it
+# crosses 180 degrees, and may enclose a pole.
+_BROKEN = 0.25
+# Pixels beyond an outline in another CRS from which GDAL's resampling by average may still take
+# values, as coordinates are rounded.
+_ROUNDING = 0.01
+# Outlines of one scene that differ by less are the same: its files differ in resolution.
 _SAME = 1.0
 
 Box = tuple[float, float, float, float]
@@ -43,10 +49,13 @@ class Footprint:
         Its bounds: left, top, right and bottom, in pixels.
     outline : ndarray or None
         (points, 2): the outline in pixels, unless it is the box.
+    slack : float
+        Pixels by which it may be outside the outline; the box includes them.
     """
 
     box: Box
     outline: Points | None = None
+    slack: float = 0.0
 
     @classmethod
     def of(cls, source: Grid, target: Grid, margin: int = 0) -> Footprint:
@@ -64,9 +73,18 @@ class Footprint:
         points = outline_in(source, target, _EDGE_POINTS)
         if points is None:
             return cls(_NOWHERE if are_apart(source, target) else EVERYWHERE)
+        slack = 0.0
+        if len(points) > 4:
+            starts, middles = points[::2], points[1::2]
+            ends = np.roll(starts, -1, axis=0)
+            deviations = np.hypot(*(middles - (starts + ends) / 2).T)
+            if (deviations > _BROKEN * np.hypot(*(ends - starts).T)).any():
+                return cls(EVERYWHERE)
+            slack = float(deviations.max()) + _ROUNDING
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         is_box = (right - left) * (bottom - top) - polygon_area(points) < TOUCHING
-        return cls((left, top, right, bottom), None if is_box else points)
+        box = left - slack, top - slack, right + slack, bottom + slack
+        return cls(box, None if is_box else points, slack)
 
     @classmethod
     def union(cls, footprints: Sequence[Footprint]) -> Footprint:
@@ -74,13 +92,18 @@ class Footprint:
         if all(footprint is footprints[0] for footprint in footprints):
             return footprints[0]
         boxes = np.array([footprint.box for footprint in footprints])
-        with np.errstate(invalid="ignore"):
-            are_same = bool((np.abs(boxes - boxes[0]) < _SAME).all())
-        if are_same:
-            return footprints[0]
         left, top = boxes[:, :2].min(axis=0).tolist()
         right, bottom = boxes[:, 2:].max(axis=0).tolist()
-        return cls((left, top, right, bottom))
+        box = left, top, right, bottom
+        outlines = [f.outline for f in footprints if f.outline is not None]
+        if len(outlines) < len(footprints) or len({len(outline) for outline in outlines}) > 1:
+            return cls(box)
+        apart = float(np.abs(np.array(outlines) - outlines[0]).max())
+        if apart >= _SAME:
+            return cls(box)
+        # Apart along both axes.
+        slack = max(footprint.slack for footprint in footprints) + 1.5 * apart
+        return cls(box, outlines[0], slack)
 
     def touches(self, box: Box) -> bool:
         """Return whether it shares pixels with a box."""
@@ -90,11 +113,17 @@ class Footprint:
             return False
         if self.outline is None:
             return True
-        width, height = int(np.ceil(box[2] - box[0])), int(np.ceil(box[3] - box[1]))
-        return polygon_area(clip(self.outline - box[:2], width, height)) > TOUCHING
+        width, height = (
+            int(np.ceil(end - start + 2 * self.slack))
+            for start, end in ((box[0], box[2]), (box[1], box[3]))
+        )
+        moved = self.outline - box[:2] + self.slack
+        return polygon_area(clip(moved, width, height)) > TOUCHING
 
     def contains(self, other: Footprint) -> bool:
-        """Return whether the bounds of another footprint are within its own."""
+        """Return whether the bounds of another footprint are within its own, or not known."""
+        if other.box == EVERYWHERE:
+            return True
         low = all(a <= b + TOUCHING for a, b in zip(self.box[:2], other.box[:2], strict=True))
         return low and all(
             a >= b - TOUCHING for a, b in zip(self.box[2:], other.box[2:], strict=True)
@@ -108,10 +137,13 @@ class Footprints:
     ----------
     footprints : iterable of Footprint
         One for each scene.
+    grid : Grid
+        Grid of the output. Beyond it, overlap has no pixels of scenes.
     """
 
-    def __init__(self, footprints: Iterable[Footprint]) -> None:
+    def __init__(self, footprints: Iterable[Footprint], grid: Grid) -> None:
         self._all = list(footprints)
+        self._grid = grid
         self._boxes = np.array([footprint.box for footprint in self._all]).reshape(-1, 4)
 
     def __len__(self) -> int:
@@ -124,7 +156,7 @@ class Footprints:
 
     def touching(self, window: Window, overlap: int = 0) -> list[int]:
         """Return the numbers of the scenes with pixels in a window, from 0, in order."""
-        box = box_of(window, overlap)
+        box = box_of(window, self._grid, overlap)
         boxes = self._boxes
         near = (
             (boxes[:, 0] < box[2])
@@ -160,8 +192,13 @@ class Footprints:
         return int(change.cumsum(axis=0).cumsum(axis=1).max())
 
 
-def box_of(window: Window, overlap: int = 0) -> Box:
-    """Return the box of a window with its overlap."""
+def box_of(window: Window, grid: Grid, overlap: int = 0) -> Box:
+    """Return the box of a window with its overlap, as far as it is within the grid."""
     left, top = window.col_off - overlap, window.row_off - overlap
     right, bottom = window.col_off + window.width, window.row_off + window.height
-    return left, top, right + overlap, bottom + overlap
+    return (
+        max(left, 0),
+        max(top, 0),
+        min(right + overlap, grid.width),
+        min(bottom + overlap, grid.height),
+    )

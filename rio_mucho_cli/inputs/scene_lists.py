@@ -12,13 +12,14 @@ from typing import Any, Literal, TypeAlias, get_args
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.scenes import Asset, Scene
 from rio_mucho_cli.inputs.stac import MissingAssetError, absolute_href, scene_of_item
-from rio_mucho_cli.paths import is_stac
+from rio_mucho_cli.paths import is_stac, unsigned
 from rio_mucho_cli.text import format_count, option, redact, truncate
 
 log = logging.getLogger(__name__)
 
 MissingAssets: TypeAlias = Literal["fail", "skip"]
 
+_BINARY = "\0"
 _ITEM_FILES = (".json", ".geojson", ".ndjson", ".jsonl")
 
 
@@ -146,11 +147,22 @@ def read_list(path: str, text: str | None = None) -> list[Any]:
     if text is None:
         try:
             text = Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise InputError(f"{path} cannot be read as a list of scenes: {exc}") from None
+        except UnicodeDecodeError:
+            text = _BINARY
+        except (OSError, ValueError) as exc:
+            why = getattr(exc, "strerror", None) or exc
+            raise InputError(f"{path} cannot be read as a list of scenes: {why}") from None
+    if _BINARY in text:
+        raise InputError(
+            f"{path} is not a list of scenes but a binary file: expected text with a path on each "
+            "line, or STAC items"
+        )
     folder = os.path.dirname(path)  # noqa: PTH120 (empty for the current one)
-    parsed = _flat(parse_list(text, path))
-    entries = [_moved(entry, folder) if is_stac(entry) else entry for entry in parsed]
+    try:
+        parsed = _flat(parse_list(text, path))
+        entries = [_moved(entry, folder) if is_stac(entry) else entry for entry in parsed]
+    except RecursionError:
+        raise InputError(f"{path} is not a list of scenes: it is nested too deeply") from None
     if not entries:
         raise UsageError(f"{path} has no scenes: expected a path on each line, or STAC items")
     return entries
@@ -211,8 +223,3 @@ def _without_duplicates(scenes: Sequence[Scene]) -> list[Scene]:
     if len(found) < len(scenes):
         log.warning("%s listed twice: used once", format_count(len(scenes) - len(found), "scene"))
     return list(found.values())
-
-
-def unsigned(path: str) -> str:
-    """Return an address without its query, which may be a signature that expires."""
-    return path.partition("?")[0] if path.startswith(("http://", "https://")) else path

@@ -88,7 +88,7 @@ class SceneDatasets(InputDatasets):
             is_inside = True
             if self._series.are_claimed[scene]:
                 footprint = self._footprint(number, scene, opened)
-                is_inside = footprint.touches(box_of(window, self._reading.overlap))
+                is_inside = footprint.touches(box_of(window, self._grid, self._reading.overlap))
             return is_inside, read_pixels(opened, spec, window, self._reading)
 
     def _footprint(self, number: int, scene: int, opened: OpenInput) -> Footprint:

@@ -19,7 +19,6 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.transform import from_bounds
 
 from rio_mucho_cli.env import GDAL_ERRORS, captured_messages
 from rio_mucho_cli.errors import InputError, UsageError
@@ -34,6 +33,8 @@ _DTYPES = {"cint16": "complex_int16", "cfloat32": "complex64", "cfloat64": "comp
 _NUMPY_DTYPES = re.compile(r"u?int(8|16|32|64)|float(32|64)")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|[/\\]")
 _MOST_KEYS = 200
+# Of GDAL, on each side.
+_MOST_PIXELS = 2**31 - 1
 
 
 class MissingAssetError(InputError):
@@ -72,8 +73,9 @@ def scene_of_item(item: JsonObject, names: Sequence[str]) -> Scene:
     for wanted in names:
         asset = _find_asset(item, wanted)
         if asset is None:
+            has = "no href for its asset" if wanted in found else "no asset"
             raise MissingAssetError(
-                f"{name} has no asset {wanted!r}{did_you_mean(wanted, map(str, found))} (it has "
+                f"{name} has {has} {wanted!r}{did_you_mean(wanted, map(str, found))} (it has "
                 f"{keys}): give others, or {option('missing_assets', 'skip')} to leave such items "
                 "out"
             )
@@ -181,16 +183,22 @@ def _grid_of(item: JsonObject, asset: JsonObject) -> Grid | None:
 
     crs = _crs(value("proj:code"), value("proj:epsg"), value("proj:wkt2"))
     shape, transform, bbox = value("proj:shape"), value("proj:transform"), value("proj:bbox")
-    if crs is None or not _are_numbers(shape, 2) or min(map(int, shape)) < 1:
+    if crs is None or not _are_numbers(shape, 2):
         return None
-    rows, cols = map(int, shape)
+    rows, cols = (int(float(side)) for side in shape)
+    if min(rows, cols) < 1 or max(rows, cols) > _MOST_PIXELS:
+        return None
     if _are_numbers(transform, 6) or _are_numbers(transform, 9):
         affine = Affine(*map(float, transform[:6]))
     elif _are_numbers(bbox, 4):
-        affine = from_bounds(*map(float, bbox), cols, rows)
+        west, south, east, north = map(float, bbox)
+        affine = Affine((east - west) / cols, 0, west, 0, (south - north) / rows, north)
     else:
         return None
-    return None if affine.is_degenerate else Grid(crs, affine, cols, rows)
+    # Some tools write a transform in the order of GDAL's geotransform, which has 0 where pixels
+    # have a height.
+    is_shuffled = affine.e == 0 != affine.a
+    return None if affine.is_degenerate or is_shuffled else Grid(crs, affine, cols, rows)
 
 
 def _are_numbers(values: Any, count: int) -> bool:
@@ -229,7 +237,11 @@ def absolute_href(item: JsonObject, href: str, folder: str = "") -> str:
         return here
     if own.startswith("file://"):
         own = unquote(urlsplit(own).path)
-    return os.path.normpath(urljoin(own, href)) if own.startswith("/") else urljoin(own, href)
+    if own.startswith("/"):
+        return os.path.normpath(urljoin(own, href))
+    # urljoin knows no schemes of object storage.
+    scheme, _, rest = own.partition(":")
+    return f"{scheme}:{urljoin(f'http:{rest}', href).removeprefix('http:')}"
 
 
 def _own_address(item: JsonObject) -> str | None:

@@ -14,6 +14,7 @@ from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.open_inputs import InputSpec, OpenInput, OpenInputs
 from rio_mucho_cli.inputs.overlap import read_padded
 from rio_mucho_cli.inputs.pixels import PixelsOfInput, fill_masked, find_absent, stack
+from rio_mucho_cli.paths import unsigned
 from rio_mucho_cli.system import lacks_open_files
 from rio_mucho_cli.text import redact
 from rio_mucho_cli.windows import format_window
@@ -291,6 +292,8 @@ def read_pixels(
         message = one_line(exc).rstrip(".")
         if not lacks_open_files(message):
             message += "; the file may be truncated or damaged, which gdalinfo -checksum finds out"
+        if unsigned(spec.path) != spec.path:
+            message += "; or its signature has expired"
         raise InputError(
             f"{redact(spec.path)} cannot be read at {format_window(window)}: {redact(message)}"
         ) from None

@@ -21,7 +21,6 @@ from rasterio.errors import RasterioError
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.geotiff.metadata import digest_of
 from rio_mucho_cli.inputs.datasets import open_dataset
-from rio_mucho_cli.inputs.scene_lists import unsigned
 from rio_mucho_cli.inputs.scenes import Asset, Scene
 from rio_mucho_cli.job import Job, Output, Windows
 from rio_mucho_cli.outputs.files import journal_of, open_to_read, partial_folder, remove_partial
@@ -36,6 +35,7 @@ from rio_mucho_cli.paths import (
     is_vector,
     is_virtual,
     local_file,
+    unsigned,
 )
 from rio_mucho_cli.planning.declared import declared_by
 from rio_mucho_cli.planning.hashing import digest, to_json
@@ -131,7 +131,7 @@ def check_inputs(job: Job, run: Mapping[str, Any]) -> None:
 def _input(source: Any, *, is_area: bool = False) -> dict[str, Any]:
     """Return what identifies an input: of a vector input, the content."""
     if isinstance(source, Scene):
-        return {"path": source.name, "files": dict(map(_file_of_scene, source.assets))}
+        return _scene(source)
     if not is_area and not is_vector(source):
         return _dataset(source)
     from rio_mucho_cli.inputs.vectors import features_digest
@@ -139,12 +139,27 @@ def _input(source: Any, *, is_area: bool = False) -> dict[str, Any]:
     return {"path": absolute(input_name(source)), "sha256": features_digest(source)}
 
 
-def _file_of_scene(asset: Asset) -> tuple[str, Any]:
-    """Return the path of a file, with its size and time; thousands are not opened for this."""
+def _scene(scene: Scene) -> dict[str, Any]:
+    """Return what identifies a scene: its files in order, and what a function is told of it."""
+    files = list(map(_file_of_scene, scene.assets))
+    if not scene.assets[0].name:  # a path
+        return {"files": files}
+    time = None if scene.datetime is None else scene.datetime.isoformat()
+    return {"id": scene.name, "files": files, "sha256": digest([scene.properties, time])}
+
+
+def _file_of_scene(asset: Asset) -> dict[str, Any]:
+    """Return a file's path, size, time and use; thousands are not opened for this."""
     path = unsigned(asset.path)
     file = None if is_on_network(path) or is_in_memory(path) else local_file(path)
-    about = {"band": asset.band}
-    return (path, about) if file is None else (absolute(path), {**about, **_stat(file)})
+    said = {
+        name: to_json(getattr(asset, name), name)
+        for name in ("band", "nodata", "scales", "offsets")
+        if getattr(asset, name) not in (None, ())
+    }
+    if file is None:
+        return {"path": path, **said}
+    return {"path": absolute(path), **_stat(file), **said}
 
 
 def _stat(file: Path) -> dict[str, Any]:

@@ -236,10 +236,11 @@ def _footprints(series: Series, grid: Grid) -> Footprints:
             known[key] = Footprint.of(own, grid, _CLAIM_MARGIN * is_claimed)
         return known[key]
 
-    return Footprints(
+    scenes = (
         Footprint.union([footprint(file, is_claimed=is_claimed) for file in files])
         for files, is_claimed in zip(series.files, series.are_claimed, strict=True)
     )
+    return Footprints(scenes, grid)
 
 
 def _for_workers(scene: Scene, counts: Sequence[int]) -> Scene:

@@ -20,6 +20,8 @@ from rio_mucho_cli.text import (
 )
 
 _MOST_WORKERS = 200
+# Names of inputs in the heading.
+_MOST_INPUTS = 20
 
 
 def workers_table(document: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -176,11 +178,13 @@ def worker_labels(document: Mapping[str, Any]) -> dict[str, str]:
 def _header(document: Mapping[str, Any]) -> str:
     job, failed = document["job"], document["outcome"] != "done"
     started = document["started"].replace("T", " ").replace("+00:00", " UTC")
+    inputs, more = ", ".join(job["inputs"][:_MOST_INPUTS]), len(job["inputs"]) - _MOST_INPUTS
+    inputs += f" and {more} more" if more > 0 else ""
     return (
         f'<header><div><h1><span class="badge{" failed" if failed else ""}">'
         f"{escaped(document['outcome'])}</span>{escaped(', '.join(job['outputs']))}</h1>"
         f'<p class="faint"><code>{escaped(job["function"])}</code> of '
-        f'{escaped(", ".join(job["inputs"]))}</p><p class="faint">{escaped(started)}</p>'
+        f'{escaped(inputs)}</p><p class="faint">{escaped(started)}</p>'
         '</div><button id="theme" type="button">Theme: auto</button></header>'
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
 
 from rio_mucho_cli.errors import MuchoError, ResultError, UsageError
+from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.job_options import Function, FunctionOptions
 from rio_mucho_cli.testing.comparison import (
     Array,
@@ -23,7 +24,7 @@ from rio_mucho_cli.windows import WindowPair, format_window
 
 __all__ = ["check"]
 
-ArrayOrPath: TypeAlias = Array | str | os.PathLike[str]
+ArrayOrPath: TypeAlias = Array | str | os.PathLike[str] | Scene
 
 
 def check(
@@ -51,7 +52,7 @@ def check(
         The inputs: arrays (rows, cols) or (count, rows, cols), or rasters. A
         few hundred pixels a side are enough. Arrays become rasters in memory,
         on the grid of the first path if there is one; masked pixels stay
-        masked.
+        masked. Or scenes of `read_scenes`, which are a series.
     rtol, atol : float
         Largest difference between results, as for `numpy.isclose`. With 0,
         results must be equal; NaN equals NaN.

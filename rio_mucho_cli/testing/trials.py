@@ -25,6 +25,7 @@ from rio_mucho_cli.env import without_georeferencing_warnings
 from rio_mucho_cli.errors import UsageError, one_line
 from rio_mucho_cli.geotiff.gdal_io import internal_masks, is_inexact_in_gdal
 from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.job_options import Function, find_function, make_job
 from rio_mucho_cli.testing.comparison import Array
 from rio_mucho_cli.windows import Size, WindowPair
@@ -38,8 +39,8 @@ from rio_mucho_cli.workers.pickling import dumps
 @contextmanager
 def rasters_from_arrays(
     arrays: Any, options: Mapping[str, Any], *, transform: Any = None, crs: Any = None
-) -> Iterator[list[str]]:
-    """Write arrays to rasters in memory; yield the paths of all inputs.
+) -> Iterator[list[Any]]:
+    """Write arrays to rasters in memory; yield the paths of all inputs, or a series as it is.
 
     Arrays get the grid of the first path, if there is one, else the transform
     and the CRS.
@@ -50,12 +51,16 @@ def rasters_from_arrays(
         If a raster cannot hold an array, if arrays differ in size, or if there
         is a path beside a transform or a CRS.
     """
+    sources = _to_list(arrays)
+    if sources and all(isinstance(source, Scene) for source in sources):
+        yield sources
+        return
     with ExitStack() as stack, without_georeferencing_warnings():
         inputs = [
             os.fspath(source)
             if isinstance(source, str | os.PathLike)
             else _to_bands(source, number)
-            for number, source in enumerate(_to_list(arrays), start=1)
+            for number, source in enumerate(sources, start=1)
         ]
         if options.get("mode") != "manual_read" and not options.get("extent"):
             _check_raster_sizes(inputs)
@@ -187,7 +192,7 @@ class Trial:
 
     Attributes
     ----------
-    inputs : list of str
+    inputs : list of str or Scene
     options : Mapping
         Options of the job.
     pickled : bytes
@@ -202,7 +207,7 @@ class Trial:
         Names in the dicts that the function returned, as keys; filled by runs.
     """
 
-    inputs: list[str]
+    inputs: list[Any]
     options: Mapping[str, Any]
     pickled: bytes
     name: Any = None
@@ -210,7 +215,7 @@ class Trial:
     names: dict[Any, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, function: Function, inputs: list[str], options: Mapping[str, Any]) -> Trial:
+    def of(cls, function: Function, inputs: list[Any], options: Mapping[str, Any]) -> Trial:
         """Return a trial of a function that can be sent to worker processes.
 
         Raises

@@ -23,6 +23,7 @@ from affine import Affine
 from rasterio import transform, warp
 from rasterio.features import geometry_mask, rasterize
 from rasterio.windows import Window
+from stac_items import earth_search_v1, without_grids
 
 from rio_mucho_cli import Job, Output, reduce, run
 from rio_mucho_cli.reductions import Bounds, Counts, Histogram, Statistics, Zonal
@@ -559,6 +560,62 @@ def test_mosaics_equal_the_whole_array_computation(
     assert not leftovers()
     for path in paths.values():
         assert len(list(path.with_name(f"{path.name}.parts").iterdir())) == 1
+
+
+# Columns and rows at which scenes of 180 x 120 pixels begin.
+SCENES = [(0, 0), (-90, 40), (150, -60), (100, 100), (-20, 130), (280, 200), (400, 0)]
+
+
+def median(data, window, ij, global_args):
+    return np.ma.median(np.ma.stack(data), axis=0)
+
+
+@pytest.fixture
+def series(make_raster):
+    """Return items of scenes, with what a median of all has to be: (2, rows, cols)."""
+    items, stack = [], np.ma.masked_all((len(SCENES), 2, HEIGHT, WIDTH), "uint16")
+    rows, cols = np.indices((HEIGHT, WIDTH))
+    for number, (col, row) in enumerate(SCENES):
+        values = np.random.default_rng(number).integers(90, 110, (2, 120, 180), "uint16")
+        place = TRANSFORM @ Affine.translation(col, row)
+        paths = {
+            kind: make_raster(f"{number}/{kind}.tif", band[np.newaxis], transform=place, nodata=100)
+            for kind, band in zip(("red", "nir"), values, strict=True)
+        }
+        maker = earth_search_v1 if number % 2 else without_grids
+        items.append(maker(f"S{number}", paths, "2024-06-01T10:00:00Z"))
+        inside = (rows >= row) & (rows < row + 120) & (cols >= col) & (cols < col + 180)
+        stack[number][:, inside] = values[:, rows[inside] - row, cols[inside] - col]
+    return items, np.ma.median(np.ma.masked_equal(stack, 100), axis=0)
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.vrt"])
+def test_series_equal_the_whole_array_computation(series, name, inputs, tmp_path, leftovers):
+    items, expected = series
+    assert 0.1 < np.ma.getmaskarray(expected).mean() < 0.9
+    given = {"like": str(inputs["a"]), "masked": True, "assets": ["red", "nir"], "nodata": -1}
+    for windows in WINDOWS:
+        digests = set()
+        for executor, jobs in WAYS:
+            if executor == "threads" and windows not in THREADS[jobs]:
+                continue
+            if executor == "processes" and (jobs, windows) != (2, WINDOWS[2]):
+                continue
+            job = {"windows": windows, "executor": executor, "jobs": jobs, "overwrite": True}
+            run(items, tmp_path / name, median, **given, **job, part_size=None)
+            assert_equal(tmp_path / name, expected)
+            if name == "out.tif":
+                digests.add(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
+        assert len(digests) <= 1
+    assert not leftovers()
+
+
+def test_series_in_workers_elsewhere(series, inputs, tmp_path, elsewhere):
+    items, expected = series
+    given = {"like": str(inputs["a"]), "masked": True, "assets": ["red", "nir"], "nodata": -1}
+    for where in elsewhere:
+        run(items, tmp_path / "out.tif", median, **given, **where, windows=64, overwrite=True)
+        assert_equal(tmp_path / "out.tif", expected)
 
 
 @pytest.mark.sweep(1)

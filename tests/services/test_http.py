@@ -1,5 +1,6 @@
 """Inputs on a real HTTP server, which counts the requests that it gets."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,15 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from affine import Affine
+from stac_items import earth_search_v1
 
 from rio_mucho_cli import InputError, Job, RioMucho, run
 from rio_mucho_cli.engine.events import WindowDone
 from rio_mucho_cli.inputs.datasets import asks_for_sidecars
 from rio_mucho_cli.windows import Size
 
+TRANSFORM = Affine(30, 0, 400000, 0, -30, 5000000)
 SERVER = Path(__file__).with_name("range_server.py")
 # What GDAL asks for to open a file: its size, and its first 16 KiB.
 OPENING_OPTIONS = 2
@@ -170,3 +174,60 @@ def test_a_server_that_is_not_there_is_named(job, monkeypatch):
 )
 def test_of_what_a_server_would_be_asked_for_files_beside_it(path, expected):
     assert asks_for_sidecars(path) == expected
+
+
+KILLED = """
+import os
+import numpy as np
+from pathlib import Path
+
+def median(data, window, ij, global_args):
+    with Path("calls").open("a") as calls:
+        calls.write(f"{ij[0]},{ij[1]}\\n")
+    if ij == (2, 1) and not Path("allowed").exists():
+        os.kill(os.getpid(), 9)
+    return np.ma.median(np.ma.stack(data), axis=0)
+"""
+
+
+@pytest.mark.parametrize("output", ["out.tif", "out.vrt"])
+def test_a_killed_series_is_resumed_with_new_signatures(
+    serve, folder, make_raster, module, tmp_path, rio_program, read, leftovers, output
+):
+    module(KILLED, "mod.py")
+    paths = []
+    for number in range(4):
+        place = TRANSFORM @ Affine.translation(20 * number, 0)
+        path = make_raster(
+            f"served/{number}.tif", width=64, height=64, seed=number, transform=place, nodata=0
+        )
+        paths.append({"red": path})
+
+    def call(signature):
+        items = [
+            earth_search_v1(f"S{number}", path, "2024-06-01T10:00:00Z")
+            for number, path in enumerate(paths)
+        ]
+        for number, item in enumerate(items):
+            item["assets"]["red"]["href"] = f"{serve(f'{number}.tif')}?se=2024&sig={signature}"
+        (tmp_path / "calls").write_text("")
+        return rio_program(
+            "mucho", "--inputs", "-", output, "--assets", "red", "--like", "served/0.tif",
+            "--func", "mod.py:median", "--masked", "-j", "1", "--windows", "16", "--resume",
+            *(["--part-size", "32"] if output == "out.vrt" else []), input=json.dumps(items),
+        )  # fmt: skip
+
+    assert call("first").returncode == -9
+    (tmp_path / "allowed").touch()
+    done = call("second")
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().split()
+    assert "2,1" in calls
+    assert "0,0" not in calls
+    stack = np.ma.masked_all((4, 64, 64), "uint16")
+    for number, path in enumerate(paths):
+        stack[number, :, 20 * number :] = read(path["red"])[0, :, : 64 - 20 * number]
+    np.testing.assert_array_equal(read(output)[0], np.ma.median(stack, axis=0))
+    assert not leftovers()
+    for file in tmp_path.rglob("out*"):
+        assert not file.is_file() or b"sig=" not in file.read_bytes()

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import zipfile
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 import rasterio.shutil
 from rasterio.windows import Window
 
-from rio_mucho_cli import Job
+from rio_mucho_cli import Job, read_scenes
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.outputs.run_diff import describe_changes
 from rio_mucho_cli.planning.fingerprint import fingerprint
@@ -202,6 +203,50 @@ def test_the_raster_that_gives_the_grid(make_job, make_raster, tmp_path):
     assert told(before, make_job()).startswith(f'like.1 was {{"path": "{grid}", ')
     os.utime(grid, ns=(0, 10**18))
     assert told(before, job).startswith(f"like.1.files.{grid}.modified was ")
+
+
+@pytest.fixture
+def item(make_raster):
+    """Return an item with two bands of one file, and one on a server."""
+    image = str(make_raster("image.tif", count=2))
+    return {
+        "id": "S1",
+        "properties": {"datetime": "2024-06-01T10:00:00Z", "eo:cloud_cover": 5},
+        "assets": {
+            "image": {"href": image, "bands": [{"name": "red"}, {"name": "nir"}], "nodata": 0},
+            "qa": {"href": "https://x.org/qa.tif?st=1&sig=abc"},
+        },
+    }
+
+
+def test_scenes_that_changed(make_job, item, tmp_path):
+    def job(names="red,nir,qa", **changes):
+        return make_job(inputs=read_scenes([{**item, **changes}], names))
+
+    before = fingerprint(job(), WINDOWS)
+    assert told(before, job()) == ""
+    assert "inputs.1.files.1.band was 1 and is 2" in told(before, job("nir,red,qa"))
+    assert "inputs.1.files.2.band was 2 and is 1" in told(before, job("red,red,qa"))
+    assert "inputs.1.files.3 was {" in told(before, job("red,nir"))
+    assert told(before, job(properties={"eo:cloud_cover": 6})) == "inputs.1 changed"
+    assets = deepcopy(item["assets"])
+    assets["image"]["nodata"] = "nan"
+    assert "inputs.1.files.1.nodata was 0.0 and is nan" in told(before, job(assets=assets))
+    assert told(job(assets=assets), job(assets=assets)) == ""
+    # Signatures expire.
+    assets = deepcopy(item["assets"])
+    assets["qa"]["href"] = "https://x.org/qa.tif?st=3&sig=def"
+    assert told(before, job(assets=assets)) == ""
+    assert "sig" not in json.dumps(before)
+    os.utime(tmp_path / "image.tif", ns=(0, 10**18))
+    assert "inputs.1.files.1.modified was " in told(before, job())
+
+
+def test_scenes_by_other_names(make_job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = make_job(inputs=read_scenes(["in1.tif"]))
+    assert told(one, make_job(inputs=read_scenes([tmp_path / "in1.tif"]))) == ""
+    assert told(one, make_job(inputs=["in1.tif"])) != ""
 
 
 @pytest.mark.parametrize("path", ["/vsicurl/http://x/a.tif", "https://x/a.tif", "s3://x/a.tif"])
