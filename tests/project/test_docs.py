@@ -3,6 +3,7 @@
 import re
 import runpy
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -22,13 +23,21 @@ def test_every_option_has_help_and_details():
         assert option.details.strip(), option.name
 
 
-def test_the_page_of_the_command_has_the_options_as_they_are():
-    """If not: python docs/_tools/options_table.py."""
-    tool = runpy.run_path(str(ROOT / "docs" / "_tools" / "options_table.py"))
-    page = tool["PAGE"].read_text("utf-8")
-    assert tool["with_tables"](page) == page
-    rows = re.findall(r"^\| `(-.*?)` \|", page, flags=re.MULTILINE)
-    assert len(rows) == len(COMMAND.params[1:])
+TOOL = ROOT / "docs" / "_tools" / "option_reference.py"
+
+
+def test_every_option_is_on_the_page_of_the_command_once():
+    """If not: an entry in docs/_tools/option_reference.toml, then the next test."""
+    tool = runpy.run_path(str(TOOL))
+    assert list(tool["DATA"]) == [option.name for option in COMMAND.params[1:]]
+    headings = re.findall(r"^### `(-.*?)`$", tool["PAGE"].read_text("utf-8"), flags=re.MULTILINE)
+    assert headings == [max(option.opts, key=len) for option in COMMAND.params[1:]]
+
+
+def test_the_page_of_the_command_shows_options_and_messages_as_they_are():
+    """If not: python docs/_tools/option_reference.py."""
+    done = subprocess.run([sys.executable, TOOL, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_help_shows_its_example_as_it_is_written(rio):
