@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -64,32 +65,58 @@ def outline_in(grid: Grid, other: Grid, edge_points: int = _EDGE_POINTS) -> Poin
 
     Within one CRS, it has four points; else, so many for each edge.
     """
-    steps = np.linspace(0, 1, 1 if grid.crs == other.crs else edge_points, endpoint=False)
-    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (grid.width, grid.height)
+    return _outlines([grid], other, edge_points)[0]
+
+
+def outlines_in(grids: Sequence[Grid], other: Grid, edge_points: int) -> list[Points | None]:
+    """Return the outlines of many grids, as `outline_in`, with few calls of GDAL."""
+    numbers_by_crs: dict[Any, list[int]] = {}
+    for number, grid in enumerate(grids):
+        numbers_by_crs.setdefault(grid.crs, []).append(number)
+    outlines: list[Points | None] = [None] * len(grids)
+    for numbers in numbers_by_crs.values():
+        found = _outlines([grids[number] for number in numbers], other, edge_points)
+        for number, outline in zip(numbers, found, strict=True):
+            outlines[number] = outline
+    return outlines
+
+
+def _outlines(grids: Sequence[Grid], other: Grid, edge_points: int) -> list[Points | None]:
+    """Return the outlines of grids that have one CRS."""
+    crs = grids[0].crs
+    steps = np.linspace(0, 1, 1 if crs == other.crs else edge_points, endpoint=False)
+    corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
     edges = np.roll(corners, -1, axis=0) - corners
-    pixels = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
-    x, y = _apply(grid.transform, pixels).T
-    if grid.crs != other.crs:
-        if not grid.crs or not other.crs:
-            return None
+    units = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
+    pixels = units * np.array([(grid.width, grid.height) for grid in grids])[:, np.newaxis]
+    xy = _apply([grid.transform for grid in grids], pixels)
+    are_valid = np.ones(len(grids), bool)
+    if crs != other.crs:
+        if not crs or not other.crs:
+            return [None] * len(grids)
         try:
             with captured_messages():
-                there = transform(grid.crs, other.crs, x, y)
-                back = transform(other.crs, grid.crs, *there)
+                there = transform(crs, other.crs, *xy.reshape(-1, 2).T)
+                back = transform(other.crs, crs, *there)
         except (*GDAL_ERRORS, ValueError):
-            return None
+            if len(grids) == 1:
+                return [None]
+            return [_outlines([grid], other, edge_points)[0] for grid in grids]
         # Far outside the area of a CRS, coordinates are meaningless.
-        if not np.isfinite([*there, *back]).all():
-            return None
-        if np.abs(_apply(~grid.transform, np.column_stack(back)) - pixels).max() > _ROUND_TRIP:
-            return None
-        x, y = there
-    return _apply(~other.transform, np.column_stack([x, y]))
+        xy, back = (np.column_stack(points).reshape(pixels.shape) for points in (there, back))
+        are_valid = np.isfinite([xy, back]).all(axis=(0, 2, 3))
+        xy[~are_valid] = back[~are_valid] = 0
+        misses = np.abs(_apply([~grid.transform for grid in grids], back) - pixels)
+        are_valid &= misses.max(axis=(1, 2)) <= _ROUND_TRIP
+    outlines = _apply([~other.transform], xy)
+    return [points if ok else None for points, ok in zip(outlines, are_valid, strict=True)]
 
 
-def _apply(affine: Any, points: Points) -> Points:
-    matrix = np.array(tuple(affine)).reshape(3, 3)[:2]
-    transformed: Points = points @ matrix[:, :2].T + matrix[:, 2]
+def _apply(affines: Sequence[Any], points: Points) -> Points:
+    """Return points (grids, points, 2), transformed by an affine for each grid, or one for all."""
+    matrices = np.array([tuple(affine) for affine in affines]).reshape(-1, 3, 3)[:, :2]
+    turned = points @ matrices[:, :, :2].swapaxes(1, 2)
+    transformed: Points = turned + matrices[:, np.newaxis, :, 2]
     return transformed
 
 

@@ -13,7 +13,7 @@ from rio_mucho_cli.inputs.coverage import (
     Points,
     are_apart,
     clip,
-    outline_in,
+    outlines_in,
     polygon_area,
 )
 from rio_mucho_cli.inputs.grid import Grid
@@ -58,19 +58,26 @@ class Footprint:
     slack: float = 0.0
 
     @classmethod
-    def of(cls, source: Grid, target: Grid, margin: int = 0) -> Footprint:
-        """Return the footprint of a grid on another one.
+    def of(cls, source: Grid, target: Grid) -> Footprint:
+        """Return the footprint of a grid on another one."""
+        return cls.of_all([source], target)[0]
 
-        Parameters
-        ----------
-        source, target : Grid
-        margin : int
-            Pixels of the source to add on each side.
-        """
-        if source.transform.is_degenerate or target.transform.is_degenerate:
-            return cls(EVERYWHERE)
-        source = source.crop((-margin, source.width + margin), (-margin, source.height + margin))
-        points = outline_in(source, target, _EDGE_POINTS)
+    @classmethod
+    def of_all(cls, sources: Sequence[Grid], target: Grid) -> list[Footprint]:
+        """Return the footprints of many grids on another one."""
+        if target.transform.is_degenerate:
+            return [cls(EVERYWHERE)] * len(sources)
+        usable = [source for source in sources if not source.transform.is_degenerate]
+        outlines = iter(outlines_in(usable, target, _EDGE_POINTS))
+        return [
+            cls(EVERYWHERE)
+            if source.transform.is_degenerate
+            else cls._of_outline(next(outlines), source, target)
+            for source in sources
+        ]
+
+    @classmethod
+    def _of_outline(cls, points: Points | None, source: Grid, target: Grid) -> Footprint:
         if points is None:
             return cls(_NOWHERE if are_apart(source, target) else EVERYWHERE)
         slack = 0.0
@@ -111,7 +118,7 @@ class Footprint:
         right, bottom = min(self.box[2], box[2]), min(self.box[3], box[3])
         if min(right - left, bottom - top) < TOUCHING:
             return False
-        if self.outline is None:
+        if self.outline is None or (left, top, right, bottom) == self.box:
             return True
         width, height = (
             int(np.ceil(end - start + 2 * self.slack))

@@ -225,21 +225,20 @@ def _check_count(file: DatasetInfo, indexes: Sequence[int], count: int, reading:
 
 def _footprints(series: Series, grid: Grid) -> Footprints:
     """Return where scenes lie; many of them have the same grid."""
-    known: dict[Any, Footprint] = {}
-
-    def footprint(file: DatasetInfo, *, is_claimed: bool) -> Footprint:
-        if file.has_gcps_or_rpcs:
-            return Footprint(EVERYWHERE)
-        own = file.grid
-        key = id(own.crs), own.transform, own.width, own.height, is_claimed
-        if key not in known:
-            known[key] = Footprint.of(own, grid, _CLAIM_MARGIN * is_claimed)
-        return known[key]
-
-    scenes = (
-        Footprint.union([footprint(file, is_claimed=is_claimed) for file in files])
-        for files, is_claimed in zip(series.files, series.are_claimed, strict=True)
-    )
+    keys: list[list[Any]] = []
+    grids: dict[Any, Grid] = {}
+    for files, is_claimed in zip(series.files, series.are_claimed, strict=True):
+        margin = _CLAIM_MARGIN * is_claimed
+        keys.append([])
+        for file in files:
+            own = file.grid
+            key = id(own.crs), own.transform, own.width, own.height, margin
+            keys[-1].append(None if file.has_gcps_or_rpcs else key)
+            if keys[-1][-1] is not None and key not in grids:
+                grids[key] = own.crop((-margin, own.width + margin), (-margin, own.height + margin))
+    known: dict[Any, Footprint] = {None: Footprint(EVERYWHERE)}
+    known |= zip(grids, Footprint.of_all(list(grids.values()), grid), strict=True)
+    scenes = (Footprint.union([known[key] for key in of_scene]) for of_scene in keys)
     return Footprints(scenes, grid)
 
 

@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 from rasterio.vrt import WarpedVRT
 
 from rio_mucho_cli import RioMucho, describe, run
-from rio_mucho_cli.inputs.coverage import coverage
+from rio_mucho_cli.inputs.coverage import coverage, outline_in, outlines_in
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.windows import Size
 
@@ -132,3 +132,19 @@ def test_the_dry_run_shows_how_much_each_input_covers(job_on, tiled, rio, module
     assert result.exit_code == 0
     assert "covers nothing of the output" in " ".join(result.output.split())
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_many_outlines_at_once_are_those_of_each():
+    far = Grid(CRS.from_epsg(32660), PLACE, 100, 80)
+    beyond = Grid(UTM, Affine(30, 0, 9e9, 0, -30, 9e9), 9, 9)  # invalid in degrees
+    turned = Grid(UTM, PLACE @ Affine.rotation(30), 50, 20)
+    grids = [GRID, far, beyond, DEGREES, turned, Grid(None, PLACE, 3, 4)]
+    for target in (GRID, DEGREES):
+        found = outlines_in(grids, target, 5)
+        alone = [outline_in(grid, target, 5) for grid in grids]
+        assert [outline is None for outline in found] == [outline is None for outline in alone]
+        for one, other in zip(found, alone, strict=True):
+            if one is not None:
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
+    assert found[2] is None
+    assert found[5] is None
