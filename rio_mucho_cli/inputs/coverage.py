@@ -90,7 +90,7 @@ def _outlines(grids: Sequence[Grid], other: Grid, edge_points: int) -> list[Poin
     units = (corners[:, np.newaxis] + steps[:, np.newaxis] * edges[:, np.newaxis]).reshape(-1, 2)
     pixels = units * np.array([(grid.width, grid.height) for grid in grids])[:, np.newaxis]
     xy = _apply([grid.transform for grid in grids], pixels)
-    are_valid = np.ones(len(grids), bool)
+    are_valid: Any = np.ones(len(grids), bool)
     if crs != other.crs:
         if not crs or not other.crs:
             return [None] * len(grids)

@@ -47,7 +47,11 @@ class SceneDatasets(InputDatasets):
     def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
         """Return the pixels of each scene with pixels in the window, and note the scenes."""
         number = len(self._series.counts)
-        touching = self._series.footprints.touching(window, self._reading.overlap)
+        touching = [
+            scene
+            for scene in self._series.footprints.touching(window, self._reading.overlap)
+            if self._may_touch(scene, window)
+        ]
         files = [scene * number + file for scene in touching for file in range(number)]
         read = self._read_files(files, window)
         found: list[PixelsOfInput] = []
@@ -58,6 +62,16 @@ class SceneDatasets(InputDatasets):
                 self.scenes.append(self._series.scenes[scene])
                 found.append(_join([of_file for _, of_file in pixels]))
         return found
+
+    def _may_touch(self, scene: int, window: Any) -> bool:
+        """Return whether a scene whose files were opened, or not, can touch a window.
+
+        Scenes that adjoin a window touch it by the margin of what their items say.
+        """
+        number = len(self._series.counts)
+        files = [self._footprints.get(scene * number + file) for file in range(number)]
+        box = box_of(window, self._reading.overlap)
+        return any(footprint is None or footprint.touches(box) for footprint in files)
 
     def _read_files(
         self, files: Sequence[int], window: Any

@@ -99,6 +99,46 @@ def test_windows_that_nobody_gives_are_one_request_each(serve, cog, job, executo
     assert len(serve.requests()) <= windows + OPENING_OPTIONS * openers + 1
 
 
+@pytest.mark.parametrize(("executor", "jobs"), [("serial", 1), ("processes", 2)])
+def test_scenes_of_a_series_are_one_request_for_each_window(
+    serve, cog, tmp_path, folder, read, executor, jobs
+):
+    """Also one that only adjoins the output, which its item may place a pixel off."""
+    with rasterio.open(folder / cog) as src:
+        data, profile = src.read(), src.profile
+    with rasterio.open(tmp_path / "grid.tif", "w", **profile):
+        pass
+    profile["transform"] @= rasterio.Affine.translation(2048, 0)
+    with rasterio.open(folder / "beside.tif", "w", **profile) as dst:
+        dst.write(data)
+    places = {cog: src.transform, "beside.tif": profile["transform"]}
+    items = [
+        {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": name,
+            "properties": {"proj:wkt2": profile["crs"].to_wkt()},
+            "assets": {
+                "red": {
+                    "href": serve(name),
+                    "proj:shape": [2048, 2048],
+                    "proj:transform": list(transform)[:6],
+                }
+            },
+        }
+        for name, transform in places.items()
+    ]
+    output, done = tmp_path / "out.tif", []
+    options = {"windows": Size(1024, 128), "executor": executor, "jobs": jobs}
+    options["progress"] = done.append
+    run(items, output, same, assets=["red"], like=tmp_path / "grid.tif", **options)
+    np.testing.assert_array_equal(read(output), data)
+    windows = sum(isinstance(event, WindowDone) for event in done)
+    requests = [path for _, path, _ in serve.requests()]
+    assert requests.count(f"/{cog}") <= 1.2 * windows + OPENING_OPTIONS * (jobs + 1)
+    assert requests.count("/beside.tif") <= OPENING_OPTIONS * jobs
+
+
 def test_local_inputs_have_what_lies_beside_them(serve, cog, job, make_raster, tmp_path, read):
     beside = make_raster("beside.tif", width=2048, height=2048)
     with rasterio.open(tmp_path / "beside.tif.msk", "w", driver="GTiff", width=2048, height=2048,
