@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import cluster, machine, modes, report, zonal
+from benchmarks import cluster, machine, modes, report, series, zonal
 from benchmarks.contenders import CONTENDERS, LIMIT
 from benchmarks.folders import Folders, folders
 from benchmarks.rounds import compete
@@ -37,6 +37,8 @@ def _arguments() -> argparse.Namespace:
         "statistics and journals")  # fmt: skip
     add("--values", action="store_true", help="only: values instead of a raster")
     add("--zonal", action="store_true", help="only: means of polygons")
+    add("--series", action="store_true", help="only: a median of scenes")
+    add("--scenes", type=int, default=60, help="number of scenes (default: 60)")
     return parser.parse_args()
 
 
@@ -49,7 +51,7 @@ def main() -> int:
     with folders(args.folder) as paths:
         _show(machine.describe())
         questions = args.memory, args.parent, args.overlap, args.finished, args.cluster
-        if any(questions) or args.values or args.zonal:
+        if any(questions) or args.values or args.zonal or args.series:
             return _show_question(args, paths)
         _show(report.LEGEND)
         is_wrong = False
@@ -80,6 +82,9 @@ def _show_question(args: argparse.Namespace, paths: Folders) -> int:
         if args.zonal:
             for size in args.size:
                 _show(zonal.zonal(size, args.jobs, args.rounds, paths))
+        if args.series:
+            for size in args.size:
+                _show(series.series(args.scenes, size, args.jobs, args.rounds, paths))
     except modes.FailedError as exc:
         print(f"ERROR: {exc}", file=sys.stderr)
         return 1

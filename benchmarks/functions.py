@@ -61,6 +61,22 @@ def collatz(data: Arrays, window: Any, ij: Any, global_args: Any) -> NDArray[Any
     return all_counts[np.newaxis, : band.shape[0], : band.shape[1]]
 
 
+def median(scenes: NDArray[Any]) -> NDArray[Any]:
+    """Return the median of (scenes, rows, cols) without NaN, as float32."""
+    ordered = np.sort(scenes, axis=0)  # NaN comes last
+    count = np.isfinite(ordered).sum(axis=0, keepdims=True)
+    low = np.take_along_axis(ordered, (count - 1) // 2, axis=0)
+    high = np.take_along_axis(ordered, count // 2, axis=0)
+    middle: NDArray[Any] = (low[0] + high[0]) / 2
+    return middle
+
+
+def masked_median(scenes: NDArray[Any]) -> NDArray[Any]:
+    """Return the median of a masked array, by numpy's own function."""
+    middle: NDArray[Any] = np.ma.median(scenes, axis=0).astype("float32")
+    return middle
+
+
 class Extremes:
     """Minimum and maximum."""
 

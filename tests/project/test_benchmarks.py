@@ -34,6 +34,7 @@ def test_a_competition():
         ("--parent", "| 300 x 300 |"),
         pytest.param("--overlap", "| 300 x 300 |", marks=pytest.mark.campaign),
         pytest.param("--values", "| 300 x 300 |", marks=pytest.mark.campaign),
+        pytest.param("--series", "A median of 60 scenes, 300 x 300", marks=pytest.mark.campaign),
         pytest.param("--zonal", "fields, 300 x 300", marks=pytest.mark.campaign),
         pytest.param(
             "--finished", "at 300 x 300, 2 jobs\n\n|  | seconds |", marks=pytest.mark.campaign
