@@ -101,14 +101,14 @@ def write_parts(valley: Valley, folder: Path) -> None:
     write(folder / "west.tif", red[:, :, :end], ["red"], grid)
     write(folder / "east.tif", red[:, :, first:], ["red"], grid_at(COL + first, ROW))
 
-    def warp(source: str, name: str, band: int, **grid: Any) -> None:
+    def warp(source: str, name: str, band: int, added: int = 0, **grid: Any) -> None:
         with (
             rasterio.open(folder / source) as src,
             WarpedVRT(src, resampling=Resampling.cubic, **grid) as vrt,
         ):
             description = src.descriptions[band - 1]
             options = {"nodata": src.nodata, "crs": vrt.crs}
-            pixels = vrt.read([band])
+            pixels = vrt.read([band]) + added
             if pixels.dtype.kind == "f":
                 pixels = sixteenths(pixels)
             write(folder / name, pixels, [description], vrt.transform, **options)
@@ -117,7 +117,9 @@ def write_parts(valley: Valley, folder: Path) -> None:
     for name, band, pixel in [("s2_10m.tif", 2, 10), ("s2_20m.tif", 5, 20)]:
         side = 6000 // pixel
         at_the_dam = grid_at(COL + 150, ROW + 130, pixel)
-        warp("scene.tif", name, band, transform=at_the_dam, width=side, height=side)
+        warp("scene.tif", name, band, 1000, transform=at_the_dam, width=side, height=side)
+        with rasterio.open(folder / name, "r+") as dst:
+            dst.scales, dst.offsets = [0.0001], [-0.1]  # as in products of today
     metres = 30 * SIDE
     bounds = grid.c, grid.f - metres, grid.c + metres, grid.f
     left, bottom, right, top = transform_bounds(CRS, "EPSG:4326", *bounds)

@@ -141,6 +141,8 @@ def test_the_same_places_look_the_same(folder):
     ]:
         with rasterio.open(folder / name) as src, rasterio.open(folder / source) as whole:
             here, there = src.read(1, masked=True), on_grid_of(src, whole, band)
+            if name.startswith("s2_"):
+                here = (here * src.scales[0] + src.offsets[0]) * 10_000
         assert np.ma.median(abs(here.astype(float) - there)) <= allowed, name
 
 

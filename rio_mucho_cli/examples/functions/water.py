@@ -5,10 +5,12 @@ rio mucho s2_10m.tif s2_20m.tif water.tif --func water.py:index \
 """
 
 
-def index(data, window, ij, global_args):
+def index(data, window, ij, global_args, *, info):
     """Return (green - swir) / (green + swir), which is above 0 on water."""
-    green, swir = (array[0].astype("float32") for array in data)
-    return (green - swir) / (green + swir)
+    green, swir = (
+        array * src.scales[0] + src.offsets[0] for array, src in zip(data, info.inputs, strict=True)
+    )
+    return ((green - swir) / (green + swir)).astype("float32")
 
 
 index.output = {"descriptions": "MNDWI"}
