@@ -1,4 +1,4 @@
-"""Make the pictures of README and tutorials: run pages, and draw the results.
+"""Make the pictures of README and pages: run pages, and draw the results.
 
     python docs/_tools/make_pictures.py
 
@@ -33,22 +33,27 @@ CLOUDY = "scenes/S2A_32TNT_20250623_0_L2A/red"
 # Panels of each picture: page and raster, values at both ends of the scale, and the scale.
 PICTURES = {
     "ndvi_hillshade": [
-        ("ndvi", "nir", (0, 5200), GREY),
-        ("ndvi", "ndvi", INDEX, COLOUR),
-        ("hillshade", "hillshade", (1, 255), GREY),
+        ("tutorials/ndvi", "nir", (0, 5200), GREY),
+        ("tutorials/ndvi", "ndvi", INDEX, COLOUR),
+        ("tutorials/hillshade", "hillshade", (1, 255), GREY),
     ],
-    "ndvi": [("ndvi", "nir", (0, 5200), GREY), ("ndvi", "ndvi", INDEX, COLOUR)],
+    "ndvi": [("tutorials/ndvi", "nir", (0, 5200), GREY), ("tutorials/ndvi", "ndvi", INDEX, COLOUR)],
     "hillshade": [
-        ("hillshade", "dem", (500, 1800), GREY),
-        ("hillshade", "hillshade", (1, 255), GREY),
+        ("tutorials/hillshade", "dem", (500, 1800), GREY),
+        ("tutorials/hillshade", "hillshade", (1, 255), GREY),
     ],
     "classes": [
-        ("model", "classes", (1, len(CLASSES)), CLASS),
-        ("model", "certainty", (30, 100), GREY),
+        ("tutorials/model", "classes", (1, len(CLASSES)), CLASS),
+        ("tutorials/model", "certainty", (30, 100), GREY),
     ],
     "composite": [
-        ("series", CLOUDY, (1000, 3200), GREY),
-        ("series", "clear", (1000, 3200), GREY),
+        ("tutorials/series", CLOUDY, (1000, 3200), GREY),
+        ("tutorials/series", "clear", (1000, 3200), GREY),
+    ],
+    "sentinel_2": [
+        ("how-to/sentinel-2", "s2_20m", (1000, 3500), GREY),
+        ("how-to/sentinel-2", "s2_10m", (1300, 2300), GREY),
+        ("how-to/sentinel-2", "water", (-0.45, 0.8), GREY),
     ],
 }
 
@@ -88,8 +93,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         for page in {page for panels in PICTURES.values() for page, *_ in panels}:
             folder = Path(work, page)
-            folder.mkdir()
-            run_page(ROOT / "docs" / "tutorials" / f"{page}.md", folder)
+            folder.mkdir(parents=True)
+            run_page(ROOT / "docs" / f"{page}.md", folder)
         for name, panels in PICTURES.items():
             write(
                 ROOT / "docs" / "images" / f"{name}.png",
