@@ -13,8 +13,6 @@ A page starts from the example data, which its first command makes:
 
 Comments, which readers of the page do not see, have instructions:
 
-- ``<!-- prepare``, then lines of bash, then ``-->``: commands to run here, on
-  older pages; ``$EXAMPLES`` is the folder of examples;
 - ``<!-- not run: REASON -->`` before a block;
 - ``<!-- exits N -->`` before a block that fails, with that exit status.
 """
@@ -36,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHELL = ("sh", "")
 
-_COMMENT = re.compile(r"<!-- (prepare|not run|exits)\b:?(.*?)-->", re.DOTALL)
+_COMMENT = re.compile(r"<!-- (not run|exits)\b:?(.*?)-->", re.DOTALL)
 _FILE_NAME = re.compile(r"# (\w+\.\w+|Makefile)\n")
 
 
@@ -75,16 +73,12 @@ class BlockError(AssertionError):
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
-    """Yield the blocks of a page, including those in its comments."""
+    """Yield the blocks of a page."""
     marks: dict[str, str] = {}
     for token in MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8")):
         where = f"{page.name}:{token.map[0] + 1 if token.map else 0}"
         if token.type == "html_block":
-            for kind, text in _COMMENT.findall(token.content):
-                if kind == "prepare":
-                    yield Block(where, "sh", text.lstrip("\n"))
-                else:
-                    marks[kind] = text.strip()
+            marks |= {kind: text.strip() for kind, text in _COMMENT.findall(token.content)}
         elif token.type in ("fence", "code_block"):
             if not token.info.startswith("{"):  # not a directive of Sphinx
                 exits = int(marks.get("exits", 0))
@@ -92,7 +86,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
             marks = {}
 
 
-def run_page(page: Path, folder: Path, examples: Path = ROOT / "examples") -> None:
+def run_page(page: Path, folder: Path) -> None:
     """Run the blocks of a page in a folder.
 
     Raises
@@ -110,26 +104,23 @@ def run_page(page: Path, folder: Path, examples: Path = ROOT / "examples") -> No
         elif block.language == "text" and printed is not None:
             _compare(block, printed)
         elif block.language == "python":
-            printed = _run(block, [sys.executable, "-c", block.text], folder, examples)
+            printed = _run(block, [sys.executable, "-c", block.text], folder)
         elif block.language in SHELL:
-            printed = _run(block, ["bash", "-ec", block.text], folder, examples)
+            printed = _run(block, ["bash", "-ec", block.text], folder)
         else:
             raise BlockError(
                 f"{block.where}: a block of {block.language!r} cannot be run: mark it as not run"
             )
 
 
-def _run(block: Block, command: list[str], folder: Path, examples: Path) -> str:
+def _run(block: Block, command: list[str], folder: Path) -> str:
     """Run a block, and return what it printed."""
     programs = str(Path(sys.executable).parent)
-    variables = {
-        "PATH": os.pathsep.join([programs, os.environ.get("PATH", "")]),
-        "EXAMPLES": str(examples),
-    }
+    path = os.pathsep.join([programs, os.environ.get("PATH", "")])
     completed = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **variables},
+        env={**os.environ, "PATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,7 +3,6 @@
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,25 +15,6 @@ SITE = runpy.run_path(str(ROOT / "docs" / "_tools" / "blocks.py"))
 PAGES, SHELL = SITE["PAGES"], SITE["SHELL"]
 BlockError, blocks_of, run_page = SITE["BlockError"], SITE["blocks_of"], SITE["run_page"]
 OPTIONS = {name for param in main_group.get_command(None, "mucho").params for name in param.opts}
-
-
-COPY = """
-import pathlib, shutil, sys
-
-for path in pathlib.Path({folder!r}).glob("*.tif"):
-    shutil.copy(path, sys.argv[1])
-"""
-
-
-@pytest.fixture(scope="session")
-def examples(tmp_path_factory):
-    """Return a copy of the examples in which `make_rasters.py` copies rasters made once."""
-    folder = tmp_path_factory.mktemp("examples")
-    made, copy = folder / "made", folder / "copy"
-    subprocess.run([sys.executable, ROOT / "examples" / "make_rasters.py", made], check=True)
-    shutil.copytree(ROOT / "examples", copy, ignore=shutil.ignore_patterns("data", "out"))
-    (copy / "make_rasters.py").write_text(COPY.format(folder=str(made)))
-    return copy
 
 
 def page_name(page):
@@ -69,10 +49,10 @@ ALWAYS = ["model.md"]
     ],
     ids=page_name,
 )
-def test_blocks_do_what_the_page_says(page, tmp_path, examples, request):
+def test_blocks_do_what_the_page_says(page, tmp_path, request):
     if "rio cogeo" in page.read_text("utf-8"):
         request.getfixturevalue("all_packages")
-    run_page(page, tmp_path, examples)
+    run_page(page, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
@@ -106,9 +86,7 @@ def page(tmp_path):
 
 
 GOOD = """
-<!-- prepare
-echo 1 > one
--->
+    echo 1 > one
 
 ```python
 # two.py
@@ -148,7 +126,7 @@ def test_a_page_is_run_from_top_to_bottom(page, tmp_path):
         ("print(2)", "raise SystemExit(5)", "ended with 5 instead of 0"),
         ("not run: there is no such program", "", "ended with 127"),
         ("```sh", "```json", "'json' cannot be run"),
-        ("echo 1", "false", "page.md:2: ended with 1"),
+        ("echo 1 > one", "false", "page.md:2: ended with 1"),
     ],
 )
 def test_a_page_that_is_wrong_is_found_out(page, tmp_path, old, new, message):
