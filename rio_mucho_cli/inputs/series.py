@@ -70,7 +70,7 @@ class SceneDatasets(InputDatasets):
         """
         number = len(self._series.counts)
         files = [self._footprints.get(scene * number + file) for file in range(number)]
-        box = box_of(window, self._reading.overlap)
+        box = box_of(window, self._grid, self._reading.overlap)
         return any(footprint is None or footprint.touches(box) for footprint in files)
 
     def _read_files(
