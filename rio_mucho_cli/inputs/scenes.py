@@ -119,8 +119,11 @@ def number_by_asset(values: Mapping[Any, T], inputs: Sequence[Any], name: str) -
     numbered = {}
     for key, value in values.items():
         if isinstance(key, str) and key not in assets:
-            found = f"assets are {', '.join(assets)}" if any(assets) else "inputs have numbers"
-            raise UsageError(f"{option(name)} is given for {key!r}, and {found}")
+            known = f", or one of the assets {', '.join(assets)}" if any(assets) else ""
+            raise UsageError(
+                f"{option(name)} is given for {key!r}: expected the number of an input, from 1"
+                f"{known}"
+            )
         numbered[assets.index(key) + 1 if isinstance(key, str) else key] = value
     return numbered
 

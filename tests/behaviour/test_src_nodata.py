@@ -255,7 +255,7 @@ def test_the_command_line(rio, module, gaps, profile_of):
     assert done.exit_code == 0, done.output
     assert profile_of("out.tif")["nodata"] == 100
     for text, says in [
-        ("x=1", "'x=1' is not N=VALUE"),
+        ("x=1", "--src-nodata is given for 'x': expected the number of an input, from 1"),
         ("2=", "'' is neither a number nor nan"),
         ("1.5", "src_nodata is 1.5, which int16 of"),
     ]:

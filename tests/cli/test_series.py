@@ -110,8 +110,9 @@ BAD = {
     "another place": (["wrong.json", *ASSETS], 1, "is not where the item S1 says"),
     "open datasets": (["paths.txt", "--mode", "manual_read"], 2, "cannot be passed as open"),
     "no such asset in an option": (["items.json", *ASSETS, "--resampling", "x=cubic"], 2,
-                                   "--resampling is given for 'x', and assets are red, nir, scl"),
-    "a name for paths": (["paths.txt", "--bidx", "red=1"], 2, "and inputs have numbers"),
+                                   "an input, from 1, or one of the assets red, nir, scl"),
+    "a name for paths": (["paths.txt", "--bidx", "red=1"], 2,
+                          "'red': expected the number of an input, from 1"),
 }  # fmt: skip
 
 
