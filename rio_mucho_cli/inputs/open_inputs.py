@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,6 @@ from rio_mucho_cli.inputs.overlap import Boundary
 from rio_mucho_cli.inputs.readers import Reader, open_reader
 from rio_mucho_cli.system import are_open_files_short
 from rio_mucho_cli.text import format_count, redact
-
-# A dataset takes some 100 kB: its blocks' offsets, tags and CRS.
-_MOST_OPEN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +79,20 @@ class OpenInputs:
     as_datasets : bool
         The function gets the datasets: readers have one on the grid, and none
         is closed before the end.
+    most : float
+        Most inputs to keep open, even if the system allows more.
     """
 
     def __init__(
-        self, specs: Sequence[InputSpec], grid: Grid | None, *, as_datasets: bool = False
+        self,
+        specs: Sequence[InputSpec],
+        grid: Grid | None,
+        *,
+        as_datasets: bool = False,
+        most: float = math.inf,
     ) -> None:
         self.specs = specs
+        self._most = most
         self._grid = grid
         self._as_datasets = as_datasets
         self._open: dict[int, OpenInput] = {}  # by number; the last one was used last
@@ -102,7 +108,7 @@ class OpenInputs:
         """Whether the next input takes the place of another one."""
         if self._as_datasets or not self._open:
             return False
-        return len(self._open) >= _MOST_OPEN or are_open_files_short()
+        return len(self._open) >= self._most or are_open_files_short()
 
     def get(self, number: int) -> OpenInput:
         """Return the input with a number, from 0, for use until the next call.

@@ -19,6 +19,10 @@ from rio_mucho_cli.inputs.scenes import SeriesSpec
 from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, read_pixels
 
 
+# A dataset takes some 30 to 100 kB, and most scenes are not needed again.
+_MOST_OPEN = 1024
+
+
 class SceneDatasets(InputDatasets):
     """Scenes of a series, opened when a window first needs them.
 
@@ -42,7 +46,7 @@ class SceneDatasets(InputDatasets):
         super().__init__(reading)
 
     def _open(self) -> OpenInputs:
-        return OpenInputs(self._series.files, self._grid)
+        return OpenInputs(self._series.files, self._grid, most=_MOST_OPEN)
 
     def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
         """Return the pixels of each scene with pixels in the window, and note the scenes."""

@@ -18,14 +18,28 @@ def specs(make_raster):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Let two inputs be open at once; return the paths that are opened, in order."""
+    """Let open files be short beside two inputs; return the paths that are opened, in order."""
+    srcs, open_one = [], open_inputs.open_dataset
+
+    def open_dataset(path):
+        srcs.append(open_one(path))
+        paths.append(path)
+        return srcs[-1]
+
     paths = []
-    open_one = open_inputs.open_dataset
-    monkeypatch.setattr(open_inputs, "_MOST_OPEN", 2)
+    monkeypatch.setattr(open_inputs, "open_dataset", open_dataset)
     monkeypatch.setattr(
-        open_inputs, "open_dataset", lambda path: [paths.append(path), open_one(path)][1]
+        open_inputs, "are_open_files_short", lambda: sum(not src.closed for src in srcs) >= 2
     )
     return paths
+
+
+def test_no_more_are_open_than_asked_for(specs):
+    inputs = OpenInputs(specs, None, most=1)
+    first = inputs.get(0)
+    assert inputs.get(1) is not first
+    assert first.src.closed
+    inputs.close()
 
 
 def test_the_one_unused_for_longest_is_closed(specs, opened):
