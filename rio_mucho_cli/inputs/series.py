@@ -18,7 +18,6 @@ from rio_mucho_cli.inputs.pixels import PixelsOfInput
 from rio_mucho_cli.inputs.scenes import SeriesSpec
 from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, read_pixels
 
-
 # A dataset takes some 30 to 100 kB, and most scenes are not needed again.
 _MOST_OPEN = 1024
 
