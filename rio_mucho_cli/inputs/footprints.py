@@ -27,6 +27,8 @@ _BROKEN = 0.25
 # Pixels beyond an outline in another CRS from which GDAL's resampling by average may still take
 # values, as coordinates are rounded.
 _ROUNDING = 0.01
+# Pixels by which places in items may be off: they are rounded as text.
+_ROUNDED = 0.05
 # Outlines of one scene that differ by less are the same: its files differ in resolution.
 _SAME = 1.0
 
@@ -131,9 +133,9 @@ class Footprint:
         """Return whether the bounds of another footprint are within its own, or not known."""
         if other.box == EVERYWHERE:
             return True
-        low = all(a <= b + TOUCHING for a, b in zip(self.box[:2], other.box[:2], strict=True))
+        low = all(a <= b + _ROUNDED for a, b in zip(self.box[:2], other.box[:2], strict=True))
         return low and all(
-            a >= b - TOUCHING for a, b in zip(self.box[2:], other.box[2:], strict=True)
+            a >= b - _ROUNDED for a, b in zip(self.box[2:], other.box[2:], strict=True)
         )
 
 

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 # Files on servers to read at once, in each worker, and to open at once in planning.
 _THREADS = 8
-# Pixels by which catalogues are mistaken: some give the centre of the first pixel.
+# Pixels by which all items may be mistaken where the first one is: some catalogues give the
+# centre of the first pixel.
 _CLAIM_MARGIN = 1
 
 
@@ -225,10 +226,14 @@ def _check_count(file: DatasetInfo, indexes: Sequence[int], count: int, reading:
 
 def _footprints(series: Series, grid: Grid) -> Footprints:
     """Return where scenes lie; many of them have the same grid."""
+    first = zip(series.scenes[0].assets, series.files[0], strict=True)
+    is_true = all(
+        asset.grid is not None and asset.grid.difference(file.grid) is None for asset, file in first
+    )
     keys: list[list[Any]] = []
     grids: dict[Any, Grid] = {}
     for files, is_claimed in zip(series.files, series.are_claimed, strict=True):
-        margin = _CLAIM_MARGIN * is_claimed
+        margin = _CLAIM_MARGIN * (is_claimed and not is_true)
         keys.append([])
         for file in files:
             own = file.grid

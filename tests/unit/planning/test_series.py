@@ -75,17 +75,29 @@ def test_scenes_of_a_window_and_their_memory(make_scenes):
     job, sources, reading = read_series(make_job(scenes, like=None, extent="union"), None)
     assert (reading.grid.width, reading.grid.height) == (120, 40)
     touching = reading.series.footprints.touching
-    # Items may be mistaken by a pixel; the first scene's files were opened.
-    assert touching(Window(0, 0, 19, 40)) == [0]
-    assert touching(Window(19, 0, 1, 1)) == [0, 1]
-    assert touching(Window(41, 0, 10, 10)) == [1, 2]
+    assert touching(Window(0, 0, 20, 40)) == [0]
+    assert touching(Window(19, 0, 2, 1)) == [0, 1]
     assert touching(Window(40, 0, 10, 10)) == [1, 2]
-    assert touching(Window(60, 39, 30, 1)) == [1, 2, 3, 4]
+    assert touching(Window(60, 39, 30, 1)) == [2, 3, 4]
     budget = make_budget(reading, sources, job.outputs, "serial", jobs=1, mem_limit=None)
     assert budget.scene_bytes == 2 * 2
     assert budget.read_bytes == 5 * budget.scene_bytes
     few = budget.for_scenes(reading, window_grid(120, 40, Size(16, 16)))
     assert 2 <= few.read_bytes // few.scene_bytes <= 4
+
+
+def test_items_may_be_mistaken_by_a_pixel_where_the_first_one_is(make_scenes):
+    items, _ = make_scenes(earth_search_v1)
+    for asset in (items[0]["assets"][name] for name in ("red", "nir")):
+        asset["proj:transform"][2] -= 15
+    scenes = read_scenes(items, ["red", "nir"])
+    touching = read_series(make_job(scenes, extent="union", like=None), None)[
+        2
+    ].series.footprints.touching
+    # The first scene's files were opened.
+    assert touching(Window(0, 0, 19, 40)) == [0]
+    assert touching(Window(19, 0, 1, 1)) == [0, 1]
+    assert touching(Window(60, 39, 30, 1)) == [1, 2, 3, 4]
 
 
 def test_nodata_of_options_comes_before_that_of_files_and_items(make_scenes):
