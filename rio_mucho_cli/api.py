@@ -55,7 +55,7 @@ def run(
     inputs : str, Path, sequence of these, or Job
         One or more rasters, as paths or anything else that rasterio opens, and
         features. Scenes or STAC items are a series, whose function gets those
-        that touch its window. A Job has all other arguments but `progress`.
+        that touch its window. A Job replaces all other arguments except `progress`.
     output : str, Path or open dataset
         The output. An existing file is an error unless `overwrite` is True. A
         path that ends in .json, .ndjson, .csv or .geojsonl takes values
@@ -74,8 +74,8 @@ def run(
         Other attributes of a `Job`, by name. `windows` may also be a number
         of pixels or (width, height), `dtype` a numpy dtype, `overviews` may
         be "auto", and paths may be Paths. ``nodata=None`` means that the
-        output has no nodata. `jobs` defaults to all CPUs, as does -1;
-        `executor` defaults to dask with a `scheduler`. `assets` and
+        output has no nodata. `jobs` defaults to all CPUs, like -1.
+        With a `scheduler`, `executor` defaults to dask. `assets` and
         `missing_assets` are those of `read_scenes`, for STAC items; options with a
         value for each input may then have names of assets as keys.
 
@@ -87,8 +87,8 @@ def run(
     Raises
     ------
     MuchoError
-        If the run fails; subclasses tell why. There is no new output, and an
-        existing file is untouched.
+        If the run fails. Subclasses name the cause. There is no new output,
+        and an existing file is untouched.
 
     Examples
     --------
@@ -143,13 +143,13 @@ def reduce(
     Returns
     -------
     object
-        The merged value, or what the function's `finish` made of it. None, or
-        an empty list, if no window has a value.
+        The merged value, or the result of the function's `finish`. None, or an
+        empty list, if no window has a value.
 
     Raises
     ------
     MuchoError
-        If the run fails; subclasses tell why.
+        If the run fails. Subclasses name the cause.
 
     Examples
     --------

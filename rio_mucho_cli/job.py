@@ -52,13 +52,13 @@ class Output(ReprMixin):
         GDAL driver. None: by the extension of the path, else that of the
         first input.
     dtype : str or None
-        Data type that results are cast to. None: what the function declares,
+        Data type that results are cast to. None: as the function declares,
         else that of the first result.
     count : int or None
-        Number of bands of every result. None: what the function declares,
+        Number of bands of every result. None: as the function declares,
         else that of the first result.
     nodata : float or None
-        Nodata value. None: with `keep_nodata`, what the function declares,
+        Nodata value. None: with `keep_nodata`, as the function declares,
         else the first input's if the output has its dtype, else NaN for
         floats and none for integers; without, none.
     keep_nodata : bool
@@ -71,9 +71,9 @@ class Output(ReprMixin):
         Complete rasterio profile, in place of the six attributes above. Keys
         are stored in lower case.
     merge : {"sum", "min", "max", "list"}, callable, str or None
-        How the values of windows become one, if the output takes values:
-        ``merge(total, value)``, in the order of the windows. Text with a colon
-        is the name of a function. None: the function's own `merge`, else list.
+        Merge of the values of windows, if the output takes values: a function
+        is called as ``merge(total, value)``, in the order of the windows. Text
+        with a colon names a function. None: the function's own `merge`, else list.
 
     Raises
     ------
@@ -191,7 +191,7 @@ class Job(ReprMixin):
     aoi : str, Mapping, object or None
         Area of interest: features, as for `inputs`. Windows that do not touch it
         are skipped, and pixels outside are nodata in the output. Without `bounds`,
-        it limits the run like these.
+        the run is limited to its bounds.
     resampling : str or Mapping of int to str
         Resampling of inputs on other grids, by rasterio's name. A Mapping has
         the number of the input as key, from 1; 0 is for all others.
@@ -200,7 +200,7 @@ class Job(ReprMixin):
         the same keys as for `resampling`. None: all bands.
     src_nodata : float, "none", Mapping of int to these, or None
         Nodata of inputs that have none, or a wrong one, for all their bands.
-        "none": the input has none, whatever its file says. A Mapping has the
+        "none": the input has no nodata. A Mapping has the
         same keys as for `resampling`. None: as the files say.
     burn : str, or Mapping of int to str, or None
         Numeric attribute of features to burn, in place of their numbers from 1;
@@ -208,13 +208,13 @@ class Job(ReprMixin):
         the same keys as for `resampling`.
     overlap : int or None
         Pixels to read in addition on each side of a window. They are cut off
-        the result. None: what the function declares, else 0.
+        the result. None: as the function declares, else 0.
     boundary : str or None
         Pixels beyond the raster: nodata, edge, reflect or constant=VALUE.
         None: nodata if the input has one, else edge.
     masked : bool or None
         Pass masked arrays. Masked pixels are nodata, or hidden by a mask or
-        an alpha band. None: what the function declares, else False.
+        an alpha band. None: as the function declares, else False.
     fill : float or None
         Number that replaces masked pixels, in plain arrays. With NaN,
         integers are read as floats, and NaN in a result is masked again.
@@ -235,7 +235,7 @@ class Job(ReprMixin):
         More outputs, for a function that returns a dict of arrays by name.
         Either all outputs are published, or none.
     plain : bool
-        Call ``function(*arrays, **global_args)``, with `info` if it takes that.
+        Call ``function(*arrays, **global_args)``, with `info` if it has one.
         Arrays are (rows, cols) for inputs of one band.
     overviews : sequence of int, or None
         Factors of the overviews. Empty: 2, 4, 8, ... until no side exceeds
@@ -265,7 +265,7 @@ class Job(ReprMixin):
         Parts consist of whole windows. None: 16384.
     metadata : bool
         Copy tags, colours and names of the first input and its bands where
-        they still apply, and write how the output was made into tags.
+        they still apply, and record in tags how the output was made.
     overwrite : bool
         Replace existing outputs.
     strict : bool
@@ -286,8 +286,8 @@ class Job(ReprMixin):
         limit makes windows smaller first, then jobs fewer. None: a default
         that suits the jobs and the machine.
     drop_in : bool
-        Ignore what the function declares in its attribute `output`, and do
-        not write how the output was made, as in rio-mucho.
+        Ignore declarations in the function's attribute `output`, and do not
+        record how the output was made, as in rio-mucho.
 
     Raises
     ------

@@ -22,7 +22,7 @@ _FUNCTION = [
         required=True,
         metavar="MODULE:NAME",
         shell_complete=completion.functions,
-        help="Or FILE.py:NAME; may be a class.",
+        help="Function or class to call; FILE.py:NAME also works.",
         details="The current folder is importable, and NAME may have dots. Each worker creates "
         "one instance of a class, and calls it for every window. A keyword-only parameter `info` "
         "of the function tells it where its window lies.",
@@ -47,7 +47,8 @@ _FUNCTION = [
         default="simple_read",
         show_default=True,
         help="Pass an array per input, one of all bands, or open datasets.",
-        details="Arrays are `(count, rows, cols)`. With `manual_read`, the function itself reads.",
+        details="Arrays are `(count, rows, cols)`. With `manual_read`, the function does its own "
+        "reading.",
     ),
     Option(
         ["--plain"],
@@ -104,7 +105,7 @@ _SCENES = [
         ["--missing-assets"],
         type=OneOf(["fail", "skip"]),
         help="If an item lacks an asset.  [default: fail]",
-        details="Fail, or skip such items, and warn how many are left out.",
+        details="`fail` is an error. `skip` leaves such items out, and warns how many.",
     ),
 ]
 
@@ -144,17 +145,17 @@ _WINDOWS = [
         multiple=True,
         metavar="[N=]VALUE|none",
         callback=parse_with(parsing.nodata_by_input),
-        help="Nodata of inputs, in place of their own.",
-        details="`N=VALUE` for the Nth input only; `none`: it has none. Repeatable.",
+        help="Override the nodata value of inputs.",
+        details="`N=VALUE` for the Nth input only. `none` means no nodata. Repeatable.",
     ),
     Option(
         ["--burn"],
         multiple=True,
         metavar="[N=]ATTRIBUTE",
         callback=parse_with(parsing.by_input),
-        help="Attribute of features to burn.",
-        details="In place of their numbers, from 1. Of the Nth input with `N=`; with "
-        "`,all_touched` after it, into all pixels that it touches. See "
+        help="Attribute of vector inputs to burn.",
+        details="By default, the numbers of the features are burned, from 1. `N=ATTRIBUTE` for the "
+        "Nth input only. `ATTRIBUTE,all_touched` burns all pixels that a feature touches. See "
         "[Vectors](../how-to/vectors.md). Repeatable.",
     ),
     Option(
@@ -168,7 +169,8 @@ _WINDOWS = [
         ["--extent"],
         type=OneOf(["first", "intersection", "union"]),
         help="Output extent when inputs differ.",
-        details="In pixels and CRS of the first input. Without it, inputs must not differ.",
+        details="Pixel size and CRS are those of the first input. Without this option, inputs on "
+        "different grids are an error.",
     ),
     Option(
         ["--bounds"],
@@ -211,29 +213,29 @@ _OUTPUT = [
         metavar="DRIVER",
         complete=completion.drivers,
         help="GTiff, COG, ...  [default: by the output's extension]",
-        details="Any driver of GDAL that writes.",
+        details="Any GDAL driver that can write.",
     ),
     Option(
         ["-t", "--dtype"],
         type=OneOf(DTYPES),
         metavar="DTYPE",
         help="uint8, int16, float32, ...  [default: the function's]",
-        details="Results are cast to it; out-of-range values are counted and reported.",
+        details="Results are cast to this dtype. Out-of-range values are counted and reported.",
     ),
     Option(
         ["--nodata"],
         metavar="NUMBER|nan|none",
         callback=parse_with(parsing.nodata),
         help="Nodata.  [default: the first input's or nan]",
-        details="The first input's if the output has its dtype; else `nan` for floats, `none` for "
-        "integers.",
+        details="The default is the first input's if the output has its dtype, else `nan` for "
+        "floats and `none` for integers.",
     ),
     Option(
         ["--count"],
         type=click.IntRange(min=1),
         metavar="N",
         help="Bands that the function must return.",
-        details="The default is the number that it returns.",
+        details="The default is the number of bands that it returns.",
     ),
     rasterio_option(
         rasterio_options.creation_options,
@@ -246,14 +248,16 @@ _OUTPUT = [
         ["--no-metadata"],
         is_flag=True,
         help="Copy no metadata, write no provenance.",
-        details="By default, what still applies is copied, and tags say how the output was made.",
+        details="By default, metadata that still applies is copied, and tags record how the output "
+        "was made.",
     ),
     Option(
         ["--overviews"],
         metavar="2,4,8|2^1..3|auto",
         callback=parse_with(parsing.overview_factors),
         help="Build overviews. A COG has its own.",
-        details="Factors as for `rio overview --build`; `auto`: until no side exceeds 256 pixels.",
+        details="Factors as for `rio overview --build`. `auto` adds overviews until no side "
+        "exceeds 256 pixels.",
     ),
     Option(
         ["--overview-resampling"],
@@ -281,10 +285,10 @@ _OUTPUT = [
     Option(
         ["--merge"],
         metavar="NAME",
-        help="How values become one: sum, min, max, list or MODULE:NAME.",
+        help="Merge values of windows: sum, min, max, list or MODULE:NAME.",
         details="For an output in .json, .ndjson, .csv or .geojsonl, or `-`. Values are merged in "
-        "the order of the windows; a function is called as `merge(total, value)`. By default the "
-        "function's own `merge`, else `list`. See [Values](../how-to/values.md).",
+        "the order of the windows. A function is called as `merge(total, value)`. The default is "
+        "the function's own `merge`, else `list`. See [Values](../how-to/values.md).",
     ),
     Option(
         ["--part-size"],
@@ -301,7 +305,7 @@ _RUNNING = [
         type=int,
         metavar="N",
         help="Windows to compute at once.  [default: all CPUs]",
-        details="`-1` for all CPUs that the process may use; 1 computes in the main process.",
+        details="`-1` means all CPUs that the process may use. `1` computes in the main process.",
     ),
     Option(
         ["--executor"],
@@ -321,8 +325,8 @@ _RUNNING = [
         type=click.IntRange(min=1),
         metavar="MB",
         help="Memory for all processes together.",
-        details="In MB (10^6 bytes), by estimate. A limit makes windows smaller first, then jobs "
-        "fewer; a message says so. The default suits the jobs and the machine.",
+        details="In MB (10^6 bytes), by estimate. To keep the limit, windows become smaller first, "
+        "then jobs fewer, with a message. The default suits the jobs and the machine.",
     ),
     Option(
         ["--retries"],

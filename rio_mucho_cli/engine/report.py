@@ -55,7 +55,7 @@ class Report:
     executor : str
         Executor that was used; "serial" with one job or one window.
     jobs : int
-        Most windows computed at once.
+        Largest number of windows computed at once.
     seconds : float
         Seconds from start to end.
     stages : StageTimes

@@ -59,7 +59,7 @@ def read_scenes(
     Returns
     -------
     list of Scene
-        In the order of the items. What is listed twice is there once.
+        In the order of the items. Duplicates are left out.
 
     Raises
     ------

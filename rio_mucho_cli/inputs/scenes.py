@@ -89,12 +89,12 @@ class Scene:
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """Scale of each band that is read, as the item says."""
+        """Scale of each band that is read, from the item."""
         return tuple(scale for asset in self.assets for scale in asset.scales)
 
     @property
     def offsets(self) -> tuple[float, ...]:
-        """Offset of each band that is read, as the item says."""
+        """Offset of each band that is read, from the item."""
         return tuple(offset for asset in self.assets for offset in asset.offsets)
 
 

@@ -12,7 +12,7 @@ from rio_mucho_cli.reductions.bands import Value, bands_of, invalid_pixels
 
 
 class Bounds:
-    """Bounds of the pixels that are valid.
+    """Bounds of the valid pixels.
 
     The result is a dict:
 

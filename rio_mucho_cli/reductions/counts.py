@@ -117,7 +117,7 @@ class Counts(BandReduction):
       and ``area``, in ascending order.
 
     Integers that are stored as floats are fine. More than 65536 values in a band
-    are an error: those of continuous data are counted by `Histogram`.
+    are an error: use `Histogram` for continuous data.
     """
 
     def __init__(self) -> None:

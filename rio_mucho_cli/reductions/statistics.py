@@ -32,7 +32,7 @@ class Statistics(BandReduction):
     Parameters
     ----------
     percentiles : sequence of float, default: (2, 50, 98)
-        Numbers from 0 to 100. An empty list saves their time.
+        Numbers from 0 to 100. An empty list saves time.
 
     Notes
     -----
@@ -41,7 +41,7 @@ class Statistics(BandReduction):
 
     Percentiles are exact for integers of 8 and 16 bits, and wherever a band has no
     more than 65536 different values. Otherwise they come from 65536 bins, each of
-    them the values that have the same leading bits: bins of floats are narrower
+    which counts values with the same leading bits: bins of floats are narrower
     near zero. A float32 band with all values between 250 and 320 has bins of about
     0.002. ``percentile_error`` is the width of the widest bin that was used.
 

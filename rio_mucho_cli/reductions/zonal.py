@@ -60,7 +60,7 @@ class Zonal:
         Statistic of your own: ``module:name``, ``path/to/file.py:name``, or in Python
         a callable. It gets all valid pixels of a feature in one band, in ascending
         order, as an array (pixels,), and returns a number, text, a list or a dict.
-        Its name is that of the column. It is not called for features without pixels.
+        The column has its name. It is not called for features without pixels.
     all_touched : bool, default: False
         Count all pixels that a polygon touches.
     fields : sequence of str, optional
@@ -76,7 +76,7 @@ class Zonal:
     Sums are exact: results do not depend on the windows or on the number of jobs,
     down to the last bit.
 
-    A feature that lies in one window is finished by the worker. Of others, the sums
+    The worker finishes a feature that lies in one window. The sums of other features
     wait in the calling process until their last window has come: a few hundred bytes
     for each feature. Percentiles, median, majority, variety and functions need the
     values: then each different value of an unfinished feature takes 2 to 12 bytes,

@@ -69,7 +69,7 @@ class Preview:
         number or None for each output, with overviews. All are extrapolated
         from the probed window.
     notes : tuple of str
-        What a dry run does not check.
+        Checks that a dry run leaves out.
     """
 
     plan: dict[str, Any]

@@ -53,7 +53,7 @@ class WindowInfo:
     crs : rasterio.crs.CRS or None
         CRS of the output.
     ij : object
-        Row and column in the grid of windows; or what the caller gave.
+        Row and column in the grid of windows, or the caller's own value.
     overlap : int
         Extra pixels that the arrays have on each side.
     index, total : int

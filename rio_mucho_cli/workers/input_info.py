@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class InputInfo:
-    """An input of a run: metadata of its file, also if its pixels are warped.
+    """An input of a run: metadata of its file, even if its pixels are warped.
 
-    Metadata is read when it is asked for.
+    Metadata is read on request.
 
     Parameters
     ----------
