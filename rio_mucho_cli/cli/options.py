@@ -25,7 +25,7 @@ _FUNCTION = [
         help="Function or class to call; FILE.py:NAME also works.",
         details="The current folder is importable, and NAME may have dots. Each worker creates "
         "one instance of a class, and calls it for every window. A keyword-only parameter `info` "
-        "of the function tells it where its window lies.",
+        "of the function gives it the position of its window.",
     ),
     Option(
         ["--arg", "args"],
@@ -54,7 +54,7 @@ _FUNCTION = [
         ["--plain"],
         is_flag=True,
         help="Call the function as func(*arrays, **args).",
-        details="Arrays are 2-D where an input has one band; `args` are the global args.",
+        details="Arrays are 2-D for inputs with one band. `args` are the global args.",
     ),
     Option(
         ["--masked/--no-masked"],
@@ -183,8 +183,8 @@ _WINDOWS = [
         ["--aoi"],
         metavar="FILE|-",
         help="Limit the run to an area of interest.",
-        details="Features of any shape, in any CRS. Windows that do not touch it are skipped; "
-        "pixels outside are nodata. See [Vectors](../how-to/vectors.md#an-area-of-interest).",
+        details="Features of any shape, in any CRS. Windows that do not touch it are skipped. "
+        "Pixels outside are nodata. See [Vectors](../how-to/vectors.md#an-area-of-interest).",
     ),
     Option(
         ["--resampling"],
@@ -270,8 +270,8 @@ _OUTPUT = [
         ["--stats"],
         is_flag=True,
         help="Write statistics of all bands into the tags.",
-        details="Minimum, maximum, mean, standard deviation and valid percentage, where GDAL and "
-        "QGIS read them.",
+        details="Minimum, maximum, mean, standard deviation and valid percentage, in the tags that "
+        "GDAL and QGIS read.",
     ),
     Option(
         ["--also"],

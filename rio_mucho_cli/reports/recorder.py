@@ -68,7 +68,7 @@ class SlowWindow:
 
 
 class Recorder:
-    """A listener that records what the report of a run needs.
+    """A listener that records data for the report of a run.
 
     Its own errors are logged as warnings and do not end the run.
 

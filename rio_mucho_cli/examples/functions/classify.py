@@ -30,7 +30,7 @@ class Classifier:
         self.means = [(entry["nir"], entry["red"]) for entry in table]
 
     def __call__(self, data, window, ij, global_args):
-        """Return the value of a class, and 0 where the satellite has seen nothing."""
+        """Return the value of a class, and 0 outside the satellite's swath."""
         nir, red = (array[0].astype("float32") for array in data)
         distances = [(nir - a) ** 2 + (red - b) ** 2 for a, b in self.means]
         nearest = self.values[np.argmin(distances, axis=0)]

@@ -1,4 +1,4 @@
-"""Cloud-free composite of a series: the median of what each scene sees of the ground.
+"""Cloud-free composite of a series: the median of the clear pixels of all scenes.
 
 rio mucho --inputs items.json composite.tif --assets red,nir,scl --extent union \
     --func composite.py:cloud_free -j 2

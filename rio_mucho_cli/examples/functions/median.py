@@ -7,5 +7,5 @@ import numpy as np
 
 
 def median(data, window, ij, global_args):
-    """Return the median of what the scenes have seen; masked pixels are left out."""
+    """Return the median of all scenes; masked pixels are left out."""
     return np.ma.median(np.ma.stack(data), axis=0).astype("uint16")
