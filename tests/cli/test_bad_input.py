@@ -23,6 +23,7 @@ WRONG_USAGE = {
     ),
     "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
     "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is not JSON"),
+    "a file without @": (["--func", "mod:copy", "--global-args", "mod.py"], "pass @mod.py to read"),
     "no object": (["--func", "mod:copy", "--global-args", "[1]"], "not a JSON object"),
     "no file of JSON": (["--func", "mod:copy", "--global-args", "@no.json"], "cannot be read"),
     "no jobs": (["--func", "mod:copy", "-j", "0"], "jobs is 0: expected at least 1"),
