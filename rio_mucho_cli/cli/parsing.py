@@ -182,7 +182,7 @@ def bounds(text: str | None) -> tuple[float, ...] | None:
         left, bottom, right, top = map(float, re.split(r"[,\s]+", text.strip(" ,[]")))
     except ValueError:
         raise ValueError(
-            f"{text!r} is not four numbers: expected 'left bottom right top'"
+            f"{text!r} is not four numbers: expected 'left bottom right top', in quotes"
         ) from None
     return left, bottom, right, top
 
