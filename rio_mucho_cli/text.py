@@ -152,7 +152,7 @@ def did_you_mean(name: str, others: Iterable[str]) -> str:
 
 
 def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) -> str | None:
-    """Return the most similar name; None if none is similar.
+    """Return the most similar name, or the only one that begins so; otherwise None.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) 
     bare : callable
         Returns the part of a name to compare, such as its stem.
     """
-    word = bare(name).lower()
+    word, others = bare(name).lower(), [other for other in dict.fromkeys(others) if other != name]
     limit = max(1, len(word) // _PER_ERROR) if len(word) > _SHORT else 0
     similar = [
         # Prefer the one with the same letters, then the longer one: letters are swapped or
@@ -172,12 +172,15 @@ def closest(name: str, others: Iterable[str], bare: Callable[[str], str] = str) 
             -len(other),
             other,
         )
-        for other in dict.fromkeys(others)
-        if other != name and abs(len(bare(other)) - len(word)) <= limit
+        for other in others
+        if abs(len(bare(other)) - len(word)) <= limit
     ]
     nothing = (limit + 1, True, 0, None)
     distance, *_, best = min(similar, key=lambda candidate: candidate[:3], default=nothing)
-    return best if distance <= limit else None
+    if distance <= limit:
+        return best
+    longer = [other for other in others if limit and bare(other).lower().startswith(word)]
+    return longer[0] if len(longer) == 1 else None
 
 
 def _distance(one: str, other: str) -> int:

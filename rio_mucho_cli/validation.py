@@ -21,7 +21,7 @@ from rio_mucho_cli.inputs.scenes import Scene
 from rio_mucho_cli.inputs.window_data import MODES
 from rio_mucho_cli.outputs.values import MERGES, STDOUT
 from rio_mucho_cli.paths import input_name, is_in_memory, is_virtual, vsi_path
-from rio_mucho_cli.text import did_you_mean, option, truncate
+from rio_mucho_cli.text import did_you_mean, is_for_command_line, option, truncate
 from rio_mucho_cli.windows import Size
 from rio_mucho_cli.workers.executor import EXECUTORS, executor_name
 from rio_mucho_cli.workers.functions import FunctionRef
@@ -151,9 +151,8 @@ def check_job(job: Job) -> None:
             f"{executor_name(job.executor)}: use {option('executor', 'dask')}"
         )
     if job.jobs < 1:
-        raise UsageError(
-            f"jobs is {job.jobs}: expected at least 1, or -1 for all CPUs on the command line"
-        )
+        all_cpus = ", or -1 for all CPUs" if is_for_command_line() else ""
+        raise UsageError(f"jobs is {job.jobs}: expected at least 1{all_cpus}")
     if job.retries < 0:
         raise UsageError(f"retries is {job.retries}: expected 0 or more")
     _check_timeout(job)
@@ -265,7 +264,10 @@ def _check_reading(job: Job) -> None:
     if job.boundary is not None:
         Boundary.parse(str(job.boundary))
     if job.masked and job.fill is not None:
-        raise UsageError("masked passes masked arrays, and fill plain ones: use one of them")
+        raise UsageError(
+            f"{option('masked')} passes masked arrays, and {option('fill')} replaces masked "
+            "pixels: use one of them"
+        )
     _check_src_nodata(job.src_nodata)
     if job.mode != "manual_read":
         return

@@ -182,7 +182,7 @@ def bounds(text: str | None) -> tuple[float, ...] | None:
         left, bottom, right, top = map(float, re.split(r"[,\s]+", text.strip(" ,[]")))
     except ValueError:
         raise ValueError(
-            f"{text!r} is not four numbers: expected 'left bottom right top'"
+            f"{text!r} is not four numbers: expected 'left bottom right top', in quotes"
         ) from None
     return left, bottom, right, top
 
@@ -210,9 +210,17 @@ def json_object(value: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as exc:
         raise UsageError(f"--global-args {value} cannot be read: {exc}") from None
     except ValueError as exc:
-        raise UsageError(f"--global-args is not JSON ({exc}): {truncate(text, 60)}") from None
+        hint = f": pass @{value} to read this file" if _is_file(value) else ""
+        raise UsageError(f"--global-args is not JSON ({exc}): {truncate(text, 60)}{hint}") from None
     if not isinstance(entries, dict):
         raise UsageError(
             f'--global-args is not a JSON object such as {{"name": 1}}: {truncate(text, 60)}'
         )
     return entries
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # such as a name that is too long
+        return False

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "Counts", "Histogram", "Statistics", "Zonal"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import Zonal when it is used: it is the largest."""
     if name != "Zonal":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,8 @@ from rio_mucho_cli.reductions.groups import (
 )
 from rio_mucho_cli.reductions.zones import WindowZones, Zones
 from rio_mucho_cli.text import argument, did_you_mean
+
+log = logging.getLogger(__name__)
 
 # Pixels of a band, and which of them are valid; None if all are.
 _Pixels: TypeAlias = tuple[Array, Array | None]
@@ -211,6 +214,11 @@ class Zonal:
         found = [(feature, nothing) for feature in total["empty"].values()]
         for block in total["closed"]:
             found += zip(block["features"], zip(*block["cells"], strict=True), strict=True)
+        if len(found) == len(total["empty"]) > 0:
+            log.warning(
+                "no feature has a valid pixel: compare the bounds and the CRS of the rasters with "
+                "those of the features"
+            )
         found.sort(key=lambda entry: entry[0]["number"])
         for (feature, _), (other, _) in itertools.pairwise(found):
             if feature["number"] == other["number"]:

@@ -132,7 +132,7 @@ def _check_lengths(described: Described, where: str, count: int | None) -> None:
 
 _COLOURS = f"one of {', '.join(ColorInterp.__members__)}"
 _TAGS = "a dict of numbers and text by name, or of such dicts by namespace"
-_COLORMAP = "a dict of colours (red, green, blue, alpha) from 0 to 255, by whole numbers"
+_COLORMAP = "a dict of colours by pixel value, such as {1: (255, 0, 0)}, of numbers from 0 to 255"
 # Namespaces that GDAL or this package fill in.
 _RESERVED = {MUCHO, "IMAGE_STRUCTURE"}
 # Parameters of rasterio's update_tags.

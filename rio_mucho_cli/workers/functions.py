@@ -24,7 +24,12 @@ from rio_mucho_cli.errors import (
 )
 from rio_mucho_cli.signals import INTERRUPTS
 from rio_mucho_cli.text import closest, did_you_mean, functions_in, option
-from rio_mucho_cli.workers.parameters import INFO, check_info, check_keywords
+from rio_mucho_cli.workers.parameters import (
+    INFO,
+    check_info,
+    check_keywords,
+    hint_of_missing,
+)
 from rio_mucho_cli.workers.reloading import current_code, import_current
 from rio_mucho_cli.workers.source import Code
 
@@ -234,7 +239,8 @@ def _instance(function: type, global_args: Any, arguments: str) -> UserFunction:
         raise
     except BaseException as exc:
         check_keywords(function, global_args)
-        raise wrap_user_error(f"{function.__name__} cannot be created: it", exc) from None
+        hint = hint_of_missing(function, global_args)
+        raise wrap_user_error(f"{function.__name__} cannot be created: it", exc, hint) from None
     if not callable(instance):
         raise ResultError(
             f"{function.__name__} has no __call__: a class needs one, with {arguments}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rio_mucho_cli.errors import ResultError, text_of
-from rio_mucho_cli.text import did_you_mean, format_count, option
+from rio_mucho_cli.text import argument, did_you_mean, format_count, option
 
 # An exception that Python raises for wrong arguments has no frame of the user's.
 _OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
@@ -73,6 +73,18 @@ def check_keywords(function: Callable[..., Any], global_args: Mapping[str, Any])
                 f"{getattr(function, '__name__', 'the function')} takes no {name!r}, which is one "
                 f"of the global args{did_you_mean(name, parameters)}"
             )
+
+
+def hint_of_missing(function: Callable[..., Any], global_args: Mapping[str, Any]) -> str:
+    """Return a hint at a required parameter for which there is no global arg, or nothing."""
+    for name, parameter in _parameters(function).items():
+        if (
+            name not in global_args
+            and parameter.default is parameter.empty
+            and parameter.kind in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}
+        ):
+            return f"; its arguments are the global args: pass {argument(name, '...')}"
+    return ""
 
 
 def hint_of_arguments(

@@ -236,7 +236,7 @@ def test_check_fills_as_well():
         ({"fill": math.inf}, NodataError, "fill is inf, which uint8"),
         ({"fill": "nan"}, UsageError, "fill is 'nan': expected a number"),
         ({"fill": True}, UsageError, "fill is True: expected a number"),
-        ({"fill": 1, "masked": True}, UsageError, "masked passes masked arrays"),
+        ({"fill": 1, "masked": True}, UsageError, "masked=True passes masked arrays"),
         ({"fill": 1, "mode": "manual_read"}, UsageError, "fill cannot be used with manual_read"),
     ],
 )

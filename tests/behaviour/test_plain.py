@@ -165,7 +165,7 @@ TYPE_ERRORS = {
     "a class without its args": (
         Scale,
         {},
-        "Scale cannot be created: it raised.*'factor'",
+        "Scale cannot be created: it raised.*'factor'; .* global args: pass factor=",
     ),
     "a class with others": (Scale, {"k": 1}, "Scale cannot be created: it raised TypeError.*'k'"),
 }

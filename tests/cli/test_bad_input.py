@@ -23,9 +23,10 @@ WRONG_USAGE = {
     ),
     "syntax error": (["--func", "broken.py:run"], r"SyntaxError: .*broken\.py, line 1\)"),
     "no JSON": (["--func", "mod:copy", "--global-args", "{a"], "--global-args is not JSON"),
+    "a file without @": (["--func", "mod:copy", "--global-args", "mod.py"], "pass @mod.py to read"),
     "no object": (["--func", "mod:copy", "--global-args", "[1]"], "not a JSON object"),
     "no file of JSON": (["--func", "mod:copy", "--global-args", "@no.json"], "cannot be read"),
-    "no jobs": (["--func", "mod:copy", "-j", "0"], "jobs is 0: expected at least 1"),
+    "no jobs": (["--func", "mod:copy", "-j", "0"], "expected at least 1, or -1 for all CPUs"),
     "negative jobs": (["--func", "mod:copy", "-j", "-5"], "jobs is -5: expected at least 1"),
     "nodata": (["--func", "mod:copy", "--nodata", "-1"], "nodata -1 does not fit uint16"),
     "nodata and dtype": (

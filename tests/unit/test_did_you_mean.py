@@ -25,6 +25,9 @@ from rio_mucho_cli.text import _distance, did_you_mean, did_you_mean_file, funct
         ("RUN", ["ran", "run"], ": did you mean 'run'?"),
         ("ab", ["ac", "b"], ""),
         ("xyz", ["abc", "xy", "x"], ": did you mean 'xy'?"),
+        ("mask", ["masked", "skip_masked"], ": did you mean 'masked'?"),
+        ("over", ["overlap", "overwrite"], ""),
+        ("ma", ["masked"], ""),
     ],
 )
 def test_nearest(name, others, expected):

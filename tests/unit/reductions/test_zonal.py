@@ -303,6 +303,15 @@ def test_features_without_pixels():
         assert [row["count"] for row in rows[4:]] == [16, 0]
 
 
+@pytest.mark.parametrize(("right", "warnings"), [(9, 0), (59, 1)])
+def test_features_beside_the_raster(caplog, right, warnings):
+    rows = reduce(Zonal(), [BAND], [square(50, 0, 60, 9), square(right - 9, 0, right, 9)], (40, 50))
+    assert [row["count"] > 0 for row in rows] == [False, not warnings]
+    assert ["no feature has a valid pixel" in record.message for record in caplog.records] == [
+        True
+    ] * warnings
+
+
 def test_points_lines_and_collections():
     """Other geometries have the pixels that rasterio burns; a third dimension is ignored."""
     x, y = UTM @ (7.5, 8.5)

@@ -123,6 +123,11 @@ def test_a_module_of_the_folder_comes_first(module, tmp_path):
         ref("munpy:run", tmp_path).load()
 
 
+def test_a_reduction_that_is_imported_late_is_suggested(tmp_path):
+    with pytest.raises(FunctionNotFoundError, match="did you mean 'Zonal'"):
+        ref("rio_mucho_cli.reductions:Zonl", tmp_path).load()
+
+
 def test_a_class_is_made_with_the_global_args(module, tmp_path):
     module(MODULE)
     call = f.make_callable(ref("user_functions:Model", tmp_path).load(), {"factor": 5})
