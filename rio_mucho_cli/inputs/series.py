@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rio_mucho_cli.inputs.open_inputs import OpenInput, OpenInputs
 from rio_mucho_cli.inputs.pixels import PixelsOfInput
 from rio_mucho_cli.inputs.scenes import SeriesSpec
 from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, read_pixels
+from rio_mucho_cli.text import redact
 
 # A dataset takes some 30 to 100 kB, and most scenes are not needed again.
 _MOST_OPEN = 1024
@@ -89,7 +90,14 @@ class SceneDatasets(InputDatasets):
             with gdal_config(options):
                 return self._read_file(number, window)
 
-        return dict(zip(files, self._pool.map(read, files), strict=True))
+        reads = {number: self._pool.submit(read, number) for number in files}
+        try:
+            wait(reads.values(), return_when=FIRST_EXCEPTION)
+        finally:
+            for future in reads.values():
+                future.cancel()
+            wait(reads.values())  # the next window may read the same datasets
+        return {number: future.result() for number, future in reads.items()}
 
     def _read_file(self, number: int, window: Any) -> tuple[bool, PixelsOfInput]:
         scene, file = divmod(number, len(self._series.counts))
@@ -98,9 +106,9 @@ class SceneDatasets(InputDatasets):
             count = len(opened.reader.bands.indexes)
             if count != self._series.counts[file]:
                 raise InputError(
-                    f"{spec.path} has {count} bands, and the first scene's "
-                    f"{self._series.files[file].path} has {self._series.counts[file]}: all scenes "
-                    "need as many"
+                    f"{redact(spec.path)} has {count} bands, and the first scene's "
+                    f"{redact(self._series.files[file].path)} has {self._series.counts[file]}: all "
+                    "scenes need as many"
                 )
             is_inside = True
             if self._series.are_claimed[scene]:
@@ -119,9 +127,9 @@ class SceneDatasets(InputDatasets):
                 found = Footprint.of(Grid.of(opened.src), self._grid)
             if not claimed.contains(found):
                 raise InputError(
-                    f"{opened.src.name} is not where the item {self._series.scenes[scene].name} "
-                    "says: its proj:transform, proj:shape and proj:code must be those of the file, "
-                    "or be left out"
+                    f"{redact(opened.src.name)} is not where the item "
+                    f"{self._series.scenes[scene].name} says: its proj:transform, proj:shape and "
+                    "proj:code must be those of the file, or be left out"
                 )
             self._footprints[number] = found
         return found
