@@ -64,7 +64,8 @@ def read_scenes(
     Raises
     ------
     UsageError
-        If there are no scenes, or assets are given for paths or not for items.
+        If there are no scenes, assets are given for paths or not for items, or
+        scenes that were read before have other assets.
     InputError
         If something is not an item, cannot be read, or lacks an asset.
 
@@ -90,11 +91,14 @@ def read_scenes(
         log.warning("left out, %s: %s", format_count(len(without), "item"), without[0])
     if not scenes:
         raise UsageError("there are no scenes: expected paths of rasters, or STAC items")
+    _check_same_assets(scenes)
     return _without_duplicates(scenes)
 
 
 def _scene(entry: Any, names: Sequence[str]) -> Scene:
     if isinstance(entry, Scene):
+        if names and [asset.name for asset in entry.assets] != list(names):
+            raise UsageError(f"{entry.name} is a scene already: give assets to read_scenes")
         return entry
     if isinstance(entry, Mapping):
         return scene_of_item(entry, names)
@@ -103,6 +107,17 @@ def _scene(entry: Any, names: Sequence[str]) -> Scene:
             f"{option('assets')} is for STAC items, and {redact(entry)} is a path: leave it out"
         )
     return Scene(redact(entry), (Asset(entry),))
+
+
+def _check_same_assets(scenes: Sequence[Scene]) -> None:
+    """Raise UsageError unless all scenes have as many assets; they may be read one by one."""
+    first = scenes[0]
+    for scene in scenes:
+        if len(scene.assets) != len(first.assets):
+            raise UsageError(
+                f"{redact(scene.name)} has {format_count(len(scene.assets), 'asset')}, and "
+                f"{redact(first.name)} {len(first.assets)}: read all scenes with the same assets"
+            )
 
 
 def _entries(items: Any) -> Iterator[Any]:

@@ -152,6 +152,16 @@ def test_paths_and_items_need_other_options():
         read_scenes(ITEMS)
 
 
+def test_scenes_that_were_read_before():
+    scenes = read_scenes(ITEMS, "red")
+    assert read_scenes(scenes) == read_scenes(scenes, "red") == scenes
+    with pytest.raises(UsageError, match="one is a scene already: give assets to read_scenes"):
+        read_scenes(scenes, "nir")
+    other = {**make_item("three"), "assets": {key: {"href": f"{key}.tif"} for key in "ab"}}
+    with pytest.raises(UsageError, match="three has 2 assets, and one 1: read all scenes with"):
+        read_scenes([*scenes, *read_scenes([other], "a,b")])
+
+
 def test_many_lines(tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(f"s/{number}.tif" for number in range(100_000)))
     scenes = read_scenes(read_list(str(tmp_path / "list.txt")))
