@@ -18,7 +18,7 @@ from rio_mucho_cli.dtypes import parse_number
 from rio_mucho_cli.engine.report import Report
 from rio_mucho_cli.engine.run import run_job
 from rio_mucho_cli.env import without_georeferencing_warnings
-from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError
+from rio_mucho_cli.errors import GridError, InputError, MuchoChildError, MuchoError, UsageError
 from rio_mucho_cli.inputs.datasets import DatasetInfo
 from rio_mucho_cli.inputs.window_data import MODES, Mode
 from rio_mucho_cli.job_options import ClassOptions, check_names, full_signature, make_job
@@ -80,7 +80,7 @@ class RioMucho:
     Raises
     ------
     UsageError
-        If there is no such option.
+        If there is no such option, or an input is not a path.
     ValueError
         If `mode` is not one of the three.
     RasterioIOError
@@ -115,7 +115,7 @@ class RioMucho:
         self._makes_windows = not windows and any(value is not None for value in other_grid)
         with without_georeferencing_warnings():
             for path in inpaths:
-                DatasetInfo.of(os.fspath(path))
+                DatasetInfo.of(_path_of(path))
             all_windows = windows or utils.getWindows(inpaths[0])
             self.options = options or utils.getOptions(inpaths[0])
         self.windows = all_windows if isinstance(all_windows, list) else list(all_windows)
@@ -238,6 +238,16 @@ class RioMucho:
 RioMucho.__init__.__signature__ = full_signature(  # type: ignore[attr-defined]
     RioMucho.__init__, ClassOptions, metadata=False
 )
+
+
+def _path_of(path: Any) -> str:
+    try:
+        return str(os.fspath(path))
+    except TypeError:
+        raise UsageError(
+            f"inpaths has {short_repr(path)}: RioMucho takes paths of rasters, and run() also "
+            "scenes, STAC items and features"
+        ) from None
 
 
 def tb_capture(func: Callable[P, T]) -> Callable[P, T]:

@@ -304,6 +304,12 @@ def test_another_mode_is_a_value_error(tif, out):
         riomucho.RioMucho([tif], out, double, mode="mucho_gusto")
 
 
+def test_inputs_that_are_not_paths(tif, out):
+    for source in (*riomucho.read_scenes([tif]), {"type": "Feature"}):
+        with pytest.raises(riomucho.UsageError, match=r"inpaths has .+: RioMucho takes paths of"):
+            riomucho.RioMucho([source], out, double)
+
+
 @both
 def test_what_the_function_raises(tif, out, leftovers, processes):
     Path(out).write_text("old")
