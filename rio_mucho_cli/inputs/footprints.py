@@ -24,8 +24,9 @@ _EDGE_POINTS = 18
 # Deviation of such a point, in lengths of the edge, from which the outline is not one curve: it
 # crosses 180 degrees, and may enclose a pole.
 _BROKEN = 0.25
-# Pixels beyond an outline in another CRS from which GDAL's resampling by average may still take
-# values, as coordinates are rounded.
+# GDAL's resamplings by area also give values to pixels that end where a source begins.
+_BY_AREA = frozenset({"average", "mode", "max", "min", "med", "q1", "q3", "sum", "rms"})
+# Pixels beyond an outline that may still be such pixels, as coordinates are rounded.
 _ROUNDING = 0.01
 # Pixels by which places in items may be off: they are rounded as text.
 _ROUNDED = 0.05
@@ -60,12 +61,14 @@ class Footprint:
     slack: float = 0.0
 
     @classmethod
-    def of(cls, source: Grid, target: Grid) -> Footprint:
-        """Return the footprint of a grid on another one."""
-        return cls.of_all([source], target)[0]
+    def of(cls, source: Grid, target: Grid, resampling: str = "nearest") -> Footprint:
+        """Return the footprint of a grid on another one, onto which it is resampled."""
+        return cls.of_all([source], target, [resampling])[0]
 
     @classmethod
-    def of_all(cls, sources: Sequence[Grid], target: Grid) -> list[Footprint]:
+    def of_all(
+        cls, sources: Sequence[Grid], target: Grid, resamplings: Sequence[str]
+    ) -> list[Footprint]:
         """Return the footprints of many grids on another one."""
         if target.transform.is_degenerate:
             return [cls(EVERYWHERE)] * len(sources)
@@ -74,12 +77,14 @@ class Footprint:
         return [
             cls(EVERYWHERE)
             if source.transform.is_degenerate
-            else cls._of_outline(next(outlines), source, target)
-            for source in sources
+            else cls._of_outline(next(outlines), source, target, resampling)
+            for source, resampling in zip(sources, resamplings, strict=True)
         ]
 
     @classmethod
-    def _of_outline(cls, points: Points | None, source: Grid, target: Grid) -> Footprint:
+    def _of_outline(
+        cls, points: Points | None, source: Grid, target: Grid, resampling: str
+    ) -> Footprint:
         if points is None:
             return cls(_NOWHERE if are_apart(source, target) else EVERYWHERE)
         slack = 0.0
@@ -90,6 +95,8 @@ class Footprint:
             if (deviations > _BROKEN * np.hypot(*(ends - starts).T)).any():
                 return cls(EVERYWHERE)
             slack = float(deviations.max()) + _ROUNDING
+        elif resampling in _BY_AREA and source.pixel_offset(target) is None:
+            slack = _ROUNDING
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         is_box = (right - left) * (bottom - top) - polygon_area(points) < TOUCHING
         box = left - slack, top - slack, right + slack, bottom + slack

@@ -124,7 +124,8 @@ class SceneDatasets(InputDatasets):
             if has_gcps_or_rpcs(opened.src):
                 found = claimed
             else:
-                found = Footprint.of(Grid.of(opened.src), self._grid)
+                resampling = self._series.files[number].resampling
+                found = Footprint.of(Grid.of(opened.src), self._grid, resampling)
             if not claimed.contains(found):
                 raise InputError(
                     f"{redact(opened.src.name)} is not where the item "

@@ -195,7 +195,7 @@ def read_series(whole: Job, area: Features | None) -> tuple[Job, Sequence[Datase
                     default_nodata=asset.nodata,
                 )
             )
-    footprints = _footprints(series, grid)
+    footprints = _footprints(series, grid, [spec.resampling for spec in reading.inputs])
     if not footprints.touching(Window(0, 0, grid.width, grid.height)):
         log.warning(
             "no scene touches the output, which becomes nodata: compare its CRS and bounds with "
@@ -224,8 +224,8 @@ def _check_count(file: DatasetInfo, indexes: Sequence[int], count: int, reading:
         )
 
 
-def _footprints(series: Series, grid: Grid) -> Footprints:
-    """Return where scenes lie; many of them have the same grid."""
+def _footprints(series: Series, grid: Grid, resamplings: Sequence[str]) -> Footprints:
+    """Return where scenes lie, whose files are resampled so; many of them have the same grid."""
     first = zip(series.scenes[0].assets, series.files[0], strict=True)
     is_true = all(
         asset.grid is not None and asset.grid.difference(file.grid) is None for asset, file in first
@@ -235,14 +235,15 @@ def _footprints(series: Series, grid: Grid) -> Footprints:
     for files, is_claimed in zip(series.files, series.are_claimed, strict=True):
         margin = _CLAIM_MARGIN * (is_claimed and not is_true)
         keys.append([])
-        for file in files:
+        for file, resampling in zip(files, resamplings, strict=True):
             own = file.grid
-            key = id(own.crs), own.transform, own.width, own.height, margin
+            key = id(own.crs), own.transform, own.width, own.height, margin, resampling
             keys[-1].append(None if file.has_gcps_or_rpcs else key)
             if keys[-1][-1] is not None and key not in grids:
                 grids[key] = own.crop((-margin, own.width + margin), (-margin, own.height + margin))
     known: dict[Any, Footprint] = {None: Footprint(EVERYWHERE)}
-    known |= zip(grids, Footprint.of_all(list(grids.values()), grid), strict=True)
+    how = [key[-1] for key in grids]
+    known |= zip(grids, Footprint.of_all(list(grids.values()), grid, how), strict=True)
     scenes = (Footprint.union([known[key] for key in of_scene]) for of_scene in keys)
     return Footprints(scenes, grid)
 

@@ -336,6 +336,21 @@ def test_a_scene_that_touches_only_the_margin(make_raster, grid, tmp_path, read)
     assert (found[:, 90:] == 0).all()
 
 
+@pytest.mark.parametrize("resampling", ["average", "mode"])
+def test_pixels_that_end_where_a_scene_begins(make_raster, grid, tmp_path, read, resampling):
+    """GDAL's resamplings by area give them values, in whichever window they are."""
+    place = PLACE @ Affine.translation(60, 0) @ Affine.scale(2)
+    path = make_raster("scene.tif", np.full((1, 45, 9), 7, "uint8"), transform=place)
+    given = {"like": grid, "masked": True, "nodata": 0, "resampling": resampling}
+    for name, source in (("one.tif", path), ("two.tif", read_scenes([path]))):
+        run(
+            source, tmp_path / name, lambda data, *_: data[0].filled(0), windows=30, jobs=1, **given
+        )
+    (expected,), (found,) = (read(tmp_path / name) for name in ("one.tif", "two.tif"))
+    assert set(expected[:, 59]) == {7}
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_windows_without_scenes_cost_nothing(make_raster, grid, tmp_path, caplog, read):
     far = make_raster("far.tif", np.ones((1, 9, 9), "uint8"),
                       transform=PLACE @ Affine.translation(500, 500))  # fmt: skip
