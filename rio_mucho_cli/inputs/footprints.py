@@ -140,6 +140,8 @@ class Footprint:
         """Return whether the bounds of another footprint are within its own, or not known."""
         if other.box == EVERYWHERE:
             return True
+        if other.box == _NOWHERE:
+            return self.box in (EVERYWHERE, _NOWHERE)
         low = all(a <= b + _ROUNDED for a, b in zip(self.box[:2], other.box[:2], strict=True))
         return low and all(
             a >= b - _ROUNDED for a, b in zip(self.box[2:], other.box[2:], strict=True)

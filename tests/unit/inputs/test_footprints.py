@@ -183,3 +183,7 @@ def test_what_has_no_place_is_everywhere_or_nowhere():
     assert not Footprints([far], target).touching(Window(0, 0, 64, 64))
     assert far.contains(degenerate)
     assert not far.contains(Footprint.of(target, target))
+    # Its outline cannot be transformed.
+    nowhere = Footprint.of(grid("EPSG:4326", Affine(0.1, 0, 105, 0, -0.1, 0), 9, 9), target)
+    assert nowhere.contains(nowhere)
+    assert not Footprint.of(target, target).contains(nowhere)
