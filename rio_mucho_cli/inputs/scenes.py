@@ -139,6 +139,8 @@ class SeriesSpec:
         Files of all scenes, as many for each.
     counts : sequence of int
         Number of bands to read of each file of a scene.
+    dtypes : sequence of frozenset of str
+        Dtypes that each file of a scene may have.
     footprints : Footprints
         Where scenes are, or may be.
     are_claimed : sequence of bool
@@ -150,6 +152,7 @@ class SeriesSpec:
     scenes: Sequence[Scene]
     files: Sequence[InputSpec]
     counts: Sequence[int]
+    dtypes: Sequence[frozenset[str]]
     footprints: Footprints
     are_claimed: Sequence[bool]
     threads: int = 1

@@ -165,6 +165,10 @@ def make_budget(
     bands = profiles[0]["count"] if profiles else 1
     if reading.series is not None:
         bands = sum(reading.series.counts)
+        read = sum(
+            count * max(filled_dtype(dtype, reading.fill).itemsize for dtype in dtypes)
+            for count, dtypes in zip(reading.series.counts, reading.series.dtypes, strict=True)
+        )
     result = sum(_result_bytes(output, bands) for output in outputs)
     budget = MemoryBudget.of(
         mem_limit,

@@ -97,7 +97,7 @@ def describe_scenes(scenes: Sequence[Scene]) -> Series:
     Raises
     ------
     InputError
-        If a file cannot be opened, or scenes have different numbers of bands.
+        If a file cannot be opened.
     """
     first = [DatasetInfo.of(asset.path) for asset in scenes[0].assets]
     to_open = [
@@ -205,6 +205,10 @@ def read_series(whole: Job, area: Features | None) -> tuple[Job, Sequence[Datase
         [_for_workers(scene, counts) for scene in series.scenes],
         files,
         counts,
+        [
+            frozenset(chain.from_iterable(file.dtypes for file in of_asset))
+            for of_asset in zip(*series.files, strict=True)
+        ],
         footprints,
         series.are_claimed,
         _THREADS if any(is_on_network(file.path) for file in files) else 1,

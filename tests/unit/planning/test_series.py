@@ -86,6 +86,15 @@ def test_scenes_of_a_window_and_their_memory(make_scenes):
     assert 2 <= few.read_bytes // few.scene_bytes <= 4
 
 
+def test_memory_of_the_largest_dtype(make_raster):
+    paths = [
+        make_raster(f"{dtype}.tif", np.ones((2, 40, 40), dtype)) for dtype in ("uint8", "float64")
+    ]
+    job, sources, reading = read_series(make_job(read_scenes(paths)), None)
+    budget = make_budget(reading, sources, job.outputs, "serial", jobs=1, mem_limit=None)
+    assert budget.read_bytes == 2 * 2 * 8
+
+
 def test_items_may_be_mistaken_by_a_pixel_where_the_first_one_is(make_scenes):
     items, _ = make_scenes(earth_search_v1)
     for asset in (items[0]["assets"][name] for name in ("red", "nir")):
