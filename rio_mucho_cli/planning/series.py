@@ -179,10 +179,11 @@ def read_series(whole: Job, area: Features | None) -> tuple[Job, Sequence[Datase
     files: list[InputSpec] = []
     for number, scene in enumerate(series.scenes):
         described = series.sources(number, nodata)
-        for file, like, asset in zip(described, reading.inputs, scene.assets, strict=True):
+        of_scene = zip(described, reading.inputs, scene.assets, counts, strict=True)
+        for file, like, asset, count in of_scene:
             indexes = (asset.band,) if asset.band else like.indexes
             if not series.are_claimed[number]:
-                _check_count(file, indexes, counts[len(files) % len(counts)], reading)
+                _check_count(file, indexes, count, reading)
             if file.why_gcps_or_rpcs_unusable or not (file.grid.crs and grid.crs):
                 check_way(file, grid, job)
             boundary = check_bands(job, file, indexes, like.nodata)
