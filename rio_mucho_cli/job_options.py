@@ -127,7 +127,7 @@ def make_job(inputs: Inputs, output: Any, function: Function, **options: Any) ->
             options["dtype"] = np.dtype(options["dtype"]).name
     sources = _scenes_or_paths(inputs, options)
     for name in ("bidx", "resampling", "src_nodata"):
-        if isinstance(options.get(name), Mapping):
+        if name in options:
             options[name] = number_by_asset(options[name], sources, name)
     if options.get("overviews") == "auto":
         options["overviews"] = ()

@@ -287,10 +287,6 @@ def _sources(
     return [*read_scenes(read_list(listed, text), assets or (), missing_assets or "fail")]
 
 
-def _numbered(values: dict[Any, Any] | None, sources: list[Any], name: str) -> Any:
-    return None if values is None else number_by_asset(values, sources, name)
-
-
 def _executor(executor: Any, scheduler: str | None) -> Any:
     """Return the executor that the options choose."""
     return executor or ("processes" if scheduler is None else "dask")
@@ -336,9 +332,9 @@ def _job(
         jobs=usable_cpus() if jobs in (None, -1) else jobs,
         executor=_executor(executor, scheduler),
         scheduler=scheduler,
-        bidx=_numbered(bidx, sources, "bidx"),
-        resampling=_numbered(resampling, sources, "resampling") or "nearest",
-        src_nodata=_numbered(src_nodata, sources, "src_nodata"),
+        bidx=number_by_asset(bidx, sources, "bidx"),
+        resampling=number_by_asset(resampling, sources, "resampling") or "nearest",
+        src_nodata=number_by_asset(src_nodata, sources, "src_nodata"),
         metadata=not no_metadata,
         **options,
     )

@@ -6,15 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from rio_mucho_cli.errors import UsageError
 from rio_mucho_cli.inputs.footprints import Footprints
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.open_inputs import InputSpec
 from rio_mucho_cli.text import option
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +96,13 @@ class Scene:
         return tuple(offset for asset in self.assets for offset in asset.offsets)
 
 
-def number_by_asset(values: Mapping[Any, T], inputs: Sequence[Any], name: str) -> dict[int, T]:
-    """Return values for each input with numbers as keys, in place of names of assets.
+def number_by_asset(values: Any, inputs: Sequence[Any], name: str) -> Any:
+    """Return values by input with numbers as keys, in place of names of assets.
 
     Parameters
     ----------
-    values : Mapping of int or str to object
+    values : Mapping of int or str to object, or object
+        One value for all inputs is returned as it is.
     inputs : sequence
         Inputs of a job; scenes, if there may be names.
     name : str
@@ -114,6 +113,8 @@ def number_by_asset(values: Mapping[Any, T], inputs: Sequence[Any], name: str) -
     UsageError
         If there is no such asset.
     """
+    if not isinstance(values, Mapping):
+        return values
     first = inputs[0] if inputs else None
     assets = [asset.name for asset in first.assets] if isinstance(first, Scene) else []
     numbered = {}
