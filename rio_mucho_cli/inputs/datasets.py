@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import rasterio
@@ -15,7 +15,7 @@ from rasterio.errors import RasterioError, RasterioIOError
 
 from rio_mucho_cli import signals
 from rio_mucho_cli.dtypes import numpy_dtype
-from rio_mucho_cli.env import gdal_config, quiet_if_raised, unset_only
+from rio_mucho_cli.env import env_options, gdal_config, quiet_if_raised, unset_only
 from rio_mucho_cli.errors import InputError, one_line, text_of
 from rio_mucho_cli.gcps import has_gcps_or_rpcs, why_gcps_or_rpcs_unusable
 from rio_mucho_cli.inputs.bands import GivenNodata, alpha_of, common_dtype, exact_nodatavals
@@ -25,6 +25,9 @@ from rio_mucho_cli.paths import SERVERS, vsi_path
 from rio_mucho_cli.system import check_open_files
 from rio_mucho_cli.text import did_you_mean_file, redact
 from rio_mucho_cli.windows import Size
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 OPENING_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 """GDAL options for opening remote inputs, unless the user has set them.
@@ -62,6 +65,17 @@ def few_requests(path: str | os.PathLike[str], *, finds_sidecars: bool = False) 
         return
     with gdal_config(unset_only(OPENING_OPTIONS)):
         yield
+
+
+def in_this_env(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function for other threads, which calls it with this thread's GDAL options."""
+    options = env_options()
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with gdal_config(options):
+            return function(*args, **kwargs)
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)

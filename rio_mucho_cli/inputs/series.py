@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from rio_mucho_cli.env import env_options, gdal_config
 from rio_mucho_cli.errors import InputError
 from rio_mucho_cli.gcps import has_gcps_or_rpcs
-from rio_mucho_cli.inputs.footprints import Footprint, box_of
+from rio_mucho_cli.inputs.datasets import in_this_env
+from rio_mucho_cli.inputs.footprints import Box, Footprint, box_of
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.open_inputs import OpenInput, OpenInputs
-from rio_mucho_cli.inputs.pixels import PixelsOfInput
+from rio_mucho_cli.inputs.pixels import PixelsOfInput, stack
 from rio_mucho_cli.inputs.scenes import SeriesSpec
 from rio_mucho_cli.inputs.window_data import InputDatasets, ReadSpec, read_pixels
 from rio_mucho_cli.text import redact
@@ -50,47 +50,35 @@ class SceneDatasets(InputDatasets):
 
     def _read_inputs(self, window: Any) -> list[PixelsOfInput]:
         """Return the pixels of each scene with pixels in the window, and note the scenes."""
-        number = len(self._series.counts)
+        box = box_of(window, self._grid, self._reading.overlap)
         touching = [
             scene
             for scene in self._series.footprints.touching(window, self._reading.overlap)
-            if self._may_touch(scene, window)
+            if self._may_touch(scene, box)
         ]
-        files = [scene * number + file for scene in touching for file in range(number)]
-        read = self._read_files(files, window)
-        found: list[PixelsOfInput] = []
-        self.scenes = []
-        for scene in touching:
-            pixels = [read[scene * number + file] for file in range(number)]
-            if any(is_inside for is_inside, _ in pixels):
-                self.scenes.append(self._series.scenes[scene])
-                found.append(_join([of_file for _, of_file in pixels]))
-        return found
+        read = self._read_files([file for scene in touching for file in self._files(scene)], window)
+        # Scenes may only adjoin the window, by the margin of what their items say.
+        touching = [scene for scene in touching if self._may_touch(scene, box)]
+        self.scenes = [self._series.scenes[scene] for scene in touching]
+        return [_join([read[file] for file in self._files(scene)]) for scene in touching]
 
-    def _may_touch(self, scene: int, window: Any) -> bool:
-        """Return whether a scene whose files were opened, or not, can touch a window.
+    def _files(self, scene: int) -> range:
+        """Return the numbers of the files of a scene."""
+        count = len(self._series.counts)
+        return range(scene * count, (scene + 1) * count)
 
-        Scenes that adjoin a window touch it by the margin of what their items say.
-        """
-        number = len(self._series.counts)
-        files = [self._footprints.get(scene * number + file) for file in range(number)]
-        box = box_of(window, self._grid, self._reading.overlap)
-        return any(footprint is None or footprint.touches(box) for footprint in files)
+    def _may_touch(self, scene: int, box: Box) -> bool:
+        """Return whether a scene can have pixels in a box, from the files that were opened."""
+        footprints = map(self._footprints.get, self._files(scene))
+        return any(footprint is None or footprint.touches(box) for footprint in footprints)
 
-    def _read_files(
-        self, files: Sequence[int], window: Any
-    ) -> dict[int, tuple[bool, PixelsOfInput]]:
-        """Return the pixels of files, and whether each has pixels in the window."""
+    def _read_files(self, files: Sequence[int], window: Any) -> dict[int, PixelsOfInput]:
+        """Return the pixels of files."""
         files = sorted(files, key=lambda number: number not in self._inputs)
         if self._pool is None or len(files) == 1:
             return {number: self._read_file(number, window) for number in files}
-        options = env_options()
-
-        def read(number: int) -> tuple[bool, PixelsOfInput]:
-            with gdal_config(options):
-                return self._read_file(number, window)
-
-        reads = {number: self._pool.submit(read, number) for number in files}
+        read = in_this_env(self._read_file)
+        reads = {number: self._pool.submit(read, number, window) for number in files}
         try:
             wait(reads.values(), return_when=FIRST_EXCEPTION)
         finally:
@@ -99,7 +87,7 @@ class SceneDatasets(InputDatasets):
             wait(reads.values())  # the next window may read the same datasets
         return {number: future.result() for number, future in reads.items()}
 
-    def _read_file(self, number: int, window: Any) -> tuple[bool, PixelsOfInput]:
+    def _read_file(self, number: int, window: Any) -> PixelsOfInput:
         scene, file = divmod(number, len(self._series.counts))
         spec = self._series.files[number]
         with self._inputs.using(number) as opened:
@@ -110,34 +98,28 @@ class SceneDatasets(InputDatasets):
                     f"{redact(self._series.files[file].path)} has {self._series.counts[file]}: all "
                     "scenes need as many"
                 )
-            is_inside = True
-            if self._series.are_claimed[scene]:
-                footprint = self._footprint(number, scene, opened)
-                is_inside = footprint.touches(box_of(window, self._grid, self._reading.overlap))
-            return is_inside, read_pixels(opened, spec, window, self._reading)
+            if self._series.are_claimed[scene] and number not in self._footprints:
+                self._footprints[number] = self._footprint(number, scene, opened)
+            return read_pixels(opened, spec, window, self._reading)
 
     def _footprint(self, number: int, scene: int, opened: OpenInput) -> Footprint:
         """Return where an open file is; raise InputError if its item says otherwise."""
-        found = self._footprints.get(number)
-        if found is None:
-            claimed = self._series.footprints[scene]
-            if has_gcps_or_rpcs(opened.src):
-                found = claimed
-            else:
-                resampling = self._series.files[number].resampling
-                found = Footprint.of(Grid.of(opened.src), self._grid, resampling)
-            if not claimed.contains(found):
-                raise InputError(
-                    f"{redact(opened.src.name)} is not where the item "
-                    f"{self._series.scenes[scene].name} says: its proj:transform, proj:shape and "
-                    "proj:code must be those of the file, or be left out"
-                )
-            self._footprints[number] = found
+        claimed = self._series.footprints[scene]
+        if has_gcps_or_rpcs(opened.src):
+            return claimed
+        resampling = self._series.files[number].resampling
+        found = Footprint.of(Grid.of(opened.src), self._grid, resampling)
+        if not claimed.contains(found):
+            raise InputError(
+                f"{redact(opened.src.name)} is not where the item "
+                f"{self._series.scenes[scene].name} says: its proj:transform, proj:shape and "
+                "proj:code must be those of the file, or be left out"
+            )
         return found
 
     def _stack(self, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-        stack = np.ma.stack if any(map(np.ma.isMaskedArray, arrays)) else np.stack
-        stacked: np.ndarray[Any, Any] = stack(arrays)
+        join = np.ma.stack if any(map(np.ma.isMaskedArray, arrays)) else np.stack
+        stacked: np.ndarray[Any, Any] = join(arrays)
         return stacked
 
     def close(self) -> None:
@@ -151,10 +133,8 @@ def _join(files: Sequence[PixelsOfInput]) -> PixelsOfInput:
     """Return the bands of several files as those of one."""
     if len(files) == 1:
         return files[0]
-    arrays = [pixels.array for pixels in files]
-    concatenate = np.ma.concatenate if any(map(np.ma.isMaskedArray, arrays)) else np.concatenate
     return PixelsOfInput(
-        concatenate(arrays),
+        stack([pixels.array for pixels in files]),
         tuple(value for pixels in files for value in pixels.nodatavals),
         np.concatenate([pixels.are_alpha for pixels in files]),
     )

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rasterio.windows import Window
 
-from rio_mucho_cli.env import env_options, gdal_config
 from rio_mucho_cli.errors import InputError, UsageError
 from rio_mucho_cli.inputs.bands import GivenNodata
-from rio_mucho_cli.inputs.datasets import DatasetInfo
+from rio_mucho_cli.inputs.datasets import DatasetInfo, in_this_env
 from rio_mucho_cli.inputs.footprints import EVERYWHERE, Footprint, Footprints
 from rio_mucho_cli.inputs.grid import Grid
 from rio_mucho_cli.inputs.open_inputs import InputSpec
@@ -124,14 +123,8 @@ def _open_all(paths: Sequence[str]) -> list[DatasetInfo]:
     """Return the descriptions of files, those on servers several at once."""
     if len(paths) < 2 or not any(map(is_on_network, paths)):
         return list(map(DatasetInfo.of, paths))
-    options = env_options()
-
-    def describe(path: str) -> DatasetInfo:
-        with gdal_config(options):
-            return DatasetInfo.of(path)
-
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(describe, paths))
+        return list(pool.map(in_this_env(DatasetInfo.of), paths))
 
 
 def _described(asset: Asset, model: DatasetInfo) -> DatasetInfo:
